@@ -1,0 +1,165 @@
+#include "core/autograd/tape.h"
+
+#include <algorithm>
+#include <queue>
+#include <unordered_set>
+
+#include "core/kernels/add.h"
+#include "core/kernels/cast.h"
+#include "core/kernels/fill.h"
+#include "core/kernels/run.h"
+
+namespace residua {
+namespace {
+
+thread_local bool recording = true;
+thread_local int64_t next_sequence = 0;
+
+/// total += term. `total` keeps its memory only where the tape owns it: a tensor that a rule gave may be in use elsewhere.
+void add_in_place(const Tensor& total, const Tensor& term) {
+  if (term.size() != total.size()) {
+    fail("gradients of shapes {} and {} were to be added", total.shape().string(), term.shape().string());
+  }
+  Tensor converted = term;
+  if (term.dtype() != total.dtype()) {
+    converted = empty(term.shape(), total.dtype(), total.device());
+    run(total.device(),
+        Cast{.x_dtype = term.dtype(), .y_dtype = total.dtype(), .size = term.size(), .x = term.data(), .y = converted.data()});
+  }
+  run(total.device(),
+      Add{.dtype = total.dtype(), .size = total.size(), .a = total.data(), .b = converted.data(), .y = total.data()});
+}
+
+void copy_into(const Tensor& target, const Tensor& source) {
+  if (target.dtype() == source.dtype()) {
+    device_api::copy(target.device(), target.data(), source.device(), source.data(), target.bytes());
+    return;
+  }
+  run(target.device(),
+      Cast{
+          .x_dtype = source.dtype(), .y_dtype = target.dtype(), .size = source.size(), .x = source.data(), .y = target.data()});
+}
+
+void accumulate_leaf(AutogradMeta& leaf, const Tensor& gradient) {
+  if (leaf.has_gradient) {
+    add_in_place(leaf.gradient, gradient);
+  } else if (!leaf.gradient.defined()) {
+    leaf.gradient = gradient.clone();
+  } else if (leaf.gradient.data() != gradient.data()) {
+    copy_into(leaf.gradient, gradient);
+  }
+  leaf.has_gradient = true;
+}
+
+void accumulate_node(Node& node, const Tensor& gradient) {
+  if (!node.gradient.defined()) {
+    node.gradient = gradient;
+    return;
+  }
+  const Tensor sum = empty_like(node.gradient);
+  run(sum.device(),
+      Add{.dtype = sum.dtype(), .size = sum.size(), .a = node.gradient.data(), .b = gradient.data(), .y = sum.data()});
+  node.gradient = sum;
+}
+
+}  // namespace
+
+Gradients::Gradients(const Node& node) : node_(node), results_(node.inputs.size()) {}
+
+bool Gradients::wants(int i) const { return node_.inputs.at(static_cast<size_t>(i)).autograd != nullptr; }
+
+Tensor Gradients::output(int i) {
+  const Edge& input = node_.inputs.at(static_cast<size_t>(i));
+  if (input.autograd == nullptr) {
+    fail("{} computes the gradient of input {}, which wants none", node_.name, i);
+  }
+  const Tensor& leaf = input.autograd->gradient;
+  Tensor& result = results_[static_cast<size_t>(i)];
+  if (input.autograd->node != nullptr || !leaf.defined()) {
+    result = empty(input.shape, input.dtype, input.device);
+    return result;
+  }
+  // The first gradient of a step goes straight to the leaf's memory, unless the same leaf is two inputs of one node.
+  const bool taken = std::ranges::any_of(results_, [&](const Tensor& t) { return t.defined() && t.data() == leaf.data(); });
+  result = input.autograd->has_gradient || taken ? empty(leaf.shape(), leaf.dtype(), leaf.device()) : leaf.detached();
+  return result;
+}
+
+void Gradients::give(int i, Tensor gradient) { results_.at(static_cast<size_t>(i)) = std::move(gradient); }
+
+void Gradients::finish() {
+  for (size_t i = 0; i < results_.size(); ++i) {
+    AutogradMeta* meta = node_.inputs[i].autograd.get();
+    if (!results_[i].defined() || meta == nullptr) {
+      continue;
+    }
+    if (meta->node != nullptr) {
+      accumulate_node(*meta->node, results_[i]);
+    } else {
+      accumulate_leaf(*meta, results_[i]);
+    }
+  }
+}
+
+bool grad_needed(std::initializer_list<Tensor> inputs) {
+  return recording && std::ranges::any_of(inputs, [](const Tensor& t) { return t.defined() && t.requires_grad(); });
+}
+
+Tensor record(Tensor output, std::vector<Tensor> inputs, const char* name, BackwardRule rule) {
+  std::vector<Edge> edges;
+  bool needed = false;
+  for (const Tensor& input : inputs) {
+    const bool wanted = input.defined() && input.requires_grad();
+    needed |= wanted;
+    edges.push_back(wanted ? Edge{input.autograd(), input.shape(), input.dtype(), input.device()} : Edge{});
+  }
+  if (recording && needed) {
+    output.ensure_autograd().node = std::make_shared<Node>(
+        Node{.name = name, .sequence = next_sequence++, .inputs = std::move(edges), .rule = std::move(rule), .gradient = {}});
+  }
+  return output;
+}
+
+void backward(const Tensor& loss, float scale) {
+  if (loss.size() != 1) {
+    fail("backward() starts from a scalar, got shape {}", loss.shape().string());
+  }
+  const std::shared_ptr<AutogradMeta> meta = loss.autograd();
+  if (meta == nullptr || meta->node == nullptr) {
+    fail(
+        "backward() on a tensor that no recorded operation made: nothing it was computed from requires a gradient, or NoGrad "
+        "was on");
+  }
+  const NoGrad no_grad;
+  const auto later = [](const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->sequence < b->sequence; };
+  std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, decltype(later)> queue(later);
+  std::unordered_set<const Node*> seen;
+  meta->node->gradient = full(loss.shape(), scale, loss.dtype(), loss.device());
+  queue.push(meta->node);
+  seen.insert(meta->node.get());
+  while (!queue.empty()) {
+    const std::shared_ptr<Node> node = queue.top();
+    queue.pop();
+    if (node->rule == nullptr) {
+      fail("second backward() through {}: the graph was freed by the first; run the forward pass again", node->name);
+    }
+    const Tensor dy = std::exchange(node->gradient, {});
+    if (dy.defined()) {
+      Gradients gradients(*node);
+      node->rule(dy, gradients);
+      gradients.finish();
+    }
+    node->rule = nullptr;
+    for (const Edge& input : node->inputs) {
+      if (input.autograd != nullptr && input.autograd->node != nullptr && seen.insert(input.autograd->node.get()).second) {
+        queue.push(input.autograd->node);
+      }
+    }
+    node->inputs.clear();
+  }
+}
+
+NoGrad::NoGrad() : previous_(std::exchange(recording, false)) {}
+NoGrad::~NoGrad() { recording = previous_; }
+
+}  // namespace residua

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "core/tensor/device_api.h"
+
+namespace residua::cpu {
+
+/// The CPU device's queue. Work runs on the calling thread (and its OpenMP team) before `run` returns, so there is nothing to
+/// wait for.
+class Stream {};
+
+}  // namespace residua::cpu

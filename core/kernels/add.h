@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/tensor/device_api.h"
+#include "core/tensor/dtype.h"
+
+namespace residua {
+
+/// y = a + b, summed in fp32 and rounded once.
+struct Add {
+  DType dtype;
+  int64_t size;
+  const void* a;
+  const void* b;
+  void* y;  // overwritten; may be a or b
+};
+
+namespace cpu {
+void run(const Add& args, Stream& stream);
+}  // namespace cpu
+namespace cuda {
+void run(const Add& args, Stream& stream);
+}  // namespace cuda
+
+}  // namespace residua

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/tensor/device_api.h"
+#include "core/tensor/dtype.h"
+
+namespace residua {
+
+/// y = x in another floating type, rounded to nearest even.
+struct Cast {
+  DType x_dtype, y_dtype;  // f32, f16 or bf16
+  int64_t size;
+  const void* x;
+  void* y;  // overwritten
+};
+
+namespace cpu {
+void run(const Cast& args, Stream& stream);
+}  // namespace cpu
+namespace cuda {
+void run(const Cast& args, Stream& stream);
+}  // namespace cuda
+
+}  // namespace residua

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/kernels/step_state.h"
+#include "core/tensor/device_api.h"
+#include "core/tensor/dtype.h"
+
+namespace residua {
+
+/// Sets `state->found_inf` to 1 where any element is infinite or NaN; leaves it alone otherwise.
+struct CheckFinite {
+  DType dtype;
+  int64_t size;
+  const void* x;
+  StepState* state;
+};
+
+namespace cpu {
+void run(const CheckFinite& args, Stream& stream);
+}  // namespace cpu
+namespace cuda {
+void run(const CheckFinite& args, Stream& stream);
+}  // namespace cuda
+
+}  // namespace residua

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/tensor/device_api.h"
+#include "core/tensor/dtype.h"
+
+namespace residua {
+
+enum class Transpose : uint8_t { no, yes };
+
+/// c[m, n] = op(a)[m, k] * op(b)[k, n] (+ bias[n]); row-major, fp32 sums. op(a) reads a as [m, k], or as [k, m] when
+/// transposed.
+struct Matmul {
+  DType dtype;    // of a and b
+  DType c_dtype;  // of c
+  int64_t m, n, k;
+  Transpose transpose_a, transpose_b;
+  const void* a;
+  const void* b;
+  const float* bias;  // [n] or null
+  void* c;            // [m, n], overwritten
+};
+
+namespace cpu {
+void run(const Matmul& args, Stream& stream);
+}  // namespace cpu
+namespace cuda {
+void run(const Matmul& args, Stream& stream);
+}  // namespace cuda
+
+}  // namespace residua

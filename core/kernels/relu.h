@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/tensor/device_api.h"
+#include "core/tensor/dtype.h"
+
+namespace residua {
+
+/// y = max(x, 0); NaN stays NaN.
+struct ReluForward {
+  DType dtype;
+  int64_t size;
+  const void* x;
+  void* y;  // overwritten; may be x
+};
+
+/// dx = dy where y > 0, else 0.
+struct ReluBackward {
+  DType dtype;
+  int64_t size;
+  const void* y;
+  const void* dy;
+  void* dx;  // overwritten; may be dy
+};
+
+namespace cpu {
+void run(const ReluForward& args, Stream& stream);
+void run(const ReluBackward& args, Stream& stream);
+}  // namespace cpu
+namespace cuda {
+void run(const ReluForward& args, Stream& stream);
+void run(const ReluBackward& args, Stream& stream);
+}  // namespace cuda
+
+}  // namespace residua

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "core/tensor/device_api.h"
+#include "core/tensor/error.h"
+
+namespace residua {
+
+#ifdef RESIDUA_WITH_CUDA
+inline constexpr bool kBuiltWithCuda = true;
+#else
+inline constexpr bool kBuiltWithCuda = false;
+#endif
+
+/// Runs a kernel contract on a device's current stream. The stream's namespace picks the overload: `cpu::run(args, stream)`
+/// or `cuda::run(args, stream)`.
+template <class Args>
+void run(Device device, const Args& args) {
+  if (device.type == Device::Type::cpu) {
+    run(args, cpu::current_stream(device));
+    return;
+  }
+  if constexpr (kBuiltWithCuda) {
+    run(args, cuda::current_stream(device));
+  } else {
+    fail("device {} was asked for, but this build has no CUDA: configure with -DRESIDUA_CUDA=ON", device.string());
+  }
+}
+
+}  // namespace residua

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/kernels/step_state.h"
+#include "core/tensor/device_api.h"
+#include "core/tensor/dtype.h"
+
+namespace residua {
+
+/// PyTorch's SGD over a flat arena: g = gradient / loss_scale + weight_decay * w; v = momentum * v + g; w = w - lr * v, and the
+/// 16-bit copy of w where there is one. Nothing when `state->found_inf` is set.
+struct SgdUpdate {
+  DType gradient_dtype;
+  DType copy_dtype;  // f16 or bf16
+  int64_t size;
+  float momentum;
+  float weight_decay;
+  const StepState* state;
+  const void* gradient;
+  float* weight;    // updated
+  float* velocity;  // updated
+  void* copy;       // overwritten, or null
+};
+
+namespace cpu {
+void run(const SgdUpdate& args, Stream& stream);
+}  // namespace cpu
+namespace cuda {
+void run(const SgdUpdate& args, Stream& stream);
+}  // namespace cuda
+
+}  // namespace residua

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/tensor/device.h"
+#include "core/tensor/dtype.h"
+#include "core/tensor/error.h"
+#include "core/tensor/shape.h"
+
+namespace residua {
+
+struct AutogradMeta;
+
+/// A contiguous array on a device: a shared handle, cheap to copy. Images are [N, H, W, C], convolution weights [K, R, S, C].
+class Tensor {
+ public:
+  /// An undefined tensor.
+  Tensor() = default;
+
+  bool defined() const { return impl_ != nullptr; }
+  DType dtype() const { return impl().dtype; }
+  Device device() const { return impl().device; }
+  const Shape& shape() const { return impl().shape; }
+  int64_t size() const { return impl().shape.size(); }
+  int64_t dim(int i) const { return impl().shape.dim(i); }
+  int64_t bytes() const { return size() * size_bytes(dtype()); }
+
+  /// Device pointer to the first element. The typed form fails unless T is the tensor's element type.
+  void* data() const { return impl().data; }
+  template <class T>
+  T* data() const {
+    check_dtype(dtype_of<T>);
+    return static_cast<T*>(impl().data);
+  }
+  /// The elements as a span; the tensor must be on the CPU.
+  template <class T>
+  std::span<T> span() const {
+    check_cpu();
+    return {data<T>(), static_cast<size_t>(size())};
+  }
+  /// Element 0 as a double, from any device.
+  double item() const;
+  /// All elements as floats, from any device (u8, i32, i64 are converted too).
+  std::vector<float> to_vector() const;
+
+  /// The same memory under another shape of equal size. Autograd-aware reshaping is ops/flatten.
+  Tensor viewed(Shape shape) const;
+  /// `shape.size()` elements from element `offset` on, as a view.
+  Tensor slice(int64_t offset, Shape shape) const;
+  /// The same memory without autograd history.
+  Tensor detached() const;
+  /// A copy on `device`.
+  Tensor to(Device device) const;
+  Tensor clone() const { return to(device()); }
+  /// Overwrites the contents from a tensor of the same shape and dtype on any device.
+  void copy_from(const Tensor& source) const;
+  /// Overwrites the contents from host floats, converted to the tensor's dtype.
+  void copy_from(std::span<const float> values) const;
+
+  bool requires_grad() const;
+  /// Makes this a leaf whose gradient is wanted.
+  void set_requires_grad(bool wanted);
+  /// The gradient of a leaf after backward(); undefined before.
+  Tensor grad() const;
+  /// Gives a leaf the tensor that backward() writes its gradient into (its dtype may differ from the leaf's).
+  void set_grad_buffer(Tensor buffer);
+  /// Forgets the accumulated gradient: the next backward() overwrites it.
+  void zero_grad();
+  /// The autograd record shared by all handles of this tensor; null where there is none.
+  std::shared_ptr<AutogradMeta> autograd() const { return defined() ? impl_->autograd : nullptr; }
+  AutogradMeta& ensure_autograd();
+
+ private:
+  friend Tensor empty(Shape shape, DType dtype, Device device);
+  struct Storage;
+  struct Impl {
+    std::shared_ptr<Storage> storage;
+    void* data = nullptr;
+    Shape shape;
+    DType dtype = DType::f32;
+    Device device;
+    std::shared_ptr<AutogradMeta> autograd;
+  };
+
+  const Impl& impl() const {
+    if (impl_ == nullptr) {
+      fail("use of an undefined tensor");
+    }
+    return *impl_;
+  }
+  void check_dtype(DType wanted) const;
+  void check_cpu() const;
+
+  std::shared_ptr<Impl> impl_;
+};
+
+/// Uninitialised memory.
+Tensor empty(Shape shape, DType dtype, Device device = {});
+Tensor empty_like(const Tensor& other);
+Tensor zeros(Shape shape, DType dtype, Device device = {});
+Tensor full(Shape shape, float value, DType dtype, Device device = {});
+/// From host values, converted to `dtype`.
+Tensor from_values(Shape shape, std::span<const float> values, DType dtype = DType::f32, Device device = {});
+
+}  // namespace residua
