@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <queue>
 #include <unordered_set>
+#include <utility>
 
 #include "core/kernels/add.h"
 #include "core/kernels/cast.h"

@@ -51,14 +51,12 @@ class Pool {
     sizes_.erase(found);
   }
 
-  MemoryUse use() {
+  device_api::MemoryUse use() {
     const std::lock_guard lock(mutex_);
     return {use_.live_bytes, use_.peak_bytes, use_.held_bytes};
   }
 
  private:
-  using MemoryUse = device_api::MemoryUse;
-
   static int64_t rounded(int64_t bytes) {
     const int64_t unit = bytes >= kHugePage ? kHugePage : kAlignment;
     return std::max((bytes + unit - 1) / unit * unit, kAlignment);
@@ -94,7 +92,7 @@ class Pool {
   std::mutex mutex_;
   std::map<int64_t, std::vector<void*>> free_;
   std::map<void*, int64_t> sizes_;
-  MemoryUse use_;
+  device_api::MemoryUse use_;
 };
 
 /// Never destroyed: tensors of static lifetime may outlive any other static object.
