@@ -1,0 +1,27 @@
+#include "core/ops/cast.h"
+
+#include "core/autograd/tape.h"
+#include "core/kernels/cast.h"
+#include "core/kernels/run.h"
+#include "core/ops/check.h"
+
+namespace residua {
+
+Tensor cast(const Tensor& x, DType dtype) {
+  ArgumentCheck("cast").floating("x", x);
+  if (!is_floating(dtype)) {
+    fail("cast: the wanted type is {}, wanted f32, f16 or bf16", name(dtype));
+  }
+  if (x.dtype() == dtype) {
+    return x;
+  }
+  const Tensor y = empty(x.shape(), dtype, x.device());
+  run(x.device(), Cast{x.dtype(), dtype, x.size(), x.data(), y.data()});
+
+  return record(y, {x}, "cast", [](const Tensor& dy, Gradients& gradients) {
+    const Tensor dx = gradients.output(0);
+    run(dy.device(), Cast{dy.dtype(), dx.dtype(), dy.size(), dy.data(), dx.data()});
+  });
+}
+
+}  // namespace residua

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "core/tensor/tensor.h"
+
+namespace residua {
+
+struct Conv2dOptions {
+  int64_t stride = 1;
+  int64_t padding = 0;  // zeros on each side
+};
+
+/// 2-D cross-correlation without bias: y[n, p, q, k] = sum over r, s, c of x[n, p * stride + r - padding, q * stride + s -
+/// padding, c]
+/// * w[k, r, s, c], zero outside of x. x [N, H, W, C], w [K, R, S, C] of the same floating type; y [N, P, Q, K] with
+/// P = floor((H + 2 * padding - R) / stride) + 1 and Q alike. Sums are kept in fp32.
+Tensor conv2d(const Tensor& x, const Tensor& w, Conv2dOptions options);
+
+}  // namespace residua

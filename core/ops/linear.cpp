@@ -1,0 +1,56 @@
+#include "core/ops/linear.h"
+
+#include "core/autograd/tape.h"
+#include "core/kernels/column_sum.h"
+#include "core/kernels/matmul.h"
+#include "core/kernels/run.h"
+#include "core/ops/cast.h"
+#include "core/ops/check.h"
+
+namespace residua {
+
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, DType y_dtype) {
+  const ArgumentCheck check("linear");
+  check.floating("x", x);
+  check.rank("x", x, 2);
+  check.floating("w", w);
+  check.rank("w", w, 2);
+  const int64_t n = x.dim(0), k = x.dim(1), m = w.dim(0);
+  check.exactly("w", w, {m, k}, x.dtype(), x.device());
+  if (bias.defined()) {
+    check.exactly("bias", bias, {m}, DType::f32, x.device());
+  }
+  if (!is_floating(y_dtype)) {
+    fail("linear: y_dtype is {}, wanted f32, f16 or bf16", name(y_dtype));
+  }
+
+  const Tensor y = empty({n, m}, y_dtype, x.device());
+  run(x.device(), Matmul{x.dtype(), y_dtype, n, m, k, Transpose::no, Transpose::yes, x.data(), w.data(),
+                         bias.defined() ? bias.data<float>() : nullptr, y.data()});
+
+  std::vector<Tensor> inputs{x, w};
+  if (bias.defined()) {
+    inputs.push_back(bias);
+  }
+  return record(
+      y, std::move(inputs), "linear",
+      [x = x.detached(), w = w.detached(), has_bias = bias.defined(), n, m, k](const Tensor& dy, Gradients& gradients) {
+        const Device device = x.device();
+        if (has_bias && gradients.wants(2)) {
+          run(device, ColumnSum{dy.dtype(), n, m, dy.data(), gradients.output(2).data<float>()});
+        }
+        const Tensor dy_cast = cast(dy, x.dtype());
+        if (gradients.wants(1)) {
+          const Tensor dw = gradients.output(1);
+          run(device, Matmul{x.dtype(), dw.dtype(), m, k, n, Transpose::yes, Transpose::no, dy_cast.data(), x.data(), nullptr,
+                             dw.data()});
+        }
+        if (gradients.wants(0)) {
+          const Tensor dx = gradients.output(0);
+          run(device, Matmul{x.dtype(), dx.dtype(), n, k, m, Transpose::no, Transpose::no, dy_cast.data(), w.data(), nullptr,
+                             dx.data()});
+        }
+      });
+}
+
+}  // namespace residua

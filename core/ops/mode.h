@@ -1,0 +1,8 @@
+#pragma once
+
+namespace residua {
+
+/// Which statistics batch normalisation uses: those of the batch, or the running ones.
+enum class Mode { train, evaluate };
+
+}  // namespace residua

@@ -1,0 +1,21 @@
+#include "core/ops/relu.h"
+
+#include "core/autograd/tape.h"
+#include "core/kernels/relu.h"
+#include "core/kernels/run.h"
+#include "core/ops/check.h"
+
+namespace residua {
+
+Tensor relu(const Tensor& x) {
+  ArgumentCheck("relu").floating("x", x);
+  const Tensor y = empty_like(x);
+  run(x.device(), ReluForward{x.dtype(), x.size(), x.data(), y.data()});
+
+  return record(y, {x}, "relu", [y = y.detached()](const Tensor& dy, Gradients& gradients) {
+    const Tensor dx = gradients.output(0);
+    run(y.device(), ReluBackward{y.dtype(), y.size(), y.data(), dy.data(), dx.data()});
+  });
+}
+
+}  // namespace residua
