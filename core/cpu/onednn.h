@@ -1,0 +1,59 @@
+#pragma once
+
+#include <dnnl.hpp>
+
+#include "core/cpu/stream.h"
+#include "core/tensor/dtype.h"
+#include "core/tensor/error.h"
+
+/// What the CPU device's convolution and matmul share of oneDNN.
+namespace residua::cpu {
+
+inline dnnl::engine& onednn_engine() {
+  static dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  return engine;
+}
+
+inline dnnl::stream& onednn_stream() {
+  thread_local dnnl::stream stream(onednn_engine());
+  return stream;
+}
+
+/// Whether oneDNN computes in this type with instructions made for it. Other types go through f32: emulated bf16 is slower than
+/// f32.
+inline bool onednn_native(DType dtype) {
+  static const bool bf16 = [] {
+    const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
+    return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
+  }();
+  return dtype == DType::f32 || (dtype == DType::bf16 && bf16);
+}
+
+inline dnnl::memory::data_type onednn_type(DType dtype) {
+  switch (dtype) {
+    case DType::f32: return dnnl::memory::data_type::f32;
+    case DType::bf16: return dnnl::memory::data_type::bf16;
+    default: fail("oneDNN does not compute in {}", name(dtype));
+  }
+}
+
+/// oneDNN reads inputs through non-const pointers, and does not write to them.
+inline dnnl::memory onednn_memory(const dnnl::memory::desc& desc, const void* data) {
+  return {desc, onednn_engine(), const_cast<void*>(data)};
+}
+
+/// Scratch memory from the device's pool for the time of one call.
+class Workspace {
+ public:
+  explicit Workspace(int64_t bytes) : bytes_(bytes), data_(device_api::allocate({}, bytes)) {}
+  ~Workspace() { device_api::free({}, data_, bytes_); }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+  void* data() const { return data_; }
+
+ private:
+  int64_t bytes_;
+  void* data_;
+};
+
+}  // namespace residua::cpu
