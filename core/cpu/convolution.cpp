@@ -45,8 +45,8 @@ Plan make_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionShape& s)
             .w_plain = {w_dims, onednn_type(w_dtype), memory::format_tag::ohwi},
             .w_packed = {},
             .scratchpad = {}};
-  const dnnl::convolution_forward::primitive_desc forward(
-      {dnnl::prop_kind::forward_training, kDirect, x, w_forward, y, strides, padding, padding}, attributes, onednn_engine());
+  const dnnl::convolution_forward::primitive_desc forward(onednn_engine(), dnnl::prop_kind::forward_training, kDirect, x,
+                                                          w_forward, y, strides, padding, padding, attributes);
   const auto finish = [&plan](const auto& desc, const memory::desc& w_packed) {
     plan.w_packed = w_packed;
     plan.scratchpad = desc.scratchpad_desc();
@@ -55,12 +55,12 @@ Plan make_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionShape& s)
   if (pass == Pass::forward) {
     finish(forward, forward.weights_desc());
   } else if (pass == Pass::backward_data) {
-    const dnnl::convolution_backward_data::primitive_desc backward({kDirect, x, w, y, strides, padding, padding}, attributes,
-                                                                   onednn_engine(), forward);
+    const dnnl::convolution_backward_data::primitive_desc backward(onednn_engine(), kDirect, x, w, y, strides, padding, padding,
+                                                                   forward, attributes);
     finish(backward, backward.weights_desc());
   } else {
-    const dnnl::convolution_backward_weights::primitive_desc backward({kDirect, x, w, y, strides, padding, padding}, attributes,
-                                                                      onednn_engine(), forward);
+    const dnnl::convolution_backward_weights::primitive_desc backward(onednn_engine(), kDirect, x, w, y, strides, padding,
+                                                                      padding, forward, attributes);
     finish(backward, backward.diff_weights_desc());
   }
   return plan;

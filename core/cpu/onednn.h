@@ -23,8 +23,13 @@ inline dnnl::stream& onednn_stream() {
 /// f32.
 inline bool onednn_native(DType dtype) {
   static const bool bf16 = [] {
-    const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
-    return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
+    switch (dnnl::get_effective_cpu_isa()) {
+      case dnnl::cpu_isa::avx512_core_bf16:
+      case dnnl::cpu_isa::avx512_core_fp16:
+      case dnnl::cpu_isa::avx512_core_amx:
+      case dnnl::cpu_isa::avx512_core_amx_fp16: return true;
+      default: return false;
+    }
   }();
   return dtype == DType::f32 || (dtype == DType::bf16 && bf16);
 }
