@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace residua {
+
+/// A file that appears under its name whole or not at all. Bytes go to a hidden temporary file in the same folder; commit()
+/// makes them durable and renames it over `path`. Until then, and after any failure, the old file is as it was. Every call
+/// throws Error that names the path and the system's reason; the destructor without commit() removes the temporary file.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::string path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(const void* data, size_t bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  /// fsync, close, rename, fsync of the folder. Nothing may be written afterwards.
+  void commit();
+
+ private:
+  void close_and_remove() noexcept;
+
+  std::string path_;
+  std::string folder_;
+  std::string temporary_;
+  int descriptor_ = -1;
+};
+
+/// Replaces the whole content of `path`.
+void write_file_atomically(const std::string& path, std::string_view content);
+
+}  // namespace residua
