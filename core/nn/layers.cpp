@@ -1,0 +1,136 @@
+#include "core/nn/layers.h"
+
+#include "core/kernels/convolution.h"
+#include "core/ops/conv2d.h"
+#include "core/ops/linear.h"
+
+namespace residua {
+namespace {
+
+int64_t positive(int64_t value, const char* what) {
+  if (value < 1) {
+    fail_usage("{} is {}: at least 1 was wanted", what, value);
+  }
+  return value;
+}
+
+Conv2dSpec checked(Conv2dSpec spec) {
+  positive(spec.in_channels, "a convolution's number of input channels");
+  positive(spec.out_channels, "a convolution's number of output channels");
+  positive(spec.kernel, "a convolution's kernel size");
+  positive(spec.stride, "a convolution's stride");
+  if (spec.stored_in_channels == 0) {
+    spec.stored_in_channels = spec.in_channels;
+  }
+  return spec;
+}
+
+}  // namespace
+
+Conv2d::Conv2d(const Conv2dSpec& spec)
+    : weight(ParameterRole::matrix, Initializer::he_normal,
+             {spec.out_channels, spec.kernel, spec.kernel, checked(spec).stored_in_channels},
+             {spec.out_channels, spec.in_channels, spec.kernel, spec.kernel}),
+      spec_(checked(spec)) {
+  add_parameter("weight", weight);
+}
+
+Tensor Conv2d::forward(const Tensor& x, Mode) {
+  return conv2d(x, weight.value, {.stride = spec_.stride, .padding = spec_.padding});
+}
+
+Shape Conv2d::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {
+  if (input.rank() != 4 || input[3] != spec_.in_channels) {
+    fail_usage("{}: got an input {}, wanted [N, H, W, {}]", name, input.string(), spec_.in_channels);
+  }
+  const ConvolutionShape shape{input[0],     input[1],     input[2],     spec_.in_channels, spec_.out_channels,
+                               spec_.kernel, spec_.kernel, spec_.stride, spec_.padding};
+  if (input.size() == 0 || input[1] + 2 * spec_.padding < spec_.kernel || input[2] + 2 * spec_.padding < spec_.kernel) {
+    fail_usage("{}: an input {} is too small for a {}x{} window", name, input.string(), spec_.kernel, spec_.kernel);
+  }
+  const Shape output{shape.batch, shape.out_height(), shape.out_width(), shape.out_channels};
+  const int64_t per_output = spec_.kernel * spec_.kernel * spec_.in_channels;
+  rows.push_back({.name = name,
+                  .kind = fmt::format("convolution {0}x{0}, stride {1}", spec_.kernel, spec_.stride),
+                  .output = output,
+                  .parameters = weight.logical.size(),
+                  .multiply_adds = checked_multiply(output.size(), per_output)});
+  return output;
+}
+
+BatchNorm2d::BatchNorm2d(int64_t channels)
+    : weight(ParameterRole::vector, Initializer::ones, {positive(channels, "the number of channels")}, {channels}),
+      bias(ParameterRole::vector, Initializer::zeros, {channels}, {channels}),
+      statistics(channels) {
+  add_parameter("weight", weight);
+  add_parameter("bias", bias);
+  add_statistics(statistics);
+}
+
+BatchNorm BatchNorm2d::prepare(const Tensor& x, Mode mode) {
+  if (mode == Mode::train) {
+    const int64_t rows = x.size() / statistics.channels;
+    if (rows < 2) {
+      fail(
+          "{}: batch normalisation in training got an input {}: at least 2 values for each channel were wanted; use a larger "
+          "batch or input",
+          statistics.name, x.shape().string());
+    }
+    if (rows != unbias_rows_ || !unbias_.defined() || unbias_.data() != statistics.unbias.data()) {
+      const float factor = static_cast<float>(static_cast<double>(rows) / static_cast<double>(rows - 1));
+      statistics.unbias.copy_from(std::vector<float>(static_cast<size_t>(statistics.channels), factor));
+      unbias_ = statistics.unbias;
+      unbias_rows_ = rows;
+    }
+  }
+  return {.gamma = weight.value,
+          .beta = bias.value,
+          .running_mean = statistics.running_mean,
+          .running_var = statistics.running_variance,
+          .batch_mean = statistics.batch_mean,
+          .batch_var = statistics.batch_variance};
+}
+
+Tensor BatchNorm2d::forward(const Tensor& x, Mode mode) { return batch_norm(x, prepare(x, mode), mode); }
+
+Tensor BatchNorm2d::forward_relu(const Tensor& x, Mode mode) { return batch_norm_relu(x, prepare(x, mode), mode); }
+
+Tensor BatchNorm2d::forward_add_relu(const Tensor& x, const Tensor& residual, Mode mode) {
+  return batch_norm_add_relu(x, residual, prepare(x, mode), mode);
+}
+
+Shape BatchNorm2d::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {
+  if (input.rank() < 2 || input[-1] != statistics.channels) {
+    fail_usage("{}: got an input {}, wanted {} channels", name, input.string(), statistics.channels);
+  }
+  rows.push_back({.name = name, .kind = "batch norm", .output = input, .parameters = 2 * statistics.channels});
+  return input;
+}
+
+Linear::Linear(int64_t in_features, int64_t out_features)
+    : weight(ParameterRole::matrix, Initializer::he_normal,
+             {positive(out_features, "the number of outputs"), positive(in_features, "the number of inputs")},
+             {out_features, in_features}),
+      bias(ParameterRole::vector, Initializer::zeros, {out_features}, {out_features}) {
+  add_parameter("weight", weight);
+  add_parameter("bias", bias);
+}
+
+Tensor Linear::forward(const Tensor& x, Mode) { return linear(x, weight.value, bias.value); }
+
+Shape Linear::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {
+  const int64_t outputs = weight.logical[0];
+  const int64_t inputs = weight.logical[1];
+  if (input.rank() != 2 || input[1] != inputs) {
+    fail_usage("{}: got an input {}, wanted [N, {}]", name, input.string(), inputs);
+  }
+  const Shape output{input[0], outputs};
+  rows.push_back({.name = name,
+                  .kind = "linear",
+                  .output = output,
+                  .parameters = (inputs + 1) * outputs,
+                  .multiply_adds = checked_multiply(output.size(), inputs)});
+  return output;
+}
+
+}  // namespace residua

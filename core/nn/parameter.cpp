@@ -1,0 +1,72 @@
+#include "core/nn/parameter.h"
+
+namespace residua {
+namespace {
+
+/// Calls f(logical index, stored index) for each logical element.
+template <class F>
+void for_each_element(const Parameter& parameter, const F& f) {
+  if (parameter.logical.rank() != 4) {
+    for (int64_t i = 0; i < parameter.logical.size(); ++i) {
+      f(i, i);
+    }
+    return;
+  }
+  const Shape& oihw = parameter.logical;
+  const int64_t stored_channels = parameter.shape[3];
+  const int64_t area = oihw[2] * oihw[3];
+  for (int64_t k = 0; k < oihw[0]; ++k) {
+    for (int64_t c = 0; c < oihw[1]; ++c) {
+      for (int64_t rs = 0; rs < area; ++rs) {
+        f((k * oihw[1] + c) * area + rs, (k * area + rs) * stored_channels + c);
+      }
+    }
+  }
+}
+
+bool compatible(const Shape& stored, const Shape& logical) {
+  if (logical.rank() != 4) {
+    return stored == logical;
+  }
+  return stored.rank() == 4 && stored[0] == logical[0] && stored[1] == logical[2] && stored[2] == logical[3] &&
+         stored[3] >= logical[1];
+}
+
+}  // namespace
+
+Parameter::Parameter(ParameterRole role, Initializer initializer, Shape shape, Shape logical)
+    : role(role), initializer(initializer), shape(shape), logical(logical) {
+  if (!compatible(shape, logical)) {
+    fail(
+        "a parameter stored as {} cannot have the logical shape {}: OIHW of the same sizes was wanted, with no more input "
+        "channels",
+        shape.string(), logical.string());
+  }
+}
+
+std::vector<float> to_logical(const Parameter& parameter, const Tensor& stored) {
+  if (stored.shape() != parameter.shape) {
+    fail("{}: got a tensor {} where the parameter is stored as {}", parameter.name, stored.shape().string(),
+         parameter.shape.string());
+  }
+  const std::vector<float> source = stored.to_vector();
+  std::vector<float> values(static_cast<size_t>(parameter.logical.size()));
+  for_each_element(parameter, [&](int64_t logical, int64_t index) {
+    values[static_cast<size_t>(logical)] = source[static_cast<size_t>(index)];
+  });
+  return values;
+}
+
+void from_logical(const Parameter& parameter, std::span<const float> values, const Tensor& stored) {
+  if (static_cast<int64_t>(values.size()) != parameter.logical.size()) {
+    fail("{}: got {} values, wanted {} for shape {}", parameter.name, values.size(), parameter.logical.size(),
+         parameter.logical.string());
+  }
+  std::vector<float> target(static_cast<size_t>(parameter.shape.size()), 0.0f);
+  for_each_element(parameter, [&](int64_t logical, int64_t index) {
+    target[static_cast<size_t>(index)] = values[static_cast<size_t>(logical)];
+  });
+  stored.copy_from(target);
+}
+
+}  // namespace residua

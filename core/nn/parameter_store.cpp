@@ -1,0 +1,123 @@
+#include "core/nn/parameter_store.h"
+
+#include <set>
+
+#include "core/kernels/cast.h"
+#include "core/kernels/run.h"
+
+namespace residua {
+namespace {
+
+/// 64 bytes of the smallest type that an arena may have.
+constexpr int64_t kAlignment = 32;
+
+int64_t aligned(int64_t size) { return (size + kAlignment - 1) / kAlignment * kAlignment; }
+
+}  // namespace
+
+ParameterStore::ParameterStore(Module& model, const ParameterStoreOptions& options)
+    : options_(options), parameters_(model.parameters()), statistics_(model.statistics()) {
+  if (!is_floating(options.compute) || !is_floating(options.matrix_gradient)) {
+    fail("parameters can be kept in f32, f16 or bf16, not {} with {} gradients", name(options.compute),
+         name(options.matrix_gradient));
+  }
+  std::set<std::string> names;
+  for (const Parameter* parameter : parameters_) {
+    if (!names.insert(parameter->name).second) {
+      fail("two parameters are named {}", parameter->name);
+    }
+  }
+  lay_out(matrices_, ParameterRole::matrix, options.matrix_gradient);
+  lay_out(vectors_, ParameterRole::vector, DType::f32);
+  lay_out_statistics();
+}
+
+void ParameterStore::lay_out(ParameterArena& arena, ParameterRole role, DType gradient_dtype) {
+  for (const Parameter* parameter : parameters_) {
+    arena.size += parameter->role == role ? aligned(parameter->shape.size()) : 0;
+  }
+  const bool training = options_.purpose == Purpose::training;
+  const bool with_copy = role == ParameterRole::matrix && options_.compute != DType::f32;
+  const Shape shape{arena.size};
+  arena.master = zeros(shape, DType::f32, options_.device);
+  arena.copy = with_copy ? zeros(shape, options_.compute, options_.device) : Tensor();
+  arena.velocity = training ? zeros(shape, DType::f32, options_.device) : Tensor();
+  arena.gradient = training ? zeros(shape, gradient_dtype, options_.device) : Tensor();
+
+  int64_t offset = 0;
+  for (Parameter* parameter : parameters_) {
+    if (parameter->role != role) {
+      continue;
+    }
+    parameter->master = arena.master.slice(offset, parameter->shape);
+    parameter->value = with_copy ? arena.copy.slice(offset, parameter->shape) : parameter->master;
+    if (training) {
+      parameter->velocity = arena.velocity.slice(offset, parameter->shape);
+      parameter->gradient = arena.gradient.slice(offset, parameter->shape);
+      parameter->value.set_requires_grad(true);
+      parameter->value.set_grad_buffer(parameter->gradient);
+    }
+    offset += aligned(parameter->shape.size());
+  }
+}
+
+void ParameterStore::lay_out_statistics() {
+  StatisticsArena& arena = statistics_arena_;
+  for (const RunningStatistics* layer : statistics_) {
+    arena.channels += aligned(layer->channels);
+  }
+  const Shape shape{arena.channels};
+  for (Tensor* tensor :
+       {&arena.running_mean, &arena.running_variance, &arena.batch_mean, &arena.batch_variance, &arena.unbias}) {
+    *tensor = zeros(shape, DType::f32, options_.device);
+  }
+  int64_t offset = 0;
+  for (RunningStatistics* layer : statistics_) {
+    const Shape view{layer->channels};
+    layer->running_mean = arena.running_mean.slice(offset, view);
+    layer->running_variance = arena.running_variance.slice(offset, view);
+    layer->batch_mean = arena.batch_mean.slice(offset, view);
+    layer->batch_variance = arena.batch_variance.slice(offset, view);
+    layer->unbias = arena.unbias.slice(offset, view);
+    layer->running_variance.copy_from(full(view, 1.0f, DType::f32, options_.device));
+    offset += aligned(layer->channels);
+  }
+}
+
+Parameter& ParameterStore::parameter(const std::string& name) const {
+  for (Parameter* parameter : parameters_) {
+    if (parameter->name == name) {
+      return *parameter;
+    }
+  }
+  fail_usage("the model has no parameter named {}", name);
+}
+
+int64_t ParameterStore::parameter_count() const {
+  int64_t count = 0;
+  for (const Parameter* parameter : parameters_) {
+    count += parameter->logical.size();
+  }
+  return count;
+}
+
+void ParameterStore::masters_changed() {
+  if (matrices_.copy.defined()) {
+    run(options_.device, Cast{
+                             .x_dtype = DType::f32,
+                             .y_dtype = options_.compute,
+                             .size = matrices_.size,
+                             .x = matrices_.master.data(),
+                             .y = matrices_.copy.data(),
+                         });
+  }
+  bump_version();
+}
+
+void ParameterStore::zero_grad() {
+  for (Parameter* parameter : parameters_) {
+    parameter->value.zero_grad();
+  }
+}
+
+}  // namespace residua
