@@ -8,6 +8,7 @@
 #include "core/kernels/add.h"
 #include "core/kernels/cast.h"
 #include "core/kernels/fill.h"
+#include "core/kernels/profile.h"
 #include "core/kernels/run.h"
 
 namespace residua {
@@ -71,6 +72,13 @@ bool Gradients::wants(int i) const { return node_.inputs.at(static_cast<size_t>(
 
 Tensor Gradients::output(int i) {
   const Edge& input = node_.inputs.at(static_cast<size_t>(i));
+  const Tensor result = output_as_stored(i);
+  return result.dtype() == input.dtype ? result
+                                       : results_[static_cast<size_t>(i)] = empty(input.shape, input.dtype, input.device);
+}
+
+Tensor Gradients::output_as_stored(int i) {
+  const Edge& input = node_.inputs.at(static_cast<size_t>(i));
   if (input.autograd == nullptr) {
     fail("{} computes the gradient of input {}, which wants none", node_.name, i);
   }
@@ -115,8 +123,12 @@ Tensor record(Tensor output, std::vector<Tensor> inputs, const char* name, Backw
     edges.push_back(wanted ? Edge{input.autograd(), input.shape(), input.dtype(), input.device()} : Edge{});
   }
   if (recording && needed) {
-    output.ensure_autograd().node = std::make_shared<Node>(
-        Node{.name = name, .sequence = next_sequence++, .inputs = std::move(edges), .rule = std::move(rule), .gradient = {}});
+    output.ensure_autograd().node = std::make_shared<Node>(Node{.name = name,
+                                                                .layer = profile::layer(),
+                                                                .sequence = next_sequence++,
+                                                                .inputs = std::move(edges),
+                                                                .rule = std::move(rule),
+                                                                .gradient = {}});
   }
   return output;
 }
@@ -146,6 +158,7 @@ void backward(const Tensor& loss, float scale) {
     }
     const Tensor dy = std::exchange(node->gradient, {});
     if (dy.defined()) {
+      const profile::Layer layer(node->layer);
       Gradients gradients(*node);
       node->rule(dy, gradients);
       gradients.finish();

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "core/tensor/tensor.h"
@@ -24,6 +25,7 @@ struct Edge {
 /// One recorded operation. Nodes own their inputs' nodes, so a graph lives as long as its last output.
 struct Node {
   const char* name;
+  std::string_view layer;    // that the profiler books it under
   int64_t sequence;          // order of recording; backward runs from high to low
   std::vector<Edge> inputs;  // cleared once the node has run
   BackwardRule rule;         // cleared once the node has run
@@ -45,9 +47,11 @@ class Gradients {
 
   /// False where the gradient of input `i` is of no use and must not be computed.
   bool wants(int i) const;
-  /// Memory that the rule must overwrite with the gradient of input `i`; the tape adds it to what is there already, if
-  /// anything.
+  /// Memory of the input's type that the rule must overwrite with the gradient of input `i`; the tape adds it to what is there
+  /// already, if anything.
   Tensor output(int i);
+  /// The same for a rule that can write any floating type: in that of the gradient's final place, which may not be the input's.
+  Tensor output_as_stored(int i);
   /// Uses `gradient` as that of input `i`, without a copy; the rule must not write to it afterwards.
   void give(int i, Tensor gradient);
 

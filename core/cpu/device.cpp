@@ -2,6 +2,7 @@
 // system and no page is touched for the first time.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -9,7 +10,7 @@
 #include <new>
 #include <vector>
 
-#include "core/cpu/stream.h"
+#include "core/cpu/onednn.h"
 #include "core/tensor/device_api.h"
 #include "core/tensor/error.h"
 
@@ -18,12 +19,15 @@ namespace {
 
 constexpr int64_t kAlignment = 64;
 constexpr int64_t kHugePage = int64_t{2} << 20;
+constexpr int64_t kGuardBytes = 64;
+constexpr unsigned char kPoison = 0xff;
 
 class Pool {
  public:
   void* allocate(int64_t bytes) {
-    const int64_t size = rounded(bytes);
     const std::lock_guard lock(mutex_);
+    const bool poisoned = fresh_ == device_api::FreshMemory::poisoned;
+    const int64_t size = rounded(poisoned ? bytes + kGuardBytes : bytes);
     void* data = nullptr;
     // A block up to an eighth larger than needed serves too.
     if (const auto found = free_.lower_bound(size); found != free_.end() && found->first <= size + size / 8) {
@@ -40,11 +44,20 @@ class Pool {
     }
     use_.live_bytes += sizes_[data];
     use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
+    if (poisoned) {
+      std::memset(data, kPoison, static_cast<size_t>(bytes + kGuardBytes));
+      guards_[data] = static_cast<unsigned char*>(data) + bytes;
+    }
     return data;
   }
 
   void free(void* data) noexcept {
     const std::lock_guard lock(mutex_);
+    if (const auto guard = guards_.find(data); guard != guards_.end()) {
+      const auto intact = [](unsigned char byte) { return byte == kPoison; };
+      use_.overruns += std::all_of(guard->second, guard->second + kGuardBytes, intact) ? 0 : 1;
+      guards_.erase(guard);
+    }
     const auto found = sizes_.find(data);
     use_.live_bytes -= found->second;
     free_[found->second].push_back(data);
@@ -53,7 +66,12 @@ class Pool {
 
   device_api::MemoryUse use() {
     const std::lock_guard lock(mutex_);
-    return {use_.live_bytes, use_.peak_bytes, use_.held_bytes};
+    return use_;
+  }
+
+  void set_fresh_memory(device_api::FreshMemory fresh) {
+    const std::lock_guard lock(mutex_);
+    fresh_ = fresh;
   }
 
  private:
@@ -92,6 +110,8 @@ class Pool {
   std::mutex mutex_;
   std::map<int64_t, std::vector<void*>> free_;
   std::map<void*, int64_t> sizes_;
+  std::map<void*, unsigned char*> guards_;  // of poisoned blocks: where their last 64 bytes begin
+  device_api::FreshMemory fresh_ = device_api::FreshMemory::as_found;
   device_api::MemoryUse use_;
 };
 
@@ -126,7 +146,11 @@ void copy(Device, void* destination, Device, const void* source, int64_t bytes) 
 
 void synchronize(Device) {}
 
+bool native(Device, DType dtype) { return cpu::onednn_native(dtype); }
+
 MemoryUse memory_use(Device) { return pool().use(); }
+
+void set_fresh_memory(Device, FreshMemory fresh) { pool().set_fresh_memory(fresh); }
 
 }  // namespace device_api
 }  // namespace residua

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/kernels/profile.h"
 #include "core/tensor/device_api.h"
 #include "core/tensor/error.h"
 
@@ -15,6 +16,7 @@ inline constexpr bool kBuiltWithCuda = false;
 /// or `cuda::run(args, stream)`.
 template <class Args>
 void run(Device device, const Args& args) {
+  const profile::Timer timer(typeid(Args));
   if (device.type == Device::Type::cpu) {
     run(args, cpu::current_stream(device));
     return;

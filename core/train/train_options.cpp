@@ -1,0 +1,243 @@
+#include "core/train/train_options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+
+#include "core/tensor/device_api.h"
+#include "core/tensor/error.h"
+
+namespace residua {
+namespace {
+
+/// A number in [low, high]; NaN and infinity are in no range.
+CLI::Validator in_range(double low, double high, const std::string& wanted) {
+  return CLI::Validator(
+      [=](std::string& text) -> std::string {
+        char* end = nullptr;
+        const double value = std::strtod(text.c_str(), &end);
+        const bool good = end != text.c_str() && *end == '\0' && std::isfinite(value) && value >= low && value <= high;
+        return good ? std::string() : fmt::format("got '{}', wanted {}", text, wanted);
+      },
+      "");
+}
+
+constexpr double kMost = std::numeric_limits<int32_t>::max();
+const CLI::Validator& non_negative() {
+  static const CLI::Validator validator = in_range(0, kMost, "a finite number >= 0");
+  return validator;
+}
+const CLI::Validator& positive() {
+  static const CLI::Validator validator = in_range(1e-30, kMost, "a finite number > 0");
+  return validator;
+}
+CLI::Validator whole(double low, double high) {
+  return CLI::Validator(
+      [=](std::string& text) -> std::string {
+        char* end = nullptr;
+        const long long value = std::strtoll(text.c_str(), &end, 10);
+        const bool good =
+            end != text.c_str() && *end == '\0' && static_cast<double>(value) >= low && static_cast<double>(value) <= high;
+        return good ? std::string() : fmt::format("got '{}', wanted a whole number from {:.0f} to {:.0f}", text, low, high);
+      },
+      "");
+}
+
+/// One of a list of words.
+CLI::Validator one_of(const std::vector<std::string>& words) {
+  return CLI::Validator(
+      [=](std::string& text) -> std::string {
+        return std::ranges::find(words, text) != words.end() ? std::string()
+                                                             : fmt::format("got '{}', wanted {}", text, fmt::join(words, ", "));
+      },
+      fmt::format("{}", fmt::join(words, "|")));
+}
+
+void add_options(CLI::App& app, TrainOptions& o) {
+  const auto action = [&app](const char* flag, bool& value, const char* text) {
+    app.add_flag(flag, value, text)->configurable(false)->group("Actions");
+  };
+  app.add_option("DIR", o.directory, "folder of the data set; may be left out for fashion-mnist and synthetic");
+  app.add_option("--dataset", o.dataset, "layout of DIR")
+      ->check(one_of({"auto", "imagefolder", "cifar10", "cifar100", "fashion-mnist", "synthetic"}))
+      ->group("Data");
+  app.add_option("--augment", o.augment, "none, flip, pad-crop, scale-crop (the paper's) or random-resized-crop")
+      ->group("Data");
+  app.add_flag("--no-shuffle", o.no_shuffle, "train in the order of the data set")->group("Data");
+  app.add_option("--crop-size", o.crop_size, "pixels of the network's input")->check(whole(8, 4096))->group("Data");
+  app.add_option("--mean", o.mean, "R,G,B, 0 to 1; default: ImageNet's for photos, else measured")
+      ->delimiter(',')
+      ->expected(3)
+      ->check(in_range(0, 1, "three numbers from 0 to 1"))
+      ->group("Data");
+  app.add_option("--std", o.std, "R,G,B, 0 to 1; default: as for --mean")
+      ->delimiter(',')
+      ->expected(3)
+      ->check(in_range(1e-4, 1, "three numbers above 0, at most 1"))
+      ->group("Data");
+  app.add_option("-j,--workers", o.workers, "threads that read and decode; 0: the training thread itself")
+      ->check(whole(0, 1024))
+      ->group("Data");
+  app.add_option("--max-bad-images", o.max_bad_images, "unreadable images that are skipped before the run ends")
+      ->check(whole(0, kMost))
+      ->group("Data");
+  app.add_option("--synthetic-classes", o.synthetic_classes, "classes of the synthetic set")
+      ->check(whole(2, 1000))
+      ->group("Data");
+  app.add_option("--synthetic-images", o.synthetic_images, "training images of the synthetic set")
+      ->check(whole(16, kMost))
+      ->group("Data");
+
+  app.add_option("-m,--model", o.model, "name from --list-models; default: resnet18 for photos, else resnet20")->group("Model");
+  app.add_option("--shortcut", o.shortcut, "A, B or C (section 4.1 of the paper); default: the model's")
+      ->check(one_of({"A", "B", "C"}))
+      ->group("Model");
+  app.add_option("--shortcut-pad", o.shortcut_pad, "where option A's new channels go")
+      ->check(one_of({"end", "both"}))
+      ->group("Model");
+  app.add_option("--shortcut-pool", o.shortcut_pool, "how option A halves the image")
+      ->check(one_of({"stride", "average"}))
+      ->group("Model");
+  app.add_option("--bottleneck-stride", o.bottleneck_stride, "conv3x3 (torchvision) or conv1x1 (the paper)")
+      ->check(one_of({"conv3x3", "conv1x1"}))
+      ->group("Model");
+  app.add_option("--init", o.initialization, "He initialisation: fan-in (the paper) or fan-out (torchvision)")
+      ->check(one_of({"fan-in", "fan-out"}))
+      ->group("Model");
+  app.add_option("--weights", o.weights, "safetensors file to start from")->check(CLI::ExistingFile)->group("Model");
+
+  app.add_option("-b,--batch-size", o.batch_size, "images of a step, over all devices")
+      ->check(whole(1, 1 << 20))
+      ->group("Training");
+  app.add_option("--epochs", o.epochs, "passes over the training set, may be a fraction")->check(positive())->group("Training");
+  app.add_option("--iterations", o.iterations, "steps; wins over --epochs")->check(whole(1, 1e12))->group("Training");
+  app.add_option("--lr", o.learning_rate, "learning rate")->check(positive())->group("Training");
+  app.add_option("--momentum", o.momentum)->check(in_range(0, 1, "a number from 0 to 1"))->group("Training");
+  app.add_option("--weight-decay,--wd", o.weight_decay)->check(non_negative())->group("Training");
+  app.add_option("--label-smoothing", o.label_smoothing)->check(in_range(0, 1, "a number from 0 to 1"))->group("Training");
+  app.add_option("--lr-schedule", o.schedule)->check(one_of({"step", "plateau", "cosine", "constant"}))->group("Training");
+  app.add_option(
+         "--lr-steps", o.schedule_steps,
+         "points where step multiplies the rate: epochs, or iterations with --iterations; default: 1/2 and 3/4 of the run")
+      ->delimiter(',')
+      ->check(positive())
+      ->group("Training");
+  app.add_option("--lr-factor", o.schedule_factor, "of step and plateau")->check(positive())->group("Training");
+  app.add_option("--warmup-iterations", o.warmup_iterations)->check(whole(0, 1e12))->group("Training");
+  app.add_option("--warmup", o.warmup, "linear, or constant: the paper's for 110 layers")
+      ->check(one_of({"linear", "constant"}))
+      ->group("Training");
+  app.add_option("--warmup-lr", o.warmup_rate, "rate of, or at the start of, the warm-up")
+      ->check(positive())
+      ->group("Training");
+  app.add_option("--precision", o.precision, "of activations and their gradients; weights and sums stay fp32")
+      ->check(one_of({"auto", "fp32", "bf16", "fp16"}))
+      ->group("Training");
+  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")->group("Training");
+  app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(whole(0, 4096))->group("Training");
+  app.add_option("--seed", o.seed)->check(whole(0, 1e15))->group("Training");
+
+  app.add_option("-o,--output", o.output, "folder for config, logs, curves and weights; default: runs/<model>-<data set>")
+      ->group("Output");
+  app.add_option("--resume", o.resume, "auto: go on from --output if there is something; or a checkpoint file")
+      ->configurable(false)
+      ->group("Output");
+  app.add_option("--log-every", o.log_every, "iterations between progress lines")->check(whole(1, kMost))->group("Output");
+  app.add_option("--evaluate-every", o.evaluate_every, "epochs between validations")->check(positive())->group("Output");
+
+  action("--evaluate", o.evaluate_only, "validate --weights and stop");
+  action("--list-models", o.list_models, "print the names of all models and stop");
+  action("--summary", o.summary, "print layers, shapes, parameters and FLOPs and stop");
+  action("--overfit-batch", o.overfit_batch, "train on the first batch only: its loss must go to zero");
+  action("--data-only", o.data_only, "run the loader alone for one epoch and print its speed");
+}
+
+std::string one_line(std::string text) {
+  std::ranges::replace(text, '\n', ' ');
+  while (!text.empty() && text.back() == ' ') {
+    text.pop_back();
+  }
+  return text;
+}
+
+}  // namespace
+
+ParsedOptions parse_train_options(int argc, const char* const* argv) {
+  ParsedOptions parsed;
+  TrainOptions& o = parsed.options;
+  CLI::App app(
+      "Trains the plain and residual networks of He et al. 2015 on ImageNet-style folders, CIFAR, Fashion-MNIST or synthetic "
+      "images.",
+      "train-imagenet");
+  app.option_defaults()->always_capture_default();
+  add_options(app, o);
+  app.set_config("--config", "", "TOML file with any of these settings by their long names")
+      ->configurable(false)
+      ->group("Actions");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    parsed.text = app.help();
+    return parsed;
+  } catch (const CLI::ParseError& error) {
+    fail_usage("{}; see train-imagenet --help", one_line(error.what()));
+  }
+  o.toml = app.config_to_str(true, false);
+  return parsed;
+}
+
+void fill_defaults(TrainOptions& o, bool photos) {
+  const auto fill = [](auto& option, auto value) {
+    if (!option) {
+      option = value;
+    }
+  };
+  fill(o.model, photos ? "resnet18" : "resnet20");
+  fill(o.batch_size, photos ? 256 : 128);
+  fill(o.augment, photos ? "scale-crop" : "pad-crop");
+  if (!o.epochs && !o.iterations) {
+    if (photos) {
+      o.epochs = 120;
+    } else {
+      o.iterations = 64000;
+    }
+  }
+}
+
+DType parse_precision(const std::string& name, Device device) {
+  if (name == "auto") {
+    return device_api::native(device, DType::bf16) ? DType::bf16 : DType::f32;
+  }
+  if (name == "fp32") {
+    return DType::f32;
+  }
+  if (name == "bf16") {
+    return DType::bf16;
+  }
+  if (name == "fp16") {
+    return DType::f16;
+  }
+  fail_usage("precision '{}' is unknown: wanted auto, fp32, bf16 or fp16", name);
+}
+
+ScheduleOptions schedule_options(const TrainOptions& o, int64_t iterations_per_epoch, int64_t total_iterations) {
+  ScheduleOptions schedule{
+      .kind = parse_schedule(o.schedule), .rate = o.learning_rate, .boundaries = {}, .factor = o.schedule_factor};
+  schedule.total_iterations = total_iterations;
+  schedule.warmup = parse_warmup(o.warmup);
+  schedule.warmup_iterations = o.warmup_iterations;
+  schedule.warmup_rate = o.warmup_rate;
+  const double unit = o.iterations ? 1.0 : static_cast<double>(iterations_per_epoch);
+  for (const double step : o.schedule_steps) {
+    schedule.boundaries.push_back(std::llround(step * unit));
+  }
+  if (o.schedule_steps.empty()) {
+    schedule.boundaries = {total_iterations / 2, total_iterations * 3 / 4};
+  }
+  return schedule;
+}
+
+}  // namespace residua
