@@ -1,10 +1,14 @@
 # Flags for our own code, and the two ways in which our targets are made.
 add_library(residua_options INTERFACE)
 target_include_directories(residua_options INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_options(residua_options INTERFACE -Wall -Wextra -Werror -fno-math-errno)
+target_compile_options(residua_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -fno-math-errno>)
+set(isa_optimization -O3)
 if(RESIDUA_SANITIZE)
-  target_compile_options(residua_options INTERFACE -fsanitize=${RESIDUA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+  target_compile_options(residua_options INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${RESIDUA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer>)
   target_link_options(residua_options INTERFACE -fsanitize=${RESIDUA_SANITIZE})
+  # Instrumented vector code at -O3 takes minutes to compile, and is not what runs.
+  set(isa_optimization -O1)
 endif()
 
 # Files of core/cpu/isa are compiled once for each instruction set, in a namespace of its own; core/cpu/isa.h chooses at run time.
@@ -25,7 +29,7 @@ function(residua_add_isa_sources target)
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
       target_compile_definitions(${target}_${level} PRIVATE RESIDUA_X86_64)
     endif()
-    target_compile_options(${target}_${level} PRIVATE -O3 -Wno-psabi ${flags_${level}})
+    target_compile_options(${target}_${level} PRIVATE ${isa_optimization} -Wno-psabi ${flags_${level}})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${level}>)
   endforeach()
 endfunction()

@@ -1,0 +1,252 @@
+#!/usr/bin/env python3
+"""A whole training step in PyTorch: what bench/compare holds step-bench against.
+
+  step_torch.py --model resnet18 --size 224 -b 32 --precision bf16 [--modes all] [--threads 2] [--json FILE]
+
+The step is forward, cross entropy, backward, and SGD (lr 0.1, momentum 0.9, weight decay 1e-4, the fused kernel) over one synthetic
+batch that is already a normalised tensor. A mode is ARITHMETIC-EXECUTION-LAYOUT:
+
+  arithmetic  fp32      no reduced-precision arithmetic inside (float32_matmul_precision 'highest')
+              autocast  fp32 parameters, torch.autocast to bf16 or fp16
+              pure      bf16 parameters outside batch norm, fp32 master copies that SGD updates
+  execution   eager | compile (torch.compile of network and loss; needs a C++ compiler, a failure is a row with `error`)
+  layout      nhwc (channels-last) | nchw
+
+Every mode runs in a process of its own, so that `peak_rss_bytes` (VmHWM) is its own. Prints one JSON object; `best` is the row with
+most images per second. Needs torch, and torchvision for the ImageNet networks.
+"""
+import argparse
+import json
+import math
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+CIFAR_DEPTHS = (20, 32, 44, 56, 110, 1202)
+EXECUTIONS = ("eager", "compile")
+LAYOUTS = ("nhwc", "nchw")
+
+
+def modes_of(precision):
+    """Every mode of a precision."""
+    arithmetics = {"fp32": ("fp32",), "bf16": ("autocast", "pure"), "fp16": ("autocast",)}[precision]
+    return [f"{a}-{e}-{l}" for e in EXECUTIONS for a in arithmetics for l in LAYOUTS]
+
+
+def cifar_resnet(depth, classes):
+    """The paper's section 4.2 network: 6n+2 layers, option A shortcuts (stride-2 subsample, zeros appended at the end)."""
+    import torch.nn.functional as F
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self, inputs, outputs, stride):
+            super().__init__()
+            self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(outputs)
+            self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+            self.bn2 = nn.BatchNorm2d(outputs)
+            self.stride, self.padding = stride, outputs - inputs
+
+        def forward(self, x):
+            y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+            y = self.bn2(self.conv2(y))
+            if self.padding:
+                x = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.padding))
+            return F.relu(y + x, inplace=True)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(16)
+            blocks, inputs = [], 16
+            for stage, outputs in enumerate((16, 32, 64)):
+                for i in range((depth - 2) // 6):
+                    blocks.append(Block(inputs, outputs, 2 if stage and not i else 1))
+                    inputs = outputs
+            self.blocks = nn.Sequential(*blocks)
+            self.fc = nn.Linear(64, classes)
+            for m in self.modules():
+                if isinstance(m, nn.Conv2d):
+                    nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
+
+        def forward(self, x):
+            x = F.relu(self.bn1(self.conv1(x)), inplace=True)
+            return self.fc(self.blocks(x).mean((2, 3)))
+
+    return Net()
+
+
+def network(model, classes):
+    depth = int(model.removeprefix("resnet")) if model.removeprefix("resnet").isdigit() else None
+    if depth in CIFAR_DEPTHS:
+        return cifar_resnet(depth, classes)
+    import torchvision
+
+    return getattr(torchvision.models, model)(num_classes=classes)
+
+
+def make_step(args, arithmetic, execution, layout):
+    """Returns a closure that runs one training step and returns its loss."""
+    import torch
+    import torch.nn.functional as F
+
+    torch.manual_seed(0)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = False
+    device = torch.device(args.device)
+    order = torch.channels_last if layout == "nhwc" else torch.contiguous_format
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[args.precision]
+    net = network(args.model, args.classes).to(device, memory_format=order).train()
+    x = torch.randn(args.batch_size, 3, args.size, args.size, device=device).contiguous(memory_format=order)
+    target = torch.randint(0, args.classes, (args.batch_size,), device=device)
+
+    if arithmetic == "pure":
+        net.to(dtype)
+        for m in net.modules():
+            if isinstance(m, torch.nn.BatchNorm2d):
+                m.float()
+        x = x.to(dtype)
+    parameters = list(net.parameters())
+    low = [p for p in parameters if p.dtype != torch.float32]
+    master = [p.detach().float() for p in low]
+    sgd = torch.optim.SGD(master + [p for p in parameters if p.dtype == torch.float32], 0.1, 0.9, weight_decay=1e-4, fused=True)
+    scaler = torch.amp.GradScaler(device.type, enabled=args.precision == "fp16")
+
+    def loss_of(x, target):
+        with torch.autocast(device.type, dtype=dtype, enabled=arithmetic == "autocast"):
+            return F.cross_entropy(net(x).float(), target)
+
+    if execution == "compile":
+        loss_of = torch.compile(loss_of)
+
+    def step():
+        sgd.zero_grad()
+        loss = loss_of(x, target)
+        scaler.scale(loss).backward()
+        for m, p in zip(master, low):
+            m.grad, p.grad = p.grad.float(), None
+        scaler.step(sgd)
+        scaler.update()
+        if low:
+            with torch.no_grad():
+                torch._foreach_copy_(low, master)
+        return loss
+
+    return step
+
+
+def peak_rss_bytes():
+    with open("/proc/self/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+def measure(args, mode):
+    """Runs one mode in this process and returns its row."""
+    import torch
+
+    torch.set_num_threads(args.threads)
+    cuda = args.device.startswith("cuda")
+    step = make_step(args, *mode.split("-"))
+    start = time.perf_counter()
+    for _ in range(args.warmup):
+        loss = step()
+    loss = float(loss)
+    warmup_s = time.perf_counter() - start
+    times = []
+    for _ in range(args.steps):
+        if cuda:
+            torch.cuda.synchronize()
+        begin = time.perf_counter()
+        loss = step()
+        if cuda:
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - begin)
+    loss = float(loss)
+    if not math.isfinite(loss):
+        raise RuntimeError(f"the loss became {loss}: not a training step")
+    median = statistics.median(times)
+    return {
+        "images_per_second": args.batch_size / median,
+        "median_ms": median * 1e3,
+        "min_ms": min(times) * 1e3,
+        "spread": (max(times) - min(times)) / median,
+        "warmup_s": warmup_s,
+        "loss": loss,
+        "peak_rss_bytes": peak_rss_bytes(),
+        **({"peak_device_bytes": torch.cuda.max_memory_allocated()} if cuda else {}),
+    }
+
+
+def run_mode(args, mode):
+    """Runs one mode in a process of its own; a failure becomes a row with `error`."""
+    row = {"mode": mode, "model": args.model, "size": args.size, "batch": args.batch_size, "precision": args.precision}
+    command = [sys.executable, os.path.abspath(__file__), "--child", mode, "--model", args.model, "--size", str(args.size), "-b", str(args.batch_size),
+               "--precision", args.precision, "--classes", str(args.classes), "--threads", str(args.threads), "--steps", str(args.steps),
+               "--warmup", str(args.warmup), "--device", args.device]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), **dict(v.split("=", 1) for v in args.env)}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=args.timeout, check=False)
+    except subprocess.TimeoutExpired:
+        return {**row, "error": f"not finished after {args.timeout} s"}
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return {**row, "error": f"exit {done.returncode}: {last[:300]}"}
+    return {**row, **json.loads(lines[-1])}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="resnet18", help="a torchvision name, or resnet20|32|44|56|110|1202 for CIFAR's")
+    parser.add_argument("--size", type=int, help="input height and width (default: 224, for CIFAR's 32)")
+    parser.add_argument("--classes", type=int, help="default: 1000, for CIFAR's 10")
+    parser.add_argument("-b", "--batch-size", type=int, default=32)
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
+    parser.add_argument("--modes", default="all", help="comma-separated modes, or all")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--warmup", type=int, default=4)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda[:i]")
+    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable of the measured processes")
+    parser.add_argument("--timeout", type=float, default=900, help="seconds for one mode, compilation included")
+    parser.add_argument("--json", metavar="FILE", help="write the object there instead of printing it")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    cifar = args.model in [f"resnet{d}" for d in CIFAR_DEPTHS]
+    args.size = args.size or (32 if cifar else 224)
+    args.classes = args.classes or (10 if cifar else 1000)
+    if args.child:
+        print(json.dumps(measure(args, args.child)))
+        return
+    wanted = modes_of(args.precision) if args.modes == "all" else args.modes.split(",")
+    unknown = [m for m in wanted if m not in modes_of(args.precision)]
+    if unknown:
+        parser.error(f"unknown mode {unknown[0]} for {args.precision}; known: {', '.join(modes_of(args.precision))}")
+    version = subprocess.run([sys.executable, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True, check=False)
+    if version.returncode:
+        sys.exit(f"step_torch.py: {sys.executable} has no torch; run it with an interpreter that has (bench/compare --python)")
+    report = {"framework": "pytorch", "version": version.stdout.strip(), "device": args.device, "threads": args.threads, "rows": []}
+    for mode in wanted:
+        row = run_mode(args, mode)
+        report["rows"].append(row)
+        result = row.get("error") or f"{row['images_per_second']:.1f} img/s, peak {row['peak_rss_bytes'] / 2**20:.0f} MiB"
+        print(f"{args.model} {args.precision} {mode}: {result}", file=sys.stderr, flush=True)
+    good = [row for row in report["rows"] if "error" not in row]
+    report["best"] = max(good, key=lambda row: row["images_per_second"]) if good else None
+    report["child_cpu_s"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    text = json.dumps(report, indent=1)
+    if args.json:
+        with open(args.json, "w", encoding="ascii") as file:
+            file.write(text + "\n")
+    else:
+        print(text)
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
