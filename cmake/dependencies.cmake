@@ -10,7 +10,6 @@ find_package(nlohmann_json REQUIRED)
 find_package(tomlplusplus REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(ZLIB REQUIRED)
-find_package(Protobuf REQUIRED)
 find_path(STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb REQUIRED)
 # The version's first number is the interface: 2.x, which Debian 12 has, does not compile here.
 find_package(dnnl 3 CONFIG)
@@ -26,4 +25,4 @@ add_library(residua_dependencies INTERFACE)
 target_include_directories(residua_dependencies SYSTEM INTERFACE ${STB_INCLUDE_DIR})
 target_link_libraries(residua_dependencies INTERFACE
   Threads::Threads OpenMP::OpenMP_CXX fmt::fmt spdlog::spdlog CLI11::CLI11 nlohmann_json::nlohmann_json
-  tomlplusplus::tomlplusplus JPEG::JPEG ZLIB::ZLIB protobuf::libprotobuf DNNL::dnnl)
+  tomlplusplus::tomlplusplus JPEG::JPEG ZLIB::ZLIB DNNL::dnnl)
