@@ -12,13 +12,12 @@ void run(const Add& args, Stream&) {
     const T* b = static_cast<const T*>(args.b);
     T* y = static_cast<T*>(args.y);
     parallel_ranges(args.size, 4096, [=](int, int64_t begin, int64_t end) {
-      int64_t i = begin;
-      for (; i + kLanes <= end; i += kLanes) {
-        store(y + i, load(a + i) + load(b + i));
-      }
-      if (i < end) {
-        store_part(y + i, load_part(a + i, end - i) + load_part(b + i, end - i), end - i);
-      }
+      for_blocks<4>(end - begin, [=](int64_t offset, auto extent) {
+        for (int v = 0; v < extent.kVectors; ++v) {
+          const int64_t i = begin + offset + v * kLanes;
+          store(y + i, load(a + i, extent) + load(b + i, extent), extent);
+        }
+      });
     });
   });
 }

@@ -1,0 +1,249 @@
+#include "core/kernels/batch_norm.h"
+
+#include <cmath>
+
+#include "core/cpu/isa.h"
+#include "core/cpu/wide_rows.h"
+#include "core/kernels/batch_norm_rstd.h"
+
+namespace residua::cpu::RESIDUA_ISA {
+namespace {
+
+constexpr int64_t kTall = 128;  // rows of a tile that spans a whole wide row
+
+/// Half of the smallest positive T: what lies above it is positive after rounding to T.
+template <class T>
+constexpr float kRoundsToZero = 0;
+template <>
+constexpr float kRoundsToZero<f16> = 0x1p-25f;
+template <>
+constexpr float kRoundsToZero<bf16> = 0x1p-134f;
+
+/// A value of each channel close to its mean, so that sums of differences to it do not cancel: the mean of up to 16 rows from
+/// all over x.
+template <class T>
+void estimate_means(const T* x, int64_t rows, int64_t channels, float* estimate) {
+  const int64_t samples = rows < 16 ? rows : 16;
+  for_blocks<1>(channels, [&](int64_t c, auto extent) {
+    Floats total{};
+    for (int64_t s = 0; s < samples; ++s) {
+      total += load(x + rows * s / samples * channels + c, extent);
+    }
+    store(estimate + c, total / static_cast<float>(samples), extent);
+  });
+}
+
+template <class T>
+void statistics(const BatchNormStatistics& args) {
+  const T* x = static_cast<const T*>(args.x);
+  const WideRows wide(args.rows, args.channels);
+  ColumnSums<2> sums(wide, 1);
+  float* shifts = sums.table(0);
+  estimate_means(x, args.rows, args.channels, args.mean);
+  wide.fill(shifts, [&](int64_t c) { return args.mean[c]; });
+  sums.run([=, &wide](int64_t first, int64_t column, int64_t rows, auto extent, Floats* sum) {
+    constexpr int kVectors = decltype(extent)::kVectors;
+    Floats shift[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      shift[v] = load(shifts + column + v * kLanes);
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int v = 0; v < kVectors; ++v) {
+        const Floats d = within(extent, load(x + first + r * wide.width + v * kLanes, extent) - shift[v], Floats{});
+        sum[v] += d;
+        sum[kVectors + v] += d * d;
+      }
+    }
+  });
+  const double n = static_cast<double>(args.rows);
+  for (int64_t c = 0; c < args.channels; ++c) {
+    const double offset = sums.total(0, c) / n;
+    const double variance = sums.total(1, c) / n - offset * offset;
+    args.mean[c] = static_cast<float>(static_cast<double>(args.mean[c]) + offset);
+    args.variance[c] = static_cast<float>(variance < 0 ? 0 : variance);
+    args.rstd[c] = static_cast<float>(1 / std::sqrt((variance < 0 ? 0 : variance) + static_cast<double>(args.epsilon)));
+  }
+}
+
+template <class T, bool HasResidual, bool HasMask>
+void apply(const BatchNormApply& args) {
+  const T* x = static_cast<const T*>(args.x);
+  const T* residual = static_cast<const T*>(args.residual);
+  T* y = static_cast<T*>(args.y);
+  uint8_t* mask = args.mask;
+  const float floor = args.activation == Activation::relu ? 0 : -__builtin_inff();
+  const WideRows wide(args.rows, args.channels);
+  float* means = static_cast<float*>(scratch(3 * wide.width * static_cast<int64_t>(sizeof(float))));
+  float* scales = means + wide.width;
+  float* betas = scales + wide.width;
+  wide.fill(means, [&](int64_t c) { return args.mean[c]; });
+  wide.fill(scales, [&](int64_t c) { return args.gamma[c] * args.rstd[c]; });
+  wide.fill(betas, [&](int64_t c) { return args.beta[c]; });
+  wide.parallel([=, &wide](int, int64_t begin, int64_t end, int64_t tail) {
+    for_tiles(wide, begin, end, tail, kTall, 1, [&](int64_t first, int64_t column, int64_t rows, auto extent) {
+      constexpr int kVectors = decltype(extent)::kVectors;
+      Floats mean[kVectors], scale[kVectors], beta[kVectors];
+      for (int v = 0; v < kVectors; ++v) {
+        mean[v] = load(means + column + v * kLanes);
+        scale[v] = load(scales + column + v * kLanes);
+        beta[v] = load(betas + column + v * kLanes);
+      }
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int v = 0; v < kVectors; ++v) {
+          const int64_t i = first + r * wide.width + v * kLanes;
+          Floats value = (load(x + i, extent) - mean[v]) * scale[v] + beta[v];
+          if constexpr (HasResidual) {
+            value += load(residual + i, extent);
+          }
+          value = at_least(value, floor);
+          if constexpr (HasMask) {
+            store_bits(mask + i / 8, bits_above(value, kRoundsToZero<T>), extent);
+          }
+          store(y + i, value, extent);
+        }
+      }
+    });
+  });
+}
+
+/// dy where the mask is set.
+template <bool HasMask, class T, class Extent>
+RESIDUA_INLINE Floats gradient(const T* dy, const uint8_t* mask, int64_t i, Extent extent) {
+  const Floats g = load(dy + i, extent);
+  if constexpr (HasMask) {
+    return keep(load_bits(mask + i / 8, extent), g);
+  } else {
+    return g;
+  }
+}
+
+template <class T, bool HasMask>
+void backward_reduce(const BatchNormBackwardReduce& args) {
+  const T* x = static_cast<const T*>(args.x);
+  const T* dy = static_cast<const T*>(args.dy);
+  const uint8_t* mask = args.mask;
+  const WideRows wide(args.rows, args.channels);
+  ColumnSums<2> sums(wide, 1);
+  float* means = sums.table(0);
+  wide.fill(means, [&](int64_t c) { return args.mean[c]; });
+  sums.run([=, &wide](int64_t first, int64_t column, int64_t rows, auto extent, Floats* sum) {
+    constexpr int kVectors = decltype(extent)::kVectors;
+    Floats mean[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      mean[v] = load(means + column + v * kLanes);
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int v = 0; v < kVectors; ++v) {
+        const int64_t i = first + r * wide.width + v * kLanes;
+        const Floats g = gradient<HasMask>(dy, mask, i, extent);
+        const Floats centred = within(extent, load(x + i, extent) - mean[v], Floats{});
+        sum[v] += g;
+        sum[kVectors + v] += g * centred;
+      }
+    }
+  });
+  for (int64_t c = 0; c < args.channels; ++c) {
+    args.sum_g[c] = static_cast<float>(sums.total(0, c));
+    args.sum_g_xhat[c] = static_cast<float>(sums.total(1, c) * static_cast<double>(args.rstd[c]));
+  }
+}
+
+template <class T, bool HasMask, bool HasResidual>
+void backward_apply(const BatchNormBackwardApply& args) {
+  const T* x = static_cast<const T*>(args.x);
+  const T* dy = static_cast<const T*>(args.dy);
+  const uint8_t* mask = args.mask;
+  T* dx = static_cast<T*>(args.dx);
+  T* dresidual = static_cast<T*>(args.dresidual);
+  const WideRows wide(args.rows, args.channels);
+  // dx = a * g + b * (x - mean) + c
+  float* means = static_cast<float*>(scratch(4 * wide.width * static_cast<int64_t>(sizeof(float))));
+  float* as = means + wide.width;
+  float* bs = as + wide.width;
+  float* cs = bs + wide.width;
+  const float per_row = 1 / static_cast<float>(args.rows);
+  wide.fill(means, [&](int64_t c) { return args.mean[c]; });
+  wide.fill(as, [&](int64_t c) { return args.gamma[c] * args.rstd[c]; });
+  wide.fill(bs, [&](int64_t c) { return -as[c] * args.rstd[c] * (args.sum_g_xhat[c] * per_row); });
+  wide.fill(cs, [&](int64_t c) { return -as[c] * (args.sum_g[c] * per_row); });
+  wide.parallel([=, &wide](int, int64_t begin, int64_t end, int64_t tail) {
+    for_tiles(wide, begin, end, tail, kTall, 1, [&](int64_t first, int64_t column, int64_t rows, auto extent) {
+      constexpr int kVectors = decltype(extent)::kVectors;
+      Floats mean[kVectors], a[kVectors], b[kVectors], c[kVectors];
+      for (int v = 0; v < kVectors; ++v) {
+        mean[v] = load(means + column + v * kLanes);
+        a[v] = load(as + column + v * kLanes);
+        b[v] = load(bs + column + v * kLanes);
+        c[v] = load(cs + column + v * kLanes);
+      }
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int v = 0; v < kVectors; ++v) {
+          const int64_t i = first + r * wide.width + v * kLanes;
+          const Floats g = gradient<HasMask>(dy, mask, i, extent);
+          const Floats centred = load(x + i, extent) - mean[v];
+          if constexpr (HasResidual) {
+            store(dresidual + i, g, extent);
+          }
+          store(dx + i, a[v] * g + (b[v] * centred + c[v]), extent);
+        }
+      }
+    });
+  });
+}
+
+}  // namespace
+
+void run(const BatchNormStatistics& args, Stream&) {
+  visit_float(args.dtype, [&]<class T>() { statistics<T>(args); });
+}
+
+void run(const BatchNormApply& args, Stream&) {
+  visit_float(args.dtype, [&]<class T>() {
+    if (args.residual != nullptr) {
+      args.mask != nullptr ? apply<T, true, true>(args) : apply<T, true, false>(args);
+    } else {
+      args.mask != nullptr ? apply<T, false, true>(args) : apply<T, false, false>(args);
+    }
+  });
+}
+
+void run(const BatchNormBackwardReduce& args, Stream&) {
+  visit_float(args.dtype,
+              [&]<class T>() { args.mask != nullptr ? backward_reduce<T, true>(args) : backward_reduce<T, false>(args); });
+}
+
+void run(const BatchNormBackwardApply& args, Stream&) {
+  visit_float(args.dtype, [&]<class T>() {
+    if (args.dresidual != nullptr) {
+      args.mask != nullptr ? backward_apply<T, true, true>(args) : backward_apply<T, false, true>(args);
+    } else {
+      args.mask != nullptr ? backward_apply<T, true, false>(args) : backward_apply<T, false, false>(args);
+    }
+  });
+}
+
+void run(const BatchNormCommit& args, Stream&) {
+  if (args.state->found_inf != 0) {
+    return;
+  }
+  const float old = 1 - args.momentum;
+  for (int64_t c = 0; c < args.channels; ++c) {
+    args.running_mean[c] = old * args.running_mean[c] + args.momentum * args.batch_mean[c];
+    args.running_variance[c] = old * args.running_variance[c] + args.momentum * (args.batch_variance[c] * args.unbias[c]);
+  }
+}
+
+void run(const BatchNormRstd& args, Stream&) {
+  for (int64_t c = 0; c < args.channels; ++c) {
+    args.rstd[c] = 1 / std::sqrt(args.variance[c] + args.epsilon);
+  }
+}
+
+}  // namespace residua::cpu::RESIDUA_ISA
+
+RESIDUA_CPU_KERNEL(residua::BatchNormStatistics)
+RESIDUA_CPU_KERNEL(residua::BatchNormApply)
+RESIDUA_CPU_KERNEL(residua::BatchNormBackwardReduce)
+RESIDUA_CPU_KERNEL(residua::BatchNormBackwardApply)
+RESIDUA_CPU_KERNEL(residua::BatchNormCommit)
+RESIDUA_CPU_KERNEL(residua::BatchNormRstd)

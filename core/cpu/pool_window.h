@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/kernels/pooling.h"
+
+namespace residua::cpu::RESIDUA_ISA {
+namespace {
+
+/// The input pixels [begin, end) of one dimension in the window of output pixel `out`; the window itself, padding included,
+/// starts at `first`.
+struct PoolWindow {
+  int64_t first, begin, end;
+  PoolWindow(int64_t out, int64_t in_size, const PoolShape& s) : first(out * s.stride - s.padding) {
+    begin = first < 0 ? 0 : first;
+    end = first + s.window < in_size ? first + s.window : in_size;
+  }
+};
+
+/// The output pixels [begin, end) of one dimension in whose windows input pixel `in` lies.
+struct PoolCover {
+  int64_t begin, end;
+  PoolCover(int64_t in, int64_t out_size, const PoolShape& s) {
+    const int64_t reach = in + s.padding;
+    begin = reach < s.window ? 0 : (reach - s.window) / s.stride + 1;
+    end = reach / s.stride + 1 < out_size ? reach / s.stride + 1 : out_size;
+  }
+};
+
+}  // namespace
+}  // namespace residua::cpu::RESIDUA_ISA

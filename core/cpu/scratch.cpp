@@ -1,0 +1,34 @@
+#include "core/cpu/scratch.h"
+
+#include <cstdlib>
+#include <memory>
+
+#include "core/tensor/error.h"
+
+namespace residua::cpu {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+
+struct Release {
+  void operator()(void* data) const { std::free(data); }
+};
+
+}  // namespace
+
+void* scratch(int64_t bytes) {
+  static thread_local std::unique_ptr<void, Release> buffer;
+  static thread_local int64_t held = 0;
+  if (bytes > held) {
+    const int64_t size = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    held = 0;
+    buffer.reset(std::aligned_alloc(kAlignment, static_cast<size_t>(size)));
+    if (buffer == nullptr) {
+      fail("out of memory on cpu: {} bytes of working memory wanted", size);
+    }
+    held = size;
+  }
+  return buffer.get();
+}
+
+}  // namespace residua::cpu

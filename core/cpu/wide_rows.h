@@ -1,0 +1,147 @@
+#pragma once
+
+#include <numeric>
+
+#include "core/cpu/parallel.h"
+#include "core/cpu/scratch.h"
+#include "core/cpu/vec.h"
+
+/// Walking over [rows, channels] when each channel has parameters or sums of its own. Several rows are taken as one wide row,
+/// so that a wide row is a multiple of 16 elements whatever the number of channels: no row has a tail, small channel counts
+/// fill whole registers, and the bits of a mask start at a whole byte in every wide row. For files of core/cpu/isa.
+namespace residua::cpu::RESIDUA_ISA {
+namespace {
+
+struct WideRows {
+  int64_t channels;
+  int64_t width;  // channels times the rows in a wide row
+  int64_t count;  // whole wide rows
+  int64_t tail;   // elements after them, less than width
+
+  WideRows(int64_t rows, int64_t channel_count) : channels(channel_count), width(16), count(0), tail(0) {
+    if (channels > 0) {
+      int64_t repeat = 16 / std::gcd(channels, int64_t{16});
+      while (repeat * channels < 64) {
+        repeat *= 2;
+      }
+      width = repeat * channels;
+      count = rows / repeat;
+      tail = rows * channels - count * width;
+    }
+  }
+
+  /// Fills table[width] with the value of each column's channel.
+  template <class Value>
+  void fill(float* table, const Value& value) const {
+    for (int64_t c = 0; c < channels; ++c) {
+      table[c] = value(c);
+    }
+    for (int64_t j = channels; j < width; ++j) {
+      table[j] = table[j - channels];
+    }
+  }
+
+  /// Calls body(thread, begin, end, tail) on each thread's wide rows; tail is the elements after `end` that are the thread's
+  /// too.
+  template <class Body>
+  int parallel(const Body& body) const {
+    const int64_t grain = (8192 + width - 1) / width;
+    return parallel_ranges(count, grain,
+                           [&](int thread, int64_t begin, int64_t end) { body(thread, begin, end, end == count ? tail : 0); });
+  }
+};
+
+constexpr int kBlockVectors = 4;
+
+/// Calls tile(first, column, rows, extent) for tiles that together cover wide rows [begin, end) and `tail` elements more:
+/// `rows` wide rows, one under the other, from element `first` on, each `extent` from `column` on. A tile's columns stay the
+/// same, so that their parameters and sums stay in registers. `tall` rows at most in a tile that spans a whole wide row,
+/// `rows_at_once` else.
+template <class Tile>
+RESIDUA_INLINE void for_tiles(const WideRows& wide, int64_t begin, int64_t end, int64_t tail, int64_t tall,
+                              int64_t rows_at_once, Tile&& tile) {
+  const int64_t height = wide.width <= kBlockVectors * kLanes ? tall : rows_at_once;
+  for (int64_t row = begin; row < end; row += height) {
+    const int64_t rows = row + height < end ? height : end - row;
+    for_blocks<kBlockVectors>(wide.width,
+                              [&](int64_t column, auto extent) { tile(row * wide.width + column, column, rows, extent); });
+  }
+  for_blocks<kBlockVectors>(tail,
+                            [&](int64_t column, auto extent) { tile(end * wide.width + column, column, int64_t{1}, extent); });
+}
+
+/// Column sums of `Sums` quantities at once, in floats over a block of rows and in doubles over the blocks.
+template <int Sums>
+class ColumnSums {
+ public:
+  static constexpr int64_t kBlockRows = 128;
+
+  /// `tables` tables of a float for each column come with it, as working memory for the caller.
+  ColumnSums(const WideRows& wide, int64_t tables) : wide_(wide), parts_(thread_count()) {
+    const int64_t size = parts_ * Sums * wide.width;
+    const int64_t bytes =
+        size * static_cast<int64_t>(sizeof(double) + sizeof(float)) + tables * wide.width * int64_t{sizeof(float)};
+    totals_ = static_cast<double*>(scratch(bytes));
+    blocks_ = reinterpret_cast<float*>(totals_ + size);
+    tables_ = blocks_ + size;
+  }
+
+  float* table(int64_t number) const { return tables_ + number * wide_.width; }
+
+  /// tile(first, column, rows, extent, sums): sums[s * extent.kVectors + v] is a register to add to.
+  template <class Tile>
+  void run(const Tile& tile) {
+    parts_ = wide_.parallel([&](int thread, int64_t begin, int64_t end, int64_t tail) {
+      const int64_t size = Sums * wide_.width;
+      double* totals = totals_ + thread * size;
+      float* block = blocks_ + thread * size;
+      std::memset(totals, 0, static_cast<size_t>(size) * sizeof(double));
+      for (bool more = true; more;) {
+        const int64_t block_end = begin + kBlockRows < end ? begin + kBlockRows : end;
+        std::memset(block, 0, static_cast<size_t>(size) * sizeof(float));
+        for_tiles(wide_, begin, block_end, block_end == end ? tail : 0, kBlockRows, 4,
+                  [&](int64_t first, int64_t column, int64_t rows, auto extent) {
+                    constexpr int kVectors = decltype(extent)::kVectors;
+                    Floats sums[Sums * kVectors];
+                    for (int s = 0; s < Sums; ++s) {
+                      for (int v = 0; v < kVectors; ++v) {
+                        sums[s * kVectors + v] = load(block + s * wide_.width + column + v * kLanes);
+                      }
+                    }
+                    tile(first, column, rows, extent, sums);
+                    for (int s = 0; s < Sums; ++s) {
+                      for (int v = 0; v < kVectors; ++v) {
+                        store(block + s * wide_.width + column + v * kLanes, sums[s * kVectors + v]);
+                      }
+                    }
+                  });
+        for (int64_t j = 0; j < size; ++j) {
+          totals[j] += static_cast<double>(block[j]);
+        }
+        begin = block_end;
+        more = begin < end;
+      }
+    });
+  }
+
+  /// The sum `s` of a channel, in a fixed order.
+  double total(int s, int64_t channel) const {
+    double value = 0;
+    for (int64_t part = 0; part < parts_; ++part) {
+      for (int64_t j = channel; j < wide_.width; j += wide_.channels) {
+        value += totals_[(part * Sums + s) * wide_.width + j];
+      }
+    }
+    return value;
+  }
+
+ private:
+  const WideRows& wide_;
+  int64_t parts_;
+  double* totals_;
+  float* blocks_;
+  float* tables_;
+};
+
+}  // namespace
+}  // namespace residua::cpu::RESIDUA_ISA
