@@ -4,7 +4,6 @@
 
 #include "core/cpu/isa.h"
 #include "core/cpu/wide_rows.h"
-#include "core/kernels/batch_norm_rstd.h"
 
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
@@ -233,12 +232,6 @@ void run(const BatchNormCommit& args, Stream&) {
   }
 }
 
-void run(const BatchNormRstd& args, Stream&) {
-  for (int64_t c = 0; c < args.channels; ++c) {
-    args.rstd[c] = 1 / std::sqrt(args.variance[c] + args.epsilon);
-  }
-}
-
 }  // namespace residua::cpu::RESIDUA_ISA
 
 RESIDUA_CPU_KERNEL(residua::BatchNormStatistics)
@@ -246,4 +239,3 @@ RESIDUA_CPU_KERNEL(residua::BatchNormApply)
 RESIDUA_CPU_KERNEL(residua::BatchNormBackwardReduce)
 RESIDUA_CPU_KERNEL(residua::BatchNormBackwardApply)
 RESIDUA_CPU_KERNEL(residua::BatchNormCommit)
-RESIDUA_CPU_KERNEL(residua::BatchNormRstd)

@@ -5,7 +5,6 @@
 #include "core/cpu/isa.h"
 #include "core/cpu/parallel.h"
 #include "core/cpu/vec.h"
-#include "core/kernels/counted_mean.h"
 
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
@@ -131,17 +130,7 @@ void run(const SoftmaxCrossEntropyBackward& args, Stream&) {
   visit_float(args.dtype, [&]<class T>() { backward<T>(args); });
 }
 
-void run(const CountedMean& args, Stream&) {
-  const int64_t counted = counted_rows(args.labels, args.rows);
-  double total = 0;
-  for (int64_t r = 0; r < args.rows; ++r) {
-    total += static_cast<double>(args.loss[r]);
-  }
-  *args.y = counted == 0 ? 0 : static_cast<float>(total / static_cast<double>(counted));
-}
-
 }  // namespace residua::cpu::RESIDUA_ISA
 
 RESIDUA_CPU_KERNEL(residua::SoftmaxCrossEntropyForward)
 RESIDUA_CPU_KERNEL(residua::SoftmaxCrossEntropyBackward)
-RESIDUA_CPU_KERNEL(residua::CountedMean)
