@@ -101,7 +101,7 @@ void AtomicFile::commit() {
   sync_folder(folder_);
 }
 
-void write_file_atomically(const std::string& path, std::string_view content) {
+void atomic_write(const std::string& path, std::string_view content) {
   AtomicFile file(path);
   file.write(content);
   file.commit();

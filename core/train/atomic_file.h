@@ -31,6 +31,6 @@ class AtomicFile {
 };
 
 /// Replaces the whole content of `path`.
-void write_file_atomically(const std::string& path, std::string_view content);
+void atomic_write(const std::string& path, std::string_view content);
 
 }  // namespace residua

@@ -38,7 +38,7 @@ bool is_kept(const std::string& line, int64_t iteration) {
 }  // namespace
 
 EventLog EventLog::create(const std::string& path) {
-  write_file_atomically(path, "");
+  atomic_write(path, "");
   return EventLog(path);
 }
 
@@ -61,8 +61,8 @@ EventLog EventLog::resume(const std::string& path, int64_t iteration) {
     fail("cannot read {}", path);
   }
   if (dropped > 0) {
-    spdlog::info("{}: dropped {} records after iteration {}", path, dropped, iteration);
-    write_file_atomically(path, kept);
+    spdlog::info("{}: dropped {} records that are damaged or later than iteration {}", path, dropped, iteration);
+    atomic_write(path, kept);
   }
   return EventLog(path);
 }

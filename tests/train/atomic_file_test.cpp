@@ -56,8 +56,8 @@ TEST(AtomicFile, AppearsWholeAtCommitAndNotBefore) {
 TEST(AtomicFile, ReplacesAnOldFile) {
   const TemporaryFolder folder;
   const std::string path = folder / "weights";
-  write_file_atomically(path, "a long old content");
-  write_file_atomically(path, "new");
+  atomic_write(path, "a long old content");
+  atomic_write(path, "new");
   EXPECT_EQ(read_bytes(path), "new");
   EXPECT_EQ(entries(folder.path()), 1);
 }
@@ -65,7 +65,7 @@ TEST(AtomicFile, ReplacesAnOldFile) {
 TEST(AtomicFile, WithoutCommitTheOldFileStays) {
   const TemporaryFolder folder;
   const std::string path = folder / "weights";
-  write_file_atomically(path, "old");
+  atomic_write(path, "old");
   {
     AtomicFile file(path);
     file.write("half of the n");
@@ -77,12 +77,12 @@ TEST(AtomicFile, WithoutCommitTheOldFileStays) {
 TEST(AtomicFile, AFullDiskLosesNothingAndIsNamed) {
   const TemporaryFolder folder;
   const std::string path = folder / "weights";
-  write_file_atomically(path, "old");
+  atomic_write(path, "old");
   std::string message;
   {
     const FileSizeLimit limit(1000);
     try {
-      write_file_atomically(path, std::string(5000, 'x'));
+      atomic_write(path, std::string(5000, 'x'));
     } catch (const Error& error) {
       message = error.what();
     }
@@ -97,7 +97,7 @@ TEST(AtomicFile, ARenameThatFailsLeavesNoTemporaryFile) {
   const TemporaryFolder folder;
   const std::string path = folder / "taken";
   std::filesystem::create_directories(path + "/by_a_folder");
-  EXPECT_THROW(write_file_atomically(path, "x"), Error);
+  EXPECT_THROW(atomic_write(path, "x"), Error);
   EXPECT_EQ(entries(folder.path()), 1);
 }
 
@@ -105,7 +105,7 @@ TEST(AtomicFile, AMissingFolderIsNamed) {
   const TemporaryFolder folder;
   const std::string path = folder / "missing/weights";
   try {
-    write_file_atomically(path, "x");
+    atomic_write(path, "x");
     FAIL() << "no error";
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), ::testing::AllOf(::testing::HasSubstr(path), ::testing::HasSubstr("No such file")));
@@ -116,7 +116,7 @@ TEST(AtomicFile, TakesAPathWithoutAFolderAndKeepsTheUsualMode) {
   const TemporaryFolder folder;
   const std::filesystem::path before = std::filesystem::current_path();
   std::filesystem::current_path(folder.path());
-  write_file_atomically("plain", "x");
+  atomic_write("plain", "x");
   std::filesystem::current_path(before);
   struct stat status {};
   ASSERT_EQ(::stat((folder / "plain").c_str(), &status), 0);

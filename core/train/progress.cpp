@@ -1,0 +1,87 @@
+#include "core/train/progress.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace residua {
+namespace {
+
+constexpr const char* kEraseLine = "\r\033[K";
+
+int columns_of(std::FILE* stream) {
+  constexpr int kUsual = 80;
+  winsize size{};
+  return ::ioctl(::fileno(stream), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUsual;
+}
+
+}  // namespace
+
+std::string format_duration(double seconds) {
+  constexpr double kMostSeconds = 1e10;
+  if (!(seconds >= 0 && seconds < kMostSeconds)) {
+    return "?";
+  }
+  const int64_t total = std::llround(seconds);
+  const int64_t days = total / 86400;
+  const int64_t hours = total / 3600 % 24;
+  const int64_t minutes = total / 60 % 60;
+  if (days > 0) {
+    return fmt::format("{} d {:02}:{:02}", days, hours, minutes);
+  }
+  return hours > 0 ? fmt::format("{}:{:02}:{:02}", hours, minutes, total % 60) : fmt::format("{}:{:02}", minutes, total % 60);
+}
+
+std::string format_train(const TrainRecord& record, int64_t total_iterations, double seconds_left) {
+  return fmt::format(
+      "epoch {:.2f}  iter {}/{}  loss {:.4f}  top-1 {:.2f} %  top-5 {:.2f} %  {:.{}f} img/s  wait {:.0f} %  lr {:.3g}  ETA {}",
+      record.epoch, record.iteration, total_iterations, record.loss, record.top1_error, record.top5_error,
+      record.images_per_second, record.images_per_second < 100 ? 1 : 0, 100 * record.data_wait, record.lr,
+      format_duration(seconds_left));
+}
+
+std::string format_validation(const ValidationRecord& record) {
+  return fmt::format("epoch {:.2f}  iter {}  validation  loss {:.4f}  top-1 {:.2f} %  top-5 {:.2f} %", record.epoch,
+                     record.iteration, record.loss, record.top1_error, record.top5_error);
+}
+
+std::string format_bar(const std::string& line, int64_t iteration, int64_t total_iterations, int columns) {
+  constexpr int kBarCells = 20;
+  const double share = total_iterations > 0 ? static_cast<double>(iteration) / static_cast<double>(total_iterations) : 0;
+  const int filled = static_cast<int>(std::clamp(share, 0.0, 1.0) * kBarCells);
+  std::string bar(static_cast<size_t>(filled), '=');
+  if (filled < kBarCells) {
+    bar += '>';
+  }
+  std::string text = fmt::format("[{:<{}}] {}", bar, kBarCells, line);
+  return text.substr(0, static_cast<size_t>(std::max(columns, 0)));
+}
+
+Progress::Progress(std::FILE* stream) : stream_(stream), terminal_(::isatty(::fileno(stream)) == 1) {}
+
+Progress::~Progress() {
+  if (!bar_.empty()) {
+    fmt::print(stream_, "\n");
+  }
+}
+
+void Progress::train(const TrainRecord& record, int64_t total_iterations, double seconds_left) {
+  const std::string line = format_train(record, total_iterations, seconds_left);
+  if (!terminal_) {
+    note(line);
+    return;
+  }
+  bar_ = format_bar(line, record.iteration, total_iterations, columns_of(stream_) - 1);
+  fmt::print(stream_, "{}{}", kEraseLine, bar_);
+  std::fflush(stream_);
+}
+
+void Progress::note(const std::string& text) {
+  fmt::print(stream_, "{}{}\n{}", bar_.empty() ? "" : kEraseLine, text, bar_);
+  std::fflush(stream_);
+}
+
+}  // namespace residua

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+#include "core/train/event_log.h"
+
+namespace residua {
+
+/// "epoch 3.20  iter 1250/5000  loss 1.2345  top-1 45.12 %  top-5 12.30 %  2900 img/s  wait 1 %  lr 0.1  ETA 1:02:03"; the
+/// errors are in percent of the images since the last line, `wait` is the share of time without data.
+std::string format_train(const TrainRecord& record, int64_t total_iterations, double seconds_left);
+
+/// "epoch 4.00  iter 1560/5000  validation  loss 1.1002  top-1 40.30 %  top-5 3.90 %", without the total.
+std::string format_validation(const ValidationRecord& record);
+
+/// A bar of the share of iterations done before a line of format_train(), cut to `columns` characters: "[=====>    ] epoch
+/// ...".
+std::string format_bar(const std::string& line, int64_t iteration, int64_t total_iterations, int columns);
+
+/// "0:07", "12:34", "1:02:03", "3 d 04:05"; "?" when not finite.
+std::string format_duration(double seconds);
+
+/// Tells a person how a run is going. On a terminal one line with a bar is rewritten in place, and validations and notes stay
+/// above it; elsewhere each report is a line.
+class Progress {
+ public:
+  /// `stream` must outlive this.
+  explicit Progress(std::FILE* stream);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void train(const TrainRecord& record, int64_t total_iterations, double seconds_left);
+  void validation(const ValidationRecord& record) { note(format_validation(record)); }
+  /// A line that stays.
+  void note(const std::string& text);
+
+ private:
+  std::FILE* stream_;
+  bool terminal_;
+  std::string bar_;  // what the terminal's last line shows
+};
+
+}  // namespace residua
