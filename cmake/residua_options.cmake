@@ -2,6 +2,10 @@
 add_library(residua_options INTERFACE)
 target_include_directories(residua_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(residua_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -fno-math-errno>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # GCC bug 105651: a false alarm inside std::string's operator+.
+  target_compile_options(residua_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
+endif()
 set(isa_optimization -O3)
 if(RESIDUA_SANITIZE)
   target_compile_options(residua_options INTERFACE
@@ -38,5 +42,6 @@ function(residua_add_executable source)
   get_filename_component(name ${source} NAME_WE)
   string(REPLACE _ - name ${name})
   add_executable(${name} ${source})
+  target_compile_definitions(${name} PRIVATE RESIDUA_TOOLS_DIR="${PROJECT_SOURCE_DIR}/tools")
   target_link_libraries(${name} PRIVATE residua_models)
 endfunction()
