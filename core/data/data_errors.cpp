@@ -1,0 +1,39 @@
+#include "core/data/data_errors.h"
+
+#include "core/tensor/error.h"
+
+namespace residua {
+
+void DataErrors::add(const std::string& name, const std::string& what) {
+  const std::lock_guard lock(mutex_);
+  messages_.emplace(name, what);
+  if (static_cast<int64_t>(messages_.size()) > max_bad_images_) {
+    fail("{} images cannot be read, and at most {} may be skipped:\n{}", messages_.size(), max_bad_images_, summary_locked());
+  }
+}
+
+int64_t DataErrors::count() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<int64_t>(messages_.size());
+}
+
+std::string DataErrors::summary() const {
+  const std::lock_guard lock(mutex_);
+  return summary_locked();
+}
+
+std::string DataErrors::summary_locked() const {
+  constexpr int kShown = 10;
+  std::string text;
+  int shown = 0;
+  for (const auto& [name, message] : messages_) {
+    if (shown++ == kShown) {
+      text += fmt::format("  and {} more\n", messages_.size() - kShown);
+      break;
+    }
+    text += fmt::format("  {}\n", message);
+  }
+  return text;
+}
+
+}  // namespace residua

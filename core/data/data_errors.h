@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+
+namespace residua {
+
+/// The images that could not be read: counted and named, with a limit. Safe to use from many threads.
+class DataErrors {
+ public:
+  /// More than `max_bad_images` different bad images are too many.
+  explicit DataErrors(int64_t max_bad_images) : max_bad_images_(max_bad_images) {}
+
+  /// Notes a bad image; `what` is the error's message. The same image again counts once. Fails with a summary when there are
+  /// too many.
+  void add(const std::string& name, const std::string& what);
+
+  /// Number of different bad images so far.
+  int64_t count() const;
+  /// The first few messages, one a line, and how many more there are; empty if there is none.
+  std::string summary() const;
+
+ private:
+  std::string summary_locked() const;
+
+  const int64_t max_bad_images_;
+  mutable std::mutex mutex_;
+  std::map<std::string, std::string> messages_;  // by image name
+};
+
+}  // namespace residua

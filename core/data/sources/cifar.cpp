@@ -1,0 +1,111 @@
+/// CIFAR-10 and CIFAR-100 in their official binary layout (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html):
+/// records of the label bytes and then the red, the green and the blue plane of a 32 x 32 image.
+#include <string>
+#include <vector>
+
+#include "core/data/file.h"
+#include "core/data/join.h"
+#include "core/data/memory_source.h"
+#include "core/data/source.h"
+#include "core/tensor/error.h"
+
+namespace residua {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kPlane = size_t{32} * 32;
+
+struct Layout {
+  std::string_view archive_folder;
+  std::vector<std::string> train_files;
+  std::string val_file;
+  std::string class_names_file;
+  size_t classes;
+  size_t label_bytes;  // the last of them is the label
+};
+
+const Layout& cifar10() {
+  static const Layout layout{
+      "cifar-10-batches-bin",
+      {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
+      "test_batch.bin",
+      "batches.meta.txt",
+      10,
+      1};
+  return layout;
+}
+
+const Layout& cifar100() {
+  static const Layout layout{"cifar-100-binary", {"train.bin"}, "test.bin", "fine_label_names.txt", 100, 2};
+  return layout;
+}
+
+/// The folder itself or the one that the official archive unpacks to in it; empty if neither has the test file.
+fs::path locate(const Layout& layout, const fs::path& folder) {
+  for (const fs::path& candidate : {folder, folder / layout.archive_folder}) {
+    if (fs::is_regular_file(candidate / layout.val_file) && fs::is_regular_file(candidate / layout.train_files.front())) {
+      return candidate;
+    }
+  }
+  return {};
+}
+
+void append_records(const fs::path& path, const Layout& layout, MemorySource::Contents& contents) {
+  const size_t record = layout.label_bytes + 3 * kPlane;
+  std::vector<uint8_t> bytes;
+  read_file(path, bytes);
+  if (bytes.empty() || bytes.size() % record != 0) {
+    fail("{}: {} bytes; wanted a whole number of records of {} bytes (the official files have 10,000 or 50,000)", path.string(),
+         bytes.size(), record);
+  }
+  contents.pixels.reserve(contents.pixels.size() + bytes.size());
+  for (size_t at = 0; at < bytes.size(); at += record) {
+    contents.labels.push_back(bytes[at + layout.label_bytes - 1]);
+    const uint8_t* red = bytes.data() + at + layout.label_bytes;
+    for (size_t i = 0; i < kPlane; ++i) {
+      contents.pixels.insert(contents.pixels.end(), {red[i], red[kPlane + i], red[2 * kPlane + i]});
+    }
+  }
+}
+
+std::shared_ptr<const ImageSource> open_layout(const Layout& layout, const fs::path& folder, Split split) {
+  const fs::path root = locate(layout, folder);
+  if (root.empty()) {
+    fail_usage("data folder '{}' {}; wanted {} and {}, in it or in its folder {}", folder.string(), describe_folder(folder),
+               join(layout.train_files, ", "), layout.val_file, layout.archive_folder);
+  }
+  const std::vector<std::string> files = split == Split::train ? layout.train_files : std::vector{layout.val_file};
+  for (const std::string& file : files) {
+    if (!fs::is_regular_file(root / file)) {
+      fail_usage("data folder '{}' has no {}; wanted {}", root.string(), file, join(files, ", "));
+    }
+  }
+  MemorySource::Contents contents{
+      (root / files.front()).string(), {32, 32}, {}, {}, read_lines(root / layout.class_names_file)};
+  if (contents.class_names.size() != layout.classes) {
+    fail("{}: {} class names; wanted {}", (root / layout.class_names_file).string(), contents.class_names.size(),
+         layout.classes);
+  }
+  if (files.size() > 1) {
+    contents.origin = (root / "data_batch").string();
+  }
+  for (const std::string& file : files) {
+    append_records(root / file, layout, contents);
+  }
+  return std::make_shared<const MemorySource>(std::move(contents));
+}
+
+const SourceRegistration kCifar10(
+    {"cifar10", "data_batch_1.bin to data_batch_5.bin, test_batch.bin, batches.meta.txt, or their folder cifar-10-batches-bin",
+     [](const fs::path& folder) { return !locate(cifar10(), folder).empty(); },
+     [](const fs::path& folder, Split split, const SourceOptions&) { return open_layout(cifar10(), folder, split); }});
+
+const SourceRegistration kCifar100({"cifar100", "train.bin, test.bin, fine_label_names.txt, or their folder cifar-100-binary",
+                                    [](const fs::path& folder) { return !locate(cifar100(), folder).empty(); },
+                                    [](const fs::path& folder, Split split, const SourceOptions&) {
+                                      return open_layout(cifar100(), folder, split);
+                                    }});
+
+}  // namespace
+}  // namespace residua

@@ -1,0 +1,141 @@
+/// Image folder: FOLDER/train/CLASS/*.jpg and FOLDER/val/CLASS/*.jpg, as ImageNet is usually laid out and torchvision's
+/// ImageFolder reads it.
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <string>
+#include <vector>
+
+#include "core/data/file.h"
+#include "core/data/join.h"
+#include "core/data/source.h"
+#include "core/tensor/error.h"
+
+namespace residua {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// torchvision's list. What a file really holds is seen when it is decoded, and one that cannot be is reported there by name.
+constexpr std::array<std::string_view, 9> kExtensions{".jpg", ".jpeg", ".png",  ".ppm", ".bmp",
+                                                      ".pgm", ".tif",  ".tiff", ".webp"};
+
+std::string_view folder_name(Split split) { return split == Split::train ? "train" : "val"; }
+
+bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+
+bool has_image_extension(const fs::path& path) {
+  std::string extension = path.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
+}
+
+/// Sorted names of the folders in `folder`, without the hidden ones.
+std::vector<std::string> class_folders(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    std::error_code unreadable;  // such as a link to nowhere: not a folder
+    if (entry->is_directory(unreadable) && !is_hidden(entry->path())) {
+      names.push_back(entry->path().filename().string());
+    }
+  }
+  if (error) {
+    fail_usage("data folder '{}' cannot be read: {}", folder.string(), error.message());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+/// Sorted paths, relative to `folder`, of the images in it and in its sub-folders.
+std::vector<std::string> image_files(const fs::path& folder) {
+  std::vector<std::string> files;
+  std::error_code error;
+  fs::recursive_directory_iterator entry(folder, error);
+  for (const fs::recursive_directory_iterator end; !error && entry != end; entry.increment(error)) {
+    std::error_code unreadable;
+    if (is_hidden(entry->path())) {
+      entry.disable_recursion_pending();
+    } else if (has_image_extension(entry->path()) && !entry->is_directory(unreadable)) {
+      files.push_back(entry->path().lexically_relative(folder).string());
+    }
+  }
+  if (error) {
+    fail_usage("class folder '{}' cannot be read: {}", folder.string(), error.message());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+class ImageFolder final : public ImageSource {
+ public:
+  ImageFolder(const fs::path& folder, Split split) : root_(folder / folder_name(split)) {
+    const fs::path train = folder / folder_name(Split::train);
+    if (!fs::is_directory(root_)) {
+      fail_usage("data folder '{}' {}; wanted {}/ with one folder of images a class", folder.string(), describe_folder(folder),
+                 folder_name(split));
+    }
+    // Labels are positions in train/, so that a val/ without some of the classes still agrees with it.
+    const std::vector<std::string> present = class_folders(root_);
+    class_names_ = fs::is_directory(train) ? class_folders(train) : present;
+    if (present.empty()) {
+      fail_usage("data folder '{}' {}; wanted one folder of images a class", root_.string(), describe_folder(root_));
+    }
+    for (const std::string& name : present) {
+      const auto found = std::lower_bound(class_names_.begin(), class_names_.end(), name);
+      if (found == class_names_.end() || *found != name) {
+        fail_usage("class folder '{}' has no counterpart in '{}', which has {} classes", (root_ / name).string(),
+                   train.string(), class_names_.size());
+      }
+      std::vector<std::string> files = image_files(root_ / name);
+      if (files.empty()) {
+        fail_usage("class folder '{}' {}; wanted images named *{}", (root_ / name).string(), describe_folder(root_ / name),
+                   join(kExtensions, ", *"));
+      }
+      for (std::string& file : files) {
+        files_.push_back(std::move(file));
+        labels_.push_back(static_cast<int32_t>(found - class_names_.begin()));
+      }
+    }
+  }
+
+  int64_t size() const override { return static_cast<int64_t>(files_.size()); }
+  const std::vector<std::string>& class_names() const override { return class_names_; }
+  int32_t label(int64_t i) const override { return labels_[static_cast<size_t>(i)]; }
+  std::string name(int64_t i) const override {
+    return (root_ / class_names_[static_cast<size_t>(label(i))] / files_[static_cast<size_t>(i)]).string();
+  }
+  std::optional<ImageSize> fixed_size() const override { return std::nullopt; }
+
+  void load(int64_t i, const RegionChooser& choose, Image& out) const override {
+    thread_local std::vector<uint8_t> bytes;
+    const std::string path = name(i);
+    read_file(path, bytes);
+    decode(bytes, path, choose, out);
+  }
+
+ private:
+  fs::path root_;
+  std::vector<std::string> class_names_;
+  std::vector<std::string> files_;  // relative to the class folder
+  std::vector<int32_t> labels_;
+};
+
+bool detect(const fs::path& folder) {
+  for (const Split split : {Split::train, Split::val}) {
+    const fs::path root = folder / folder_name(split);
+    if (fs::is_directory(root) && !class_folders(root).empty()) {
+      return true;
+    }
+  }
+  return false;
+}
+
+std::shared_ptr<const ImageSource> open(const fs::path& folder, Split split, const SourceOptions& /*options*/) {
+  return std::make_shared<const ImageFolder>(folder, split);
+}
+
+const SourceRegistration kRegistration({"imagefolder", "train/CLASS/*.jpg and val/CLASS/*.jpg", detect, open});
+
+}  // namespace
+}  // namespace residua

@@ -1,0 +1,171 @@
+/// Synthetic images that can be learnt: one coloured shape at a random place, of random size, on a shaded background, with
+/// noise. The shape is the label's last digit; with more than 10 classes the shape's hue is the tens digit, and with more than
+/// 100 its stripes are the hundreds.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "core/data/random.h"
+#include "core/data/source.h"
+#include "core/tensor/error.h"
+
+namespace residua {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kMaxClasses = 1000;
+constexpr int64_t kMinSide = 8;
+constexpr int64_t kMaxSide = 4096;
+constexpr int64_t kNoise = 24;  // largest change of a channel
+
+using Colour = std::array<double, 3>;
+
+/// Whether (u, v), in units of the shape's radius, lies inside of it.
+struct Shape {
+  std::string_view name;
+  bool (*inside)(double u, double v);
+};
+
+constexpr std::array<Shape, 10> kShapes{{
+    {"disc", [](double u, double v) { return u * u + v * v < 1.0; }},
+    {"square", [](double u, double v) { return std::max(std::abs(u), std::abs(v)) < 0.85; }},
+    {"triangle", [](double u, double v) { return v < 0.75 && v > 2.0 * std::abs(u) - 1.0; }},
+    {"ring", [](double u, double v) { return u * u + v * v < 1.0 && u * u + v * v > 0.36; }},
+    {"plus",
+     [](double u, double v) { return std::max(std::abs(u), std::abs(v)) < 1.0 && std::min(std::abs(u), std::abs(v)) < 0.3; }},
+    {"diamond", [](double u, double v) { return std::abs(u) + std::abs(v) < 1.0; }},
+    {"cross",
+     [](double u, double v) { return std::max(std::abs(u), std::abs(v)) < 0.9 && std::abs(std::abs(u) - std::abs(v)) < 0.4; }},
+    {"frame",
+     [](double u, double v) { return std::max(std::abs(u), std::abs(v)) < 0.9 && std::max(std::abs(u), std::abs(v)) > 0.55; }},
+    {"dome", [](double u, double v) { return u * u + v * v < 1.0 && v < 0.1; }},
+    {"bar", [](double u, double v) { return std::abs(u) < 1.0 && std::abs(v) < 0.35; }},
+}};
+
+/// HSV to RGB: `hue` and `saturation` in [0, 1], `value` in [0, 255].
+Colour colour_of(double hue, double saturation, double value) {
+  const auto channel = [&](double offset) {
+    const double k = std::fmod(offset + hue * 6.0, 6.0);
+    return value * (1.0 - saturation * std::clamp(std::min(k, 4.0 - k), 0.0, 1.0));
+  };
+  return {channel(5.0), channel(3.0), channel(1.0)};
+}
+
+class Synthetic final : public ImageSource {
+ public:
+  Synthetic(Split split, const SourceOptions& options)
+      : side_(options.image_size), images_(options.images), seed_(options.seed), split_(split) {
+    if (options.classes < 2 || options.classes > kMaxClasses) {
+      fail_usage("synthetic images: {} classes; wanted 2 to {}", options.classes, kMaxClasses);
+    }
+    if (side_ < kMinSide || side_ > kMaxSide) {
+      fail_usage("synthetic images: {} pixels a side; wanted {} to {}", side_, kMinSide, kMaxSide);
+    }
+    if (images_ < 0) {
+      fail_usage("synthetic images: {} images; wanted at least 1, or 0 for the default", images_);
+    }
+    if (images_ == 0) {
+      images_ = split == Split::train ? 50'000 : 5'000;
+    }
+    for (int64_t k = 0; k < options.classes; ++k) {
+      std::string name(kShapes[static_cast<size_t>(k % 10)].name);
+      if (options.classes > 10) {
+        name += fmt::format(" hue {}", k / 10 % 10);
+      }
+      if (options.classes > 100) {
+        name += fmt::format(" stripes {}", k / 100);
+      }
+      class_names_.push_back(std::move(name));
+    }
+  }
+
+  int64_t size() const override { return images_; }
+  const std::vector<std::string>& class_names() const override { return class_names_; }
+  int32_t label(int64_t i) const override { return static_cast<int32_t>(i % static_cast<int64_t>(class_names_.size())); }
+  std::string name(int64_t i) const override {
+    return fmt::format("synthetic {}[{}]", split_ == Split::train ? "train" : "val", i);
+  }
+  std::optional<ImageSize> fixed_size() const override { return ImageSize{side_, side_}; }
+
+  void load(int64_t i, const RegionChooser& choose, Image& out) const override {
+    const ImageSize size{side_, side_};
+    const Rect region = choose(size);
+    check_region(size, region, name(i));
+    out.reset({region.height, region.width});
+    const Scene scene = draw_scene(i);
+    const Shape& shape = kShapes[static_cast<size_t>(label(i) % 10)];
+    for (int64_t y = 0; y < region.height; ++y) {
+      // Noise has a sequence for each row, so that a region's pixels are those of the whole image.
+      const int64_t row = region.top + y;
+      Random noise(seed_, RandomPurpose::synthetic_noise, epoch(),
+                   static_cast<uint64_t>(i) * kMaxSide + static_cast<uint64_t>(row));
+      for (int64_t x = 0; x < region.left; ++x) {
+        noise.bits();
+      }
+      uint8_t* to = out.row(y);
+      for (int64_t x = region.left; x < region.left + region.width; ++x) {
+        const double u = (static_cast<double>(x) + 0.5 - scene.x) / scene.radius;
+        const double v = (static_cast<double>(row) + 0.5 - scene.y) / scene.radius;
+        const double shade = static_cast<double>(row) / static_cast<double>(side_);
+        const bool painted = shape.inside(u, v) && (scene.stripes == 0.0 || std::sin(scene.stripes * u) < 0.5);
+        const uint32_t draw = noise.bits();
+        for (size_t c = 0; c < 3; ++c) {
+          const double clean = painted ? scene.paint[c] : scene.sky[c] + (scene.ground[c] - scene.sky[c]) * shade;
+          const double change =
+              static_cast<double>(static_cast<int64_t>(draw >> (10 * c) & 1023u) * (2 * kNoise) / 1023 - kNoise);
+          *to++ = static_cast<uint8_t>(std::clamp(clean + change, 0.0, 255.0));
+        }
+      }
+    }
+  }
+  using ImageSource::load;
+
+ private:
+  struct Scene {
+    double x, y, radius;  // pixels
+    double stripes;       // radians a radius; 0 is none
+    Colour paint, sky, ground;
+  };
+
+  uint64_t epoch() const { return split_ == Split::train ? 0 : 1; }
+
+  Scene draw_scene(int64_t i) const {
+    Random random(seed_, RandomPurpose::synthetic_image, epoch(), static_cast<uint64_t>(i));
+    const int32_t k = label(i);
+    const double side = static_cast<double>(side_);
+    Scene scene;
+    scene.radius = side * random.uniform(0.2, 0.4);
+    scene.x = random.uniform(scene.radius, side - scene.radius);
+    scene.y = random.uniform(scene.radius, side - scene.radius);
+    scene.stripes = static_cast<double>(k / 100) * 3.0;
+    const bool hue_is_label = class_names_.size() > 10;
+    const double hue = hue_is_label ? (k / 10 % 10 + random.uniform(-0.2, 0.2)) / 10.0 + 1.0 : random.uniform();
+    scene.paint = colour_of(std::fmod(hue, 1.0), random.uniform(0.6, 1.0), random.uniform(190.0, 255.0));
+    // The background is darker than any paint, so that the shape can always be seen.
+    scene.sky = colour_of(random.uniform(), random.uniform(0.0, 0.6), random.uniform(20.0, 110.0));
+    scene.ground = colour_of(random.uniform(), random.uniform(0.0, 0.6), random.uniform(20.0, 110.0));
+    return scene;
+  }
+
+  int64_t side_;
+  int64_t images_;
+  uint64_t seed_;
+  Split split_;
+  std::vector<std::string> class_names_;
+};
+
+bool detect(const fs::path& /*folder*/) { return false; }
+
+std::shared_ptr<const ImageSource> open(const fs::path& /*folder*/, Split split, const SourceOptions& options) {
+  return std::make_shared<const Synthetic>(split, options);
+}
+
+const SourceRegistration kRegistration({"synthetic",
+                                        "nothing: its images are made up, and only --dataset synthetic asks for them", detect,
+                                        open});
+
+}  // namespace
+}  // namespace residua
