@@ -19,7 +19,7 @@ template <>
 constexpr float kRoundsToZero<bf16> = 0x1p-134f;
 
 /// A value of each channel close to its mean, so that sums of differences to it do not cancel: the mean of up to 16 rows from
-/// all over x.
+/// all over x. It is rounded to T: bits that no x has would be rounded off the same way in every sum.
 template <class T>
 void estimate_means(const T* x, int64_t rows, int64_t channels, float* estimate) {
   const int64_t samples = rows < 16 ? rows : 16;
@@ -28,7 +28,9 @@ void estimate_means(const T* x, int64_t rows, int64_t channels, float* estimate)
     for (int64_t s = 0; s < samples; ++s) {
       total += load(x + rows * s / samples * channels + c, extent);
     }
-    store(estimate + c, total / static_cast<float>(samples), extent);
+    T rounded[kLanes];
+    store(rounded, total / static_cast<float>(samples));
+    store(estimate + c, load(rounded), extent);
   });
 }
 
