@@ -25,7 +25,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, Conv2dOptions options) {
 
   return record(y, {x, w}, "conv2d", [x = x.detached(), w = w.detached(), shape](const Tensor& dy, Gradients& gradients) {
     if (gradients.wants(1)) {
-      const Tensor dw = gradients.output(1);
+      const Tensor dw = gradients.output_as_stored(1);
       run(x.device(), ConvolutionBackwardWeights{x.dtype(), dw.dtype(), shape, x.data(), dy.data(), dw.data()});
     }
     if (gradients.wants(0)) {

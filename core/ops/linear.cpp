@@ -41,7 +41,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, DType y_dtyp
         }
         const Tensor dy_cast = cast(dy, x.dtype());
         if (gradients.wants(1)) {
-          const Tensor dw = gradients.output(1);
+          const Tensor dw = gradients.output_as_stored(1);
           run(device, Matmul{x.dtype(), dw.dtype(), m, k, n, Transpose::yes, Transpose::no, dy_cast.data(), x.data(), nullptr,
                              dw.data()});
         }
