@@ -25,13 +25,27 @@ Conv2dSpec checked(Conv2dSpec spec) {
   return spec;
 }
 
+Parameter convolution_weight(const Conv2dSpec& spec) {
+  return {ParameterRole::matrix,
+          Initializer::he_normal,
+          {spec.out_channels, spec.kernel, spec.kernel, spec.stored_in_channels},
+          {spec.out_channels, spec.in_channels, spec.kernel, spec.kernel}};
+}
+
+Parameter linear_weight(int64_t in_features, int64_t out_features) {
+  const Shape shape{positive(out_features, "a linear layer's number of outputs"),
+                    positive(in_features, "a linear layer's number of inputs")};
+  return {ParameterRole::matrix, Initializer::he_normal, shape, shape};
+}
+
+Parameter vector(Initializer initializer, int64_t size) {
+  const Shape shape{positive(size, "the number of channels")};
+  return {ParameterRole::vector, initializer, shape, shape};
+}
+
 }  // namespace
 
-Conv2d::Conv2d(const Conv2dSpec& spec)
-    : weight(ParameterRole::matrix, Initializer::he_normal,
-             {spec.out_channels, spec.kernel, spec.kernel, checked(spec).stored_in_channels},
-             {spec.out_channels, spec.in_channels, spec.kernel, spec.kernel}),
-      spec_(checked(spec)) {
+Conv2d::Conv2d(const Conv2dSpec& spec) : weight(convolution_weight(checked(spec))), spec_(checked(spec)) {
   add_parameter("weight", weight);
 }
 
@@ -59,9 +73,7 @@ Shape Conv2d::summarize(const std::string& name, const Shape& input, std::vector
 }
 
 BatchNorm2d::BatchNorm2d(int64_t channels)
-    : weight(ParameterRole::vector, Initializer::ones, {positive(channels, "the number of channels")}, {channels}),
-      bias(ParameterRole::vector, Initializer::zeros, {channels}, {channels}),
-      statistics(channels) {
+    : weight(vector(Initializer::ones, channels)), bias(vector(Initializer::zeros, channels)), statistics(channels) {
   add_parameter("weight", weight);
   add_parameter("bias", bias);
   add_statistics(statistics);
@@ -108,10 +120,7 @@ Shape BatchNorm2d::summarize(const std::string& name, const Shape& input, std::v
 }
 
 Linear::Linear(int64_t in_features, int64_t out_features)
-    : weight(ParameterRole::matrix, Initializer::he_normal,
-             {positive(out_features, "the number of outputs"), positive(in_features, "the number of inputs")},
-             {out_features, in_features}),
-      bias(ParameterRole::vector, Initializer::zeros, {out_features}, {out_features}) {
+    : weight(linear_weight(in_features, out_features)), bias(vector(Initializer::zeros, out_features)) {
   add_parameter("weight", weight);
   add_parameter("bias", bias);
 }

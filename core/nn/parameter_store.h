@@ -15,7 +15,7 @@ enum class Purpose : uint8_t { inference, training };
 
 /// How a store lays a model out.
 struct ParameterStoreOptions {
-  Device device;
+  Device device{};
   DType compute = DType::f32;          // of activations and of the matrix weights that operations read
   DType matrix_gradient = DType::f32;  // of the matrix weights' gradients; all others are f32
   Purpose purpose = Purpose::training;

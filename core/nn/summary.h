@@ -14,7 +14,7 @@ class Module;
 struct LayerSummary {
   std::string name;  // "layer1.0.conv1"; operations without parameters have one too: "maxpool"
   std::string kind;  // "convolution 3x3, stride 2"
-  Shape output;
+  Shape output{};
   int64_t parameters = 0;     // without padding
   int64_t multiply_adds = 0;  // of convolutions and matrix products, forward, for the whole batch
 };
@@ -23,7 +23,7 @@ struct LayerSummary {
 struct ModelSummary {
   std::vector<LayerSummary> layers;
   Shape input;
-  Shape output;
+  Shape output{};
   int64_t parameters = 0;
   int64_t multiply_adds = 0;  // one forward pass; a training step costs about three times as much
 

@@ -17,13 +17,13 @@ WarmupKind parse_warmup(std::string_view name);
 /// Iterations are counted from 0 over the whole training.
 struct ScheduleOptions {
   ScheduleKind kind = ScheduleKind::step;
-  double rate = 0.1;                // after the warm-up
-  std::vector<int64_t> boundaries;  // step: from each of these iterations on, the rate is multiplied by `factor` once more
-  double factor = 0.1;              // step and plateau
-  int64_t patience = 5;             // plateau: observations without improvement that are borne
-  double threshold = 1e-4;          // plateau: an improvement is an error below (1 - threshold) * best
-  double final_rate = 0.0;          // cosine: at `total_iterations`
-  int64_t total_iterations = 0;     // cosine
+  double rate = 0.1;                     // after the warm-up
+  std::vector<int64_t> boundaries = {};  // step: from each of these iterations on, the rate is multiplied by `factor` once more
+  double factor = 0.1;                   // step and plateau
+  int64_t patience = 5;                  // plateau: observations without improvement that are borne
+  double threshold = 1e-4;               // plateau: an improvement is an error below (1 - threshold) * best
+  double final_rate = 0.0;               // cosine: at `total_iterations`
+  int64_t total_iterations = 0;          // cosine
   WarmupKind warmup = WarmupKind::linear;
   int64_t warmup_iterations = 0;  // 0: none
   double warmup_rate = 0.01;      // constant: the rate of the warm-up (the paper's ResNet-110); linear: where it starts

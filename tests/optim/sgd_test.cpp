@@ -1,0 +1,246 @@
+#include "core/optim/sgd.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "core/autograd/tape.h"
+#include "core/nn/initialization.h"
+#include "core/ops/softmax_cross_entropy.h"
+#include "models/resnet.h"
+
+namespace residua {
+namespace {
+
+using ::testing::Each;
+using ::testing::ElementsAreArray;
+using ::testing::HasSubstr;
+
+/// Odd widths, so that every arena has padding between its parameters.
+ResNetSpec small() { return {.stem = Stem::cifar, .blocks = {1, 1}, .width = 3, .stored_in_channels = 4, .classes = 5}; }
+
+std::vector<float> wave(int64_t size, float frequency) {
+  std::vector<float> values(static_cast<size_t>(size));
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = std::sin(frequency * static_cast<float>(i + 1));
+  }
+  return values;
+}
+
+/// A model, its parameters and their optimizer, with one forward and backward pass at hand.
+struct Training {
+  explicit Training(const ParameterStoreOptions& layout = {}, const SgdOptions& options = {})
+      : model(small()), store(model, layout), sgd(store, options) {
+    initialize(store, 11);
+  }
+
+  void compute_gradients(float scale = 1.0f, float frequency = 0.7f) {
+    std::vector<float> pixels = wave(4 * 6 * 6 * 4, frequency);
+    for (size_t i = 3; i < pixels.size(); i += 4) {
+      pixels[i] = 0;
+    }
+    const Tensor x = from_values({4, 6, 6, 4}, pixels, store.options().compute);
+    const Tensor labels = from_values({4}, std::vector<float>{0, 3, 1, 4}, DType::i32);
+    backward(softmax_cross_entropy(model.forward(x, Mode::train), labels).loss, scale);
+  }
+
+  std::map<std::string, std::vector<float>> masters() const {
+    std::map<std::string, std::vector<float>> values;
+    for (const Parameter* parameter : store.parameters()) {
+      values[parameter->name] = parameter->master.to_vector();
+    }
+    return values;
+  }
+
+  ResNet model;
+  ParameterStore store;
+  Sgd sgd;
+};
+
+/// PyTorch's rule, in double precision.
+void reference_step(std::vector<double>& weight, std::vector<double>& velocity, const std::vector<float>& gradient, double rate,
+                    double momentum, double decay, double scale) {
+  for (size_t i = 0; i < weight.size(); ++i) {
+    velocity[i] = momentum * velocity[i] + gradient[i] / scale + decay * weight[i];
+    weight[i] -= rate * velocity[i];
+  }
+}
+
+TEST(SgdTest, FollowsPytorchsRuleOverSeveralSteps) {
+  for (const DType compute : {DType::f32, DType::bf16, DType::f16}) {
+    Training training({.compute = compute}, {.momentum = 0.9f, .weight_decay = 0.01f});
+    std::map<std::string, std::vector<double>> weights;
+    std::map<std::string, std::vector<double>> velocities;
+    for (const auto& [name, values] : training.masters()) {
+      weights[name].assign(values.begin(), values.end());
+      velocities[name].assign(values.size(), 0.0);
+    }
+    const float scale = 8.0f;
+    training.sgd.set_loss_scale(scale);
+    for (const float rate : {0.1f, 0.1f, 0.02f}) {
+      training.sgd.set_learning_rate(rate);
+      training.compute_gradients(scale, rate * 10);
+      for (const Parameter* parameter : training.store.parameters()) {
+        reference_step(weights[parameter->name], velocities[parameter->name], parameter->gradient.to_vector(), rate, 0.9f,
+                       0.01f, scale);
+      }
+      training.sgd.step(Sgd::Overflow::skip);
+      ASSERT_FALSE(training.sgd.skipped());
+    }
+    for (const Parameter* parameter : training.store.parameters()) {
+      const std::vector<float> master = parameter->master.to_vector();
+      const std::vector<float> velocity = parameter->velocity.to_vector();
+      const std::vector<double>& wanted = weights[parameter->name];
+      const std::vector<double>& wanted_velocity = velocities[parameter->name];
+      for (size_t i = 0; i < master.size(); ++i) {
+        ASSERT_NEAR(master[i], wanted[i], 2e-6 * (0.1 + std::fabs(wanted[i]))) << parameter->name;
+        ASSERT_NEAR(velocity[i], wanted_velocity[i], 2e-6 * (0.1 + std::fabs(wanted_velocity[i]))) << parameter->name;
+      }
+    }
+  }
+}
+
+TEST(SgdTest, SixteenBitCopiesAreTheRoundedMasters) {
+  Training training({.compute = DType::bf16});
+  training.sgd.set_learning_rate(0.1f);
+  training.compute_gradients();
+  training.sgd.step();
+  for (const Parameter* parameter : training.store.parameters()) {
+    if (parameter->role == ParameterRole::matrix) {
+      std::vector<float> wanted = parameter->master.to_vector();
+      for (float& value : wanted) {
+        value = to_float(from_float<bf16>(value));
+      }
+      EXPECT_THAT(parameter->value.to_vector(), ElementsAreArray(wanted)) << parameter->name;
+    }
+  }
+}
+
+TEST(SgdTest, PaddingStaysZero) {
+  Training training({.compute = DType::bf16});
+  training.sgd.set_learning_rate(0.1f);
+  for (int i = 0; i < 3; ++i) {
+    training.compute_gradients();
+    training.sgd.step();
+  }
+  for (const ParameterRole role : {ParameterRole::matrix, ParameterRole::vector}) {
+    const ParameterArena& arena = role == ParameterRole::matrix ? training.store.matrices() : training.store.vectors();
+    std::vector<float> master = arena.master.to_vector();
+    std::vector<float> velocity = arena.velocity.to_vector();
+    for (const Parameter* parameter : training.store.parameters()) {
+      if (parameter->role == role) {
+        const int64_t offset = parameter->master.data<float>() - arena.master.data<float>();
+        std::fill_n(master.begin() + offset, parameter->shape.size(), 0.0f);
+        std::fill_n(velocity.begin() + offset, parameter->shape.size(), 0.0f);
+      }
+    }
+    EXPECT_THAT(master, Each(0.0f));
+    EXPECT_THAT(velocity, Each(0.0f));
+  }
+  const Parameter& stem = training.store.parameter("conv1.weight");
+  const std::vector<float> weights = stem.master.to_vector();
+  for (size_t i = 3; i < weights.size(); i += 4) {
+    EXPECT_EQ(weights[i], 0.0f) << "a weight of the input channel that is not there";
+  }
+}
+
+TEST(SgdTest, RunningStatisticsArePytorchs) {
+  Training training;
+  training.sgd.set_learning_rate(0.1f);
+  std::map<std::string, std::vector<double>> means;
+  std::map<std::string, std::vector<double>> variances;
+  for (const RunningStatistics* layer : training.store.statistics()) {
+    means[layer->name].assign(static_cast<size_t>(layer->channels), 0.0);
+    variances[layer->name].assign(static_cast<size_t>(layer->channels), 1.0);
+  }
+  for (const float frequency : {0.7f, 1.3f}) {
+    training.compute_gradients(1.0f, frequency);
+    for (const RunningStatistics* layer : training.store.statistics()) {
+      const bool halved = layer->name.starts_with("layer2");
+      const double n = 4.0 * (halved ? 3 * 3 : 6 * 6);
+      for (size_t c = 0; c < static_cast<size_t>(layer->channels); ++c) {
+        double& mean = means[layer->name][c];
+        double& variance = variances[layer->name][c];
+        mean = 0.9 * mean + 0.1 * layer->batch_mean.to_vector()[c];
+        variance = 0.9 * variance + 0.1 * layer->batch_variance.to_vector()[c] * n / (n - 1);
+      }
+    }
+    training.sgd.step();
+  }
+  EXPECT_EQ(training.store.batches_tracked, 2);
+  for (const RunningStatistics* layer : training.store.statistics()) {
+    for (size_t c = 0; c < static_cast<size_t>(layer->channels); ++c) {
+      EXPECT_NEAR(layer->running_mean.to_vector()[c], means[layer->name][c], 1e-6) << layer->name;
+      EXPECT_NEAR(layer->running_variance.to_vector()[c], variances[layer->name][c], 1e-6) << layer->name;
+    }
+  }
+}
+
+TEST(SgdTest, AnOverflowedStepChangesNothing) {
+  for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    for (const char* name : {"layer1.0.conv1.weight", "fc.bias"}) {
+      Training training;
+      training.sgd.set_learning_rate(0.1f);
+      training.compute_gradients();
+      training.sgd.step(Sgd::Overflow::skip);
+      ASSERT_FALSE(training.sgd.skipped());
+      const auto masters = training.masters();
+      const std::vector<float> velocity = training.store.matrices().velocity.to_vector();
+      const std::vector<float> mean = training.store.statistics_arena().running_mean.to_vector();
+      const std::vector<float> variance = training.store.statistics_arena().running_variance.to_vector();
+
+      training.compute_gradients(1.0f, 1.9f);
+      const Parameter& parameter = training.store.parameter(name);
+      parameter.gradient.span<float>().back() = bad;
+      training.sgd.step(Sgd::Overflow::skip);
+      EXPECT_TRUE(training.sgd.skipped());
+      EXPECT_EQ(training.masters(), masters);
+      EXPECT_THAT(training.store.matrices().velocity.to_vector(), ElementsAreArray(velocity));
+      EXPECT_THAT(training.store.statistics_arena().running_mean.to_vector(), ElementsAreArray(mean));
+      EXPECT_THAT(training.store.statistics_arena().running_variance.to_vector(), ElementsAreArray(variance));
+
+      training.compute_gradients();
+      training.sgd.step(Sgd::Overflow::skip);
+      EXPECT_FALSE(training.sgd.skipped()) << "an overflow must not outlive its step";
+      EXPECT_NE(training.masters(), masters);
+    }
+  }
+}
+
+TEST(SgdTest, EachStepMakesANewVersion) {
+  Training training;
+  training.sgd.set_learning_rate(0.1f);
+  const int64_t version = training.store.version();
+  training.compute_gradients();
+  training.sgd.step();
+  EXPECT_GT(training.store.version(), version);
+}
+
+TEST(SgdTest, StepWithoutGradientsFails) {
+  Training training;
+  training.compute_gradients();
+  training.sgd.step();
+  try {
+    training.sgd.step();
+    FAIL() << "a step was made from gradients that were used before";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("conv1.weight got no gradient"));
+  }
+}
+
+TEST(SgdTest, BadOptionsAreRefused) {
+  EXPECT_THROW(Training({}, {.momentum = -0.1f}), UsageError);
+  EXPECT_THROW(Training({}, {.weight_decay = std::numeric_limits<float>::quiet_NaN()}), UsageError);
+  EXPECT_THROW(Training({.purpose = Purpose::inference}), UsageError);
+  Training training;
+  EXPECT_THROW(training.sgd.set_learning_rate(std::numeric_limits<float>::quiet_NaN()), UsageError);
+  EXPECT_THROW(training.sgd.set_learning_rate(-1.0f), UsageError);
+  EXPECT_THROW(training.sgd.set_loss_scale(0.0f), Error);
+}
+
+}  // namespace
+}  // namespace residua
