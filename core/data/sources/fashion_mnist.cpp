@@ -68,13 +68,17 @@ class IdxFile {
       fail("{}: {} is {:#x}, wanted {:#x}", name_, what, got, wanted);
     }
   }
-  /// The compressed stream's checksum is verified when its end is read.
+  /// The compressed stream's checksum and length are verified when its end is read.
   void expect_end() {
     uint8_t byte = 0;
     const int got = gzread(file_, &byte, 1);
-    if (got != 0) {
-      int code = 0;
-      fail("{}: {}", name_, got > 0 ? "has more data than its header says" : gzerror(file_, &code));
+    int code = Z_OK;
+    const char* message = gzerror(file_, &code);
+    if (got > 0) {
+      fail("{}: has more data than its header says", name_);
+    }
+    if (code != Z_OK) {
+      fail("{}: damaged or truncated at its end: {}", name_, message);
     }
   }
 

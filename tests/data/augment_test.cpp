@@ -1,0 +1,149 @@
+#include "core/data/augment.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "core/tensor/error.h"
+
+namespace residua {
+namespace {
+
+constexpr int kDraws = 2000;
+
+template <class Check>
+void for_draws(const std::string& policy, int64_t crop, ImageSize size, const Check& check) {
+  const auto augmentation = make_augmentation(policy, crop);
+  for (uint64_t i = 0; i < kDraws; ++i) {
+    Random random(1, RandomPurpose::augmentation, 0, i);
+    check(augmentation->place(size, random));
+  }
+}
+
+TEST(Augmentation, EvaluationScalesAndCutsTheCentre) {
+  Random random(1, RandomPurpose::augmentation, 0, 0);
+  const Placement wide = make_evaluation(224)->place({375, 500}, random);
+  EXPECT_EQ(wide.resize.domain, (Rect{0, 0, 375, 500}));
+  EXPECT_EQ(wide.resize.resized, (ImageSize{256, 341}));    // torchvision: int(256 * 500 / 375)
+  EXPECT_EQ(wide.resize.window, (Rect{16, 58, 224, 224}));  // round(58.5) to even
+  const Placement tall = make_evaluation(224)->place({500, 375}, random);
+  EXPECT_EQ(tall.resize.resized, (ImageSize{341, 256}));
+  const Placement same = make_evaluation(32)->place({32, 32}, random);
+  EXPECT_EQ(same.resize.resized, (ImageSize{32, 32}));
+  EXPECT_EQ(same.resize.window, (Rect{0, 0, 32, 32}));
+  EXPECT_FALSE(same.flip);
+}
+
+// Whatever the policy and the image, the window is a crop inside of the scaled image, and its source is inside of the image.
+TEST(Augmentation, EveryPlacementIsPossible) {
+  for (const std::string& policy : augmentation_names()) {
+    for (const int64_t crop : {1, 7, 32, 224}) {
+      for (const ImageSize size : {ImageSize{1, 1}, {1, 900}, {700, 2}, {32, 32}, {31, 33}, {375, 500}}) {
+        SCOPED_TRACE(fmt::format("{} to {} of {} x {}", policy, crop, size.height, size.width));
+        const auto augmentation = make_augmentation(policy, crop);
+        for (uint64_t i = 0; i < 50; ++i) {
+          Random random(1, RandomPurpose::augmentation, 0, i);
+          const Placement placement = augmentation->place(size, random);
+          ASSERT_EQ(placement.resize.window.height, crop);
+          ASSERT_EQ(placement.resize.window.width, crop);
+          ASSERT_TRUE(contains(placement.resize.resized, placement.resize.window));
+          ASSERT_TRUE(contains(size, placement.resize.domain));
+          ASSERT_TRUE(contains(size, source_region(placement.resize)));
+        }
+      }
+    }
+  }
+}
+
+TEST(Augmentation, RandomResizedCropCoversItsRanges) {
+  double least_area = 1;
+  double most_area = 0;
+  double least_ratio = 9;
+  double most_ratio = 0;
+  double log_ratio = 0;
+  int flips = 0;
+  for_draws("random-resized-crop", 224, {1000, 1200}, [&](const Placement& p) {
+    const double height = static_cast<double>(p.resize.domain.height);
+    const double width = static_cast<double>(p.resize.domain.width);
+    const double area = height * width / (1000.0 * 1200.0);
+    least_area = std::min(least_area, area);
+    most_area = std::max(most_area, area);
+    least_ratio = std::min(least_ratio, width / height);
+    most_ratio = std::max(most_ratio, width / height);
+    log_ratio += std::log(width / height);
+    flips += p.flip ? 1 : 0;
+    ASSERT_EQ(p.resize.resized, (ImageSize{224, 224}));
+    ASSERT_EQ(p.top, 0);
+    ASSERT_EQ(p.left, 0);
+  });
+  EXPECT_NEAR(least_area, 0.08, 0.01);
+  EXPECT_GT(most_area, 0.9);
+  EXPECT_NEAR(least_ratio, 0.75, 0.02);
+  EXPECT_NEAR(most_ratio, 4.0 / 3.0, 0.02);
+  EXPECT_NEAR(log_ratio / kDraws, 0.0, 0.03);
+  EXPECT_NEAR(flips, kDraws / 2, 115);
+}
+
+TEST(Augmentation, RandomResizedCropFallsBackOnLongImages) {
+  for_draws("random-resized-crop", 32, {10, 5000}, [&](const Placement& p) {
+    ASSERT_LE(p.resize.domain.height, 10);
+    ASSERT_LE(static_cast<double>(p.resize.domain.width), 4.0 / 3.0 * static_cast<double>(p.resize.domain.height) + 1);
+  });
+}
+
+TEST(Augmentation, ScaleCropCoversItsRange) {
+  std::set<int64_t> shorter;
+  std::set<int64_t> tops;
+  for_draws("scale-crop", 224, {375, 500}, [&](const Placement& p) {
+    ASSERT_EQ(p.resize.domain, (Rect{0, 0, 375, 500}));
+    ASSERT_EQ(p.resize.resized.width, p.resize.resized.height * 500 / 375);
+    shorter.insert(p.resize.resized.height);
+    tops.insert(p.resize.window.top);
+  });
+  EXPECT_EQ(*shorter.begin(), 256);
+  EXPECT_EQ(*shorter.rbegin(), 480);
+  EXPECT_EQ(*tops.begin(), 0);
+  EXPECT_GT(*tops.rbegin(), 220);
+  shorter.clear();
+  for_draws("scale-crop", 112, {375, 500}, [&](const Placement& p) { shorter.insert(p.resize.resized.height); });
+  EXPECT_EQ(*shorter.begin(), 128);
+  EXPECT_EQ(*shorter.rbegin(), 240);
+}
+
+TEST(Augmentation, PadCropMovesByUpToFourPixels) {
+  std::set<std::pair<int32_t, int32_t>> offsets;
+  int flips = 0;
+  for_draws("pad-crop", 32, {32, 32}, [&](const Placement& p) {
+    offsets.emplace(p.top, p.left);
+    flips += p.flip ? 1 : 0;
+    ASSERT_EQ(p.resize.window, (Rect{0, 0, 32, 32}));
+    ASSERT_EQ(p.resize.resized, (ImageSize{32, 32}));
+  });
+  EXPECT_EQ(offsets.size(), 81u);
+  EXPECT_EQ(*offsets.begin(), (std::pair<int32_t, int32_t>{-4, -4}));
+  EXPECT_EQ(*offsets.rbegin(), (std::pair<int32_t, int32_t>{4, 4}));
+  EXPECT_NEAR(flips, kDraws / 2, 115);
+}
+
+TEST(Augmentation, FlipFlipsAndNoneDoesNot) {
+  int flips = 0;
+  for_draws("flip", 32, {32, 32}, [&](const Placement& p) { flips += p.flip ? 1 : 0; });
+  EXPECT_NEAR(flips, kDraws / 2, 115);
+  for_draws("none", 32, {32, 32}, [&](const Placement& p) { ASSERT_FALSE(p.flip); });
+}
+
+TEST(Augmentation, RefusesUnknownNamesAndSizes) {
+  try {
+    make_augmentation("mixup", 32);
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_NE(std::string(error.what()).find("random-resized-crop"), std::string::npos);
+  }
+  EXPECT_THROW(make_augmentation("none", 0), UsageError);
+  EXPECT_THROW(make_evaluation(5000), UsageError);
+}
+
+}  // namespace
+}  // namespace residua

@@ -1,0 +1,274 @@
+#include "core/data/source.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "core/tensor/error.h"
+#include "tests/data/image_fixtures.h"
+#include "tests/support/temporary_folder.h"
+
+namespace residua {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using testing::encode_bmp;
+using testing::encode_jpeg;
+using testing::encode_png;
+using ::testing::HasSubstr;
+using testing::pattern_image;
+using testing::photo_image;
+using testing::TemporaryFolder;
+using testing::write_bytes;
+
+void put(const std::string& path, const std::string& bytes) {
+  fs::create_directories(fs::path(path).parent_path());
+  write_bytes(path, bytes);
+}
+
+std::string usage_error(const std::string& dataset, const std::string& folder, Split split = Split::train,
+                        const SourceOptions& options = {}) {
+  try {
+    open_source(dataset, folder, split, options);
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+/// Two classes, with everything that must not be taken for an image or a class.
+void make_image_folder(const TemporaryFolder& folder) {
+  put(folder / "train/dog/b.jpg", encode_jpeg(photo_image(20, 30, 1)));
+  put(folder / "train/dog/a.JPEG", encode_jpeg(photo_image(21, 31, 2)));
+  put(folder / "train/cat/really_a_bmp.png", encode_bmp(pattern_image(5, 6)));
+  put(folder / "train/cat/nested/z.png", encode_png(pattern_image(7, 8)));
+  put(folder / "train/cat/notes.txt", "not an image");
+  put(folder / "train/cat/.hidden.jpg", "not an image");
+  put(folder / "train/cat/.thumbnails/t.jpg", "not an image");
+  put(folder / "train/.git/x.jpg", "not a class");
+  put(folder / "train/list.csv", "not a class");
+  put(folder / "val/dog/v.jpg", encode_jpeg(photo_image(20, 30, 3)));
+}
+
+TEST(ImageFolder, ListsSortedClassesAndImages) {
+  const TemporaryFolder folder;
+  make_image_folder(folder);
+  const auto source = open_source("imagefolder", folder.path(), Split::train);
+  EXPECT_THAT(source->class_names(), ElementsAre("cat", "dog"));
+  ASSERT_EQ(source->size(), 4);
+  EXPECT_EQ(source->name(0), folder / "train/cat/nested/z.png");
+  EXPECT_EQ(source->name(1), folder / "train/cat/really_a_bmp.png");
+  EXPECT_EQ(source->name(2), folder / "train/dog/a.JPEG");
+  EXPECT_EQ(source->name(3), folder / "train/dog/b.jpg");
+  EXPECT_EQ(source->label(1), 0);
+  EXPECT_EQ(source->label(2), 1);
+  EXPECT_FALSE(source->fixed_size().has_value());
+  EXPECT_EQ(source->load(0).pixels, pattern_image(7, 8).pixels);
+  EXPECT_EQ(source->load(1).pixels, pattern_image(5, 6).pixels) << "the content decides, not the name";
+  EXPECT_EQ(source->load(2).size(), (ImageSize{21, 31}));
+}
+
+TEST(ImageFolder, ValidationLabelsAreThoseOfTraining) {
+  const TemporaryFolder folder;
+  make_image_folder(folder);
+  const auto source = open_source("auto", folder.path(), Split::val);
+  ASSERT_EQ(source->size(), 1);
+  EXPECT_EQ(source->label(0), 1) << "dog is class 1, though val/ has no cat";
+  EXPECT_EQ(source->class_names().size(), 2u);
+  put(folder / "val/bird/x.jpg", "");
+  EXPECT_THAT(usage_error("auto", folder.path(), Split::val), HasSubstr("bird' has no counterpart"));
+}
+
+TEST(ImageFolder, ABadImageIsAnErrorThatNamesIt) {
+  const TemporaryFolder folder;
+  make_image_folder(folder);
+  put(folder / "train/dog/c.jpg", "garbage");
+  const auto source = open_source("imagefolder", folder.path(), Split::train);
+  ASSERT_EQ(source->size(), 5);
+  try {
+    source->load(4);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr(folder / "train/dog/c.jpg"));
+  }
+  fs::remove(folder / "train/dog/b.jpg");
+  EXPECT_THROW(source->load(3), Error);
+}
+
+TEST(ImageFolder, SaysWhatIsMissing) {
+  const TemporaryFolder folder;
+  EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("is empty; wanted train/"));
+  EXPECT_THAT(usage_error("imagefolder", folder / "nowhere"), HasSubstr("does not exist"));
+  fs::create_directories(folder / "train");
+  EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("one folder of images a class"));
+  put(folder / "train/cat/readme.txt", "");
+  EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("holds readme.txt; wanted images named *.jpg"));
+  EXPECT_THAT(usage_error("imagefolder", folder.path(), Split::val), HasSubstr("wanted val/"));
+}
+
+TEST(OpenSource, NamesAreSortedAndComplete) {
+  EXPECT_THAT(source_names(), ElementsAre("auto", "cifar10", "cifar100", "fashion-mnist", "imagefolder", "synthetic"));
+}
+
+TEST(OpenSource, SaysWhatItFoundAndWhatItWants) {
+  const TemporaryFolder folder;
+  EXPECT_THAT(usage_error("imagenet", folder.path()), HasSubstr("wanted one of auto, cifar10"));
+  for (int i = 0; i < 8; ++i) {
+    put(folder / ("photo" + std::to_string(i) + ".jpg"), "");
+  }
+  const std::string message = usage_error("auto", folder.path());
+  EXPECT_THAT(message, HasSubstr("holds photo0.jpg, photo1.jpg"));
+  EXPECT_THAT(message, HasSubstr("and 2 more"));
+  EXPECT_THAT(message, HasSubstr("imagefolder: train/CLASS/*.jpg"));
+  EXPECT_THAT(usage_error("auto", folder / "photo0.jpg"), HasSubstr("is not a folder"));
+}
+
+TEST(OpenSource, AnAmbiguousFolderIsAnError) {
+  const TemporaryFolder folder;
+  make_image_folder(folder);
+  EXPECT_EQ(detect_source(folder.path()), "imagefolder");
+  put(folder / "train-images-idx3-ubyte", "");
+  EXPECT_THAT(usage_error("auto", folder.path()), HasSubstr("looks like fashion-mnist and like imagefolder"));
+}
+
+/// One record of `labels` and a plane of each colour.
+std::string cifar_record(std::initializer_list<int> labels, char red, char green, char blue) {
+  std::string record;
+  for (const int label : labels) {
+    record += static_cast<char>(label);
+  }
+  record += std::string(1024, red) + std::string(1024, green) + std::string(1024, blue);
+  record[labels.size() + 33] = 'R';  // row 1, column 1
+  return record;
+}
+
+void make_cifar10(const std::string& folder) {
+  for (int file = 1; file <= 5; ++file) {
+    put(folder + "/data_batch_" + std::to_string(file) + ".bin",
+        cifar_record({file}, 'r', 'g', 'b') + cifar_record({9}, 'x', 'y', static_cast<char>('0' + file)));
+  }
+  put(folder + "/test_batch.bin", cifar_record({7}, 1, 2, 3));
+  put(folder + "/batches.meta.txt", "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n");
+}
+
+TEST(Cifar, ReadsTheTenClassLayout) {
+  const TemporaryFolder folder;
+  make_cifar10(folder / "cifar-10-batches-bin");
+  for (const std::string& path : {folder.path(), folder / "cifar-10-batches-bin"}) {
+    const auto train = open_source("auto", path, Split::train);
+    ASSERT_EQ(train->size(), 10);
+    EXPECT_EQ(train->fixed_size(), (ImageSize{32, 32}));
+    EXPECT_EQ(train->class_names()[3], "cat");
+    EXPECT_EQ(train->label(4), 3);
+    EXPECT_EQ(train->label(5), 9);
+    const Image image = train->load(4);
+    EXPECT_EQ(image.size(), (ImageSize{32, 32}));
+    EXPECT_EQ(std::string(image.row(0), image.row(0) + 6), "rgbrgb");
+    EXPECT_EQ(std::string(image.row(1), image.row(1) + 6), "rgbRgb") << "planes become interleaved channels, row by row";
+    EXPECT_EQ(train->load(9).row(31)[95], '5') << "the last byte of the last file";
+    EXPECT_EQ(open_source("cifar10", path, Split::val)->label(0), 7);
+  }
+}
+
+TEST(Cifar, ReadsTheHundredClassLayout) {
+  const TemporaryFolder folder;
+  put(folder / "train.bin", cifar_record({19, 99}, 'r', 'g', 'b'));
+  put(folder / "test.bin", cifar_record({3, 42}, 1, 2, 3) + cifar_record({4, 43}, 1, 2, 3));
+  std::string names;
+  for (int i = 0; i < 100; ++i) {
+    names += "class" + std::to_string(i) + "\r\n";
+  }
+  put(folder / "fine_label_names.txt", names);
+  const auto train = open_source("auto", folder.path(), Split::train);
+  EXPECT_EQ(train->label(0), 99) << "the fine label, after the coarse one";
+  EXPECT_EQ(train->class_names()[99], "class99");
+  const Image image = train->load(0);
+  EXPECT_EQ(std::string(image.row(0), image.row(0) + 3), "rgb");
+  EXPECT_EQ(open_source("cifar100", folder.path(), Split::val)->size(), 2);
+}
+
+TEST(Cifar, RefusesDamagedFiles) {
+  const TemporaryFolder folder;
+  make_cifar10(folder.path());
+  const auto error = [&]() -> std::string {
+    try {
+      open_source("cifar10", folder.path(), Split::train);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  ASSERT_EQ(error(), "");
+  put(folder / "data_batch_3.bin", cifar_record({1}, 1, 2, 3).substr(0, 3000));
+  EXPECT_THAT(error(), HasSubstr("data_batch_3.bin: 3000 bytes"));
+  put(folder / "data_batch_3.bin", cifar_record({10}, 1, 2, 3));
+  EXPECT_THAT(error(), HasSubstr("label 10; wanted 0 to 9"));
+  fs::remove(folder / "data_batch_3.bin");
+  EXPECT_THAT(error(), HasSubstr("has no data_batch_3.bin"));
+  make_cifar10(folder.path());
+  put(folder / "batches.meta.txt", "one\ntwo\n");
+  EXPECT_THAT(error(), HasSubstr("2 class names; wanted 10"));
+  fs::remove(folder / "batches.meta.txt");
+  EXPECT_THAT(error(), HasSubstr("batches.meta.txt"));
+  EXPECT_THAT(usage_error("cifar10", folder / "elsewhere"), HasSubstr("does not exist"));
+}
+
+TEST(Synthetic, DependsOnSeedSplitAndIndexAlone) {
+  const auto train = open_source("synthetic", "", Split::train, {.image_size = 24, .images = 40, .seed = 5});
+  const auto again = open_source("synthetic", "", Split::train, {.image_size = 24, .images = 40, .seed = 5});
+  EXPECT_EQ(train->size(), 40);
+  EXPECT_EQ(train->fixed_size(), (ImageSize{24, 24}));
+  EXPECT_EQ(train->load(17).pixels, again->load(17).pixels);
+  EXPECT_NE(train->load(17).pixels, train->load(27).pixels) << "another image of the same class";
+  EXPECT_NE(train->load(17).pixels, open_source("synthetic", "", Split::val, {.image_size = 24, .seed = 5})->load(17).pixels);
+  EXPECT_NE(train->load(17).pixels, open_source("synthetic", "", Split::train, {.image_size = 24, .seed = 6})->load(17).pixels);
+}
+
+TEST(Synthetic, LabelsAreBalancedAndARegionIsPartOfTheImage) {
+  const auto source = open_source("synthetic", "", Split::train, {.image_size = 40, .classes = 1000, .images = 2000});
+  EXPECT_EQ(source->class_names().size(), 1000u);
+  EXPECT_EQ(source->label(999), 999);
+  EXPECT_EQ(source->label(1000), 0);
+  const Image whole_image = source->load(777);
+  Image region;
+  source->load(
+      777,
+      [](ImageSize) {
+        return Rect{3, 5, 20, 30};
+      },
+      region);
+  for (int64_t y = 0; y < 20; ++y) {
+    EXPECT_TRUE(std::equal(region.row(y), region.row(y) + 90, whole_image.row(3 + y) + 15)) << "row " << y;
+  }
+}
+
+// The paint is brighter than any background: counting bright pixels tells a bar from a square of the same class size on
+// average.
+TEST(Synthetic, ShapesDiffer) {
+  const auto source = open_source("synthetic", "", Split::train, {.image_size = 32, .images = 2000});
+  std::vector<double> bright(10);
+  for (int64_t i = 0; i < source->size(); ++i) {
+    const Image image = source->load(i);
+    for (size_t p = 0; p < image.pixels.size(); p += 3) {
+      const uint8_t most = std::max({image.pixels[p], image.pixels[p + 1], image.pixels[p + 2]});
+      bright[static_cast<size_t>(source->label(i))] += most > 150 ? 1 : 0;
+    }
+  }
+  const double square = bright[1];
+  ASSERT_GT(square, 0);
+  EXPECT_NEAR(bright[0] / square, 3.1416 / (1.7 * 1.7), 0.15) << "disc";
+  EXPECT_NEAR(bright[3] / square, 3.1416 * 0.64 / (1.7 * 1.7), 0.1) << "ring";
+  EXPECT_NEAR(bright[5] / square, 2.0 / (1.7 * 1.7), 0.1) << "diamond";
+  EXPECT_NEAR(bright[9] / square, 2.0 * 0.7 / (1.7 * 1.7), 0.1) << "bar";
+}
+
+TEST(Synthetic, RefusesNonsense) {
+  EXPECT_THAT(usage_error("synthetic", "", Split::train, {.classes = 1001}), HasSubstr("wanted 2 to 1000"));
+  EXPECT_THAT(usage_error("synthetic", "", Split::train, {.image_size = 4}), HasSubstr("wanted 8 to"));
+  EXPECT_THAT(usage_error("synthetic", "", Split::train, {.images = -1}), HasSubstr("at least 1"));
+}
+
+}  // namespace
+}  // namespace residua
