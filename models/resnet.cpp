@@ -196,6 +196,8 @@ ResNet::ResNet(ResNetSpec spec) : spec_(std::move(spec)) {
   add_child("fc", *fc_);
 }
 
+int64_t stored_input_channels(DType compute) { return compute == DType::f32 ? 3 : 4; }
+
 int64_t ResNet::input_channels() const { return conv1_->weight.shape[3]; }
 
 Tensor ResNet::forward(const Tensor& x, Mode mode) {

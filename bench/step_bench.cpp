@@ -1,0 +1,198 @@
+// step-bench: the time of a whole training step (input, forward, loss, backward, update) on synthetic images.
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/kernels/profile.h"
+#include "core/nn/initialization.h"
+#include "core/nn/parameter_store.h"
+#include "core/nn/summary.h"
+#include "core/optim/sgd.h"
+#include "core/tensor/device_api.h"
+#include "core/train/train_options.h"
+#include "core/train/train_step.h"
+#include "models/catalog.h"
+
+namespace residua {
+namespace {
+
+struct Options {
+  std::string model = "resnet18";
+  std::string shortcut;
+  int64_t size = 224;
+  int64_t batch = 32;
+  int64_t classes = 1000;
+  std::string precision = "auto";
+  std::string device = "auto";
+  int threads = 0;
+  int warmup = 3;
+  int steps = 10;
+  std::string json;
+  bool profile = false;
+};
+
+Batch synthetic_batch(const Options& o) {
+  std::mt19937_64 random(std::random_device{}());
+  Batch batch;
+  batch.images = empty({o.batch, o.size, o.size, 3}, DType::u8);
+  std::ranges::generate(batch.images.span<uint8_t>(), [&] { return static_cast<uint8_t>(random()); });
+  batch.labels = empty({o.batch}, DType::i32);
+  std::ranges::generate(batch.labels.span<int32_t>(),
+                        [&] { return static_cast<int32_t>(random() % static_cast<uint64_t>(o.classes)); });
+  batch.top = zeros({o.batch}, DType::i32);
+  batch.left = zeros({o.batch}, DType::i32);
+  batch.flip = zeros({o.batch}, DType::u8);
+  batch.height = batch.width = o.size;
+  return batch;
+}
+
+/// Most memory that this process ever had resident, in bytes (VmHWM).
+int64_t peak_resident_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) {
+      return std::stoll(line.substr(6)) * 1024;
+    }
+  }
+  return 0;
+}
+
+void print_profile(const profile::Recorder& recorder, int steps) {
+  std::map<std::string, profile::Entry> by_kernel;
+  double total = 0;
+  for (const auto& [key, entry] : recorder.entries()) {
+    by_kernel[key.second].calls += entry.calls;
+    by_kernel[key.second].seconds += entry.seconds;
+    total += entry.seconds;
+  }
+  const double scale = 1e3 / steps;
+  std::vector<std::pair<std::string, profile::Entry>> rows(by_kernel.begin(), by_kernel.end());
+  std::ranges::sort(rows, [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
+  fmt::print("{:<34}{:>8}{:>12}{:>8}\n", "kernel", "calls", "ms a step", "share");
+  for (const auto& [kernel, entry] : rows) {
+    fmt::print("{:<34}{:>8}{:>12.3f}{:>7.1f}%\n", kernel, entry.calls / steps, entry.seconds * scale,
+               100 * entry.seconds / total);
+  }
+  fmt::print("\n{:<26}{:<34}{:>12}{:>8}\n", "layer", "kernel", "ms a step", "share");
+  for (const auto& [key, entry] : recorder.entries()) {
+    fmt::print("{:<26}{:<34}{:>12.3f}{:>7.1f}%\n", key.first, key.second, entry.seconds * scale, 100 * entry.seconds / total);
+  }
+}
+
+int run_benchmark(const Options& o) {
+  const Device device = parse_device(o.device);
+  const DType precision = parse_precision(o.precision, device);
+  if (o.threads > 0) {
+    omp_set_num_threads(o.threads);
+  }
+  ResNetSpec spec = model_spec(o.model);
+  spec.classes = o.classes;
+  if (!o.shortcut.empty()) {
+    set_shortcut(spec, parse_shortcut(o.shortcut));
+  }
+  spec.stored_in_channels = stored_input_channels(precision);
+  ResNet model(spec);
+  ParameterStore store(model, {.device = device, .compute = precision});
+  initialize(store, 0);
+  Sgd sgd(store, {});
+  sgd.set_learning_rate(0.01f);
+  const InputFormat input{.channels = model.input_channels(),
+                          .dtype = precision,
+                          .mean = full({3}, 127.5f, DType::f32, device),
+                          .inverse_std = full({3}, 1.0f / 64.0f, DType::f32, device)};
+  TrainStep step(model, store, sgd, input, 0.0f);
+  const Batch batch = synthetic_batch(o);
+
+  for (int i = 0; i < o.warmup; ++i) {
+    step.train(batch);
+  }
+  device_api::synchronize(device);
+  if (o.profile) {
+    const profile::Recorder recorder;
+    for (int i = 0; i < o.steps; ++i) {
+      step.train(batch);
+    }
+    print_profile(recorder, o.steps);
+    return 0;
+  }
+  std::vector<double> seconds;
+  for (int i = 0; i < o.steps; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    step.train(batch);
+    device_api::synchronize(device);
+    seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  std::ranges::sort(seconds);
+  const double median = seconds[seconds.size() / 2];
+  const double rate = static_cast<double>(o.batch) / median;
+  const double flops = 6.0 * static_cast<double>(summarize(model, {o.batch, o.size, o.size, 3}).multiply_adds);
+  const nlohmann::json result = {{"model", o.model},
+                                 {"size", o.size},
+                                 {"batch", o.batch},
+                                 {"precision", name(precision)},
+                                 {"device", device.string()},
+                                 {"threads", omp_get_max_threads()},
+                                 {"steps", o.steps},
+                                 {"images_per_second", rate},
+                                 {"median_ms", median * 1e3},
+                                 {"fastest_ms", seconds.front() * 1e3},
+                                 {"slowest_ms", seconds.back() * 1e3},
+                                 {"gflops_per_second", flops / median * 1e-9},
+                                 {"pool_peak_bytes", device_api::memory_use(device).peak_bytes},
+                                 {"peak_memory_bytes", peak_resident_bytes()}};
+  fmt::print(
+      "{} {}x{} batch {} {} on {}: {:.1f} img/s, median {:.2f} ms ({:.2f} to {:.2f}), {:.0f} GFLOP/s, {} MiB resident at "
+      "most\n",
+      o.model, o.size, o.size, o.batch, name(precision), device.string(), rate, median * 1e3, seconds.front() * 1e3,
+      seconds.back() * 1e3, flops / median * 1e-9, peak_resident_bytes() >> 20);
+  if (!o.json.empty()) {
+    std::ofstream file(o.json);
+    file << result.dump(2) << "\n";
+    if (!file.flush()) {
+      fail("{} could not be written", o.json);
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace residua
+
+int main(int argc, char** argv) {
+  residua::Options o;
+  CLI::App app("Times a whole training step on synthetic images.", "step-bench");
+  app.option_defaults()->always_capture_default();
+  app.add_option("-m,--model", o.model, "name from train-imagenet --list-models");
+  app.add_option("--shortcut", o.shortcut, "A, B or C");
+  app.add_option("--size", o.size, "pixels of the input's side")->check(CLI::Range(8, 4096));
+  app.add_option("-b,--batch-size", o.batch)->check(CLI::Range(1, 1 << 20));
+  app.add_option("--classes", o.classes)->check(CLI::Range(1, 1 << 20));
+  app.add_option("--precision", o.precision, "auto, fp32, bf16 or fp16");
+  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N");
+  app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(CLI::Range(0, 4096));
+  app.add_option("--warmup", o.warmup, "steps that are not timed")->check(CLI::Range(0, 1000000));
+  app.add_option("--steps", o.steps, "steps that are timed")->check(CLI::Range(1, 1000000));
+  app.add_option("--json", o.json, "file for the result as one JSON object");
+  app.add_flag("--profile", o.profile, "print the time of each kernel and layer instead");
+  try {
+    app.parse(argc, argv);
+    return residua::run_benchmark(o);
+  } catch (const CLI::CallForHelp&) {
+    std::cout << app.help();
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    std::cerr << "step-bench: " << error.what() << "\n";
+  } catch (const std::exception& error) {
+    std::cerr << "step-bench: " << error.what() << "\n";
+  }
+  return 2;
+}

@@ -1,0 +1,313 @@
+#include "core/train/trainer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "core/nn/initialization.h"
+#include "core/train/atomic_file.h"
+#include "core/train/event_log.h"
+#include "core/train/model_weights.h"
+#include "core/train/progress.h"
+#include "core/train/tensorboard.h"
+
+namespace residua {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+InputFormat input_format(const TrainerSetup& s) {
+  std::array<float, 3> inverse_std;
+  std::ranges::transform(s.statistics.std, inverse_std.begin(), [](float std) { return 1.0f / std; });
+  return {.channels = s.input_channels,
+          .dtype = s.precision,
+          .mean = from_values({3}, s.statistics.mean, DType::f32, s.device),
+          .inverse_std = from_values({3}, inverse_std, DType::f32, s.device)};
+}
+
+int64_t labelled_images(const Batch& batch) {
+  return std::ranges::count_if(batch.labels.span<int32_t>(), [](int32_t label) { return label >= 0; });
+}
+
+LoaderOptions loader_options(const TrainOptions& o) {
+  LoaderOptions options;
+  options.batch_size = *o.batch_size;
+  options.crop_size = *o.crop_size;
+  options.seed = static_cast<uint64_t>(o.seed);
+  options.workers = o.workers;
+  options.max_bad_images = o.max_bad_images;
+  return options;
+}
+
+}  // namespace
+
+void MetricsSum::add(const SoftmaxCrossEntropy& result, int64_t labelled) {
+  images_ += labelled;
+  loss_ += result.loss.item() * static_cast<double>(labelled);
+  top1_errors_ += static_cast<int64_t>(result.top1_errors.item());
+  top5_errors_ += static_cast<int64_t>(result.top5_errors.item());
+}
+
+Metrics MetricsSum::mean() const {
+  const double n = static_cast<double>(std::max<int64_t>(images_, 1));
+  return {.images = images_,
+          .loss = loss_ / n,
+          .top1_error = 100.0 * static_cast<double>(top1_errors_) / n,
+          .top5_error = 100.0 * static_cast<double>(top5_errors_) / n};
+}
+
+/// Writes what happens to the terminal, log.jsonl and TensorBoard.
+class Trainer::Reporter {
+ public:
+  Reporter(const Trainer& trainer, const TrainState& state, bool resumed, int64_t total_iterations, int64_t images)
+      : options_(trainer.setup_.options),
+        log_(resumed ? EventLog::resume(trainer.path("log.jsonl"), state.iteration)
+                     : EventLog::create(trainer.path("log.jsonl"))),
+        tensorboard_(options_.output, resumed ? state.iteration : -1),
+        progress_(stdout),
+        total_iterations_(total_iterations),
+        images_(images) {}
+
+  void add(const SoftmaxCrossEntropy& result, int64_t labelled) { sum_.add(result, labelled); }
+
+  /// Reports the steps since the last report.
+  void train(const TrainState& state, double rate, double wait_seconds) {
+    const Metrics m = sum_.mean();
+    const double seconds = seconds_since(start_);
+    const TrainRecord record{.iteration = state.iteration,
+                             .epoch = epoch(state),
+                             .loss = m.loss,
+                             .top1_error = m.top1_error,
+                             .top5_error = m.top5_error,
+                             .lr = rate,
+                             .images_per_second = static_cast<double>(m.images) / seconds,
+                             .data_wait = (wait_seconds - wait_seconds_) / seconds};
+    log_.write(record);
+    tensorboard_.scalar("train/loss", state.iteration, record.loss);
+    tensorboard_.scalar("train/top1_error", state.iteration, record.top1_error);
+    tensorboard_.scalar("train/lr", state.iteration, record.lr);
+    tensorboard_.scalar("train/images_per_second", state.iteration, record.images_per_second);
+    const int64_t steps = state.iteration - reported_iteration_;
+    const double eta =
+        static_cast<double>(total_iterations_ - state.iteration) * seconds / static_cast<double>(std::max<int64_t>(steps, 1));
+    progress_.train(record, total_iterations_, eta);
+    restart(state, wait_seconds);
+  }
+
+  void validation(const TrainState& state, const Metrics& m) {
+    const ValidationRecord record{.iteration = state.iteration,
+                                  .epoch = epoch(state),
+                                  .loss = m.loss,
+                                  .top1_error = m.top1_error,
+                                  .top5_error = m.top5_error};
+    log_.write(record);
+    tensorboard_.scalar("validation/loss", state.iteration, record.loss);
+    tensorboard_.scalar("validation/top1_error", state.iteration, record.top1_error);
+    tensorboard_.scalar("validation/top5_error", state.iteration, record.top5_error);
+    progress_.validation(record);
+  }
+
+  void note(const std::string& text) { progress_.note(text); }
+
+  /// Begins the next stretch of steps: what was spent outside of training is not counted.
+  void restart(const TrainState& state, double wait_seconds) {
+    sum_ = {};
+    start_ = Clock::now();
+    wait_seconds_ = wait_seconds;
+    reported_iteration_ = state.iteration;
+  }
+
+ private:
+  double epoch(const TrainState& state) const {
+    return static_cast<double>(state.epoch) +
+           static_cast<double>(state.batch * state.batch_size) / static_cast<double>(images_);
+  }
+
+  const TrainOptions& options_;
+  EventLog log_;
+  TensorBoardWriter tensorboard_;
+  Progress progress_;
+  int64_t total_iterations_;
+  int64_t images_;
+  MetricsSum sum_;
+  Clock::time_point start_ = Clock::now();
+  double wait_seconds_ = 0;
+  int64_t reported_iteration_ = 0;
+};
+
+Trainer::Trainer(TrainerSetup setup)
+    : setup_(std::move(setup)),
+      store_(*setup_.model, {.device = setup_.device, .compute = setup_.precision}),
+      sgd_(store_, {.momentum = static_cast<float>(setup_.options.momentum),
+                    .weight_decay = static_cast<float>(setup_.options.weight_decay)}),
+      step_(*setup_.model, store_, sgd_, input_format(setup_), static_cast<float>(setup_.options.label_smoothing)) {
+  initialize(store_, static_cast<uint64_t>(setup_.options.seed),
+             setup_.options.initialization == "fan-in" ? FanMode::fan_in : FanMode::fan_out);
+  if (!setup_.options.weights.empty()) {
+    load_model_weights(setup_.options.weights, store_);
+  }
+  if (setup_.val != nullptr) {
+    val_loader_ = std::make_unique<Loader>(setup_.val, loader_options(setup_.options));
+  }
+}
+
+Loader Trainer::make_train_loader() const {
+  LoaderOptions options = loader_options(setup_.options);
+  options.augmentation = *setup_.options.augment;
+  options.shuffle = !setup_.options.no_shuffle;
+  options.drop_last = setup_.train->size() >= options.batch_size;
+  return Loader(setup_.train, options);
+}
+
+int64_t Trainer::total_iterations(const Loader& loader) const {
+  const TrainOptions& o = setup_.options;
+  return o.iterations ? *o.iterations : std::max<int64_t>(1, std::llround(*o.epochs * static_cast<double>(loader.batches())));
+}
+
+bool Trainer::resume(TrainState& state) {
+  const std::string& wanted = setup_.options.resume;
+  const std::string file = wanted == "auto" ? path("checkpoint.safetensors") : wanted;
+  if (wanted.empty() || (wanted == "auto" && !std::filesystem::exists(file))) {
+    return false;
+  }
+  const TrainState loaded = load_checkpoint(file, setup_.model_name, store_);
+  if (loaded.seed != state.seed || loaded.batch_size != state.batch_size) {
+    fail_usage("{} was made with --seed {} -b {}, this run has --seed {} -b {}: the order of images would differ", file,
+               loaded.seed, loaded.batch_size, state.seed, state.batch_size);
+  }
+  state = loaded;
+  step_.loss_scaler().restore(state.loss_scale, state.good_steps);
+  return true;
+}
+
+void Trainer::save(const TrainState& state, bool best) const {
+  SafetensorsMetadata metadata = setup_.metadata;
+  metadata["iteration"] = std::to_string(state.iteration);
+  save_model_weights(path("last.safetensors"), store_, metadata);
+  if (best) {
+    save_model_weights(path("best.safetensors"), store_, metadata);
+  }
+  save_checkpoint(path("checkpoint.safetensors"), store_, state);
+}
+
+int Trainer::train(const volatile std::sig_atomic_t& stop) {
+  const TrainOptions& o = setup_.options;
+  Loader loader = make_train_loader();
+  const int64_t total = total_iterations(loader);
+  Schedule schedule(schedule_options(o, loader.batches(), total));
+  TrainState state{.model = setup_.model_name, .seed = o.seed, .batch_size = *o.batch_size, .schedule = schedule.state()};
+  state.loss_scale = step_.loss_scaler().scale();
+  const bool resumed = resume(state);
+  schedule.restore(state.schedule);
+  Reporter report(*this, state, resumed, total, loader.samples());
+  if (resumed) {
+    report.note(fmt::format("resumed at iteration {} of {}", state.iteration, total));
+  } else {
+    atomic_write(path("config.toml"), o.toml);
+  }
+  report.restart(state, loader.wait_seconds());
+
+  const auto snapshot = [&] {
+    state.schedule = schedule.state();
+    state.loss_scale = step_.loss_scaler().scale();
+    state.good_steps = step_.loss_scaler().good_steps();
+  };
+  const int64_t validation_interval =
+      std::max<int64_t>(1, std::llround(o.evaluate_every * static_cast<double>(loader.batches())));
+  loader.start(state.epoch, state.batch);
+  while (state.iteration < total && stop == 0) {
+    const Batch* batch = loader.next();
+    if (batch == nullptr) {
+      ++state.epoch;
+      state.batch = 0;
+      loader.start(state.epoch);
+      continue;
+    }
+    const double rate = schedule.rate(state.iteration);
+    sgd_.set_learning_rate(static_cast<float>(rate));
+    const SoftmaxCrossEntropy result = step_.train(*batch);
+    ++state.batch;
+    ++state.iteration;
+    const double loss = result.loss.item();
+    if (!std::isfinite(loss) && setup_.precision != DType::f16) {
+      fail(
+          "the loss is {} at iteration {}: lower --lr, use --warmup-iterations, or --precision fp32; the last good state is in "
+          "{}",
+          loss, state.iteration, path("checkpoint.safetensors"));
+    }
+    report.add(result, labelled_images(*batch));
+    if (state.iteration % o.log_every == 0 || state.iteration == total) {
+      report.train(state, rate, loader.wait_seconds());
+    }
+    if (val_loader_ != nullptr && (state.iteration % validation_interval == 0 || state.iteration == total)) {
+      const Metrics metrics = validate();
+      report.validation(state, metrics);
+      schedule.observe(metrics.top1_error);
+      const bool best = metrics.top1_error < state.best_error;
+      state.best_error = std::min(state.best_error, metrics.top1_error);
+      snapshot();
+      save(state, best);
+      report.restart(state, loader.wait_seconds());
+    }
+  }
+  snapshot();
+  if (stop != 0 || val_loader_ == nullptr) {
+    save(state, false);
+  }
+  if (loader.errors().count() > 0) {
+    report.note(
+        fmt::format("{} images could not be read and were skipped:\n{}", loader.errors().count(), loader.errors().summary()));
+  }
+  if (stop != 0) {
+    report.note(fmt::format("stopped at iteration {} of {}; go on with --resume auto", state.iteration, total));
+  } else if (val_loader_ != nullptr) {
+    report.note(fmt::format("best validation error {:.2f} %, weights in {}", state.best_error, path("best.safetensors")));
+  }
+  return static_cast<int>(stop);
+}
+
+double Trainer::overfit_batch(int64_t iterations) {
+  Loader loader = make_train_loader();
+  loader.start(0);
+  const Batch* batch = loader.next();
+  sgd_.set_learning_rate(static_cast<float>(setup_.options.learning_rate));
+  double loss = 0;
+  for (int64_t i = 1; i <= iterations; ++i) {
+    const SoftmaxCrossEntropy result = step_.train(*batch);
+    loss = result.loss.item();
+    if (i % setup_.options.log_every == 0 || i == iterations || i == 1) {
+      fmt::print("iteration {}: loss {:.5f}, {} of {} wrong\n", i, loss, result.top1_errors.item(), labelled_images(*batch));
+    }
+  }
+  return loss;
+}
+
+Metrics Trainer::validate() {
+  MetricsSum sum;
+  val_loader_->start(0);
+  while (const Batch* batch = val_loader_->next()) {
+    sum.add(step_.evaluate(*batch), labelled_images(*batch));
+  }
+  return sum.mean();
+}
+
+double Trainer::loader_speed() {
+  Loader loader = make_train_loader();
+  const Clock::time_point start = Clock::now();
+  int64_t images = 0;
+  loader.start(0);
+  while (const Batch* batch = loader.next()) {
+    images += batch->size();
+  }
+  return static_cast<double>(images) / seconds_since(start);
+}
+
+}  // namespace residua

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <csignal>
+#include <memory>
+#include <string>
+
+#include "core/data/loader.h"
+#include "core/data/statistics.h"
+#include "core/nn/module.h"
+#include "core/train/checkpoint.h"
+#include "core/train/safetensors.h"
+#include "core/train/train_options.h"
+#include "core/train/train_step.h"
+
+namespace residua {
+
+/// Loss and errors over some images.
+struct Metrics {
+  int64_t images = 0;
+  double loss = 0;
+  double top1_error = 0;  // %
+  double top5_error = 0;  // %
+};
+
+/// Adds up the results of steps.
+class MetricsSum {
+ public:
+  /// `labelled`: images of the batch that were not skipped.
+  void add(const SoftmaxCrossEntropy& result, int64_t labelled);
+  Metrics mean() const;
+
+ private:
+  int64_t images_ = 0;
+  double loss_ = 0;
+  int64_t top1_errors_ = 0;
+  int64_t top5_errors_ = 0;
+};
+
+/// What a run is made of, besides its options.
+struct TrainerSetup {
+  Module* model;           // must outlive the trainer
+  std::string model_name;  // with its options, as checkpoints name it: "resnet34-A"
+  int64_t input_channels;  // of the tensor that the model takes
+  Device device;
+  DType precision;
+  TrainOptions options;                           // with all defaults filled in
+  std::shared_ptr<const ImageSource> train, val;  // `train` may be null for validation alone
+  ChannelStatistics statistics;                   // of the input, in units of a byte
+  SafetensorsMetadata metadata;                   // for the files of weights
+};
+
+/// A training run: epochs over a loader, validation, logs, curves and checkpoints in the output folder.
+class Trainer {
+ public:
+  explicit Trainer(TrainerSetup setup);
+
+  /// Trains to the end, or until `*stop` is not 0 (a signal's number): then the state is saved and the number returned.
+  /// Otherwise 0.
+  int train(const volatile std::sig_atomic_t& stop);
+  /// Trains on the first batch alone for `iterations` steps; returns the last loss.
+  double overfit_batch(int64_t iterations);
+  /// Over the whole validation split.
+  Metrics validate();
+  /// One epoch of the training loader alone; returns images per second.
+  double loader_speed();
+
+  ParameterStore& store() { return store_; }
+
+ private:
+  class Reporter;
+
+  Loader make_train_loader() const;
+  int64_t total_iterations(const Loader& loader) const;
+  std::string path(const std::string& file) const { return setup_.options.output + "/" + file; }
+  bool resume(TrainState& state);
+  void save(const TrainState& state, bool best) const;
+
+  TrainerSetup setup_;
+  ParameterStore store_;
+  Sgd sgd_;
+  TrainStep step_;
+  std::unique_ptr<Loader> val_loader_;
+};
+
+}  // namespace residua

@@ -1,0 +1,197 @@
+#include "models/classifier.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <string_view>
+
+#include "core/autograd/tape.h"
+#include "core/data/file.h"
+#include "core/data/statistics.h"
+#include "core/train/model_weights.h"
+#include "models/catalog.h"
+
+namespace residua {
+namespace {
+
+/// A weights file's metadata, which may be missing or say anything.
+class Metadata {
+ public:
+  explicit Metadata(const Safetensors& file) : file_(file) {}
+
+  std::optional<std::string> text(const std::string& key) const {
+    const auto found = file_.metadata.find(key);
+    return found != file_.metadata.end() ? std::optional(found->second) : std::nullopt;
+  }
+  template <class T>
+  std::optional<T> json(const std::string& key) const {
+    const std::optional<std::string> value = text(key);
+    if (!value) {
+      return std::nullopt;
+    }
+    try {
+      return nlohmann::json::parse(*value).get<T>();
+    } catch (const nlohmann::json::exception&) {
+      fail_usage("{}: its metadata '{}' is not what train-imagenet writes", file_.path, key);
+    }
+  }
+
+ private:
+  const Safetensors& file_;
+};
+
+/// One of two words.
+template <class T>
+T choice(const std::string& what, const std::string& got, std::string_view first, T if_first, std::string_view second,
+         T if_second) {
+  if (got != first && got != second) {
+    fail_usage("{} is '{}', wanted {} or {}", what, got.substr(0, 80), first, second);
+  }
+  return got == first ? if_first : if_second;
+}
+
+ResNetSpec make_spec(const ClassifierOptions& options, const Safetensors& file) {
+  const Metadata metadata(file);
+  const auto given = [&](const std::optional<std::string>& option, const std::string& key, const std::string& otherwise) {
+    return option ? *option : metadata.text(key).value_or(otherwise);
+  };
+  const std::string model = given(options.model, "model", "");
+  if (model.empty()) {
+    fail_usage("{} does not say which model it is of: give --model NAME", file.path);
+  }
+  ResNetSpec spec = model_spec(model);
+  const std::string shortcut = given(options.shortcut, "shortcut", std::string(name(spec.shortcut)));
+  if (parse_shortcut(shortcut) != spec.shortcut) {
+    set_shortcut(spec, parse_shortcut(shortcut));
+  }
+  spec.shortcut_pad = choice("--shortcut-pad", given(options.shortcut_pad, "shortcut_pad", "end"), "end", ShortcutPad::end,
+                             "both", ShortcutPad::both);
+  spec.shortcut_pool = choice("--shortcut-pool", given(options.shortcut_pool, "shortcut_pool", "stride"), "stride",
+                              ShortcutPool::stride, "average", ShortcutPool::average);
+  spec.bottleneck_stride = choice("--bottleneck-stride", given(options.bottleneck_stride, "bottleneck_stride", "conv3x3"),
+                                  "conv3x3", BottleneckStride::conv3x3, "conv1x1", BottleneckStride::conv1x1);
+  const Tensor* classifier = file.find("fc.weight");
+  if (classifier == nullptr || classifier->shape().rank() != 2 || classifier->dim(0) < 1) {
+    fail_usage("{} has no classifier: fc.weight of shape [classes, features] is missing", file.path);
+  }
+  spec.classes = classifier->dim(0);
+  return spec;
+}
+
+std::vector<std::string> make_class_names(const ClassifierOptions& options, const Safetensors& file, int64_t classes) {
+  std::optional<std::vector<std::string>> names = options.classes;
+  if (!names) {
+    names = Metadata(file).json<std::vector<std::string>>("classes");
+  }
+  if (!names) {
+    names.emplace();
+    for (int64_t i = 0; i < classes; ++i) {
+      names->push_back(fmt::format("class {}", i));
+    }
+  }
+  if (static_cast<int64_t>(names->size()) != classes) {
+    fail_usage("{} classifies into {} classes, but {} names were given for them", file.path, classes, names->size());
+  }
+  return *names;
+}
+
+int64_t make_crop_size(const ClassifierOptions& options, const Safetensors& file, const ResNetSpec& spec) {
+  const std::optional<int64_t> stored = Metadata(file).json<int64_t>("input_size");
+  return options.crop_size ? *options.crop_size : stored.value_or(spec.stem == Stem::cifar ? 32 : 224);
+}
+
+ChannelStatistics make_statistics(const ClassifierOptions& options, const Safetensors& file) {
+  const auto channels = [&](const std::optional<std::array<float, 3>>& option, const std::string& key,
+                            const std::array<float, 3>& otherwise) {
+    if (option) {
+      return *option;
+    }
+    const auto stored = Metadata(file).json<std::vector<float>>(key);
+    if (!stored) {
+      return otherwise;
+    }
+    if (stored->size() != 3) {
+      fail_usage("{}: its metadata '{}' has {} numbers, wanted 3", file.path, key, stored->size());
+    }
+    return std::array{(*stored)[0], (*stored)[1], (*stored)[2]};
+  };
+  const ChannelStatistics result{channels(options.mean, "mean", kImageNetStatistics.mean),
+                                 channels(options.std, "std", kImageNetStatistics.std)};
+  for (size_t c = 0; c < 3; ++c) {
+    if (!std::isfinite(result.mean[c]) || !std::isfinite(result.std[c]) || result.std[c] <= 0) {
+      fail_usage("the input's mean and std of channel {} are {} and {}, wanted finite numbers, std above 0", c, result.mean[c],
+                 result.std[c]);
+    }
+  }
+  return result;
+}
+
+std::vector<double> softmax(const std::vector<float>& logits) {
+  const double most = *std::ranges::max_element(logits);
+  std::vector<double> probabilities(logits.size());
+  std::ranges::transform(logits, probabilities.begin(), [most](float logit) { return std::exp(logit - most); });
+  const double sum = std::reduce(probabilities.begin(), probabilities.end());
+  std::ranges::for_each(probabilities, [sum](double& p) { p /= sum; });
+  return probabilities;
+}
+
+}  // namespace
+
+Classifier::Classifier(const ClassifierOptions& options) {
+  const Safetensors file = load_safetensors(options.weights);
+  model_ = std::make_unique<ResNet>(make_spec(options, file));
+  class_names_ = make_class_names(options, file, spec().classes);
+  const int64_t crop_size = make_crop_size(options, file, spec());
+  window_ = make_evaluation(crop_size);
+  const ChannelStatistics statistics = make_statistics(options, file);
+  std::array<float, 3> inverse_std{};
+  std::ranges::transform(statistics.std, inverse_std.begin(), [](float std) { return 1 / std; });
+  store_ =
+      std::make_unique<ParameterStore>(*model_, ParameterStoreOptions{.device = options.device, .purpose = Purpose::inference});
+  load_model_weights(file, *store_);
+  format_ = {.height = crop_size,
+             .width = crop_size,
+             .channels = model_->input_channels(),
+             .dtype = DType::f32,
+             .mean = from_values({3}, statistics.mean, DType::f32, options.device),
+             .inverse_std = from_values({3}, inverse_std, DType::f32, options.device)};
+}
+
+std::vector<Prediction> Classifier::classify(const std::string& image_file, int64_t count) {
+  std::vector<uint8_t> bytes;
+  read_file(image_file, bytes);
+  Random unused(0, RandomPurpose::augmentation, 0, 0);  // the evaluation window is the same each time
+  Placement placement;
+  Image region;
+  const auto choose = [&](ImageSize size) {
+    placement = window_->place(size, unused);
+    return source_region(placement.resize);
+  };
+  decode(bytes, image_file, choose, region);
+  const Tensor pixels = empty({1, placement.resize.window.height, placement.resize.window.width, 3}, DType::u8);
+  scale(placement.resize, region, pixels.data<uint8_t>());
+  const Tensor top = empty({1}, DType::i32);
+  const Tensor left = empty({1}, DType::i32);
+  const Tensor flip = empty({1}, DType::u8);
+  *top.data<int32_t>() = placement.top;
+  *left.data<int32_t>() = placement.left;
+  *flip.data<uint8_t>() = 0;
+
+  const NoGrad no_grad;
+  const Device device = store_->options().device;
+  const Tensor x = prepare_input(pixels.to(device), top.to(device), left.to(device), flip.to(device), format_);
+  const std::vector<double> probabilities = softmax(model_->forward(x, Mode::evaluate).to_vector());
+
+  std::vector<Prediction> predictions;
+  for (size_t i = 0; i < probabilities.size(); ++i) {
+    predictions.push_back({static_cast<int64_t>(i), class_names_[i], probabilities[i]});
+  }
+  std::ranges::stable_sort(predictions, std::ranges::greater(), &Prediction::probability);
+  predictions.resize(std::min(predictions.size(), static_cast<size_t>(std::max<int64_t>(count, 0))));
+  return predictions;
+}
+
+}  // namespace residua

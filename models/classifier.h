@@ -1,0 +1,55 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/data/augment.h"
+#include "core/nn/parameter_store.h"
+#include "core/ops/prepare_input.h"
+#include "models/resnet.h"
+
+namespace residua {
+
+/// What to classify with. Whatever is left out comes from the metadata that train-imagenet writes into its weights.
+struct ClassifierOptions {
+  std::string weights;  // safetensors file, ours or torchvision's
+  std::optional<std::string> model, shortcut, shortcut_pad, shortcut_pool, bottleneck_stride;  // as train-imagenet's flags
+  std::optional<std::vector<std::string>> classes;
+  std::optional<int64_t> crop_size;
+  std::optional<std::array<float, 3>> mean, std;  // of the input, in units of a byte
+  Device device;
+};
+
+struct Prediction {
+  int64_t class_index = 0;
+  std::string class_name;  // "class 7" when nothing names the classes
+  double probability = 0;
+};
+
+/// A trained network with all it takes to name what an image shows.
+class Classifier {
+ public:
+  /// Fails with UsageError, which names the file, when the weights do not fit the model, or when neither the options nor the
+  /// file say which model it is.
+  explicit Classifier(const ClassifierOptions& options);
+
+  /// The `count` most probable classes of the image in a file (the evaluation window: shorter side scaled, centre crop), best
+  /// first. Fails, naming the file, when it cannot be decoded.
+  std::vector<Prediction> classify(const std::string& image_file, int64_t count);
+
+  const ResNetSpec& spec() const { return model_->spec(); }
+  const std::vector<std::string>& class_names() const { return class_names_; }
+
+ private:
+  std::unique_ptr<ResNet> model_;
+  std::unique_ptr<ParameterStore> store_;
+  std::unique_ptr<const Augmentation> window_;
+  InputFormat format_;
+  std::vector<std::string> class_names_;
+};
+
+}  // namespace residua

@@ -1,0 +1,248 @@
+// train-imagenet: trains, validates and describes the networks of He et al. 2015. All flags are in core/train/train_options.
+#include <fmt/format.h>
+#include <omp.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "core/data/source.h"
+#include "core/data/statistics.h"
+#include "core/nn/summary.h"
+#include "core/train/train_options.h"
+#include "core/train/trainer.h"
+#include "models/catalog.h"
+
+extern char** environ;
+
+namespace residua {
+namespace {
+
+namespace fs = std::filesystem;
+
+volatile std::sig_atomic_t stop_signal = 0;
+
+void list_models() {
+  for (const CatalogEntry& entry : model_catalog()) {
+    fmt::print("{:<14}{}\n", entry.spec.name, entry.description);
+  }
+}
+
+/// The network's spec, without its class count: checked before any data is read.
+ResNetSpec make_spec(const TrainOptions& o, DType precision) {
+  ResNetSpec spec = model_spec(*o.model);
+  if (o.shortcut) {
+    set_shortcut(spec, parse_shortcut(*o.shortcut));
+  }
+  spec.shortcut_pad = o.shortcut_pad == "both" ? ShortcutPad::both : ShortcutPad::end;
+  spec.shortcut_pool = o.shortcut_pool == "average" ? ShortcutPool::average : ShortcutPool::stride;
+  spec.bottleneck_stride = o.bottleneck_stride == "conv1x1" ? BottleneckStride::conv1x1 : BottleneckStride::conv3x3;
+  spec.stored_in_channels = stored_input_channels(precision);
+  return spec;
+}
+
+/// "resnet34, shortcut A, ...": two runs with the same text have the same network.
+std::string spec_text(const ResNetSpec& spec, const TrainOptions& o) {
+  return fmt::format("{}, shortcut {}, {}, {}, {}, {} classes", spec.name, name(spec.shortcut), o.shortcut_pad, o.shortcut_pool,
+                     o.bottleneck_stride, spec.classes);
+}
+
+SafetensorsMetadata weights_metadata(const ResNetSpec& spec, const TrainOptions& o, const ChannelStatistics& statistics,
+                                     const std::vector<std::string>& classes) {
+  return {{"model", spec.name},
+          {"shortcut", std::string(name(spec.shortcut))},
+          {"shortcut_pad", o.shortcut_pad},
+          {"shortcut_pool", o.shortcut_pool},
+          {"bottleneck_stride", o.bottleneck_stride},
+          {"input_size", std::to_string(*o.crop_size)},
+          {"mean", nlohmann::json(statistics.mean).dump()},
+          {"std", nlohmann::json(statistics.std).dump()},
+          {"classes", nlohmann::json(classes).dump()}};
+}
+
+ChannelStatistics input_statistics(const TrainOptions& o, const ImageSource& source) {
+  const bool complete = !o.mean.empty() && !o.std.empty();
+  const bool photos = !source.fixed_size();
+  ChannelStatistics s = photos || complete ? kImageNetStatistics : compute_channel_statistics(source, 10000);
+  for (size_t c = 0; c < 3; ++c) {
+    s.mean[c] = o.mean.empty() ? s.mean[c] : static_cast<float>(o.mean[c] * 255);
+    s.std[c] = o.std.empty() ? s.std[c] : static_cast<float>(o.std[c] * 255);
+  }
+  return s;
+}
+
+/// The settings as they came out, for config.toml: `text` is what was given, the data set's defaults are added.
+std::string resolved_toml(const TrainOptions& o) {
+  std::string text = o.toml;
+  const auto add = [&text](const std::string& key, const std::string& value) {
+    const std::string line = "\n" + key + "=";
+    const size_t at = ("\n" + text).find(line);
+    if (at == std::string::npos) {
+      text += fmt::format("{}={}\n", key, value);
+      return;
+    }
+    const size_t begin = at + line.size() - 1;
+    text.replace(begin, text.find('\n', begin) - begin, value);
+  };
+  add("model", fmt::format("\"{}\"", *o.model));
+  add("batch-size", std::to_string(*o.batch_size));
+  add("augment", fmt::format("\"{}\"", *o.augment));
+  add("crop-size", std::to_string(*o.crop_size));
+  if (o.iterations) {
+    add("iterations", std::to_string(*o.iterations));
+  } else {
+    add("epochs", fmt::format("{}", *o.epochs));
+  }
+  add("output", fmt::format("\"{}\"", o.output));
+  return text;
+}
+
+/// Draws curves.png and curves.svg by tools/plot-curves; without it, or without matplotlib, the run stands all the same.
+void draw_curves(const std::string& folder) {
+  const fs::path script = fs::path(RESIDUA_TOOLS_DIR) / "plot-curves";
+  std::vector<std::string> words = {script.string(), folder};
+  std::vector<char*> argv = {words[0].data(), words[1].data(), nullptr};
+  pid_t child = 0;
+  int status = 1;
+  if (posix_spawn(&child, argv[0], nullptr, nullptr, argv.data(), environ) != 0 || waitpid(child, &status, 0) != child ||
+      status != 0) {
+    fmt::print("curves were not drawn: run {} {}\n", script.string(), folder);
+  }
+}
+
+SourceOptions source_options(const TrainOptions& o, Split split) {
+  SourceOptions options;
+  options.image_size = o.crop_size.value_or(32);
+  options.classes = o.synthetic_classes;
+  options.images = split == Split::train ? o.synthetic_images : std::max<int64_t>(o.synthetic_images / 5, 16);
+  options.seed = static_cast<uint64_t>(o.seed);
+  return options;
+}
+
+int run(TrainOptions o) {
+  if (o.list_models) {
+    list_models();
+    return 0;
+  }
+  const Device device = parse_device(o.device);
+  const DType precision = parse_precision(o.precision, device);
+  if (o.threads > 0) {
+    omp_set_num_threads(static_cast<int>(o.threads));
+  }
+  if (o.model) {
+    static_cast<void>(make_spec(o, precision));  // a bad name must not wait for the data
+  }
+  if (o.augment) {
+    static_cast<void>(make_augmentation(*o.augment, o.crop_size.value_or(224)));
+  }
+  if (o.summary && o.directory.empty() && o.dataset == "auto") {
+    const bool cifar = o.model && model_spec(*o.model).stem == Stem::cifar;
+    fill_defaults(o, !cifar);
+    ResNetSpec spec = make_spec(o, precision);
+    const int64_t size = o.crop_size.value_or(cifar ? 32 : 224);
+    fmt::print("{}\n", summarize(ResNet(spec), {1, size, size, 3}).table());
+    return 0;
+  }
+  if (o.directory.empty() && o.dataset == "auto") {
+    fail_usage(
+        "no data set was given: name its folder (train-imagenet DIR), or use --dataset fashion-mnist or --dataset synthetic");
+  }
+  if (!o.directory.empty() && !fs::is_directory(o.directory)) {
+    fail_usage("the data folder {} does not exist or is not a folder", o.directory);
+  }
+  if (o.evaluate_only && o.weights.empty()) {
+    fail_usage("--evaluate needs --weights FILE");
+  }
+
+  const auto train = open_source(o.dataset, o.directory, Split::train, source_options(o, Split::train));
+  const auto val = open_source(o.dataset, o.directory, Split::val, source_options(o, Split::val));
+  const int64_t classes = static_cast<int64_t>(train->class_names().size());
+  if (val->class_names() != train->class_names()) {
+    fail_usage("train has {} classes and val has {}, or their names differ: both need the same class folders", classes,
+               val->class_names().size());
+  }
+  const bool photos = !train->fixed_size();
+  fill_defaults(o, photos);
+  if (!o.crop_size) {
+    o.crop_size = photos ? 224 : train->fixed_size()->height;
+  }
+  ResNetSpec spec = make_spec(o, precision);
+  spec.classes = classes;
+  if (o.output.empty()) {
+    o.output = fmt::format("runs/{}-{}", spec.name,
+                           o.dataset == "auto" ? fs::path(o.directory).lexically_normal().filename().string() : o.dataset);
+  }
+  o.toml = resolved_toml(o);
+  ResNet model(spec);
+  const ModelSummary summary = summarize(model, {1, *o.crop_size, *o.crop_size, 3});
+  if (o.summary) {
+    fmt::print("{}\n", summary.table());
+    return 0;
+  }
+
+  const ChannelStatistics statistics = input_statistics(o, *train);
+  Trainer trainer({.model = &model,
+                   .model_name = spec_text(spec, o),
+                   .input_channels = model.input_channels(),
+                   .device = device,
+                   .precision = precision,
+                   .options = o,
+                   .train = train,
+                   .val = val,
+                   .statistics = statistics,
+                   .metadata = weights_metadata(spec, o, statistics, train->class_names())});
+  fmt::print(
+      "{} ({:.2f} M parameters, {:.2f} G multiply-adds an image) on {} training and {} validation images, {} classes, {}x{} "
+      "px\n",
+      spec.name, static_cast<double>(summary.parameters) * 1e-6, static_cast<double>(summary.multiply_adds) * 1e-9,
+      train->size(), val->size(), classes, *o.crop_size, *o.crop_size);
+  fmt::print("{} on {}, {} threads, global batch size {}, {} loader threads, output in {}\n", name(precision), device.string(),
+             omp_get_max_threads(), *o.batch_size, o.workers, o.output);
+  if (o.data_only) {
+    fmt::print("loader alone: {:.0f} img/s\n", trainer.loader_speed());
+    return 0;
+  }
+  if (o.evaluate_only) {
+    const Metrics m = trainer.validate();
+    fmt::print("validation of {} images: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %\n", m.images, m.loss,
+               m.top1_error, m.top5_error);
+    return 0;
+  }
+  if (o.overfit_batch) {
+    trainer.overfit_batch(o.iterations.value_or(200));
+    return 0;
+  }
+  fs::create_directories(o.output);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    std::signal(signal, [](int number) { stop_signal = number; });
+  }
+  const int stopped = trainer.train(stop_signal);
+  draw_curves(o.output);
+  return stopped == 0 ? 0 : 128 + stopped;
+}
+
+}  // namespace
+}  // namespace residua
+
+int main(int argc, char** argv) {
+  try {
+    const residua::ParsedOptions parsed = residua::parse_train_options(argc, argv);
+    if (parsed.text) {
+      std::cout << *parsed.text;
+      return 0;
+    }
+    return residua::run(parsed.options);
+  } catch (const residua::UsageError& error) {
+    std::cerr << "train-imagenet: " << error.what() << "\n";
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << "train-imagenet: " << error.what() << "\n";
+    return 1;
+  }
+}
