@@ -29,7 +29,7 @@ std::string some_of(const std::vector<std::string>& names) {
 /// A file's tensors, taken one by one by the name and shape that the model has.
 class Checked {
  public:
-  Checked(const std::string& path, const Safetensors& file) : path_(path) {
+  explicit Checked(const Safetensors& file) : path_(file.path) {
     for (const NamedTensor& item : file.tensors) {
       tensors_.emplace(item.name, &item.tensor);
     }
@@ -113,9 +113,8 @@ void save_model_weights(const std::string& path, const ParameterStore& store, co
   save_safetensors(path, tensors, metadata);
 }
 
-SafetensorsMetadata load_model_weights(const std::string& path, ParameterStore& store) {
-  Safetensors file = load_safetensors(path);
-  Checked checked(path, file);
+void load_model_weights(const Safetensors& file, ParameterStore& store) {
+  Checked checked(file);
   std::vector<std::pair<const Parameter*, const Tensor*>> weights;
   std::vector<std::pair<Tensor, const Tensor*>> statistics;
   int64_t batches_tracked = 0;
@@ -138,7 +137,6 @@ SafetensorsMetadata load_model_weights(const std::string& path, ParameterStore& 
   }
   store.batches_tracked = batches_tracked;
   store.masters_changed();
-  return std::move(file.metadata);
 }
 
 }  // namespace residua

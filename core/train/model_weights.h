@@ -12,9 +12,12 @@ namespace residua {
 /// Replaces `path` in one step.
 void save_model_weights(const std::string& path, const ParameterStore& store, const SafetensorsMetadata& metadata);
 
-/// Reads what save_model_weights() or torchvision wrote, in f32, f16 or bf16; `num_batches_tracked` may be absent. Nothing is
-/// changed unless the whole file fits: fails with UsageError, in one line, on missing, unexpected or misshapen tensors, and
-/// says so when it is the number of classes that differs. Returns the file's metadata.
-SafetensorsMetadata load_model_weights(const std::string& path, ParameterStore& store);
+/// Takes the weights out of what save_model_weights() or torchvision wrote, in f32, f16 or bf16; `num_batches_tracked` may be
+/// absent. Nothing is changed unless the whole file fits: fails with UsageError, in one line, on missing, unexpected or
+/// misshapen tensors, and says so when it is the number of classes that differs.
+void load_model_weights(const Safetensors& file, ParameterStore& store);
+inline void load_model_weights(const std::string& path, ParameterStore& store) {
+  load_model_weights(load_safetensors(path), store);
+}
 
 }  // namespace residua

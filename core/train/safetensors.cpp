@@ -263,6 +263,7 @@ Safetensors load_safetensors(const std::string& path) {
   const InputFile file(path);
   Header header = read_header(file);
   Safetensors result;
+  result.path = path;
   result.metadata = std::move(header.metadata);
   for (const Entry& entry : header.entries) {
     Tensor tensor = empty(entry.shape, entry.dtype);

@@ -19,6 +19,7 @@ struct NamedTensor {
 using SafetensorsMetadata = std::map<std::string, std::string>;
 
 struct Safetensors {
+  std::string path;
   /// On the CPU, in the order of their bytes in the file.
   std::vector<NamedTensor> tensors;
   SafetensorsMetadata metadata;

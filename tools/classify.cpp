@@ -1,0 +1,100 @@
+// classify: names what images show, by a network that train-imagenet (or torchvision) trained.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "core/data/file.h"
+#include "models/classifier.h"
+
+namespace residua {
+namespace {
+
+struct Arguments {
+  ClassifierOptions classifier;
+  std::vector<std::string> images;
+  std::string classes_file;
+  std::vector<double> mean, std;
+  int64_t topk = 5;
+  std::string device = "auto";
+};
+
+void add_options(CLI::App& app, Arguments& a) {
+  app.add_option("IMAGE", a.images, "JPEG, PNG, BMP or PNM files")->required();
+  app.add_option("--weights", a.classifier.weights, "safetensors file; train-imagenet's say all that the other flags would")
+      ->required();
+  app.add_option("-m,--model", a.classifier.model, "name from train-imagenet --list-models");
+  app.add_option("--shortcut", a.classifier.shortcut, "A, B or C")->check(CLI::IsMember({"A", "B", "C"}));
+  app.add_option("--shortcut-pad", a.classifier.shortcut_pad, "of option A")->check(CLI::IsMember({"end", "both"}));
+  app.add_option("--shortcut-pool", a.classifier.shortcut_pool, "of option A")->check(CLI::IsMember({"stride", "average"}));
+  app.add_option("--bottleneck-stride", a.classifier.bottleneck_stride)->check(CLI::IsMember({"conv3x3", "conv1x1"}));
+  app.add_option("--classes", a.classes_file, "text file with one class name a line, in the order of the labels")
+      ->check(CLI::ExistingFile);
+  app.add_option("--crop-size", a.classifier.crop_size, "pixels of the network's input");
+  app.add_option("--mean", a.mean, "R,G,B, 0 to 1")->delimiter(',')->expected(3);
+  app.add_option("--std", a.std, "R,G,B, 0 to 1")->delimiter(',')->expected(3);
+  app.add_option("-k,--topk", a.topk, "classes to name for each image")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  app.add_option("--device", a.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+}
+
+std::array<float, 3> in_bytes(const std::vector<double>& values) {
+  std::array<float, 3> result{};
+  std::ranges::transform(values, result.begin(), [](double value) { return static_cast<float>(255 * value); });
+  return result;
+}
+
+/// Returns the exit code: 2 when an image could not be read; the others are classified all the same.
+int run(Arguments a) {
+  if (!a.classes_file.empty()) {
+    a.classifier.classes = read_lines(a.classes_file);
+  }
+  if (!a.mean.empty()) {
+    a.classifier.mean = in_bytes(a.mean);
+  }
+  if (!a.std.empty()) {
+    a.classifier.std = in_bytes(a.std);
+  }
+  a.classifier.device = parse_device(a.device);
+  Classifier classifier(a.classifier);
+  int exit_code = 0;
+  for (const std::string& image : a.images) {
+    try {
+      const std::vector<Prediction> predictions = classifier.classify(image, a.topk);
+      fmt::print("{}\n", image);
+      for (const Prediction& prediction : predictions) {
+        fmt::print("  {:6.2f} %  {}\n", 100 * prediction.probability, prediction.class_name);
+      }
+    } catch (const Error& error) {
+      std::cerr << "classify: " << error.what() << "\n";
+      exit_code = 2;
+    }
+  }
+  return exit_code;
+}
+
+}  // namespace
+}  // namespace residua
+
+int main(int argc, char** argv) {
+  CLI::App app("Names what images show, by a trained network: the most probable classes of each.", "classify");
+  residua::Arguments arguments;
+  add_options(app, arguments);
+  try {
+    app.parse(argc, argv);
+    return residua::run(std::move(arguments));
+  } catch (const CLI::Success& success) {
+    return app.exit(success);  // --help
+  } catch (const CLI::ParseError& error) {
+    std::cerr << "classify: " << error.what() << "; see classify --help\n";
+    return 2;
+  } catch (const residua::UsageError& error) {
+    std::cerr << "classify: " << error.what() << "\n";
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << "classify: " << error.what() << "\n";
+    return 1;
+  }
+}
