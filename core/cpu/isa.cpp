@@ -1,38 +1,48 @@
 #include "core/cpu/isa.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
+
+#include "core/tensor/error.h"
 
 namespace residua::cpu {
 namespace {
 
-Isa detect() {
-  Isa best = Isa::baseline;
+Isa best() {
 #ifdef RESIDUA_X86_64
-  if (__builtin_cpu_supports("x86-64-v3") != 0) {
-    best = Isa::avx2;
-  }
   if (__builtin_cpu_supports("x86-64-v4") != 0) {
-    best = Isa::avx512;
+    return __builtin_cpu_supports("avx512bf16") != 0 ? Isa::avx512bf16 : Isa::avx512;
+  }
+  if (__builtin_cpu_supports("x86-64-v3") != 0) {
+    return Isa::avx2;
   }
 #endif
-  const char* wanted = std::getenv("RESIDUA_ISA");
-  if (wanted != nullptr) {
-    const std::string_view text = wanted;
-    if (text == "baseline") {
-      return Isa::baseline;
-    }
-    if (text == "avx2" && best == Isa::avx512) {
-      return Isa::avx2;
+  return Isa::baseline;
+}
+
+/// What RESIDUA_ISA asks for; the best where it is not set.
+Isa wanted() {
+  const char* text = std::getenv("RESIDUA_ISA");
+  if (text == nullptr) {
+    return Isa::avx512bf16;
+  }
+  constexpr std::array<std::pair<std::string_view, Isa>, 4> kNames = {
+      {{"baseline", Isa::baseline}, {"avx2", Isa::avx2}, {"avx512", Isa::avx512}, {"avx512bf16", Isa::avx512bf16}}};
+  for (const auto& [name, isa] : kNames) {
+    if (text == name) {
+      return isa;
     }
   }
-  return best;
+  fail_usage("RESIDUA_ISA is '{}', wanted baseline, avx2, avx512 or avx512bf16", text);
 }
 
 }  // namespace
 
 Isa isa() {
-  static const Isa chosen = detect();
+  static const Isa chosen = std::min(best(), wanted());
   return chosen;
 }
 

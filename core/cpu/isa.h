@@ -11,34 +11,38 @@
 /// processor. Such a file must not define inline functions outside of its ISA namespace.
 namespace residua::cpu {
 
-enum class Isa { baseline, avx2, avx512 };
+enum class Isa { baseline, avx2, avx512, avx512bf16 };
 
 /// The best instruction set that this processor has and this build knows; the environment variable RESIDUA_ISA
-/// (baseline, avx2 or avx512) lowers it.
+/// (baseline, avx2, avx512 or avx512bf16) lowers it.
 Isa isa();
 
 }  // namespace residua::cpu
 
 #ifdef RESIDUA_X86_64
-#define RESIDUA_DECLARE_ISA_VERSIONS(Args)                 \
-  namespace residua::cpu {                                 \
-  namespace baseline {                                     \
-  void run(const Args& args, Stream& stream);              \
-  }                                                        \
-  namespace avx2 {                                         \
-  void run(const Args& args, Stream& stream);              \
-  }                                                        \
-  namespace avx512 {                                       \
-  void run(const Args& args, Stream& stream);              \
-  }                                                        \
-  void run(const Args& args, Stream& stream) {             \
-    switch (isa()) {                                       \
-      case Isa::avx512: avx512::run(args, stream); return; \
-      case Isa::avx2: avx2::run(args, stream); return;     \
-      case Isa::baseline: break;                           \
-    }                                                      \
-    baseline::run(args, stream);                           \
-  }                                                        \
+#define RESIDUA_DECLARE_ISA_VERSIONS(Args)                         \
+  namespace residua::cpu {                                         \
+  namespace baseline {                                             \
+  void run(const Args& args, Stream& stream);                      \
+  }                                                                \
+  namespace avx2 {                                                 \
+  void run(const Args& args, Stream& stream);                      \
+  }                                                                \
+  namespace avx512 {                                               \
+  void run(const Args& args, Stream& stream);                      \
+  }                                                                \
+  namespace avx512bf16 {                                           \
+  void run(const Args& args, Stream& stream);                      \
+  }                                                                \
+  void run(const Args& args, Stream& stream) {                     \
+    switch (isa()) {                                               \
+      case Isa::avx512bf16: avx512bf16::run(args, stream); return; \
+      case Isa::avx512: avx512::run(args, stream); return;         \
+      case Isa::avx2: avx2::run(args, stream); return;             \
+      case Isa::baseline: break;                                   \
+    }                                                              \
+    baseline::run(args, stream);                                   \
+  }                                                                \
   }
 #else
 #define RESIDUA_DECLARE_ISA_VERSIONS(Args)                                    \

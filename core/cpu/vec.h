@@ -33,7 +33,7 @@ using Bytes = uint8_t __attribute__((vector_size(kLanes)));
 
 #define RESIDUA_INLINE [[gnu::always_inline]] inline
 
-RESIDUA_INLINE Floats broadcast(float value) { return Floats{} + value; }
+RESIDUA_INLINE Floats broadcast(float value) { return value - Floats{}; }
 
 /// 0, 1, 2, ...
 RESIDUA_INLINE Ints lane_numbers() {
@@ -53,11 +53,46 @@ RESIDUA_INLINE V load_as(const T* p) {
   return v;
 }
 
+/// Between lanes of 32 bits and of fewer; narrowing drops the upper bits. GCC 12 splits __builtin_convertvector into halves.
+RESIDUA_INLINE UInts widen(UShorts v) {
+#if defined(__AVX512F__)
+  return std::bit_cast<UInts>(_mm512_maskz_cvtepu16_epi32(kAllLanes, std::bit_cast<__m256i>(v)));
+#elif defined(__AVX2__)
+  return std::bit_cast<UInts>(_mm256_cvtepu16_epi32(std::bit_cast<__m128i>(v)));
+#else
+  return __builtin_convertvector(v, UInts);
+#endif
+}
+
+RESIDUA_INLINE Ints widen(Bytes v) {
+#if defined(__AVX512F__)
+  return std::bit_cast<Ints>(_mm512_maskz_cvtepu8_epi32(kAllLanes, std::bit_cast<__m128i>(v)));
+#elif defined(__AVX2__)
+  return std::bit_cast<Ints>(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(std::bit_cast<int64_t>(v))));
+#else
+  return __builtin_convertvector(v, Ints);
+#endif
+}
+
+RESIDUA_INLINE UShorts narrow_to_shorts(UInts v) {
+#if defined(__AVX512F__)
+  return std::bit_cast<UShorts>(_mm512_maskz_cvtepi32_epi16(kAllLanes, std::bit_cast<__m512i>(v)));
+#else
+  return __builtin_convertvector(v, UShorts);
+#endif
+}
+
+RESIDUA_INLINE Bytes narrow_to_bytes(Ints v) {
+#if defined(__AVX512F__)
+  return std::bit_cast<Bytes>(_mm512_maskz_cvtepi32_epi8(kAllLanes, std::bit_cast<__m512i>(v)));
+#else
+  return __builtin_convertvector(v, Bytes);
+#endif
+}
+
 RESIDUA_INLINE Floats load(const float* p) { return load_as<Floats>(p); }
 
-RESIDUA_INLINE Floats load(const bf16* p) {
-  return std::bit_cast<Floats>(__builtin_convertvector(load_as<UShorts>(p), UInts) << 16);
-}
+RESIDUA_INLINE Floats load(const bf16* p) { return std::bit_cast<Floats>(widen(load_as<UShorts>(p)) << 16); }
 
 RESIDUA_INLINE Floats load(const f16* p) {
 #if defined(__AVX512F__)
@@ -65,7 +100,7 @@ RESIDUA_INLINE Floats load(const f16* p) {
 #elif defined(__F16C__)
   return std::bit_cast<Floats>(_mm256_cvtph_ps(load_as<__m128i>(p)));
 #else
-  const UInts bits = __builtin_convertvector(load_as<UShorts>(p), UInts);
+  const UInts bits = widen(load_as<UShorts>(p));
   const UInts sign = (bits & 0x8000u) << 16;
   const UInts magnitude = bits & 0x7fffu;
   // Shifted into place, a half is 2^112 times too small, subnormals included; only infinity and NaN need their exponent set.
@@ -75,16 +110,19 @@ RESIDUA_INLINE Floats load(const f16* p) {
 }
 
 /// The values 0 to 255 as floats.
-RESIDUA_INLINE Floats load(const uint8_t* p) {
-  return __builtin_convertvector(__builtin_convertvector(load_as<Bytes>(p), Ints), Floats);
-}
+RESIDUA_INLINE Floats load(const uint8_t* p) { return __builtin_convertvector(widen(load_as<Bytes>(p)), Floats); }
 
 RESIDUA_INLINE void store(float* p, Floats v) { std::memcpy(p, &v, sizeof v); }
 
 RESIDUA_INLINE void store(bf16* p, Floats v) {
+#ifdef __AVX512BF16__
+  // Subnormal values become 0 here, whatever the rounding mode.
+  const __m256bh out = _mm512_maskz_cvtneps_pbh(kAllLanes, std::bit_cast<__m512>(v));
+#else
   const UInts bits = std::bit_cast<UInts>(v);
   const UInts rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-  const UShorts out = __builtin_convertvector((v != v ? bits | 0x400000u : rounded) >> 16, UShorts);
+  const UShorts out = narrow_to_shorts((v != v ? bits | 0x400000u : rounded) >> 16);
+#endif
   std::memcpy(p, &out, sizeof out);
 }
 
@@ -104,14 +142,27 @@ RESIDUA_INLINE void store(f16* p, Floats v) {
   UInts half = magnitude >= 0x38800000u ? normal : subnormal;
   half = magnitude >= 0x477ff000u ? UInts{} + 0x7c00u : half;
   half = magnitude > 0x7f800000u ? UInts{} + 0x7e00u : half;
-  const UShorts out = __builtin_convertvector(half | ((bits >> 16) & 0x8000u), UShorts);
+  const UShorts out = narrow_to_shorts(half | ((bits >> 16) & 0x8000u));
   std::memcpy(p, &out, sizeof out);
 #endif
 }
 
+/// The largest value that `store` rounds to 0: what is above it is stored as a positive T.
+template <class T>
+constexpr float kStoredAsZero = 0;
+template <>
+constexpr float kStoredAsZero<f16> = 0x1p-25f;
+#ifdef __AVX512BF16__
+template <>
+constexpr float kStoredAsZero<bf16> = 0x1.fffffcp-127f;
+#else
+template <>
+constexpr float kStoredAsZero<bf16> = 0x1p-134f;
+#endif
+
 /// The lowest byte of each lane.
 RESIDUA_INLINE void store_bytes(uint8_t* p, Ints v) {
-  const Bytes out = __builtin_convertvector(v, Bytes);
+  const Bytes out = narrow_to_bytes(v);
   std::memcpy(p, &out, sizeof out);
 }
 
@@ -170,7 +221,7 @@ RESIDUA_INLINE void store(T* p, Floats v, Part part) {
 
 template <int Vectors>
 RESIDUA_INLINE Ints load_bytes(const uint8_t* p, Whole<Vectors>) {
-  return __builtin_convertvector(load_as<Bytes>(p), Ints);
+  return widen(load_as<Bytes>(p));
 }
 
 RESIDUA_INLINE Ints load_bytes(const uint8_t* p, Part part) {

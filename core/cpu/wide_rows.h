@@ -1,7 +1,5 @@
 #pragma once
 
-#include <numeric>
-
 #include "core/cpu/parallel.h"
 #include "core/cpu/scratch.h"
 #include "core/cpu/vec.h"
@@ -20,7 +18,8 @@ struct WideRows {
 
   WideRows(int64_t rows, int64_t channel_count) : channels(channel_count), width(16), count(0), tail(0) {
     if (channels > 0) {
-      int64_t repeat = 16 / std::gcd(channels, int64_t{16});
+      const int64_t twos = channels & -channels;  // the largest power of two that divides the channels
+      int64_t repeat = twos < 16 ? 16 / twos : 1;
       while (repeat * channels < 64) {
         repeat *= 2;
       }
@@ -91,27 +90,28 @@ class ColumnSums {
   /// tile(first, column, rows, extent, sums): sums[s * extent.kVectors + v] is a register to add to.
   template <class Tile>
   void run(const Tile& tile) {
-    parts_ = wide_.parallel([&](int thread, int64_t begin, int64_t end, int64_t tail) {
-      const int64_t size = Sums * wide_.width;
+    parts_ = wide_.parallel([=, this](int thread, int64_t begin, int64_t end, int64_t tail) {
+      const WideRows wide = wide_;
+      const int64_t size = Sums * wide.width;
       double* totals = totals_ + thread * size;
       float* block = blocks_ + thread * size;
       std::memset(totals, 0, static_cast<size_t>(size) * sizeof(double));
       for (bool more = true; more;) {
         const int64_t block_end = begin + kBlockRows < end ? begin + kBlockRows : end;
         std::memset(block, 0, static_cast<size_t>(size) * sizeof(float));
-        for_tiles(wide_, begin, block_end, block_end == end ? tail : 0, kBlockRows, 4,
-                  [&](int64_t first, int64_t column, int64_t rows, auto extent) {
+        for_tiles(wide, begin, block_end, block_end == end ? tail : 0, kBlockRows, 4,
+                  [=](int64_t first, int64_t column, int64_t rows, auto extent) {
                     constexpr int kVectors = decltype(extent)::kVectors;
                     Floats sums[Sums * kVectors];
                     for (int s = 0; s < Sums; ++s) {
                       for (int v = 0; v < kVectors; ++v) {
-                        sums[s * kVectors + v] = load(block + s * wide_.width + column + v * kLanes);
+                        sums[s * kVectors + v] = load(block + s * wide.width + column + v * kLanes);
                       }
                     }
                     tile(first, column, rows, extent, sums);
                     for (int s = 0; s < Sums; ++s) {
                       for (int v = 0; v < kVectors; ++v) {
-                        store(block + s * wide_.width + column + v * kLanes, sums[s * kVectors + v]);
+                        store(block + s * wide.width + column + v * kLanes, sums[s * kVectors + v]);
                       }
                     }
                   });
@@ -136,7 +136,7 @@ class ColumnSums {
   }
 
  private:
-  const WideRows& wide_;
+  WideRows wide_;
   int64_t parts_;
   double* totals_;
   float* blocks_;

@@ -10,14 +10,6 @@ namespace {
 
 constexpr int64_t kTall = 128;  // rows of a tile that spans a whole wide row
 
-/// Half of the smallest positive T: what lies above it is positive after rounding to T.
-template <class T>
-constexpr float kRoundsToZero = 0;
-template <>
-constexpr float kRoundsToZero<f16> = 0x1p-25f;
-template <>
-constexpr float kRoundsToZero<bf16> = 0x1p-134f;
-
 /// A value of each channel close to its mean, so that sums of differences to it do not cancel: the mean of up to 16 rows from
 /// all over x. It is rounded to T: bits that no x has would be rounded off the same way in every sum.
 template <class T>
@@ -42,7 +34,7 @@ void statistics(const BatchNormStatistics& args) {
   float* shifts = sums.table(0);
   estimate_means(x, args.rows, args.channels, args.mean);
   wide.fill(shifts, [&](int64_t c) { return args.mean[c]; });
-  sums.run([=, &wide](int64_t first, int64_t column, int64_t rows, auto extent, Floats* sum) {
+  sums.run([=](int64_t first, int64_t column, int64_t rows, auto extent, Floats* sum) {
     constexpr int kVectors = decltype(extent)::kVectors;
     Floats shift[kVectors];
     for (int v = 0; v < kVectors; ++v) {
@@ -80,8 +72,8 @@ void apply(const BatchNormApply& args) {
   wide.fill(means, [&](int64_t c) { return args.mean[c]; });
   wide.fill(scales, [&](int64_t c) { return args.gamma[c] * args.rstd[c]; });
   wide.fill(betas, [&](int64_t c) { return args.beta[c]; });
-  wide.parallel([=, &wide](int, int64_t begin, int64_t end, int64_t tail) {
-    for_tiles(wide, begin, end, tail, kTall, 1, [&](int64_t first, int64_t column, int64_t rows, auto extent) {
+  wide.parallel([=](int, int64_t begin, int64_t end, int64_t tail) {
+    for_tiles(wide, begin, end, tail, kTall, 1, [=](int64_t first, int64_t column, int64_t rows, auto extent) {
       constexpr int kVectors = decltype(extent)::kVectors;
       Floats mean[kVectors], scale[kVectors], beta[kVectors];
       for (int v = 0; v < kVectors; ++v) {
@@ -98,7 +90,7 @@ void apply(const BatchNormApply& args) {
           }
           value = at_least(value, floor);
           if constexpr (HasMask) {
-            store_bits(mask + i / 8, bits_above(value, kRoundsToZero<T>), extent);
+            store_bits(mask + (i >> 3), bits_above(value, kStoredAsZero<T>), extent);
           }
           store(y + i, value, extent);
         }
@@ -112,7 +104,7 @@ template <bool HasMask, class T, class Extent>
 RESIDUA_INLINE Floats gradient(const T* dy, const uint8_t* mask, int64_t i, Extent extent) {
   const Floats g = load(dy + i, extent);
   if constexpr (HasMask) {
-    return keep(load_bits(mask + i / 8, extent), g);
+    return keep(load_bits(mask + (i >> 3), extent), g);
   } else {
     return g;
   }
@@ -127,7 +119,7 @@ void backward_reduce(const BatchNormBackwardReduce& args) {
   ColumnSums<2> sums(wide, 1);
   float* means = sums.table(0);
   wide.fill(means, [&](int64_t c) { return args.mean[c]; });
-  sums.run([=, &wide](int64_t first, int64_t column, int64_t rows, auto extent, Floats* sum) {
+  sums.run([=](int64_t first, int64_t column, int64_t rows, auto extent, Floats* sum) {
     constexpr int kVectors = decltype(extent)::kVectors;
     Floats mean[kVectors];
     for (int v = 0; v < kVectors; ++v) {
@@ -167,8 +159,8 @@ void backward_apply(const BatchNormBackwardApply& args) {
   wide.fill(as, [&](int64_t c) { return args.gamma[c] * args.rstd[c]; });
   wide.fill(bs, [&](int64_t c) { return -as[c] * args.rstd[c] * (args.sum_g_xhat[c] * per_row); });
   wide.fill(cs, [&](int64_t c) { return -as[c] * (args.sum_g[c] * per_row); });
-  wide.parallel([=, &wide](int, int64_t begin, int64_t end, int64_t tail) {
-    for_tiles(wide, begin, end, tail, kTall, 1, [&](int64_t first, int64_t column, int64_t rows, auto extent) {
+  wide.parallel([=](int, int64_t begin, int64_t end, int64_t tail) {
+    for_tiles(wide, begin, end, tail, kTall, 1, [=](int64_t first, int64_t column, int64_t rows, auto extent) {
       constexpr int kVectors = decltype(extent)::kVectors;
       Floats mean[kVectors], a[kVectors], b[kVectors], c[kVectors];
       for (int v = 0; v < kVectors; ++v) {

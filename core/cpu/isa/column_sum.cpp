@@ -10,7 +10,7 @@ void run(const ColumnSum& args, Stream&) {
     const T* x = static_cast<const T*>(args.x);
     const WideRows wide(args.rows, args.columns);
     ColumnSums<1> sums(wide, 0);
-    sums.run([=, &wide](int64_t first, int64_t, int64_t rows, auto extent, Floats* sum) {
+    sums.run([=](int64_t first, int64_t, int64_t rows, auto extent, Floats* sum) {
       for (int64_t r = 0; r < rows; ++r) {
         for (int v = 0; v < extent.kVectors; ++v) {
           sum[v] += load(x + first + r * wide.width + v * kLanes, extent);
