@@ -1,21 +1,14 @@
-# Every library that Residua stands on, found on this machine; nothing is downloaded while configuring. `tools/setup` installs them:
-# most by apt, oneDNN 3 from PyPI into .venv.
-list(APPEND CMAKE_PREFIX_PATH ${PROJECT_SOURCE_DIR}/.venv)
+# Every library that Residua stands on, found on this machine; nothing is downloaded while configuring. `tools/setup` installs them.
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(nlohmann_json REQUIRED)
-find_package(tomlplusplus REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(ZLIB REQUIRED)
 find_path(STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb REQUIRED)
-# The version's first number is the interface: 2.x, which Debian 12 has, does not compile here.
-find_package(dnnl 3 CONFIG)
-if(NOT dnnl_FOUND)
-  message(FATAL_ERROR "oneDNN >= 3 was not found in .venv, in CMAKE_PREFIX_PATH or on the system. Run tools/setup, or give -Ddnnl_DIR=<folder of dnnl-config.cmake>.")
-endif()
+find_package(dnnl REQUIRED CONFIG)
 if(NOT DNNL_CPU_RUNTIME STREQUAL "OMP")
   message(FATAL_ERROR "oneDNN in ${dnnl_DIR} uses the CPU runtime '${DNNL_CPU_RUNTIME}'; Residua shares one OpenMP pool with it and needs a build with DNNL_CPU_RUNTIME=OMP.")
 endif()
@@ -25,4 +18,4 @@ add_library(residua_dependencies INTERFACE)
 target_include_directories(residua_dependencies SYSTEM INTERFACE ${STB_INCLUDE_DIR})
 target_link_libraries(residua_dependencies INTERFACE
   Threads::Threads OpenMP::OpenMP_CXX fmt::fmt spdlog::spdlog CLI11::CLI11 nlohmann_json::nlohmann_json
-  tomlplusplus::tomlplusplus JPEG::JPEG ZLIB::ZLIB DNNL::dnnl)
+  JPEG::JPEG ZLIB::ZLIB DNNL::dnnl)

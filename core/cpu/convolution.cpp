@@ -1,6 +1,6 @@
-// Convolution on the CPU through oneDNN. Activations stay NHWC; the weights are packed for each call into the layout that the
-// primitive wants (once a step for each direction: under 1 % of its time). Types that oneDNN has no instructions for go through
-// f32.
+// Convolution on the CPU through oneDNN. Activations are NHWC, but for Winograd's algorithm; the weights are packed for each
+// call into the layout that the primitive wants (once a step for each direction: under 1 % of its time). Types that oneDNN has
+// no instructions for go through f32.
 #include "core/kernels/convolution.h"
 
 #include <array>
@@ -18,52 +18,85 @@ using dnnl::memory;
 
 enum class Pass { forward, backward_data, backward_weights };
 
-/// A primitive and the layouts it wants.
+/// A primitive and the layouts it wants. Where a layout of x or y is not NHWC, the tensor is reordered on the way in or out.
 struct Plan {
   dnnl::primitive primitive;
-  memory::desc x, y, w_plain, w_packed, scratchpad;
+  memory::desc x, y, w, scratchpad;
 };
 
-memory::desc activation(DType dtype, int64_t n, int64_t h, int64_t w, int64_t c) {
-  return {{n, c, h, w}, onednn_type(dtype), memory::format_tag::nhwc};
+struct Layouts {
+  memory::desc x, y, w, w_forward;
+};
+
+/// The primitive descriptor of one pass, in the interface of oneDNN 2 (an operation descriptor first) or 3.
+template <class Describe>
+Plan describe_plan(const Describe& desc, const memory::desc& x, const memory::desc& y, const memory::desc& w) {
+  return {.primitive = dnnl::primitive(desc), .x = x, .y = y, .w = w, .scratchpad = desc.scratchpad_desc()};
+}
+
+Plan make_plan(Pass pass, dnnl::algorithm algorithm, const Layouts& l, const ConvolutionShape& s) {
+  const memory::dims strides = {s.stride, s.stride};
+  const memory::dims padding = {s.padding, s.padding};
+  dnnl::primitive_attr attributes;
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  const dnnl::engine& engine = onednn_engine();
+#if DNNL_VERSION_MAJOR >= 3
+  const dnnl::convolution_forward::primitive_desc forward(engine, dnnl::prop_kind::forward_training, algorithm, l.x,
+                                                          l.w_forward, l.y, strides, padding, padding, attributes);
+#else
+  const dnnl::convolution_forward::primitive_desc forward(
+      {dnnl::prop_kind::forward_training, algorithm, l.x, l.w_forward, l.y, strides, padding, padding}, attributes, engine);
+#endif
+  if (pass == Pass::forward) {
+    return describe_plan(forward, forward.src_desc(), forward.dst_desc(), forward.weights_desc());
+  }
+  if (pass == Pass::backward_data) {
+#if DNNL_VERSION_MAJOR >= 3
+    const dnnl::convolution_backward_data::primitive_desc backward(engine, algorithm, l.x, l.w, l.y, strides, padding, padding,
+                                                                   forward, attributes);
+#else
+    const dnnl::convolution_backward_data::primitive_desc backward({algorithm, l.x, l.w, l.y, strides, padding, padding},
+                                                                   attributes, engine, forward);
+#endif
+    return describe_plan(backward, backward.diff_src_desc(), backward.diff_dst_desc(), backward.weights_desc());
+  }
+#if DNNL_VERSION_MAJOR >= 3
+  const dnnl::convolution_backward_weights::primitive_desc backward(engine, algorithm, l.x, l.w, l.y, strides, padding, padding,
+                                                                    forward, attributes);
+#else
+  const dnnl::convolution_backward_weights::primitive_desc backward({algorithm, l.x, l.w, l.y, strides, padding, padding},
+                                                                    attributes, engine, forward);
+#endif
+  return describe_plan(backward, backward.src_desc(), backward.diff_dst_desc(), backward.diff_weights_desc());
+}
+
+memory::dims x_dims(const ConvolutionShape& s) { return {s.batch, s.in_channels, s.in_height, s.in_width}; }
+memory::dims y_dims(const ConvolutionShape& s) { return {s.batch, s.out_channels, s.out_height(), s.out_width()}; }
+memory::dims w_dims(const ConvolutionShape& s) { return {s.out_channels, s.in_channels, s.kernel_height, s.kernel_width}; }
+
+memory::desc plain(const memory::dims& dims, DType dtype) { return {dims, onednn_type(dtype), memory::format_tag::nhwc}; }
+memory::desc free_layout(const memory::dims& dims, DType dtype) { return {dims, onednn_type(dtype), memory::format_tag::any}; }
+
+/// Winograd's algorithm does a 3x3 convolution in fp32 with a quarter of the multiplications. oneDNN 2 has it for blocked
+/// activations only; from 32 channels on it pays for the reorders.
+bool winograd_pays(DType dtype, const ConvolutionShape& s) {
+  return dtype == DType::f32 && s.kernel_height == 3 && s.kernel_width == 3 && s.stride == 1 && s.padding == 1 &&
+         s.in_channels >= 32 && s.out_channels >= 32 && s.in_channels % 16 == 0 && s.out_channels % 16 == 0;
 }
 
 Plan make_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionShape& s) {
-  const memory::dims w_dims = {s.out_channels, s.in_channels, s.kernel_height, s.kernel_width};
-  const memory::desc x = activation(dtype, s.batch, s.in_height, s.in_width, s.in_channels);
-  const memory::desc y = activation(dtype, s.batch, s.out_height(), s.out_width(), s.out_channels);
-  const memory::desc w(w_dims, onednn_type(w_dtype), memory::format_tag::any);
-  const memory::desc w_forward(w_dims, onednn_type(dtype), memory::format_tag::any);
-  const memory::dims strides = {s.stride, s.stride};
-  const memory::dims padding = {s.padding, s.padding};
-  constexpr auto kDirect = dnnl::algorithm::convolution_direct;
-  dnnl::primitive_attr attributes;
-  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  Plan plan{.primitive = {},
-            .x = x,
-            .y = y,
-            .w_plain = {w_dims, onednn_type(w_dtype), memory::format_tag::ohwi},
-            .w_packed = {},
-            .scratchpad = {}};
-  const dnnl::convolution_forward::primitive_desc forward(onednn_engine(), dnnl::prop_kind::forward_training, kDirect, x,
-                                                          w_forward, y, strides, padding, padding, attributes);
-  const auto finish = [&plan](const auto& desc, const memory::desc& w_packed) {
-    plan.w_packed = w_packed;
-    plan.scratchpad = desc.scratchpad_desc();
-    plan.primitive = dnnl::primitive(desc);
-  };
-  if (pass == Pass::forward) {
-    finish(forward, forward.weights_desc());
-  } else if (pass == Pass::backward_data) {
-    const dnnl::convolution_backward_data::primitive_desc backward(onednn_engine(), kDirect, x, w, y, strides, padding, padding,
-                                                                   forward, attributes);
-    finish(backward, backward.weights_desc());
-  } else {
-    const dnnl::convolution_backward_weights::primitive_desc backward(onednn_engine(), kDirect, x, w, y, strides, padding,
-                                                                      padding, forward, attributes);
-    finish(backward, backward.diff_weights_desc());
+  const memory::desc w = free_layout(w_dims(s), w_dtype);
+  const memory::desc w_forward = free_layout(w_dims(s), dtype);
+  if (winograd_pays(dtype, s)) {
+    try {
+      return make_plan(pass, dnnl::algorithm::convolution_winograd,
+                       {free_layout(x_dims(s), dtype), free_layout(y_dims(s), dtype), w, w_forward}, s);
+    } catch (const dnnl::error&) {
+      // This version or this processor has no Winograd kernel.
+    }
   }
-  return plan;
+  return make_plan(pass, dnnl::algorithm::convolution_direct, {plain(x_dims(s), dtype), plain(y_dims(s), dtype), w, w_forward},
+                   s);
 }
 
 const Plan& find_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionShape& s) {
@@ -92,6 +125,40 @@ void reorder(const memory::desc& from, const void* source, const memory::desc& t
   memory out = onednn_memory(to, target);
   dnnl::reorder(in, out).execute(onednn_stream(), in, out);
 }
+
+memory::desc plain_weights(const ConvolutionShape& s, DType dtype) {
+  return {w_dims(s), onednn_type(dtype), memory::format_tag::ohwi};
+}
+
+/// A tensor in the layout that a primitive wants: the caller's own memory where that is it, else scratch memory.
+class Operand {
+ public:
+  Operand(const memory::desc& plain, const void* data, const memory::desc& wanted)
+      : plain_(plain), wanted_(wanted), data_(const_cast<void*>(data)) {
+    if (plain != wanted) {
+      scratch_.emplace(static_cast<int64_t>(wanted.get_size()));
+    }
+  }
+  /// Brings an input into its layout.
+  memory input() const {
+    if (scratch_) {
+      reorder(plain_, data_, wanted_, scratch_->data());
+    }
+    return output();
+  }
+  memory output() const { return onednn_memory(wanted_, scratch_ ? scratch_->data() : data_); }
+  /// Brings a finished output back into the caller's layout.
+  void finish() const {
+    if (scratch_) {
+      reorder(wanted_, scratch_->data(), plain_, data_);
+    }
+  }
+
+ private:
+  memory::desc plain_, wanted_;
+  void* data_;
+  std::optional<Workspace> scratch_;
+};
 
 int64_t x_size(const ConvolutionShape& s) { return s.batch * s.in_height * s.in_width * s.in_channels; }
 int64_t y_size(const ConvolutionShape& s) { return s.batch * s.out_height() * s.out_width() * s.out_channels; }
@@ -129,13 +196,15 @@ void run(const ConvolutionForward& args, Stream& stream) {
     return;
   }
   const Plan& plan = find_plan(Pass::forward, args.dtype, args.dtype, s);
-  const Workspace packed(static_cast<int64_t>(plan.w_packed.get_size()));
+  const Operand x(plain(x_dims(s), args.dtype), args.x, plan.x);
+  const Operand w(plain_weights(s, args.dtype), args.w, plan.w);
+  const Operand y(plain(y_dims(s), args.dtype), args.y, plan.y);
   const Workspace scratchpad(static_cast<int64_t>(plan.scratchpad.get_size()));
-  reorder(plan.w_plain, args.w, plan.w_packed, packed.data());
-  plan.primitive.execute(onednn_stream(), {{DNNL_ARG_SRC, onednn_memory(plan.x, args.x)},
-                                           {DNNL_ARG_WEIGHTS, onednn_memory(plan.w_packed, packed.data())},
-                                           {DNNL_ARG_DST, onednn_memory(plan.y, args.y)},
+  plan.primitive.execute(onednn_stream(), {{DNNL_ARG_SRC, x.input()},
+                                           {DNNL_ARG_WEIGHTS, w.input()},
+                                           {DNNL_ARG_DST, y.output()},
                                            {DNNL_ARG_SCRATCHPAD, onednn_memory(plan.scratchpad, scratchpad.data())}});
+  y.finish();
 }
 
 void run(const ConvolutionBackwardData& args, Stream& stream) {
@@ -151,13 +220,15 @@ void run(const ConvolutionBackwardData& args, Stream& stream) {
     return;
   }
   const Plan& plan = find_plan(Pass::backward_data, args.dtype, args.dtype, s);
-  const Workspace packed(static_cast<int64_t>(plan.w_packed.get_size()));
+  const Operand dy(plain(y_dims(s), args.dtype), args.dy, plan.y);
+  const Operand w(plain_weights(s, args.dtype), args.w, plan.w);
+  const Operand dx(plain(x_dims(s), args.dtype), args.dx, plan.x);
   const Workspace scratchpad(static_cast<int64_t>(plan.scratchpad.get_size()));
-  reorder(plan.w_plain, args.w, plan.w_packed, packed.data());
-  plan.primitive.execute(onednn_stream(), {{DNNL_ARG_DIFF_DST, onednn_memory(plan.y, args.dy)},
-                                           {DNNL_ARG_WEIGHTS, onednn_memory(plan.w_packed, packed.data())},
-                                           {DNNL_ARG_DIFF_SRC, onednn_memory(plan.x, args.dx)},
+  plan.primitive.execute(onednn_stream(), {{DNNL_ARG_DIFF_DST, dy.input()},
+                                           {DNNL_ARG_WEIGHTS, w.input()},
+                                           {DNNL_ARG_DIFF_SRC, dx.output()},
                                            {DNNL_ARG_SCRATCHPAD, onednn_memory(plan.scratchpad, scratchpad.data())}});
+  dx.finish();
 }
 
 void run(const ConvolutionBackwardWeights& args, Stream& stream) {
@@ -170,13 +241,15 @@ void run(const ConvolutionBackwardWeights& args, Stream& stream) {
     return;
   }
   const Plan& plan = find_plan(Pass::backward_weights, args.dtype, args.dw_dtype, s);
-  const Workspace packed(static_cast<int64_t>(plan.w_packed.get_size()));
+  const Operand x(plain(x_dims(s), args.dtype), args.x, plan.x);
+  const Operand dy(plain(y_dims(s), args.dtype), args.dy, plan.y);
+  const Operand dw(plain_weights(s, args.dw_dtype), args.dw, plan.w);
   const Workspace scratchpad(static_cast<int64_t>(plan.scratchpad.get_size()));
-  plan.primitive.execute(onednn_stream(), {{DNNL_ARG_SRC, onednn_memory(plan.x, args.x)},
-                                           {DNNL_ARG_DIFF_DST, onednn_memory(plan.y, args.dy)},
-                                           {DNNL_ARG_DIFF_WEIGHTS, onednn_memory(plan.w_packed, packed.data())},
+  plan.primitive.execute(onednn_stream(), {{DNNL_ARG_SRC, x.input()},
+                                           {DNNL_ARG_DIFF_DST, dy.input()},
+                                           {DNNL_ARG_DIFF_WEIGHTS, dw.output()},
                                            {DNNL_ARG_SCRATCHPAD, onednn_memory(plan.scratchpad, scratchpad.data())}});
-  reorder(plan.w_packed, packed.data(), plan.w_plain, args.dw);
+  dw.finish();
 }
 
 }  // namespace residua::cpu

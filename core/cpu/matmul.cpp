@@ -33,8 +33,14 @@ const Plan& find_plan(const Matmul& args) {
             .b = matrix(args.dtype, args.k, args.n, args.transpose_b),
             .bias = {{1, args.n}, memory::data_type::f32, memory::format_tag::ab},
             .c = matrix(args.c_dtype, args.m, args.n, Transpose::no)};
+#if DNNL_VERSION_MAJOR >= 3
   plan.primitive = dnnl::matmul(biased ? dnnl::matmul::primitive_desc(onednn_engine(), plan.a, plan.b, plan.bias, plan.c)
                                        : dnnl::matmul::primitive_desc(onednn_engine(), plan.a, plan.b, plan.c));
+#else
+  const dnnl::matmul::desc desc =
+      biased ? dnnl::matmul::desc(plan.a, plan.b, plan.bias, plan.c) : dnnl::matmul::desc(plan.a, plan.b, plan.c);
+  plan.primitive = dnnl::matmul(dnnl::matmul::primitive_desc(desc, onednn_engine()));
+#endif
   return plans.emplace(key, plan).first->second;
 }
 

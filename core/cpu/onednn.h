@@ -25,9 +25,11 @@ inline bool onednn_native(DType dtype) {
   static const bool bf16 = [] {
     switch (dnnl::get_effective_cpu_isa()) {
       case dnnl::cpu_isa::avx512_core_bf16:
+      case dnnl::cpu_isa::avx512_core_amx: return true;
+#if DNNL_VERSION_MAJOR >= 3
       case dnnl::cpu_isa::avx512_core_fp16:
-      case dnnl::cpu_isa::avx512_core_amx:
       case dnnl::cpu_isa::avx512_core_amx_fp16: return true;
+#endif
       default: return false;
     }
   }();

@@ -1,6 +1,7 @@
 #include "core/nn/layers.h"
 
 #include "core/kernels/convolution.h"
+#include "core/kernels/profile.h"
 #include "core/ops/conv2d.h"
 #include "core/ops/linear.h"
 
@@ -50,6 +51,7 @@ Conv2d::Conv2d(const Conv2dSpec& spec) : weight(convolution_weight(checked(spec)
 }
 
 Tensor Conv2d::forward(const Tensor& x, Mode) {
+  const profile::Layer layer(weight.name);
   return conv2d(x, weight.value, {.stride = spec_.stride, .padding = spec_.padding});
 }
 
@@ -103,11 +105,18 @@ BatchNorm BatchNorm2d::prepare(const Tensor& x, Mode mode) {
           .batch_var = statistics.batch_variance};
 }
 
-Tensor BatchNorm2d::forward(const Tensor& x, Mode mode) { return batch_norm(x, prepare(x, mode), mode); }
+Tensor BatchNorm2d::forward(const Tensor& x, Mode mode) {
+  const profile::Layer layer(statistics.name);
+  return batch_norm(x, prepare(x, mode), mode);
+}
 
-Tensor BatchNorm2d::forward_relu(const Tensor& x, Mode mode) { return batch_norm_relu(x, prepare(x, mode), mode); }
+Tensor BatchNorm2d::forward_relu(const Tensor& x, Mode mode) {
+  const profile::Layer layer(statistics.name);
+  return batch_norm_relu(x, prepare(x, mode), mode);
+}
 
 Tensor BatchNorm2d::forward_add_relu(const Tensor& x, const Tensor& residual, Mode mode) {
+  const profile::Layer layer(statistics.name);
   return batch_norm_add_relu(x, residual, prepare(x, mode), mode);
 }
 
@@ -125,7 +134,10 @@ Linear::Linear(int64_t in_features, int64_t out_features)
   add_parameter("bias", bias);
 }
 
-Tensor Linear::forward(const Tensor& x, Mode) { return linear(x, weight.value, bias.value); }
+Tensor Linear::forward(const Tensor& x, Mode) {
+  const profile::Layer layer(weight.name);
+  return linear(x, weight.value, bias.value);
+}
 
 Shape Linear::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {
   const int64_t outputs = weight.logical[0];

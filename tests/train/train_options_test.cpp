@@ -1,0 +1,102 @@
+#include "core/train/train_options.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "core/tensor/error.h"
+#include "tests/support/temporary_folder.h"
+
+namespace residua {
+namespace {
+
+ParsedOptions parse(std::vector<std::string> words) {
+  std::vector<const char*> argv = {"train-imagenet"};
+  for (const std::string& word : words) {
+    argv.push_back(word.c_str());
+  }
+  return parse_train_options(static_cast<int>(argv.size()), argv.data());
+}
+
+/// The message of the UsageError that parsing ends in; empty if it does not.
+std::string error_of(const std::vector<std::string>& words) {
+  try {
+    parse(words);
+    return "";
+  } catch (const UsageError& error) {
+    return error.what();
+  }
+}
+
+TEST(TrainOptions, BadValuesNameWhatWasGotAndWanted) {
+  const std::vector<std::vector<std::string>> bad = {
+      {"--lr", "nan"},       {"--lr", "inf"},         {"--lr", "-0.1"},          {"--lr", "0"},
+      {"--lr", "x"},         {"--momentum", "1.5"},   {"--momentum", "nan"},     {"--weight-decay", "-1"},
+      {"--batch-size", "0"}, {"--batch-size", "1.5"}, {"--epochs", "nan"},       {"--iterations", "-3"},
+      {"--workers", "-1"},   {"--seed", "-1"},        {"--precision", "fp64"},   {"--dataset", "mnist"},
+      {"--shortcut", "D"},   {"--lr-steps", "1,nan"}, {"--mean", "0.5,0.5"},     {"--std", "0,1,1"},
+      {"--crop-size", "4"},  {"--lr-schedule", "up"}, {"--label-smoothing", "2"}};
+  for (const auto& words : bad) {
+    const std::string message = error_of(words);
+    EXPECT_NE(message, "") << words[0] << " " << words[1];
+    EXPECT_NE(message.find(words[0]), std::string::npos) << message;
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+  }
+  EXPECT_NE(error_of({"--lr", "nan"}).find("got 'nan', wanted a finite number > 0"), std::string::npos);
+}
+
+TEST(TrainOptions, UnknownFlagsAndKeysAreErrors) {
+  EXPECT_NE(error_of({"--learning-rate", "0.1"}), "");
+  const testing::TemporaryFolder folder;
+  const std::string file = folder.path() + "/c.toml";
+  std::ofstream(file) << "lr = 0.5\nlearning-rate = 1\n";
+  EXPECT_NE(error_of({"--config", file}).find("learning-rate"), std::string::npos);
+  EXPECT_NE(error_of({"--config", folder.path() + "/missing.toml"}), "");
+}
+
+TEST(TrainOptions, FlagsWinOverTheFileAndTheWrittenFileReadsBack) {
+  const testing::TemporaryFolder folder;
+  const std::string file = folder.path() + "/c.toml";
+  std::ofstream(file) << "model = \"plain20\"\nlr = 0.5\nlr-steps = [1, 2.5]\nno-shuffle = true\nbatch-size = 64\n";
+  const TrainOptions first = parse({"--config", file, "--lr", "0.25"}).options;
+  EXPECT_EQ(first.learning_rate, 0.25);
+  EXPECT_EQ(first.model, "plain20");
+  EXPECT_EQ(first.batch_size, 64);
+  EXPECT_TRUE(first.no_shuffle);
+  EXPECT_EQ(first.schedule_steps, (std::vector<double>{1, 2.5}));
+
+  const std::string written = folder.path() + "/resolved.toml";
+  std::ofstream(written) << first.toml;
+  const TrainOptions second = parse({"--config", written}).options;
+  EXPECT_EQ(second.learning_rate, 0.25);
+  EXPECT_EQ(second.model, first.model);
+  EXPECT_EQ(second.schedule_steps, first.schedule_steps);
+  EXPECT_EQ(second.no_shuffle, first.no_shuffle);
+  EXPECT_EQ(second.mean, first.mean);
+}
+
+TEST(TrainOptions, DefaultsFollowTheDataSet) {
+  TrainOptions photos = parse({}).options;
+  fill_defaults(photos, true);
+  EXPECT_EQ(photos.model, "resnet18");
+  EXPECT_EQ(photos.batch_size, 256);
+  EXPECT_EQ(photos.epochs, 120);
+  TrainOptions small = parse({"-b", "32"}).options;
+  fill_defaults(small, false);
+  EXPECT_EQ(small.model, "resnet20");
+  EXPECT_EQ(small.batch_size, 32);
+  EXPECT_EQ(small.iterations, 64000);
+}
+
+TEST(TrainOptions, StepsAreEpochsUnlessIterationsWereGiven) {
+  const TrainOptions epochs = parse({"--epochs", "4", "--lr-steps", "1.5,3"}).options;
+  EXPECT_EQ(schedule_options(epochs, 100, 400).boundaries, (std::vector<int64_t>{150, 300}));
+  const TrainOptions iterations = parse({"--iterations", "400", "--lr-steps", "150,300"}).options;
+  EXPECT_EQ(schedule_options(iterations, 100, 400).boundaries, (std::vector<int64_t>{150, 300}));
+  EXPECT_EQ(schedule_options(parse({}).options, 100, 400).boundaries, (std::vector<int64_t>{200, 300}));
+}
+
+}  // namespace
+}  // namespace residua
