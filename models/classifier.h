@@ -16,12 +16,17 @@ namespace residua {
 
 /// What to classify with. Whatever is left out comes from the metadata that train-imagenet writes into its weights.
 struct ClassifierOptions {
-  std::string weights;  // safetensors file, ours or torchvision's
-  std::optional<std::string> model, shortcut, shortcut_pad, shortcut_pool, bottleneck_stride;  // as train-imagenet's flags
-  std::optional<std::vector<std::string>> classes;
-  std::optional<int64_t> crop_size;
-  std::optional<std::array<float, 3>> mean, std;  // of the input, in units of a byte
-  Device device;
+  std::string weights = {};               // safetensors file, ours or torchvision's
+  std::optional<std::string> model = {};  // this and the next four: as train-imagenet's flags
+  std::optional<std::string> shortcut = {};
+  std::optional<std::string> shortcut_pad = {};
+  std::optional<std::string> shortcut_pool = {};
+  std::optional<std::string> bottleneck_stride = {};
+  std::optional<std::vector<std::string>> classes = {};
+  std::optional<int64_t> crop_size = {};
+  std::optional<std::array<float, 3>> mean = {};  // of the input, in units of a byte
+  std::optional<std::array<float, 3>> std = {};
+  Device device = {};
 };
 
 struct Prediction {

@@ -1,0 +1,169 @@
+#include "models/classifier.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/autograd/tape.h"
+#include "core/nn/initialization.h"
+#include "core/train/model_weights.h"
+#include "models/catalog.h"
+#include "tests/support/temporary_folder.h"
+
+namespace residua {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::TemporaryFolder;
+
+const SafetensorsMetadata kMetadata = {{"model", "resnet20"},
+                                       {"shortcut", "B"},
+                                       {"shortcut_pad", "end"},
+                                       {"shortcut_pool", "stride"},
+                                       {"input_size", "16"},
+                                       {"mean", "[100.0,110.0,120.0]"},
+                                       {"std", "[50.0,60.0,70.0]"},
+                                       {"classes", "[\"cat\",\"dog\",\"T-shirt/top\"]"},
+                                       {"bottleneck_stride", "conv3x3"}};
+
+ResNetSpec small_spec() {
+  ResNetSpec spec = model_spec("resnet20");
+  set_shortcut(spec, Shortcut::b);
+  spec.classes = 3;
+  return spec;
+}
+
+/// Weights of an untrained network whose classes depend on the image; with `biased`, they depend on the bias alone.
+enum class Weights { random, biased };
+std::string make_weights(const TemporaryFolder& folder, const SafetensorsMetadata& metadata, Weights kind) {
+  ResNet model(small_spec());
+  ParameterStore store(model);
+  initialize(store, 11, FanMode::fan_in);
+  if (kind == Weights::biased) {
+    store.parameter("fc.weight").master.copy_from(std::vector<float>(3 * 64, 0.0f));
+    store.parameter("fc.bias").master.copy_from(std::vector<float>{0, std::log(6.0f), std::log(3.0f)});
+  }
+  save_model_weights(folder / "w.safetensors", store, metadata);
+  return folder / "w.safetensors";
+}
+
+/// A picture of one colour.
+std::string make_image(const TemporaryFolder& folder, uint8_t red, uint8_t green, uint8_t blue) {
+  std::string bytes = "P6\n30 20\n255\n";
+  for (int i = 0; i < 30 * 20; ++i) {
+    for (const uint8_t channel : {red, green, blue}) {
+      bytes += static_cast<char>(channel);
+    }
+  }
+  testing::write_bytes(folder / "image.ppm", bytes);
+  return folder / "image.ppm";
+}
+
+std::string refusal(const ClassifierOptions& options) {
+  try {
+    Classifier classifier(options);
+    return "";
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), Not(HasSubstr("\n")));
+    return error.what();
+  }
+}
+
+TEST(Classifier, TheWeightsFileSaysItAll) {
+  const TemporaryFolder folder;
+  Classifier classifier({.weights = make_weights(folder, kMetadata, Weights::biased)});
+  EXPECT_EQ(classifier.spec().name, "resnet20");
+  EXPECT_EQ(classifier.spec().shortcut, Shortcut::b);
+  const std::vector<Prediction> best = classifier.classify(make_image(folder, 1, 2, 3), 5);
+  ASSERT_EQ(best.size(), 3U);
+  EXPECT_EQ(best[0].class_name, "dog");
+  EXPECT_EQ(best[0].class_index, 1);
+  EXPECT_NEAR(best[0].probability, 0.6, 1e-6);
+  EXPECT_EQ(best[1].class_name, "T-shirt/top");
+  EXPECT_NEAR(best[1].probability, 0.3, 1e-6);
+  EXPECT_NEAR(best[2].probability, 0.1, 1e-6);
+  EXPECT_EQ(classifier.classify(folder / "image.ppm", 1).size(), 1U);
+}
+
+TEST(Classifier, NormalisesByTheFilesStatistics) {
+  const TemporaryFolder folder;
+  const std::string weights = make_weights(folder, kMetadata, Weights::random);
+  Classifier classifier({.weights = weights});
+  const std::vector<Prediction> got = classifier.classify(make_image(folder, 150, 50, 190), 3);
+
+  ResNet model(small_spec());
+  ParameterStore store(model);
+  load_model_weights(weights, store);
+  std::vector<float> pixels;  // (150 - 100) / 50, (50 - 110) / 60, (190 - 120) / 70
+  for (int i = 0; i < 16 * 16; ++i) {
+    pixels.insert(pixels.end(), {1.0f, -1.0f, 1.0f});
+  }
+  const NoGrad no_grad;
+  const std::vector<float> logits = model.forward(from_values({1, 16, 16, 3}, pixels), Mode::evaluate).to_vector();
+  double sum = 0;
+  for (const float logit : logits) {
+    sum += std::exp(static_cast<double>(logit));
+  }
+  for (const Prediction& prediction : got) {
+    EXPECT_NEAR(prediction.probability,
+                std::exp(static_cast<double>(logits[static_cast<size_t>(prediction.class_index)])) / sum, 1e-5);
+  }
+  const double other = classifier.classify(make_image(folder, 0, 255, 0), 3)[0].probability;
+  EXPECT_GT(std::abs(other - got[0].probability), 1e-4);
+}
+
+TEST(Classifier, OptionsGoBeforeTheFile) {
+  const TemporaryFolder folder;
+  const Classifier named({.weights = make_weights(folder, kMetadata, Weights::biased), .classes = {{"a", "b", "c"}}});
+  EXPECT_THAT(named.class_names(), ElementsAre("a", "b", "c"));
+  // A file of torchvision's has no metadata.
+  const Classifier bare({.weights = make_weights(folder, {}, Weights::biased), .model = "resnet20", .shortcut = "B"});
+  EXPECT_THAT(bare.class_names(), ElementsAre("class 0", "class 1", "class 2"));
+}
+
+TEST(Classifier, RefusesWhatDoesNotFit) {
+  const TemporaryFolder folder;
+  const auto with = [&](const std::string& key, const std::string& value) {
+    SafetensorsMetadata metadata = kMetadata;
+    metadata[key] = value;
+    return refusal({.weights = make_weights(folder, metadata, Weights::biased)});
+  };
+  ASSERT_EQ(with("model", "resnet20"), "");
+  EXPECT_THAT(refusal({.weights = folder / "missing.safetensors"}), HasSubstr("missing.safetensors"));
+  EXPECT_THAT(refusal({.weights = make_weights(folder, {}, Weights::biased)}), HasSubstr("give --model NAME"));
+  EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .model = "resnet32"}),
+              HasSubstr("it lacks"));
+  EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .model = "resnet2O"}),
+              HasSubstr("resnet2O"));
+  EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .shortcut = "A"}), HasSubstr("downsample"));
+  EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .classes = {{"a", "b"}}}),
+              HasSubstr("into 3 classes, but 2 names"));
+  EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .crop_size = 0}), HasSubstr("crop"));
+  EXPECT_THAT(with("classes", "[1,2,3]"), HasSubstr("'classes'"));
+  EXPECT_THAT(with("classes", "{"), HasSubstr("'classes'"));
+  EXPECT_THAT(with("input_size", "many"), HasSubstr("'input_size'"));
+  EXPECT_THAT(with("input_size", "1e30"), HasSubstr("crop"));
+  EXPECT_THAT(with("mean", "[1.0]"), HasSubstr("'mean' has 1 numbers"));
+  EXPECT_THAT(with("std", "[1.0,0.0,1.0]"), HasSubstr("std above 0"));
+  EXPECT_THAT(with("shortcut_pad", "middle"), HasSubstr("wanted end or both"));
+}
+
+TEST(Classifier, NamesAnImageThatItCannotRead) {
+  const TemporaryFolder folder;
+  Classifier classifier({.weights = make_weights(folder, kMetadata, Weights::biased)});
+  testing::write_bytes(folder / "text.jpg", "this is no picture");
+  for (const std::string& path : {folder / "text.jpg", folder / "missing.jpg"}) {
+    try {
+      classifier.classify(path, 5);
+      FAIL() << "no error";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(path));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace residua

@@ -1,0 +1,102 @@
+#include "core/train/progress.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <limits>
+
+#include "tests/support/temporary_folder.h"
+
+namespace residua {
+namespace {
+
+constexpr TrainRecord kRecord{.iteration = 1250,
+                              .epoch = 3.2,
+                              .loss = 1.23456,
+                              .top1_error = 45.123,
+                              .top5_error = 9.5,
+                              .lr = 0.1,
+                              .images_per_second = 2899.7,
+                              .data_wait = 0.014};
+constexpr const char* kLine =
+    "epoch 3.20  iter 1250/5000  loss 1.2346  top-1 45.12 %  top-5 9.50 %  2900 img/s  wait 1 %  lr 0.1  ETA 1:02:03";
+
+TEST(Progress, Durations) {
+  EXPECT_EQ(format_duration(0), "0:00");
+  EXPECT_EQ(format_duration(59.6), "1:00");
+  EXPECT_EQ(format_duration(754), "12:34");
+  EXPECT_EQ(format_duration(3723), "1:02:03");
+  EXPECT_EQ(format_duration(3 * 86400 + 4 * 3600 + 5 * 60), "3 d 04:05");
+  for (const double odd : {std::nan(""), std::numeric_limits<double>::infinity(), -1.0}) {
+    EXPECT_EQ(format_duration(odd), "?");
+  }
+}
+
+TEST(Progress, TheTrainLineSaysItAll) {
+  EXPECT_EQ(format_train(kRecord, 5000, 3723), kLine);
+  TrainRecord slow = kRecord;
+  slow.images_per_second = 7.25;
+  slow.loss = std::nan("");
+  EXPECT_EQ(format_train(slow, 5000, std::nan("")),
+            "epoch 3.20  iter 1250/5000  loss nan  top-1 45.12 %  top-5 9.50 %  7.2 img/s  wait 1 %  lr 0.1  ETA ?");
+}
+
+TEST(Progress, TheValidationLine) {
+  EXPECT_EQ(format_validation({.iteration = 1560, .epoch = 4, .loss = 1.1, .top1_error = 40.3, .top5_error = 3.9}),
+            "epoch 4.00  iter 1560  validation  loss 1.1000  top-1 40.30 %  top-5 3.90 %");
+}
+
+TEST(Progress, TheBarGrowsAndFits) {
+  EXPECT_EQ(format_bar("x", 0, 100, 80), "[>                   ] x");
+  EXPECT_EQ(format_bar("x", 25, 100, 80), "[=====>              ] x");
+  EXPECT_EQ(format_bar("x", 100, 100, 80), "[====================] x");
+  EXPECT_EQ(format_bar("x", 7, 0, 80), "[>                   ] x");
+  EXPECT_EQ(format_bar(kLine, 25, 100, 30).size(), 30U);
+  EXPECT_EQ(format_bar("x", 1, 2, -1), "");
+}
+
+TEST(Progress, AFileGetsPlainLines) {
+  const testing::TemporaryFolder folder;
+  std::FILE* stream = std::fopen((folder / "out").c_str(), "w");
+  ASSERT_NE(stream, nullptr);
+  {
+    Progress progress(stream);
+    progress.train(kRecord, 5000, 3723);
+    progress.note("a note");
+  }
+  std::fclose(stream);
+  EXPECT_EQ(testing::read_bytes(folder / "out"), std::string(kLine) + "\na note\n");
+}
+
+TEST(Progress, ATerminalKeepsOneLine) {
+  const int controller = ::posix_openpt(O_RDWR | O_NOCTTY);
+  if (controller < 0 || ::grantpt(controller) != 0 || ::unlockpt(controller) != 0) {
+    GTEST_SKIP() << "this machine gives out no pseudo-terminals";
+  }
+  const int terminal = ::open(::ptsname(controller), O_RDWR | O_NOCTTY);
+  ASSERT_GE(terminal, 0);
+  std::FILE* stream = ::fdopen(terminal, "w");
+  ASSERT_NE(stream, nullptr);
+  const winsize size{.ws_row = 24, .ws_col = 40, .ws_xpixel = 0, .ws_ypixel = 0};
+  ASSERT_EQ(::ioctl(controller, TIOCSWINSZ, &size), 0);
+  {
+    Progress progress(stream);
+    progress.train(kRecord, 5000, 3723);
+    progress.note("a note");
+  }
+  std::fclose(stream);
+  std::string shown(4096, '\0');
+  const ssize_t count = ::read(controller, shown.data(), shown.size());
+  ::close(controller);
+  ASSERT_GT(count, 0);
+  shown.resize(static_cast<size_t>(count));
+  const std::string bar = "[=====>              ] epoch 3.20  iter ";
+  EXPECT_EQ(shown, "\r\033[K" + bar.substr(0, 39) + "\r\033[Ka note\r\n" + bar.substr(0, 39) + "\r\n");
+}
+
+}  // namespace
+}  // namespace residua
