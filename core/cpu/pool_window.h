@@ -25,6 +25,13 @@ struct PoolCover {
     begin = reach < s.window ? 0 : (reach - s.window) / s.stride + 1;
     end = reach / s.stride + 1 < out_size ? reach / s.stride + 1 : out_size;
   }
+
+  /// From input pixel `in` - 1 to `in`, without a division.
+  void advance(int64_t in, int64_t out_size, const PoolShape& s) {
+    const int64_t reach = in + s.padding;
+    begin += begin * s.stride + s.window <= reach ? 1 : 0;
+    end += end < out_size && end * s.stride <= reach ? 1 : 0;
+  }
 };
 
 }  // namespace
