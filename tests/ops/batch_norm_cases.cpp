@@ -1,0 +1,162 @@
+#include "core/ops/batch_norm.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tests/support/op_case.h"
+
+namespace residua::test {
+namespace {
+
+enum class Form { plain, relu, add_relu };
+
+constexpr float kEpsilon = 1e-5f;
+
+struct Sizes {
+  Shape shape;
+  double low, high;  // of x
+};
+
+/// All outputs, and in `pre_activation` what the ReLU is applied to. Inputs: x, gamma, beta, then running mean and variance in
+/// evaluation, then the residual.
+std::vector<HostArray> reference(std::span<const HostArray> in, size_t channels, Form form, Mode mode,
+                                 HostArray* pre_activation) {
+  const HostArray& x = in[0];
+  const size_t rows = x.size() / channels;
+  HostArray mean(channels);
+  HostArray variance(channels);
+  if (mode == Mode::train) {
+    for (size_t i = 0; i < x.size(); ++i) {
+      mean[i % channels] += x[i] / static_cast<double>(rows);
+    }
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double d = x[i] - mean[i % channels];
+      variance[i % channels] += d * d / static_cast<double>(rows);
+    }
+  } else {
+    mean = in[3];
+    variance = in[4];
+  }
+  HostArray y(x.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    const size_t c = i % channels;
+    y[i] = in[1][c] * (x[i] - mean[c]) / std::sqrt(variance[c] + static_cast<double>(kEpsilon)) + in[2][c];
+    if (form == Form::add_relu) {
+      y[i] += in.back()[i];
+    }
+    if (pre_activation != nullptr) {
+      pre_activation->push_back(y[i]);
+    }
+    if (form != Form::plain) {
+      y[i] = std::max(y[i], 0.0);
+    }
+  }
+  if (mode == Mode::train) {
+    return {y, mean, variance};
+  }
+  return {y};
+}
+
+OpCase make(const Sizes& z, Form form, Mode mode, bool bench_only) {
+  const int64_t channels = z.shape.dim(-1);
+  const double size = static_cast<double>(z.shape.size());
+  // The errors grow with 1 / sqrt(variance), so a few rows must not happen to be alike.
+  const bool few = z.shape.size() / channels < 4;
+  const Values around_one = uniform(0.5, 1.5);
+  std::string sizes;
+  for (const int64_t s : z.shape.sizes()) {
+    sizes += (sizes.empty() ? "" : "x") + std::to_string(s);
+  }
+  OpCase c{
+      .op = form == Form::plain  ? "batch_norm"
+            : form == Form::relu ? "batch_norm_relu"
+                                 : "batch_norm_add_relu",
+      .name = fmt::format("{}_{}{}", mode == Mode::train ? "train" : "evaluate", sizes, z.high > 2 ? "_far_from_zero" : ""),
+      .inputs = {{.name = "x", .shape = z.shape, .values = few ? distinct() : uniform(z.low, z.high)},
+                 {.name = "gamma", .shape = {channels}, .values = around_one, .dtype = DType::f32},
+                 {.name = "beta", .shape = {channels}, .values = uniform(-0.5, 0.5), .dtype = DType::f32}},
+      .run =
+          [form, mode, channels](std::span<const Tensor> in) {
+            BatchNorm p{
+                .gamma = in[1], .beta = in[2], .running_mean = {}, .running_var = {}, .batch_mean = {}, .batch_var = {}};
+            p.epsilon = kEpsilon;
+            std::vector<Tensor> statistics;
+            if (mode == Mode::train) {
+              p.batch_mean = empty({channels}, DType::f32, in[0].device());
+              p.batch_var = empty({channels}, DType::f32, in[0].device());
+              statistics = {p.batch_mean, p.batch_var};
+            } else {
+              p.running_mean = in[3];
+              p.running_var = in[4];
+            }
+            std::vector<Tensor> out{form == Form::plain  ? batch_norm(in[0], p, mode)
+                                    : form == Form::relu ? batch_norm_relu(in[0], p, mode)
+                                                         : batch_norm_add_relu(in[0], in.back(), p, mode)};
+            out.insert(out.end(), statistics.begin(), statistics.end());
+            return out;
+          },
+      .reference =
+          [=](std::span<const HostArray> in) { return reference(in, static_cast<size_t>(channels), form, mode, nullptr); },
+      .flops = 8 * size,
+      .bench_only = bench_only};
+  if (mode == Mode::evaluate) {
+    c.inputs.push_back({"running_mean", {channels}, uniform(z.low, z.high), false, DType::f32});
+    c.inputs.push_back({"running_var", {channels}, uniform(0.5, 2.0), false, DType::f32});
+  }
+  if (form == Form::add_relu) {
+    c.inputs.push_back({"residual", z.shape, uniform(-1, 1)});
+  }
+  if (form != Form::plain) {
+    c.usable = [=](std::span<const HostArray> in) {
+      HostArray pre_activation;
+      reference(in, static_cast<size_t>(channels), form, mode, &pre_activation);
+      return std::ranges::none_of(pre_activation, [](double v) { return std::fabs(v) < 1e-4; });
+    };
+  }
+  if (z.high > 2) {
+    // Differences of numbers this much larger than they keep so many bits fewer.
+    c.tolerance = std::max(std::fabs(z.low), std::fabs(z.high));
+    c.gradient_tolerance = 4 * c.tolerance;
+  }
+  if (few) {
+    // A difference of nearly equal terms.
+    c.gradient_tolerance = 40;
+  }
+  const double reads = (mode == Mode::train ? 2 : 1) + (form == Form::add_relu ? 1 : 0);
+  c.bytes = [=](double element) { return size * (element * (reads + 1) + (form == Form::plain ? 0 : 0.125)); };
+  c.backward_bytes = [=](double element) {
+    return size * (element * (5 + (form == Form::add_relu ? 1 : 0)) + (form == Form::plain ? 0 : 0.25));
+  };
+  return c;
+}
+
+std::vector<OpCase> cases(int64_t batch) {
+  std::vector<OpCase> all;
+  for (const Form form : {Form::plain, Form::relu, Form::add_relu}) {
+    for (const Sizes& z : std::initializer_list<Sizes>{
+             {{1, 1, 1, 1}, -1, 1},
+             {{2, 1, 1, 3}, -1, 1},
+             {{1, 3, 5, 1}, -1, 1},
+             {{2, 3, 5, 7}, -1, 1},
+             {{3, 5, 3, 17}, -1, 1},
+             {{5, 33}, -1, 1},
+             {{2, 4, 4, 64}, -1, 1},
+             {{2, 9, 8, 24}, 98, 102},
+         }) {
+      all.push_back(make(z, form, Mode::train, false));
+    }
+    for (const Sizes& z : std::initializer_list<Sizes>{{{1, 1, 1, 1}, -1, 1}, {{2, 3, 5, 7}, -1, 1}, {{3, 2, 3, 64}, -1, 1}}) {
+      all.push_back(make(z, form, Mode::evaluate, false));
+    }
+    for (const Shape& shape : {Shape{batch, 112, 112, 64}, Shape{batch, 56, 56, 64}, Shape{batch, 28, 28, 128},
+                               Shape{batch, 14, 14, 256}, Shape{batch, 7, 7, 512}, Shape{batch, 32, 32, 16}}) {
+      all.push_back(make({shape, -1, 1}, form, Mode::train, true));
+    }
+  }
+  return all;
+}
+
+const RegisterOpCases registered(cases);
+
+}  // namespace
+}  // namespace residua::test

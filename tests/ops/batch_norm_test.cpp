@@ -1,0 +1,158 @@
+#include "core/ops/batch_norm.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/autograd/tape.h"
+#include "core/ops/add.h"
+#include "core/ops/relu.h"
+#include "tests/support/compare.h"
+#include "tests/support/op_case.h"
+
+namespace residua::test {
+namespace {
+
+struct Inputs {
+  Tensor x, gamma, beta, residual;
+
+  BatchNorm parameters() const {
+    return {.gamma = gamma, .beta = beta, .running_mean = {}, .running_var = {}, .batch_mean = {}, .batch_var = {}};
+  }
+};
+
+Tensor leaf(Shape shape, DType dtype, Random& random, const Values& values) {
+  HostArray host(static_cast<size_t>(shape.size()));
+  values(random, host);
+  Tensor t = to_tensor(host, shape, dtype, {});
+  t.set_requires_grad(true);
+  return t;
+}
+
+Inputs draw(Shape shape, DType dtype, std::string_view seed_name) {
+  Random random(seed_name);
+  const Shape channels{shape.dim(-1)};
+  return {leaf(shape, dtype, random, uniform(-1, 1)), leaf(channels, DType::f32, random, uniform(0.5, 1.5)),
+          leaf(channels, DType::f32, random, uniform(-0.5, 0.5)), leaf(shape, dtype, random, uniform(-1, 1))};
+}
+
+std::vector<double> doubles(const Tensor& t) {
+  const std::vector<float> v = t.to_vector();
+  return {v.begin(), v.end()};
+}
+
+/// A fused operation is the composition of the simple ones, in value and in all gradients. In f32 only rounding may differ.
+void expect_composition(const std::function<Tensor(const Inputs&)>& fused,
+                        const std::function<Tensor(const Inputs&)>& composed) {
+  Random random("projection");
+  for (const Shape& shape : {Shape{2, 3, 5, 7}, Shape{4, 5, 3, 64}}) {
+    Inputs a = draw(shape, DType::f32, "fused");
+    Inputs b = draw(shape, DType::f32, "fused");
+    const Tensor projection = to_tensor(draw_projection(shape.size(), DType::f32, random), shape, DType::f32, {});
+    const Tensor y = fused(a);
+    const Tensor z = composed(b);
+    EXPECT_TRUE(close(y, doubles(z), 1e-6));
+    backward(projected(y, projection));
+    backward(projected(z, projection));
+    EXPECT_TRUE(close(a.x.grad(), doubles(b.x.grad()), 1e-5));
+    EXPECT_TRUE(close(a.gamma.grad(), doubles(b.gamma.grad()), 1e-5));
+    EXPECT_TRUE(close(a.beta.grad(), doubles(b.beta.grad()), 1e-5));
+    ASSERT_EQ(a.residual.grad().defined(), b.residual.grad().defined());
+    if (a.residual.grad().defined()) {
+      EXPECT_TRUE(close(a.residual.grad(), doubles(b.residual.grad()), 1e-6));
+    }
+  }
+}
+
+TEST(BatchNorm, WithReluIsTheComposition) {
+  expect_composition([](const Inputs& in) { return batch_norm_relu(in.x, in.parameters(), Mode::train); },
+                     [](const Inputs& in) { return relu(batch_norm(in.x, in.parameters(), Mode::train)); });
+}
+
+TEST(BatchNorm, WithAddAndReluIsTheComposition) {
+  expect_composition([](const Inputs& in) { return batch_norm_add_relu(in.x, in.residual, in.parameters(), Mode::train); },
+                     [](const Inputs& in) { return relu(add(batch_norm(in.x, in.parameters(), Mode::train), in.residual)); });
+}
+
+TEST(BatchNorm, GradientsIn16BitsAreThoseOfF32) {
+  const Shape shape{3, 5, 4, 24};
+  Random random("projection");
+  const HostArray projection = draw_projection(shape.size(), DType::bf16, random);
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    Inputs half = draw(shape, dtype, "half");
+    Inputs full = draw(shape, DType::f32, "half");
+    for (Tensor Inputs::*member : {&Inputs::x, &Inputs::residual}) {
+      (full.*member).copy_from((half.*member).to_vector());
+    }
+    for (const Inputs* in : {&half, &full}) {
+      const Tensor y = batch_norm_add_relu(in->x, in->residual, in->parameters(), Mode::train);
+      backward(projected(y, to_tensor(projection, shape, y.dtype(), {})));
+    }
+    const double tolerance = 4 * type_tolerance(dtype);
+    EXPECT_TRUE(close(half.x.grad(), doubles(full.x.grad()), tolerance)) << name(dtype);
+    EXPECT_TRUE(close(half.residual.grad(), doubles(full.residual.grad()), tolerance)) << name(dtype);
+    EXPECT_TRUE(close(half.gamma.grad(), doubles(full.gamma.grad()), tolerance)) << name(dtype);
+    EXPECT_TRUE(close(half.beta.grad(), doubles(full.beta.grad()), tolerance)) << name(dtype);
+  }
+}
+
+TEST(BatchNorm, NormalisesToMeanZeroAndVarianceOne) {
+  const Inputs in = draw({6, 5, 4, 3}, DType::f32, "normalise");
+  BatchNorm p = in.parameters();
+  p.gamma = full({3}, 1.0f, DType::f32);
+  p.beta = zeros({3}, DType::f32);
+  const std::vector<float> y = batch_norm(in.x, p, Mode::train).to_vector();
+  for (size_t c = 0; c < 3; ++c) {
+    double sum = 0.0;
+    double squares = 0.0;
+    for (size_t i = c; i < y.size(); i += 3) {
+      const double v = static_cast<double>(y[i]);
+      sum += v;
+      squares += v * v;
+    }
+    EXPECT_NEAR(sum / 120, 0.0, 1e-6);
+    EXPECT_NEAR(squares / 120, 1.0, 1e-4);
+  }
+}
+
+TEST(BatchNorm, LeavesRunningStatisticsAlone) {
+  const Inputs in = draw({2, 3, 3, 5}, DType::f32, "running");
+  BatchNorm p = in.parameters();
+  p.running_mean = full({5}, 3.0f, DType::f32);
+  p.running_var = full({5}, 7.0f, DType::f32);
+  batch_norm_relu(in.x, p, Mode::train);
+  EXPECT_EQ(p.running_mean.to_vector(), std::vector<float>(5, 3.0f));
+  EXPECT_EQ(p.running_var.to_vector(), std::vector<float>(5, 7.0f));
+}
+
+TEST(BatchNorm, SpreadsANaNOverItsChannelOnly) {
+  const Inputs in = draw({2, 3, 3, 5}, DType::f32, "nan");
+  in.x.data<float>()[5 * 4 + 2] = std::nanf("");
+  const std::vector<float> y = batch_norm_relu(in.x, in.parameters(), Mode::train).to_vector();
+  for (size_t i = 0; i < y.size(); ++i) {
+    EXPECT_EQ(std::isnan(y[i]), i % 5 == 2) << i;
+  }
+}
+
+TEST(BatchNorm, NamesWhatIsWrong) {
+  const Inputs in = draw({2, 3, 3, 5}, DType::f32, "errors");
+  BatchNorm p = in.parameters();
+  EXPECT_TRUE(fails_with([&] { batch_norm(in.x, p, Mode::evaluate); }, {"batch_norm:", "running_mean", "undefined", "[5]"}));
+  p.gamma = zeros({4}, DType::f32);
+  EXPECT_TRUE(fails_with([&] { batch_norm_relu(in.x, p, Mode::train); }, {"batch_norm_relu:", "gamma", "[4] f32", "[5]"}));
+  p.gamma = zeros({5}, DType::bf16);
+  EXPECT_TRUE(fails_with([&] { batch_norm(in.x, p, Mode::train); }, {"gamma", "bf16", "wanted f32"}));
+  p.gamma = in.gamma;
+  EXPECT_TRUE(
+      fails_with([&] { batch_norm_add_relu(in.x, {}, p, Mode::train); }, {"batch_norm_add_relu:", "residual", "undefined"}));
+  EXPECT_TRUE(fails_with(
+      [&] {
+        batch_norm_add_relu(in.x, zeros({2, 3, 3, 4}, DType::f32), p, Mode::train);
+      },
+      {"residual", "[2, 3, 3, 4]", "[2, 3, 3, 5]"}));
+  EXPECT_TRUE(fails_with([&] { batch_norm(zeros({5}, DType::f32), p, Mode::train); }, {"[5]", "at least 2 dimensions"}));
+  EXPECT_TRUE(fails_with([&] { batch_norm(zeros({2, 5}, DType::u8), p, Mode::train); }, {"u8", "f32, f16 or bf16"}));
+}
+
+}  // namespace
+}  // namespace residua::test

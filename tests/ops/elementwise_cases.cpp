@@ -1,0 +1,92 @@
+#include "core/ops/add.h"
+#include "core/ops/cast.h"
+#include "core/ops/flatten.h"
+#include "core/ops/relu.h"
+#include "tests/support/op_case.h"
+
+namespace residua::test {
+namespace {
+
+std::string size_name(const Shape& shape) { return fmt::format("size_{}", shape.size()); }
+
+OpCase make_relu(const Shape& shape, bool bench_only) {
+  const double size = static_cast<double>(shape.size());
+  return {.op = "relu",
+          .name = size_name(shape),
+          .inputs = {{.name = "x", .shape = shape, .values = away_from_zero(0.01, 1)}},
+          .run = [](std::span<const Tensor> in) { return std::vector{relu(in[0])}; },
+          .reference =
+              [](std::span<const HostArray> in) {
+                HostArray y = in[0];
+                for (double& v : y) {
+                  v = v > 0 ? v : 0;
+                }
+                return std::vector<HostArray>{y};
+              },
+          .bytes = [=](double element) { return 2 * element * size; },
+          .backward_bytes = [=](double element) { return 3 * element * size; },
+          .bench_only = bench_only};
+}
+
+OpCase make_add(const Shape& shape, bool bench_only) {
+  const double size = static_cast<double>(shape.size());
+  return {.op = "add",
+          .name = size_name(shape),
+          .inputs = {{.name = "a", .shape = shape, .values = uniform(-1, 1)},
+                     {.name = "b", .shape = shape, .values = uniform(-1, 1)}},
+          .run = [](std::span<const Tensor> in) { return std::vector{add(in[0], in[1])}; },
+          .reference =
+              [](std::span<const HostArray> in) {
+                HostArray y = in[0];
+                for (size_t i = 0; i < y.size(); ++i) {
+                  y[i] += in[1][i];
+                }
+                return std::vector<HostArray>{y};
+              },
+          .bytes = [=](double element) { return 3 * element * size; },
+          .bench_only = bench_only};
+}
+
+OpCase make_cast(const Shape& shape, DType to, bool bench_only) {
+  const double size = static_cast<double>(shape.size());
+  return {.op = "cast",
+          .name = fmt::format("to_{}_{}", name(to), size_name(shape)),
+          .inputs = {{.name = "x", .shape = shape, .values = uniform(-1, 1)}},
+          .run = [to](std::span<const Tensor> in) { return std::vector{cast(in[0], to)}; },
+          .reference = [](std::span<const HostArray> in) { return std::vector<HostArray>{in[0]}; },
+          // Whatever the input's type, the result has the precision of `to`.
+          .tolerance = to == DType::f32 ? 1.0 : 2000.0,
+          .gradient_tolerance = to == DType::f32 ? 4.0 : 2000.0,
+          .bytes = [=](double element) { return (element + static_cast<double>(size_bytes(to))) * size; },
+          .backward_bytes = [=](double element) { return (element + static_cast<double>(size_bytes(to))) * size; },
+          .bench_only = bench_only};
+}
+
+OpCase make_flatten() {
+  return {.op = "flatten",
+          .name = "3x2x5x7",
+          .inputs = {{.name = "x", .shape = {3, 2, 5, 7}, .values = uniform(-1, 1)}},
+          .run = [](std::span<const Tensor> in) { return std::vector{flatten(in[0])}; },
+          .reference = [](std::span<const HostArray> in) { return std::vector<HostArray>{in[0]}; }};
+}
+
+std::vector<OpCase> cases(int64_t batch) {
+  std::vector<OpCase> all{make_flatten()};
+  for (const Shape& shape : {Shape{1}, Shape{7}, Shape{2, 3, 5, 17}, Shape{3, 7, 5, 64}}) {
+    all.push_back(make_relu(shape, false));
+    all.push_back(make_add(shape, false));
+    all.push_back(make_cast(shape, DType::f32, false));
+    all.push_back(make_cast(shape, DType::bf16, false));
+    all.push_back(make_cast(shape, DType::f16, false));
+  }
+  const Shape large{batch, 56, 56, 64};
+  all.push_back(make_relu(large, true));
+  all.push_back(make_add(large, true));
+  all.push_back(make_cast(large, DType::bf16, true));
+  return all;
+}
+
+const RegisterOpCases registered(cases);
+
+}  // namespace
+}  // namespace residua::test
