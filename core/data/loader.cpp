@@ -194,7 +194,7 @@ void Loader::run_task(const Task& task, Image& scratch) {
   task.slot->unfinished -= task.end - task.begin;
   --running_tasks_;
   if (failure != nullptr && failure_ == nullptr) {
-    failure_ = failure;
+    failure_ = std::move(failure);  // moved, so that only the caller of next() still holds it
   }
   progress_.notify_all();
 }
