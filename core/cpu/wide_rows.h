@@ -10,6 +10,11 @@
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
 
+constexpr int64_t kTallWidth = 64;   // elements
+constexpr int64_t kBlockRows = 128;  // of a tile where a wide row has at most that many
+constexpr int64_t kNarrowRows = 4;   // of a tile where it has more: so many streams through memory the prefetcher follows
+constexpr int kBlockVectors = 4;
+
 struct WideRows {
   int64_t channels;
   int64_t width;  // channels times the rows in a wide row
@@ -20,7 +25,7 @@ struct WideRows {
     if (channels > 0) {
       const int64_t twos = channels & -channels;  // the largest power of two that divides the channels
       int64_t repeat = twos < 16 ? 16 / twos : 1;
-      while (repeat * channels < 64) {
+      while (repeat * channels < kTallWidth) {
         repeat *= 2;
       }
       width = repeat * channels;
@@ -50,16 +55,12 @@ struct WideRows {
   }
 };
 
-constexpr int kBlockVectors = 4;
-
 /// Calls tile(first, column, rows, extent) for tiles that together cover wide rows [begin, end) and `tail` elements more:
 /// `rows` wide rows, one under the other, from element `first` on, each `extent` from `column` on. A tile's columns stay the
-/// same, so that their parameters and sums stay in registers. `tall` rows at most in a tile that spans a whole wide row,
-/// `rows_at_once` else.
+/// same, so that their parameters and sums stay in registers.
 template <class Tile>
-RESIDUA_INLINE void for_tiles(const WideRows& wide, int64_t begin, int64_t end, int64_t tail, int64_t tall,
-                              int64_t rows_at_once, Tile&& tile) {
-  const int64_t height = wide.width <= kBlockVectors * kLanes ? tall : rows_at_once;
+RESIDUA_INLINE void for_tiles(const WideRows& wide, int64_t begin, int64_t end, int64_t tail, Tile&& tile) {
+  const int64_t height = wide.width <= kTallWidth ? kBlockRows : kNarrowRows;
   for (int64_t row = begin; row < end; row += height) {
     const int64_t rows = row + height < end ? height : end - row;
     for_blocks<kBlockVectors>(wide.width,
@@ -73,8 +74,6 @@ RESIDUA_INLINE void for_tiles(const WideRows& wide, int64_t begin, int64_t end, 
 template <int Sums>
 class ColumnSums {
  public:
-  static constexpr int64_t kBlockRows = 128;
-
   /// `tables` tables of a float for each column come with it, as working memory for the caller.
   ColumnSums(const WideRows& wide, int64_t tables) : wide_(wide), parts_(thread_count()) {
     const int64_t size = parts_ * Sums * wide.width;
@@ -99,7 +98,7 @@ class ColumnSums {
       for (bool more = true; more;) {
         const int64_t block_end = begin + kBlockRows < end ? begin + kBlockRows : end;
         std::memset(block, 0, static_cast<size_t>(size) * sizeof(float));
-        for_tiles(wide, begin, block_end, block_end == end ? tail : 0, kBlockRows, 4,
+        for_tiles(wide, begin, block_end, block_end == end ? tail : 0,
                   [=](int64_t first, int64_t column, int64_t rows, auto extent) {
                     constexpr int kVectors = decltype(extent)::kVectors;
                     Floats sums[Sums * kVectors];

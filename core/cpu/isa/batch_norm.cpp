@@ -8,8 +8,6 @@
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
 
-constexpr int64_t kTall = 128;  // rows of a tile that spans a whole wide row
-
 /// A value of each channel close to its mean, so that sums of differences to it do not cancel: the mean of up to 16 rows from
 /// all over x. It is rounded to T: bits that no x has would be rounded off the same way in every sum.
 template <class T>
@@ -73,7 +71,7 @@ void apply(const BatchNormApply& args) {
   wide.fill(scales, [&](int64_t c) { return args.gamma[c] * args.rstd[c]; });
   wide.fill(betas, [&](int64_t c) { return args.beta[c]; });
   wide.parallel([=](int, int64_t begin, int64_t end, int64_t tail) {
-    for_tiles(wide, begin, end, tail, kTall, 1, [=](int64_t first, int64_t column, int64_t rows, auto extent) {
+    for_tiles(wide, begin, end, tail, [=](int64_t first, int64_t column, int64_t rows, auto extent) {
       constexpr int kVectors = decltype(extent)::kVectors;
       Floats mean[kVectors], scale[kVectors], beta[kVectors];
       for (int v = 0; v < kVectors; ++v) {
@@ -160,7 +158,7 @@ void backward_apply(const BatchNormBackwardApply& args) {
   wide.fill(bs, [&](int64_t c) { return -as[c] * args.rstd[c] * (args.sum_g_xhat[c] * per_row); });
   wide.fill(cs, [&](int64_t c) { return -as[c] * (args.sum_g[c] * per_row); });
   wide.parallel([=](int, int64_t begin, int64_t end, int64_t tail) {
-    for_tiles(wide, begin, end, tail, kTall, 1, [=](int64_t first, int64_t column, int64_t rows, auto extent) {
+    for_tiles(wide, begin, end, tail, [=](int64_t first, int64_t column, int64_t rows, auto extent) {
       constexpr int kVectors = decltype(extent)::kVectors;
       Floats mean[kVectors], a[kVectors], b[kVectors], c[kVectors];
       for (int v = 0; v < kVectors; ++v) {
