@@ -59,12 +59,17 @@ void append_records(const fs::path& path, const Layout& layout, MemorySource::Co
     fail("{}: {} bytes; wanted a whole number of records of {} bytes (the official files have 10,000 or 50,000)", path.string(),
          bytes.size(), record);
   }
-  contents.pixels.reserve(contents.pixels.size() + bytes.size());
-  for (size_t at = 0; at < bytes.size(); at += record) {
-    contents.labels.push_back(bytes[at + layout.label_bytes - 1]);
-    const uint8_t* red = bytes.data() + at + layout.label_bytes;
-    for (size_t i = 0; i < kPlane; ++i) {
-      contents.pixels.insert(contents.pixels.end(), {red[i], red[kPlane + i], red[2 * kPlane + i]});
+  const size_t records = bytes.size() / record;
+  const size_t before = contents.pixels.size();
+  contents.pixels.resize(before + records * 3 * kPlane);
+  uint8_t* to = contents.pixels.data() + before;
+  for (const uint8_t* from = bytes.data(); from != bytes.data() + bytes.size(); from += record) {
+    contents.labels.push_back(from[layout.label_bytes - 1]);
+    const uint8_t* red = from + layout.label_bytes;
+    for (size_t i = 0; i < kPlane; ++i, to += 3) {
+      to[0] = red[i];
+      to[1] = red[kPlane + i];
+      to[2] = red[2 * kPlane + i];
     }
   }
 }
