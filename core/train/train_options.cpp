@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <sstream>
 
 #include "core/tensor/device_api.h"
 #include "core/tensor/error.h"
@@ -162,6 +163,18 @@ std::string one_line(std::string text) {
   return text;
 }
 
+/// CLI11 writes settings that nobody set as `key=""` and `key="[]"`, and could not read them back.
+std::string without_unset_keys(const std::string& toml) {
+  std::string kept;
+  std::istringstream lines(toml);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.ends_with("=\"\"") && !line.ends_with("=\"[]\"")) {
+      kept += line + "\n";
+    }
+  }
+  return kept;
+}
+
 }  // namespace
 
 ParsedOptions parse_train_options(int argc, const char* const* argv) {
@@ -185,7 +198,7 @@ ParsedOptions parse_train_options(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     fail_usage("{}; see train-imagenet --help", one_line(error.what()));
   }
-  o.toml = app.config_to_str(true, false);
+  o.toml = without_unset_keys(app.config_to_str(true, false));
   return parsed;
 }
 
@@ -234,7 +247,7 @@ ScheduleOptions schedule_options(const TrainOptions& o, int64_t iterations_per_e
   for (const double step : o.schedule_steps) {
     schedule.boundaries.push_back(std::llround(step * unit));
   }
-  if (o.schedule_steps.empty()) {
+  if (o.schedule_steps.empty() && total_iterations >= 4) {
     schedule.boundaries = {total_iterations / 2, total_iterations * 3 / 4};
   }
   return schedule;

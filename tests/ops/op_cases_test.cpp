@@ -81,8 +81,8 @@ class Drawn {
     return test::draw_projection(static_cast<int64_t>(c.reference(values).front().size()), dtype, random);
   }
 
-  double tolerance() const { return type_tolerance(dtype) * c.tolerance; }
-  double gradient_tolerance() const { return type_tolerance(dtype) * c.gradient_tolerance; }
+  double tolerance() const { return type_error() * c.tolerance; }
+  double gradient_tolerance() const { return type_error() * c.gradient_tolerance; }
 
   const OpCase& c;
   DType dtype;
@@ -91,6 +91,8 @@ class Drawn {
   std::vector<HostArray> values;
 
  private:
+  double unit() const { return type_tolerance(dtype) * (dtype == DType::f32 ? c.f32_tolerance : 1.0); }
+
   static std::string test_and_type(DType dtype) {
     const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
     return fmt::format("{} {} {}", info->test_suite_name(), info->name(), name(dtype));
