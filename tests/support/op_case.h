@@ -50,7 +50,6 @@ struct OpCase {
   std::vector<DType> dtypes = {DType::f32, DType::f16, DType::bf16};
   double tolerance = 1.0;           // multiples of what the type usually needs
   double gradient_tolerance = 4.0;  // likewise
-  double f32_factor = 1.0;          // of both in f32, where an algorithm gives accuracy away for speed: Winograd's
   double f32_tolerance = 1.0;       // factor on both in f32, for algorithms that trade its last bits for speed
   double flops = 0.0;               // of the forward; 0 where the operation is bound by memory
   double backward_flops = 0.0;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr float kInfinity = __builtin_inff();
 constexpr int64_t kGrain = 8;  // rows
+constexpr int64_t kBehindAll = int64_t{1} << 62;
 
 int64_t counted_rows(const int32_t* labels, int64_t rows) {
   int64_t count = 0;
@@ -34,7 +35,7 @@ float largest(const T* z, int64_t classes) {
   return result;
 }
 
-/// How many classes come before `label` in the order of their logits; `classes` where a logit is NaN.
+/// How many classes come before `label` in the order of their logits; kBehindAll where a logit is NaN.
 template <class T>
 int64_t rank(const T* z, int64_t classes, int64_t label) {
   const float own = to_float(z[label]);
@@ -49,9 +50,12 @@ int64_t rank(const T* z, int64_t classes, int64_t label) {
   });
   int64_t count = 0;
   for (int64_t i = 0; i < kLanes; ++i) {
-    count = unordered[i] != 0 ? classes : count + above[i];
+    if (unordered[i] != 0) {
+      return kBehindAll;
+    }
+    count += above[i];
   }
-  return count < classes ? count : classes;
+  return count;
 }
 
 template <class T>
