@@ -224,6 +224,7 @@ TEST(Safetensors, SurvivesMutatedFiles) {
       const uint64_t length = header_bytes + bytes.size() - original.size();
       std::memcpy(bytes.data(), &length, sizeof length);
     }
+    std::filesystem::remove(path);  // ext4 syncs a file that is truncated and written again
     write_bytes(path, bytes);
     try {
       const Safetensors loaded = load_safetensors(path);
