@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-namespace residua::testing {
+namespace residua::test {
 
 struct TorchvisionEntry {
   std::string_view name;
@@ -115,4 +115,4 @@ inline constexpr TorchvisionEntry kTorchvisionResnet18[] = {
     {"fc.bias", "[1000]"},
 };
 
-}  // namespace residua::testing
+}  // namespace residua::test

@@ -1,0 +1,171 @@
+"""The networks of models/resnet.h in PyTorch, for comparison: the same spec, the same parameter names, any precision."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+EXPANSION = 4  # of a bottleneck
+
+
+@dataclass(frozen=True)
+class Spec:
+    """ResNetSpec of models/resnet.h."""
+
+    stem: str = "imagenet"
+    block: str = "basic"
+    blocks: tuple = (2, 2, 2, 2)
+    width: int = 64
+    shortcut: str = "B"
+    shortcut_pad: str = "end"
+    shortcut_pool: str = "stride"
+    bottleneck_stride: str = "conv3x3"
+    in_channels: int = 3
+    classes: int = 1000
+
+    def metadata(self):
+        """As strings, for the metadata of a safetensors file."""
+        values = {key: str(value) for key, value in asdict(self).items()}
+        values["blocks"] = " ".join(str(count) for count in self.blocks)
+        return values
+
+
+class Kinks:
+    """How near each ReLU's inputs come to 0, where its gradient jumps, in units of their root mean square; in the order of execution
+    since the last reset."""
+
+    distances = []
+
+    @classmethod
+    def reset(cls):
+        cls.distances = []
+
+    @classmethod
+    def nearest(cls, last=0):
+        """Over all ReLUs, or over the last few."""
+        return min(cls.distances[-last:])
+
+
+def relu(x):
+    values = x.detach()
+    Kinks.distances.append((values.abs().min() / values.square().mean().sqrt()).item())
+    return F.relu(x)
+
+
+def convolution(in_channels, out_channels, kernel, stride):
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
+
+
+class Block(nn.Module):
+    def __init__(self, spec, in_channels, width, stride):
+        super().__init__()
+        self.spec, self.stride = spec, stride
+        if spec.block == "basic":
+            out_channels = width
+            layers = [(in_channels, width, 3, stride), (width, width, 3, 1)]
+        else:
+            out_channels = width * EXPANSION
+            first, second = (stride, 1) if spec.bottleneck_stride == "conv1x1" else (1, stride)
+            layers = [(in_channels, width, 1, first), (width, width, 3, second), (width, out_channels, 1, 1)]
+        self.depth, self.out_channels = len(layers), out_channels
+        for i, layer in enumerate(layers, 1):
+            setattr(self, f"conv{i}", convolution(*layer))
+            setattr(self, f"bn{i}", nn.BatchNorm2d(layer[1]))
+        changes = stride != 1 or in_channels != out_channels
+        self.downsample = None
+        if spec.shortcut == "C" or (spec.shortcut == "B" and changes):
+            self.downsample = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
+
+    def residual(self, x):
+        if self.downsample is not None:
+            return self.downsample(x)
+        extra = self.out_channels - x.shape[1]
+        if self.stride != 1:
+            if self.spec.shortcut_pool == "average":
+                x = F.avg_pool2d(x, self.stride, ceil_mode=True, count_include_pad=False)
+            else:
+                x = x[:, :, :: self.stride, :: self.stride]
+        before = extra // 2 if self.spec.shortcut_pad == "both" else 0
+        return F.pad(x, (0, 0, 0, 0, before, extra - before))
+
+    def forward(self, x):
+        y = x
+        for i in range(1, self.depth + 1):
+            y = getattr(self, f"bn{i}")(getattr(self, f"conv{i}")(y))
+            if i < self.depth:
+                y = relu(y)
+        return relu(y if self.spec.shortcut == "none" else y + self.residual(x))
+
+
+class ResNet(nn.Module):
+    def __init__(self, spec):
+        super().__init__()
+        self.spec = spec
+        imagenet = spec.stem == "imagenet"
+        self.conv1 = convolution(spec.in_channels, spec.width, 7 if imagenet else 3, 2 if imagenet else 1)
+        self.bn1 = nn.BatchNorm2d(spec.width)
+        channels = spec.width
+        for i, count in enumerate(spec.blocks):
+            blocks = []
+            for j in range(count):
+                blocks.append(Block(spec, channels, spec.width * 2**i, 2 if i > 0 and j == 0 else 1))
+                channels = blocks[-1].out_channels
+            setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
+        self.fc = nn.Linear(channels, spec.classes)
+
+    def forward(self, x):
+        y = relu(self.bn1(self.conv1(x)))
+        if self.spec.stem == "imagenet":
+            y = F.max_pool2d(y, 3, 2, 1)
+        for i in range(len(self.spec.blocks)):
+            y = getattr(self, f"layer{i + 1}")(y)
+        return self.fc(y.mean((2, 3)))
+
+
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
+
+
+def sgd_step(spec, state, images, labels, dtype, memory_format=torch.contiguous_format):
+    """One step of SGD in `dtype` from a state_dict and a batch [N, H, W, C]: logits, and the state_dict after it."""
+    model = ResNet(spec).to(dtype)
+    model.load_state_dict(state)
+    model = model.to(memory_format=memory_format).train()
+    optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, MOMENTUM, weight_decay=WEIGHT_DECAY)
+    x = torch.from_numpy(images).permute(0, 3, 1, 2).to(dtype).contiguous(memory_format=memory_format)
+    logits = model(x)
+    F.cross_entropy(logits, torch.from_numpy(labels).long()).backward()
+    optimizer.step()
+    after = {name: value.double().numpy() for name, value in model.state_dict().items() if compared(name)}
+    return logits.detach().double().numpy(), after
+
+
+def compared(name):
+    return not name.endswith("num_batches_tracked")
+
+
+def changes(before, after):
+    """What is compared: the update of each weight, and each running statistic itself. All float64."""
+    return {
+        name: value if "running_" in name else value - np.asarray(before[name], np.float64)
+        for name, value in after.items()
+    }
+
+
+def relative_error(got, wanted):
+    """L2 norm of the difference over that of `wanted`."""
+    return np.linalg.norm((got - wanted).ravel()) / np.linalg.norm(wanted.ravel())
+
+
+def pytorch_errors(spec, state, images, labels, wanted):
+    """PyTorch's own fp32 error of each change: the worse of NCHW and NHWC."""
+    before = {name: value.double().numpy() for name, value in state.items() if compared(name)}
+    errors = dict.fromkeys(wanted, 0.0)
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        _, after = sgd_step(spec, state, images, labels, torch.float32, memory_format)
+        for name, got in changes(before, after).items():
+            errors[name] = max(errors[name], relative_error(got, wanted[name]))
+    return errors
