@@ -1,0 +1,415 @@
+// Every instruction set computes what the baseline does, from and to unaligned memory, and writes nothing beside its outputs.
+// That the best one is right is shown by the tests of the operations.
+#include "core/cpu/isa.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <type_traits>
+
+#include "core/tensor/error.h"
+#include "tests/cpu/levels.h"
+#include "tests/support/random.h"
+
+namespace residua::test {
+namespace {
+
+/// An array that is not aligned, between two elements that must stay as they are.
+template <class T>
+class Guarded {
+ public:
+  explicit Guarded(int64_t size) : bytes_((static_cast<size_t>(size) + 2) * sizeof(T) + 1, kUntouched) {}
+  T* data() const { return reinterpret_cast<T*>(const_cast<uint8_t*>(bytes_.data()) + sizeof(T)); }
+  int64_t size() const { return static_cast<int64_t>((bytes_.size() - 1) / sizeof(T)) - 2; }
+  bool intact() const {
+    const auto end = bytes_.end() - static_cast<std::ptrdiff_t>(sizeof(T)) - 1;
+    return std::count(bytes_.begin(), bytes_.begin() + sizeof(T), kUntouched) == sizeof(T) &&
+           std::count(end, bytes_.end(), kUntouched) == sizeof(T) + 1;
+  }
+  std::vector<double> values() const {
+    std::vector<double> all(static_cast<size_t>(size()));
+    for (size_t i = 0; i < all.size(); ++i) {
+      if constexpr (std::is_integral_v<T>) {
+        all[i] = static_cast<double>(data()[i]);
+      } else {
+        all[i] = static_cast<double>(to_float(data()[i]));
+      }
+    }
+    return all;
+  }
+
+ private:
+  static constexpr uint8_t kUntouched = 0x5a;
+  std::vector<uint8_t> bytes_;
+};
+
+/// What a kernel's case needs: inputs that are the same at each level, and outputs that are collected.
+class Bench {
+ public:
+  Bench(cpu::Isa level, const std::string& name) : level_(level), random_(name) {}
+
+  template <class Args>
+  void run(const Args& args) const {
+    run_at(level_, args);
+  }
+  Random& random() { return random_; }
+
+  template <class T>
+  T* in(int64_t size, double low = -2.0, double high = 2.0) {
+    const auto array = std::make_shared<Guarded<T>>(size);
+    for (int64_t i = 0; i < size; ++i) {
+      if constexpr (std::is_integral_v<T>) {
+        array->data()[i] = static_cast<T>(random_.integer(static_cast<int64_t>(low), static_cast<int64_t>(high)));
+      } else {
+        array->data()[i] = from_float<T>(static_cast<float>(random_.uniform(low, high)));
+      }
+    }
+    kept_.push_back(array);
+    return array->data();
+  }
+  template <class T>
+  T* out(int64_t size) {
+    const auto array = std::make_shared<Guarded<T>>(size);
+    results_.push_back([array] { return array->values(); });
+    intact_.push_back([array] { return array->intact(); });
+    kept_.push_back(array);
+    return array->data();
+  }
+  /// An input that is overwritten.
+  template <class T>
+  T* in_out(int64_t size, double low = -2.0, double high = 2.0) {
+    const T* values = in<T>(size, low, high);
+    T* array = out<T>(size);
+    std::copy(values, values + size, array);
+    return array;
+  }
+
+  std::vector<std::vector<double>> results() const {
+    std::vector<std::vector<double>> all;
+    for (size_t i = 0; i < results_.size(); ++i) {
+      EXPECT_TRUE(intact_[i]()) << "output " << i << " is overrun";
+      all.push_back(results_[i]());
+    }
+    return all;
+  }
+
+ private:
+  cpu::Isa level_;
+  Random random_;
+  std::vector<std::shared_ptr<void>> kept_;
+  std::vector<std::function<std::vector<double>()>> results_;
+  std::vector<std::function<bool()>> intact_;
+};
+
+/// One rounding of the stored type, and of the sums before it.
+template <class T>
+double one_rounding() {
+  return dtype_of<T> == DType::f32 ? 4e-6 : dtype_of<T> == DType::f16 ? 0x1p-10 : 0x1p-7;
+}
+
+/// Runs the case at all levels and wants what the baseline gives: exactly, or up to `tolerance` times (|value| + 1).
+template <class Case>
+void expect_agreement(const std::string& name, double tolerance, const Case& run_case) {
+  std::vector<std::vector<double>> want;
+  for (const cpu::Isa level : levels()) {
+    Bench bench(level, name);
+    run_case(bench);
+    const std::vector<std::vector<double>> got = bench.results();
+    want = want.empty() ? got : want;
+    for (size_t output = 0; output < got.size(); ++output) {
+      for (size_t i = 0; i < got[output].size(); ++i) {
+        const double a = got[output][i];
+        const double b = want[output][i];
+        ASSERT_EQ(std::isnan(a), std::isnan(b)) << name << ", " << level_name(level) << ", output " << output << ", at " << i;
+        ASSERT_TRUE(std::isnan(a) || a == b || std::fabs(a - b) <= tolerance * (std::fabs(b) + 1.0))
+            << name << ", " << level_name(level) << ", output " << output << ", at " << i << ": " << a << ", baseline " << b;
+      }
+    }
+  }
+}
+
+template <class T>
+class Levels : public ::testing::Test {};
+
+using FloatTypes = ::testing::Types<float, f16, bf16>;
+TYPED_TEST_SUITE(Levels, FloatTypes);
+
+constexpr int64_t kSizes[] = {0, 1, 7, 8, 15, 16, 17, 63, 64, 100, 10007};
+
+TYPED_TEST(Levels, AgreeOnElementwiseKernels) {
+  using T = TypeParam;
+  constexpr DType kType = dtype_of<T>;
+  for (const int64_t n : kSizes) {
+    expect_agreement("add", 0.0, [&](Bench& b) { b.run(Add{kType, n, b.in<T>(n), b.in<T>(n), b.out<T>(n)}); });
+    expect_agreement("add in place", 0.0, [&](Bench& b) {
+      T* y = b.in_out<T>(n);
+      b.run(Add{kType, n, y, b.in<T>(n), y});
+    });
+    expect_agreement("relu", 0.0, [&](Bench& b) { b.run(ReluForward{kType, n, b.in<T>(n), b.out<T>(n)}); });
+    expect_agreement("relu backward", 0.0, [&](Bench& b) {
+      b.run(ReluBackward{kType, n, b.in<T>(n), b.in<T>(n), b.out<T>(n)});
+    });
+    expect_agreement("fill", 0.0, [&](Bench& b) { b.run(Fill{kType, n, 0.3f, b.out<T>(n)}); });
+    expect_agreement("cast", 0.0, [&](Bench& b) {
+      const T* x = b.in<T>(n);
+      b.run(Cast{kType, DType::f32, n, x, b.out<float>(n)});
+      b.run(Cast{kType, DType::f16, n, x, b.out<f16>(n)});
+      b.run(Cast{kType, DType::bf16, n, x, b.out<bf16>(n)});
+    });
+    for (const DType copy_type : {DType::f16, DType::bf16}) {
+      expect_agreement("sgd", one_rounding<bf16>(), [&](Bench& b) {
+        const StepState state{0.1f, 8.0f, 0};
+        const T* gradient = b.in<T>(n);
+        float* weight = b.in_out<float>(n);
+        float* velocity = b.in_out<float>(n);
+        b.run(SgdUpdate{kType, copy_type, n, 0.9f, 1e-4f, &state, gradient, weight, velocity, nullptr});
+        b.run(SgdUpdate{kType, copy_type, n, 0.9f, 1e-4f, &state, gradient, weight, velocity,
+                        copy_type == DType::f16 ? static_cast<void*>(b.out<f16>(n)) : b.out<bf16>(n)});
+      });
+    }
+  }
+}
+
+TYPED_TEST(Levels, FindTheOneElementThatIsNotFinite) {
+  for (const cpu::Isa level : levels()) {
+    for (const int64_t n : {1, 17, 100, 10007}) {
+      for (const float odd : {INFINITY, -INFINITY, NAN, 1.0f}) {
+        for (const int64_t at : {int64_t{0}, n / 2, n - 1}) {
+          std::vector<TypeParam> x(static_cast<size_t>(n), from_float<TypeParam>(3.0e4f));
+          x[static_cast<size_t>(at)] = from_float<TypeParam>(odd);
+          StepState state{0.1f, 1.0f, 0};
+          run_at(level, CheckFinite{dtype_of<TypeParam>, n, x.data(), &state});
+          EXPECT_EQ(state.found_inf, odd == 1.0f ? 0 : 1) << level_name(level) << " " << n << " " << at;
+          state.found_inf = 1;
+          run_at(level, CheckFinite{dtype_of<TypeParam>, 0, x.data(), &state});
+          EXPECT_EQ(state.found_inf, 1) << "what was found before must stay";
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(Levels, AgreeOnBatchNorm) {
+  using T = TypeParam;
+  constexpr DType kType = dtype_of<T>;
+  const int64_t shapes[][2] = {{1, 1}, {5, 3}, {37, 16}, {100, 17}, {129, 64}, {33, 80}, {1031, 48}, {300, 130}, {9, 1000}};
+  for (const auto& [rows, channels] : shapes) {
+    const int64_t n = rows * channels;
+    const int64_t mask_bytes = (n + 7) / 8;
+    const std::string name = fmt::format("[{}, {}]", rows, channels);
+    expect_agreement("statistics " + name, 4e-6, [&](Bench& b) {
+      float* rstd = b.in<float>(channels);  // of a single row: 1 / sqrt(epsilon), and its rounding
+      b.run(
+          BatchNormStatistics{kType, rows, channels, b.in<T>(n), 1e-3f, b.out<float>(channels), b.out<float>(channels), rstd});
+    });
+    for (const Activation activation : {Activation::none, Activation::relu}) {
+      for (const bool add : {false, true}) {
+        expect_agreement("apply " + name, one_rounding<T>(), [&](Bench& b) {
+          const BatchNormApply args{kType,
+                                    rows,
+                                    channels,
+                                    b.in<T>(n),
+                                    add ? b.in<T>(n) : nullptr,
+                                    b.in<float>(channels),
+                                    b.in<float>(channels),
+                                    b.in<float>(channels),
+                                    b.in<float>(channels, 0.5, 2.0),
+                                    activation,
+                                    b.out<T>(n),
+                                    nullptr};
+          b.run(args);
+          BatchNormApply masked = args;
+          masked.mask = b.in<uint8_t>(mask_bytes, 0, 255);
+          T* y = b.out<T>(n);
+          masked.y = y;
+          b.run(masked);
+          for (int64_t i = 0; i < 8 * mask_bytes; ++i) {
+            ASSERT_EQ(masked.mask[i / 8] >> (i % 8) & 1, i < n && to_float(y[i]) > 0.0f ? 1 : 0) << i;
+          }
+        });
+      }
+    }
+    for (const bool masked : {false, true}) {
+      const auto mask = [&](Bench& b) { return masked ? b.in<uint8_t>(mask_bytes, 0, 255) : nullptr; };
+      expect_agreement("backward reduce " + name, 4e-6 * std::sqrt(static_cast<double>(rows)), [&](Bench& b) {
+        b.run(BatchNormBackwardReduce{kType, rows, channels, b.in<T>(n), b.in<T>(n), mask(b), b.in<float>(channels),
+                                      b.in<float>(channels, 0.5, 2.0), b.out<float>(channels), b.out<float>(channels)});
+      });
+      for (const bool residual : {false, true}) {
+        expect_agreement("backward apply " + name, 4.0 * one_rounding<T>(), [&](Bench& b) {
+          T* dy = b.in_out<T>(n);
+          BatchNormBackwardApply args{kType,
+                                      rows,
+                                      channels,
+                                      b.in<T>(n),
+                                      dy,
+                                      mask(b),
+                                      b.in<float>(channels),
+                                      b.in<float>(channels),
+                                      b.in<float>(channels, 0.5, 2.0),
+                                      b.in<float>(channels),
+                                      b.in<float>(channels),
+                                      b.out<T>(n),
+                                      residual ? b.out<T>(n) : nullptr};
+          b.run(args);
+          args.dresidual = residual ? dy : nullptr;
+          args.dx = residual ? b.out<T>(n) : dy;
+          b.run(args);
+        });
+      }
+    }
+    expect_agreement("column sum " + name, 4e-6 * std::sqrt(static_cast<double>(rows)), [&](Bench& b) {
+      b.run(ColumnSum{kType, rows, channels, b.in<T>(n), b.out<float>(channels)});
+    });
+  }
+}
+
+TEST(LevelsOfF32, AgreeOnRunningStatistics) {
+  for (const int64_t n : kSizes) {
+    for (const int32_t found_inf : {0, 1}) {
+      expect_agreement("commit", 1e-6, [&](Bench& b) {
+        const StepState state{0.1f, 1.0f, found_inf};
+        b.run(BatchNormCommit{n, 0.1f, &state, b.in<float>(n), b.in<float>(n), b.in<float>(n), b.in_out<float>(n),
+                              b.in_out<float>(n)});
+        b.run(BatchNormRstd{n, 1e-5f, b.in<float>(n, 0.1, 2.0), b.out<float>(n)});
+      });
+    }
+  }
+}
+
+TYPED_TEST(Levels, AgreeOnPooling) {
+  using T = TypeParam;
+  constexpr DType kType = dtype_of<T>;
+  const PoolShape shapes[] = {{2, 12, 13, 64, 3, 2, 1}, {1, 5, 7, 3, 3, 2, 1}, {3, 8, 8, 20, 2, 2, 0},  {1, 9, 9, 17, 3, 1, 1},
+                              {2, 7, 5, 16, 5, 3, 2},   {1, 1, 1, 5, 3, 2, 1}, {2, 11, 9, 70, 2, 3, 1}, {0, 8, 8, 16, 3, 2, 1}};
+  for (const PoolShape& s : shapes) {
+    const int64_t in = s.batch * s.in_height * s.in_width * s.channels;
+    const int64_t out = s.batch * s.out_height() * s.out_width() * s.channels;
+    const std::string name = fmt::format("[{}, {}, {}, {}]", s.batch, s.in_height, s.in_width, s.channels);
+    expect_agreement("max pool " + name, one_rounding<T>(), [&](Bench& b) {
+      T* x = b.in<T>(in);
+      for (int64_t i = 0; i < in; ++i) {  // equal values, and now and then a NaN
+        x[i] = i % 97 == 5 ? from_float<T>(NAN) : from_float<T>(std::round(to_float(x[i])));
+      }
+      b.run(MaxPoolForward{kType, s, x, b.out<T>(out), nullptr});
+      uint8_t* index = b.out<uint8_t>(out);
+      b.run(MaxPoolForward{kType, s, x, b.out<T>(out), index});
+      b.run(MaxPoolBackward{kType, s, b.in<T>(out), index, b.out<T>(in)});
+    });
+    expect_agreement("average pool " + name, one_rounding<T>(), [&](Bench& b) {
+      b.run(AveragePoolForward{kType, s, b.in<T>(in), b.out<T>(out)});
+      b.run(AveragePoolBackward{kType, s, b.in<T>(out), b.out<T>(in)});
+    });
+    const int64_t area = s.in_height * s.in_width;
+    expect_agreement("global average pool " + name, one_rounding<T>(), [&](Bench& b) {
+      b.run(GlobalAveragePoolForward{kType, s.batch, area, s.channels, b.in<T>(in), b.out<T>(s.batch * s.channels)});
+      b.run(GlobalAveragePoolBackward{kType, s.batch, area, s.channels, b.in<T>(s.batch * s.channels), b.out<T>(in)});
+    });
+  }
+}
+
+TYPED_TEST(Levels, AgreeOnTheZeroPadShortcut) {
+  using T = TypeParam;
+  constexpr DType kType = dtype_of<T>;
+  for (const int64_t stride : {1, 2, 3}) {
+    for (const int64_t channels : {3, 16, 67}) {
+      for (const ShortcutPool pool : {ShortcutPool::stride, ShortcutPool::average}) {
+        for (const ShortcutPad pad : {ShortcutPad::end, ShortcutPad::both}) {
+          const ZeroPadShortcutShape s{2, 7, 5, channels, channels * 2 + 1, stride, pool, pad};
+          const int64_t in = s.batch * s.in_height * s.in_width * s.in_channels;
+          const int64_t out = s.batch * s.out_height() * s.out_width() * s.out_channels;
+          expect_agreement("zero pad", one_rounding<T>(), [&](Bench& b) {
+            b.run(ZeroPadShortcutForward{kType, s, b.in<T>(in), b.out<T>(out)});
+            b.run(ZeroPadShortcutBackward{kType, s, b.in<T>(out), b.out<T>(in)});
+          });
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(Levels, AgreeOnTheLoss) {
+  using T = TypeParam;
+  constexpr DType kType = dtype_of<T>;
+  for (const int64_t rows : {0, 1, 33}) {
+    for (const int64_t classes : {1, 3, 10, 16, 37, 1000}) {
+      for (const float smoothing : {0.0f, 0.1f}) {
+        expect_agreement(fmt::format("loss of {} classes", classes), one_rounding<T>(), [&](Bench& b) {
+          T* logits = b.in<T>(rows * classes, -20.0, 20.0);
+          if (rows > 1 && classes > 1) {  // a NaN, an infinity, and equal logits
+            logits[classes + 1] = from_float<T>(NAN);
+            logits[3 * classes] = from_float<T>(-INFINITY);
+            std::fill(logits + 5 * classes, logits + 6 * classes, from_float<T>(1.0f));
+          }
+          const int32_t* labels = b.in<int32_t>(rows, -1, static_cast<double>(classes - 1));
+          const float dloss = 0.7f;
+          float* loss = b.out<float>(rows);
+          float* log_sum_exp = b.out<float>(rows);
+          b.run(SoftmaxCrossEntropyForward{kType, rows, classes, logits, labels, smoothing, loss, log_sum_exp,
+                                           b.out<int32_t>(1), b.out<int32_t>(1)});
+          b.run(SoftmaxCrossEntropyBackward{kType, rows, classes, logits, labels, smoothing, log_sum_exp, &dloss,
+                                            b.out<T>(rows * classes)});
+          b.run(CountedMean{rows, loss, labels, b.out<float>(1)});
+        });
+      }
+    }
+  }
+}
+
+TYPED_TEST(Levels, AgreeOnThePreparedInput) {
+  using T = TypeParam;
+  for (const int64_t batch : {0, 5}) {
+    for (const int64_t in_channels : {1, 3}) {
+      for (const int64_t channels : {in_channels, int64_t{4}, int64_t{7}}) {
+        for (const int32_t per_pixel : {0, 1}) {
+          expect_agreement("prepare", one_rounding<T>(), [&](Bench& b) {
+            const int64_t height = 18, width = 19, in_height = 20, in_width = 17;
+            b.run(PrepareInput{dtype_of<T>, batch, in_height, in_width, in_channels, height, width, channels,
+                               b.in<uint8_t>(batch * in_height * in_width * in_channels, 0, 255), b.in<int32_t>(batch, -25, 25),
+                               b.in<int32_t>(batch, -4, 4), b.in<uint8_t>(batch, 0, 1),
+                               b.in<float>(per_pixel != 0 ? in_height * in_width * in_channels : in_channels, 100.0, 150.0),
+                               per_pixel, b.in<float>(in_channels, 0.01, 0.02), b.out<T>(batch * height * width * channels)});
+          });
+        }
+      }
+    }
+  }
+}
+
+/// Ends the process with 0 if RESIDUA_ISA=`text` gives `want`.
+[[noreturn]] void choose(const char* text, cpu::Isa want) {
+  setenv("RESIDUA_ISA", text, 1);
+  std::_Exit(cpu::isa() == want ? 0 : 1);
+}
+
+TEST(Isa, IsLoweredByTheEnvironment) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(choose("baseline", cpu::Isa::baseline), ::testing::ExitedWithCode(0), "");
+#ifdef RESIDUA_X86_64
+  if (__builtin_cpu_supports("x86-64-v3") != 0) {
+    EXPECT_EXIT(choose("avx2", cpu::Isa::avx2), ::testing::ExitedWithCode(0), "");
+  }
+#endif
+}
+
+TEST(Isa, ThatIsUnknownIsAnError) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto ask = [] {
+    setenv("RESIDUA_ISA", "avx1024", 1);
+    try {
+      cpu::isa();
+    } catch (const UsageError& error) {
+      fmt::print(stderr, "{}\n", error.what());
+      std::_Exit(2);
+    }
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(ask(), ::testing::ExitedWithCode(2), "RESIDUA_ISA is 'avx1024', wanted baseline");
+}
+
+}  // namespace
+}  // namespace residua::test
