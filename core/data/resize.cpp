@@ -86,9 +86,6 @@ Float4 load(const float* from) {
   return value;
 }
 
-/// Rounds; a mean of bytes is less than half a unit outside of their range.
-uint8_t to_byte(float value) { return static_cast<uint8_t>(static_cast<int>(value + 0.5f)); }
-
 void store(float* to, Float4 value) { std::memcpy(to, &value, sizeof value); }
 
 /// Rows of floats are padded to whole blocks, which stay in registers while a filter runs over them.
@@ -173,13 +170,15 @@ void scale(const Resize& resize, const Image& region, uint8_t* out) {
     for (const Taps& column : columns.taps) {
       const float* pixel = blended.data() + (column.first - first_column) * 3;
       const float* weight = columns.weights.data() + column.weights;
-      Float4 sum{};
+      // Starts at a half: cutting the fraction off then rounds. A mean of bytes is less than half a unit outside of their
+      // range.
+      Float4 sum{0.5f, 0.5f, 0.5f, 0.5f};
       for (int64_t t = 0; t < column.count; ++t) {
         sum += weight[t] * load(pixel + 3 * t);
       }
-      out[0] = to_byte(sum[0]);
-      out[1] = to_byte(sum[1]);
-      out[2] = to_byte(sum[2]);
+      out[0] = static_cast<uint8_t>(static_cast<int>(sum[0]));
+      out[1] = static_cast<uint8_t>(static_cast<int>(sum[1]));
+      out[2] = static_cast<uint8_t>(static_cast<int>(sum[2]));
       out += 3;
     }
   }
