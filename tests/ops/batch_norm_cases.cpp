@@ -141,6 +141,7 @@ std::vector<OpCase> cases(int64_t batch) {
              {{3, 5, 3, 17}, -1, 1},
              {{5, 33}, -1, 1},
              {{2, 4, 4, 64}, -1, 1},
+             {{4, 17, 16, 17}, -1, 1},
              {{2, 9, 8, 24}, 98, 102},
          }) {
       all.push_back(make(z, form, Mode::train, false));

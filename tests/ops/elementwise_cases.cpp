@@ -83,6 +83,8 @@ std::vector<OpCase> cases(int64_t batch) {
   all.push_back(make_relu(large, true));
   all.push_back(make_add(large, true));
   all.push_back(make_cast(large, DType::bf16, true));
+  all.back().inputs[0].dtype = DType::f32;
+  all.back().bytes = all.back().backward_bytes = [size = large.size()](double) { return 6.0 * static_cast<double>(size); };
   return all;
 }
 

@@ -63,6 +63,7 @@ std::vector<OpCase> cases(int64_t batch) {
     all.push_back(make(2, 3, 5, bias, false));
     all.push_back(make(7, 64, 10, bias, false));
     all.push_back(make(3, 33, 17, bias, false));
+    all.push_back(make(301, 3, 65, bias, false));
   }
   all.push_back(make(batch, 512, 1000, Bias::with, true));
   all.push_back(make(batch, 2048, 1000, Bias::with, true));
