@@ -66,6 +66,24 @@ void accumulate_node(Node& node, const Tensor& gradient) {
 
 }  // namespace
 
+AutogradMeta::~AutogradMeta() {
+  std::vector<std::shared_ptr<Node>> released;
+  released.push_back(std::move(node));
+  while (!released.empty()) {
+    const std::shared_ptr<Node> last = std::move(released.back());
+    released.pop_back();
+    if (last.use_count() != 1) {
+      continue;
+    }
+    for (Edge& input : last->inputs) {
+      const std::shared_ptr<AutogradMeta> meta = std::move(input.autograd);
+      if (meta.use_count() == 1 && meta->node != nullptr) {
+        released.push_back(std::move(meta->node));
+      }
+    }
+  }
+}
+
 Gradients::Gradients(const Node& node) : node_(node), results_(node.inputs.size()) {}
 
 bool Gradients::wants(int i) const { return node_.inputs.at(static_cast<size_t>(i)).autograd != nullptr; }

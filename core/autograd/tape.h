@@ -34,6 +34,13 @@ struct Node {
 
 /// What autograd keeps beside a tensor: a leaf has `requires_grad` and a gradient, any other has the node that made it.
 struct AutogradMeta {
+  AutogradMeta() = default;
+  /// Frees the graph that only this tensor still holds, node by node: of a deep one, nested destructors would overflow the
+  /// stack.
+  ~AutogradMeta();
+  AutogradMeta(const AutogradMeta&) = delete;
+  AutogradMeta& operator=(const AutogradMeta&) = delete;
+
   bool requires_grad = false;
   bool has_gradient = false;  // `gradient` holds a value, not only memory
   Tensor gradient;
