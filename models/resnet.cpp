@@ -45,14 +45,18 @@ int64_t ResNetSpec::depth() const {
 }
 
 Shortcut parse_shortcut(std::string_view text) {
-  if (text == "A" || text == "a")
+  if (text == "A" || text == "a") {
     return Shortcut::a;
-  if (text == "B" || text == "b")
+  }
+  if (text == "B" || text == "b") {
     return Shortcut::b;
-  if (text == "C" || text == "c")
+  }
+  if (text == "C" || text == "c") {
     return Shortcut::c;
-  if (text == "none")
+  }
+  if (text == "none") {
     return Shortcut::none;
+  }
   fail_usage("unknown shortcut '{}': wanted A, B or C", text);
 }
 

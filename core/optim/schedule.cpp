@@ -19,22 +19,28 @@ void check(bool right, const char* what, double got, const char* wanted) {
 }  // namespace
 
 ScheduleKind parse_schedule(std::string_view name) {
-  if (name == "constant")
+  if (name == "constant") {
     return ScheduleKind::constant;
-  if (name == "step")
+  }
+  if (name == "step") {
     return ScheduleKind::step;
-  if (name == "plateau")
+  }
+  if (name == "plateau") {
     return ScheduleKind::plateau;
-  if (name == "cosine")
+  }
+  if (name == "cosine") {
     return ScheduleKind::cosine;
+  }
   fail_usage("unknown learning-rate schedule '{}': wanted constant, step, plateau or cosine", name);
 }
 
 WarmupKind parse_warmup(std::string_view name) {
-  if (name == "constant")
+  if (name == "constant") {
     return WarmupKind::constant;
-  if (name == "linear")
+  }
+  if (name == "linear") {
     return WarmupKind::linear;
+  }
   fail_usage("unknown warm-up '{}': wanted constant or linear", name);
 }
 
