@@ -389,11 +389,6 @@ TYPED_TEST(Levels, AgreeOnThePreparedInput) {
 TEST(Isa, IsLoweredByTheEnvironment) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(choose("baseline", cpu::Isa::baseline), ::testing::ExitedWithCode(0), "");
-#ifdef RESIDUA_X86_64
-  if (__builtin_cpu_supports("x86-64-v3") != 0) {
-    EXPECT_EXIT(choose("avx2", cpu::Isa::avx2), ::testing::ExitedWithCode(0), "");
-  }
-#endif
 }
 
 TEST(Isa, ThatIsUnknownIsAnError) {
