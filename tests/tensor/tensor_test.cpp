@@ -80,7 +80,9 @@ TEST(Tensor, RefusesTheWrongType) {
 
 TEST(Tensor, RefusesMoreBytesThanThereCanBe) {
   EXPECT_TRUE(fails_with([] { empty({int64_t{1} << 31, int64_t{1} << 31}, DType::f32); }, {}));
+#ifndef __SANITIZE_ADDRESS__  // whose own allocator ends the program
   EXPECT_TRUE(fails_with([] { empty({int64_t{1} << 55}, DType::u8); }, {"out of memory", "MiB wanted"}));
+#endif
 }
 
 TEST(Tensor, ConvertsSpecialValues) {
