@@ -50,17 +50,9 @@ inline dnnl::memory onednn_memory(const dnnl::memory::desc& desc, const void* da
 }
 
 /// Scratch memory from the device's pool for the time of one call.
-class Workspace {
+class Workspace : public device_api::Workspace {
  public:
-  explicit Workspace(int64_t bytes) : bytes_(bytes), data_(device_api::allocate({}, bytes)) {}
-  ~Workspace() { device_api::free({}, data_, bytes_); }
-  Workspace(const Workspace&) = delete;
-  Workspace& operator=(const Workspace&) = delete;
-  void* data() const { return data_; }
-
- private:
-  int64_t bytes_;
-  void* data_;
+  explicit Workspace(int64_t bytes) : device_api::Workspace(Device{}, bytes) {}
 };
 
 }  // namespace residua::cpu

@@ -1,16 +1,11 @@
 #pragma once
 
 #include "core/kernels/profile.h"
+#include "core/tensor/built_with_cuda.h"
 #include "core/tensor/device_api.h"
 #include "core/tensor/error.h"
 
 namespace residua {
-
-#ifdef RESIDUA_WITH_CUDA
-inline constexpr bool kBuiltWithCuda = true;
-#else
-inline constexpr bool kBuiltWithCuda = false;
-#endif
 
 /// Runs a kernel contract on a device's current stream. The stream's namespace picks the overload: `cpu::run(args, stream)`
 /// or `cuda::run(args, stream)`.

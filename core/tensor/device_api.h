@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "core/tensor/device.h"
 #include "core/tensor/dtype.h"
@@ -15,18 +16,28 @@ Stream& current_stream(Device device);
 
 namespace cuda {
 class Stream;
+/// The stream that kernels of a CUDA device are queued on: one for each device.
 Stream& current_stream(Device device);
 }  // namespace cuda
 
 /// The seam between tensors and devices: everything that core asks of a device besides `run(device, args)`.
 namespace device_api {
 
+/// Number of CUDA devices that can be used: 0 in a build without CUDA and where the driver finds none.
+int cuda_device_count();
+
 /// At least `bytes` bytes, aligned to 64, uninitialised, from the device's pool. Fails with what was wanted and what is in use.
 void* allocate(Device device, int64_t bytes);
 /// Gives memory back to the pool; work already queued on it stays valid.
-void free(Device device, void* data, int64_t bytes) noexcept;
-/// Copies `bytes` bytes between or within devices, ordered with the work on both current streams.
-void copy(Device to, void* destination, Device from, const void* source, int64_t bytes);
+void free(Device device, void* data) noexcept;
+
+/// A device's two queues: kernels run on `compute`, uploads that are to overlap with them on `copy`.
+enum class Queue : uint8_t { compute, copy };
+
+/// Copies `bytes` bytes between or within devices, in the order of the queue. Host memory may be written or freed again as soon
+/// as this returns, except with a source that is pinned: that must stay as it is until the queue has got there. A copy to the
+/// host waits.
+void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, Queue queue = Queue::compute);
 /// Waits until all queued work of the device has ended.
 void synchronize(Device device);
 
@@ -45,6 +56,74 @@ MemoryUse memory_use(Device device);
 /// still be there when it comes back.
 enum class FreshMemory : uint8_t { as_found, poisoned };
 void set_fresh_memory(Device device, FreshMemory fresh);
+
+/// Memory for the time of one call.
+class Workspace {
+ public:
+  Workspace(Device device, int64_t bytes) : device_(device), data_(allocate(device, bytes)) {}
+  ~Workspace() { device_api::free(device_, data_); }
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+  void* data() const { return data_; }
+
+ private:
+  Device device_;
+  void* data_;
+};
+
+/// Host memory that a CUDA device may read on its own while it lives: uploads from it do not hold up the caller. Does nothing
+/// for the CPU device.
+class Pinned {
+ public:
+  Pinned(Device device, void* data, int64_t bytes);
+  ~Pinned();
+  Pinned(Pinned&& other) noexcept;
+  Pinned& operator=(Pinned&&) = delete;
+
+ private:
+  Device device_;
+  void* data_;
+};
+
+/// A point in the work of a device's queue. On the CPU device it has always been reached.
+class Event {
+ public:
+  explicit Event(Device device);
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  /// Moves the event behind all work queued so far.
+  void record(Queue queue);
+  /// Work queued from now on does not begin before the event.
+  void hold(Queue queue) const;
+  /// Waits on the host.
+  void wait() const;
+
+ private:
+  Device device_;
+  void* handle_ = nullptr;
+};
+
+/// Whether work of this device can be captured in a Graph.
+bool can_capture(Device device);
+
+/// The kernels that a function queues, recorded once to be launched many times as one. Arguments are frozen: what changes
+/// between launches must lie in device memory. Memory that the function allocates is kept for the graphs of that device, which
+/// share it: their launches must not overlap, and what a launch computed must be read before the next one of any of them.
+class Graph {
+ public:
+  /// Captures `work`, which must not wait for the device. Nothing runs. Fails where the device cannot capture.
+  Graph(Device device, const std::function<void()>& work);
+  ~Graph();
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  void launch() const;
+
+ private:
+  Device device_;
+  void* handle_ = nullptr;
+};
 
 }  // namespace device_api
 }  // namespace residua

@@ -26,13 +26,12 @@ void visit(DType dtype, F&& f) {
 }  // namespace
 
 struct Tensor::Storage {
-  Storage(Device where, int64_t size) : device(where), bytes(size), data(device_api::allocate(where, size)) {}
-  ~Storage() { device_api::free(device, data, bytes); }
+  Storage(Device where, int64_t bytes) : device(where), data(device_api::allocate(where, bytes)) {}
+  ~Storage() { device_api::free(device, data); }
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
   Device device;
-  int64_t bytes;
   void* data;
 };
 

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "core/autograd/tape.h"
+#include "core/tensor/device_api.h"
 
 namespace residua::test {
 namespace {
@@ -60,7 +61,16 @@ std::vector<OpCase> op_cases(int64_t bench_batch) {
   return all;
 }
 
-std::vector<Device> test_devices() { return {Device{}}; }
+std::vector<Device> test_devices() {
+  std::vector<Device> devices;
+#ifndef RESIDUA_HOST_CUDA
+  devices.push_back({});
+#endif
+  if (device_api::cuda_device_count() > 0) {
+    devices.push_back({Device::Type::cuda, 0});
+  }
+  return devices;
+}
 
 double rounded(double value, DType dtype) {
   switch (dtype) {

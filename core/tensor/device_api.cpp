@@ -1,0 +1,167 @@
+#include "core/tensor/device_api.h"
+
+#include <deque>
+#include <mutex>
+#include <utility>
+
+#include "core/tensor/built_with_cuda.h"
+#include "core/tensor/device_backend.h"
+#include "core/tensor/error.h"
+#include "core/tensor/memory_pool.h"
+
+namespace residua::device_api {
+namespace {
+
+bool is_cpu(Device device) { return device.type == Device::Type::cpu; }
+
+[[noreturn]] void fail_without_cuda(Device device) {
+  fail("device {} was asked for, but this build has no CUDA: configure with -DRESIDUA_CUDA=ON", device.string());
+}
+
+/// Calls the first of two functions for the CPU device, the second for a CUDA device.
+template <class Cpu, class Cuda>
+auto choose(Device device, const Cpu& on_cpu, [[maybe_unused]] const Cuda& on_cuda) {
+  if (is_cpu(device)) {
+    return on_cpu();
+  }
+  if constexpr (kBuiltWithCuda) {
+    return on_cuda(device.index);
+  } else {
+    fail_without_cuda(device);
+  }
+}
+
+/// Never destroyed: tensors of static lifetime may outlive any other static object.
+MemoryPool& pool(Device device) {
+  static MemoryPool* const host = new MemoryPool(Device{});
+  if (is_cpu(device)) {
+    return *host;
+  }
+  static std::mutex mutex;
+  static auto* const pools = new std::deque<MemoryPool>;
+  const std::lock_guard lock(mutex);
+  while (static_cast<int>(pools->size()) <= device.index) {
+    pools->emplace_back(Device{Device::Type::cuda, static_cast<int>(pools->size())});
+  }
+  return (*pools)[static_cast<size_t>(device.index)];
+}
+
+}  // namespace
+
+int cuda_device_count() {
+  if constexpr (kBuiltWithCuda) {
+    return cuda::device_count();
+  } else {
+    return 0;
+  }
+}
+
+void* allocate(Device device, int64_t bytes) { return pool(device).allocate(bytes); }
+
+void free(Device device, void* data) noexcept { pool(device).free(data); }
+
+void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, Queue queue) {
+  if (bytes == 0) {
+    return;
+  }
+  const Device device = is_cpu(to) ? from : to;
+  choose(
+      device, [&] { cpu::copy(to, destination, from, source, bytes, queue); },
+      [&](int) { cuda::copy(to, destination, from, source, bytes, queue); });
+}
+
+void synchronize(Device device) {
+  choose(
+      device, [&] { cpu::synchronize(device.index); }, [](int index) { cuda::synchronize(index); });
+}
+
+bool native(Device device, DType dtype) {
+  return choose(
+      device, [&] { return cpu::native(device.index, dtype); }, [&](int index) { return cuda::native(index, dtype); });
+}
+
+MemoryUse memory_use(Device device) { return pool(device).use(); }
+
+void set_fresh_memory(Device device, FreshMemory fresh) { pool(device).set_fresh_memory(fresh); }
+
+Pinned::Pinned(Device device, void* data, int64_t bytes) : device_(device), data_(data) {
+  choose(
+      device, [] {}, [&](int index) { cuda::pin(index, data, bytes); });
+}
+
+Pinned::~Pinned() {
+  if constexpr (kBuiltWithCuda) {
+    if (data_ != nullptr && !is_cpu(device_)) {
+      cuda::unpin(device_.index, data_);
+    }
+  }
+}
+
+Pinned::Pinned(Pinned&& other) noexcept : device_(other.device_), data_(std::exchange(other.data_, nullptr)) {}
+
+Event::Event(Device device) : device_(device) {
+  handle_ = choose(
+      device, []() -> void* { return nullptr; }, [](int index) { return cuda::make_event(index); });
+}
+
+Event::~Event() {
+  if constexpr (kBuiltWithCuda) {
+    if (handle_ != nullptr) {
+      cuda::drop_event(handle_);
+    }
+  }
+}
+
+void Event::record(Queue queue) {
+  choose(
+      device_, [] {}, [&](int index) { cuda::record_event(handle_, index, queue); });
+}
+
+void Event::hold(Queue queue) const {
+  choose(
+      device_, [] {}, [&](int index) { cuda::hold_for_event(handle_, index, queue); });
+}
+
+void Event::wait() const {
+  choose(
+      device_, [] {}, [&](int) { cuda::wait_for_event(handle_); });
+}
+
+bool can_capture(Device device) { return kBuiltWithCuda && !is_cpu(device); }
+
+Graph::Graph(Device device, const std::function<void()>& work) : device_(device) {
+  if (!can_capture(device)) {
+    fail("work of device {} cannot be captured as a graph: wanted a CUDA device", device.string());
+  }
+  if constexpr (kBuiltWithCuda) {
+    MemoryPool& memory = pool(device);
+    synchronize(device);
+    memory.begin_capture();
+    try {
+      cuda::begin_capture(device.index);
+      work();
+      handle_ = cuda::end_capture(device.index);
+    } catch (...) {
+      cuda::abandon_capture(device.index);
+      memory.end_capture();
+      memory.drop_capture();
+      throw;
+    }
+    memory.end_capture();
+  }
+}
+
+Graph::~Graph() {
+  if constexpr (kBuiltWithCuda) {
+    cuda::drop_graph(handle_);
+    pool(device_).drop_capture();
+  }
+}
+
+void Graph::launch() const {
+  if constexpr (kBuiltWithCuda) {
+    cuda::launch_graph(handle_, device_.index);
+  }
+}
+
+}  // namespace residua::device_api

@@ -1,0 +1,57 @@
+#pragma once
+
+#include "cuda/device/warp.cuh"
+
+// Shared memory of a block: RESIDUA_SHARED(float, partial, 64) declares the pointer `partial` to 64 floats that all threads of
+// the block share. The size is a constant; trivial types only; each place in the code is memory of its own. Uninitialised: on
+// the host it is full of NaN.
+#ifdef __CUDACC__
+#define RESIDUA_SHARED(Type, name, count) __shared__ __align__(16) Type name[count]
+#else
+#define RESIDUA_SHARED(Type, name, count)   \
+  static const char name##_place = 0;       \
+  Type* const name = ::residua::host_cuda::shared_memory<Type>(&name##_place, count)
+#endif
+
+namespace residua::cuda {
+
+/// The launch's shared_bytes, likewise.
+template <class T>
+__device__ inline T* dynamic_shared() {
+#ifdef __CUDACC__
+  extern __shared__ __align__(16) unsigned char dynamic_shared_memory[];
+  return reinterpret_cast<T*>(dynamic_shared_memory);
+#else
+  return static_cast<T*>(host_cuda::dynamic_shared_memory());
+#endif
+}
+
+/// Waits for all threads of the block; what they wrote before is seen after it.
+__device__ inline void block_barrier() { __syncthreads(); }
+
+/// Every thread gets the sum over the block. All threads must call; the order of addition is fixed.
+template <class T>
+__device__ inline T block_sum(T value) {
+  RESIDUA_SHARED(T, partial, kWarp);
+  value = warp_sum(value);
+  block_barrier();  // the last call's partial sums have been read
+  if (lane() == 0) {
+    partial[warp()] = value;
+  }
+  block_barrier();
+  return warp_sum(lane() < warps() ? partial[lane()] : T{});
+}
+
+/// The same for the largest value, NaN where there is one.
+__device__ inline float block_max(float value) {
+  RESIDUA_SHARED(float, partial, kWarp);
+  value = warp_max(value);
+  block_barrier();
+  if (lane() == 0) {
+    partial[warp()] = value;
+  }
+  block_barrier();
+  return warp_max(partial[lane() < warps() ? lane() : 0]);
+}
+
+}  // namespace residua::cuda

@@ -1,0 +1,70 @@
+#pragma once
+
+// What every kernel file includes first: the language of kernels under nvcc, or its twin on the host under g++, and the one way
+// to launch a kernel.
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "cuda/runtime/kernel_errors.h"
+#include "cuda/runtime/launch_options.h"
+#include "cuda/runtime/stream.h"
+
+#ifdef __CUDACC__
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include "cuda/runtime/error.h"
+#else
+#include "tests/host_cuda/shim.h"
+#endif
+
+namespace residua::cuda {
+
+/// A one-dimensional grid of one-dimensional blocks.
+struct LaunchShape {
+  int64_t blocks;
+  int threads;  // a multiple of 32, up to 1024
+  int64_t shared_bytes = 0;
+};
+
+/// Threads of a block: `preferred`, unless a test asks for another number.
+inline int block_threads(int preferred) { return launch_options().threads != 0 ? launch_options().threads : preferred; }
+
+/// Blocks of a grid for kernels that work with any number: `wanted`, at most `per_multiprocessor` for each multiprocessor.
+inline int64_t grid_blocks(const Stream& stream, int64_t wanted, int64_t per_multiprocessor) {
+  int64_t limit = per_multiprocessor * stream.multiprocessors();
+  if (launch_options().max_blocks != 0) {
+    limit = std::min(limit, launch_options().max_blocks);
+  }
+  return std::clamp<int64_t>(wanted, 1, limit);
+}
+
+/// A grid-stride loop over `items`: each thread takes item `global_thread()`, then every `grid_threads()`-th.
+inline LaunchShape grid_for(const Stream& stream, int64_t items, int preferred_threads = 256) {
+  const int threads = block_threads(preferred_threads);
+  return {grid_blocks(stream, (items + threads - 1) / threads, 32), threads};
+}
+
+__device__ inline int64_t global_thread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
+__device__ inline int64_t grid_threads() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
+
+/// Queues `kernel(args...)` on the stream. Fails where the shape is none that a device takes, and where the launch fails.
+template <class... Parameters, class... Args>
+void launch(Stream& stream, const LaunchShape& shape, void (*kernel)(Parameters...), Args&&... args) {
+  if (shape.blocks < 1 || shape.blocks > 0x7fffffff || shape.threads < 32 || shape.threads > 1024 || shape.threads % 32 != 0) {
+    fail_launch_shape(shape.blocks, shape.threads);
+  }
+#ifdef __CUDACC__
+  kernel<<<static_cast<unsigned>(shape.blocks), static_cast<unsigned>(shape.threads),
+           static_cast<size_t>(shape.shared_bytes), static_cast<cudaStream_t>(stream.native())>>>(
+      static_cast<Parameters>(std::forward<Args>(args))...);
+  RESIDUA_CUDA_CHECK(cudaGetLastError());
+#else
+  host_cuda::launch(stream, {shape.blocks, shape.threads, shape.shared_bytes},
+                    [kernel, ... copies = static_cast<Parameters>(std::forward<Args>(args))] { kernel(copies...); });
+#endif
+}
+
+}  // namespace residua::cuda

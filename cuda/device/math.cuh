@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cmath>
+
+#include "core/tensor/dtype.h"
+#include "cuda/device/launch.cuh"
+
+namespace residua::cuda {
+
+// Between stored elements and the fp32 that all arithmetic is done in. Rounding is to nearest even, NaN stays NaN.
+
+__device__ inline float widen(float v) { return v; }
+__device__ inline float widen(uint8_t v) { return static_cast<float>(v); }
+
+#ifdef __CUDACC__
+__device__ inline float widen(f16 v) { return __half2float(__ushort_as_half(v.bits)); }
+__device__ inline float widen(bf16 v) { return __uint_as_float(static_cast<uint32_t>(v.bits) << 16); }
+#else
+inline float widen(f16 v) { return to_float(v); }
+inline float widen(bf16 v) { return to_float(v); }
+#endif
+
+template <class T>
+__device__ inline T narrow(float v);
+
+template <>
+__device__ inline float narrow<float>(float v) {
+  return v;
+}
+
+#ifdef __CUDACC__
+template <>
+__device__ inline f16 narrow<f16>(float v) {
+  return {__half_as_ushort(__float2half_rn(v))};
+}
+template <>
+__device__ inline bf16 narrow<bf16>(float v) {
+  return {__bfloat16_as_ushort(__float2bfloat16_rn(v))};
+}
+#else
+template <>
+inline f16 narrow<f16>(float v) {
+  return from_float<f16>(v);
+}
+template <>
+inline bf16 narrow<bf16>(float v) {
+  return from_float<bf16>(v);
+}
+#endif
+
+/// Calls f.operator()<T>() with the C++ type of a floating dtype.
+template <class F>
+void visit_float(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32: f.template operator()<float>(); return;
+    case DType::f16: f.template operator()<f16>(); return;
+    case DType::bf16: f.template operator()<bf16>(); return;
+    default: fail_element_type(dtype);
+  }
+}
+
+}  // namespace residua::cuda

@@ -1,0 +1,74 @@
+#pragma once
+
+#include "cuda/device/math.cuh"
+
+namespace residua::cuda {
+
+/// N elements that move as one: with sizeof(T) * N = 16 in a single instruction. The address must be a multiple of that.
+template <class T, int N>
+struct alignas(sizeof(T) * N) Pack {
+  T v[N];
+};
+
+/// Elements of T in 16 bytes.
+template <class T>
+inline constexpr int kVec = 16 / static_cast<int>(sizeof(T));
+
+template <int N, class T>
+__device__ inline void load(const T* p, float (&out)[N]) {
+  const Pack<T, N> pack = *reinterpret_cast<const Pack<T, N>*>(p);
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    out[i] = widen(pack.v[i]);
+  }
+}
+
+template <int N, class T>
+__device__ inline void store(T* p, const float (&in)[N]) {
+  Pack<T, N> pack;
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    pack.v[i] = narrow<T>(in[i]);
+  }
+  *reinterpret_cast<Pack<T, N>*>(p) = pack;
+}
+
+/// A number of elements that is known when compiling.
+template <int N>
+struct Elements {
+  static constexpr int kCount = N;
+};
+
+/// Shares [0, size) out over the grid: calls body(i, Elements<N>{}) for packs of N elements, and body(i, Elements<1>{}) for each
+/// of the rest.
+template <int N, class Body>
+__device__ inline void for_packs(int64_t size, const Body& body) {
+  const int64_t packs = size / N;
+  for (int64_t i = global_thread(); i < packs; i += grid_threads()) {
+    body(i * N, Elements<N>{});
+  }
+  if constexpr (N > 1) {
+    for (int64_t i = packs * N + global_thread(); i < size; i += grid_threads()) {
+      body(i, Elements<1>{});
+    }
+  }
+}
+
+/// Whether pointers (null ones too) can be read in packs of `bytes` bytes.
+template <class... Pointers>
+bool aligned_to(int64_t bytes, const Pointers*... pointers) {
+  return ((reinterpret_cast<uintptr_t>(pointers) % static_cast<uintptr_t>(bytes) == 0) && ...);
+}
+
+/// Calls f(Elements<N>{}) with the pack size for a kernel: 16 bytes of T where `packed` holds (addresses and row lengths allow
+/// it), else single elements.
+template <class T, class F>
+void visit_pack(bool packed, const F& f) {
+  if (packed) {
+    f(Elements<kVec<T>>{});
+  } else {
+    f(Elements<1>{});
+  }
+}
+
+}  // namespace residua::cuda

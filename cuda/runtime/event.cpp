@@ -1,0 +1,46 @@
+#include <spdlog/spdlog.h>
+
+#include "core/tensor/device_backend.h"
+#include "core/tensor/error.h"
+#include "cuda/runtime/context.h"
+#include "cuda/runtime/error.h"
+
+namespace residua::cuda {
+
+using device_api::Queue;
+
+namespace {
+
+cudaEvent_t cast(void* event) { return static_cast<cudaEvent_t>(event); }
+
+cudaStream_t stream_of(int device, Queue queue) {
+  Context& at = context(device);
+  return native(queue == Queue::compute ? at.compute() : at.copy());
+}
+
+}  // namespace
+
+void* make_event(int device) {
+  context(device);
+  cudaEvent_t event = nullptr;
+  RESIDUA_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync));
+  return event;
+}
+
+void drop_event(void* event) noexcept {
+  if (const cudaError_t status = cudaEventDestroy(cast(event)); status != cudaSuccess) {
+    spdlog::error("cudaEventDestroy failed: {}", cudaGetErrorString(status));
+  }
+}
+
+void record_event(void* event, int device, Queue queue) {
+  RESIDUA_CUDA_CHECK(cudaEventRecord(cast(event), stream_of(device, queue)));
+}
+
+void hold_for_event(void* event, int device, Queue queue) {
+  RESIDUA_CUDA_CHECK(cudaStreamWaitEvent(stream_of(device, queue), cast(event)));
+}
+
+void wait_for_event(void* event) { RESIDUA_CUDA_CHECK(cudaEventSynchronize(cast(event))); }
+
+}  // namespace residua::cuda

@@ -1,0 +1,92 @@
+// Device memory, copies and pinned host memory: the answers of CUDA to core/tensor/device_backend.h.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "core/tensor/device_backend.h"
+#include "core/tensor/error.h"
+#include "cuda/runtime/context.h"
+#include "cuda/runtime/error.h"
+
+namespace residua::cuda {
+
+using device_api::Queue;
+
+namespace {
+
+cudaStream_t stream_of(Context& context, Queue queue) {
+  return native(queue == Queue::compute ? context.compute() : context.copy());
+}
+
+}  // namespace
+
+void* take(int device, int64_t bytes) noexcept {
+  try {
+    context(device);
+  } catch (const Error& error) {
+    spdlog::error("{}", error.what());
+    return nullptr;
+  }
+  void* data = nullptr;
+  if (cudaMalloc(&data, static_cast<size_t>(bytes)) != cudaSuccess) {
+    static_cast<void>(cudaGetLastError());  // it would show again at the next launch
+    return nullptr;
+  }
+  return data;
+}
+
+void give_back(int, void* data) noexcept {
+  if (const cudaError_t status = cudaFree(data); status != cudaSuccess) {
+    spdlog::error("cudaFree failed: {}", cudaGetErrorString(status));
+  }
+}
+
+void set_bytes(int device, void* data, unsigned char value, int64_t bytes) {
+  RESIDUA_CUDA_CHECK(cudaMemsetAsync(data, value, static_cast<size_t>(bytes), native(context(device).compute())));
+}
+
+void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, Queue queue) {
+  const bool to_host = to.type == Device::Type::cpu;
+  Context& at = context(to_host ? from.index : to.index);
+  const cudaStream_t stream = stream_of(at, queue);
+  if (!to_host && from.type == Device::Type::cuda && from.index != to.index) {
+    // The source's device may still be writing.
+    RESIDUA_CUDA_CHECK(cudaStreamSynchronize(native(context(from.index).compute())));
+    context(to.index);
+  }
+  RESIDUA_CUDA_CHECK(cudaMemcpyAsync(destination, source, static_cast<size_t>(bytes), cudaMemcpyDefault, stream));
+  if (to_host) {
+    RESIDUA_CUDA_CHECK(cudaStreamSynchronize(stream));
+  }
+}
+
+void synchronize(int device) {
+  RESIDUA_CUDA_CHECK(cudaStreamSynchronize(native(context(device).copy())));
+  RESIDUA_CUDA_CHECK(cudaStreamSynchronize(native(context(device).compute())));
+}
+
+bool native(int device, DType dtype) {
+  const int major = context(device).properties().major;
+  return dtype == DType::f32 || (dtype == DType::f16 && major >= 7) || (dtype == DType::bf16 && major >= 8);
+}
+
+const char* describe_memory(int device) {
+  size_t free_bytes = 0;
+  size_t total_bytes = 0;
+  Context& at = context(device);
+  RESIDUA_CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total_bytes));
+  at.memory_description = fmt::format("{}, {} of {} MiB free", at.properties().name, free_bytes >> 20, total_bytes >> 20);
+  return at.memory_description.c_str();
+}
+
+void pin(int device, void* data, int64_t bytes) {
+  context(device);
+  RESIDUA_CUDA_CHECK(cudaHostRegister(data, static_cast<size_t>(bytes), cudaHostRegisterDefault));
+}
+
+void unpin(int, void* data) noexcept {
+  if (const cudaError_t status = cudaHostUnregister(data); status != cudaSuccess) {
+    spdlog::error("cudaHostUnregister failed: {}", cudaGetErrorString(status));
+  }
+}
+
+}  // namespace residua::cuda

@@ -1,0 +1,192 @@
+// A CUDA device without a GPU: the answers to core/tensor/device_backend.h, with host memory and host queues.
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "core/tensor/device_backend.h"
+#include "core/tensor/error.h"
+#include "tests/host_cuda/fibers.h"
+#include "tests/host_cuda/queue.h"
+
+/// Defined in residua_cuda and in residua_host_cuda alike: a program that links both is an error.
+extern const char residua_cuda_device_implementation[];
+const char residua_cuda_device_implementation[] = "host";
+
+namespace residua {
+
+namespace host_cuda {
+namespace {
+
+constexpr int kMultiprocessors = 3;  // few, so that small cases need several turns of a grid-stride loop
+
+Laziness laziness = Laziness::eager;
+
+struct DeviceQueues {
+  Queue compute, copy;
+  cuda::Stream compute_stream{0, kMultiprocessors, &compute};
+  cuda::Stream copy_stream{0, kMultiprocessors, &copy};
+};
+
+DeviceQueues& queues() {
+  static auto* const instance = new DeviceQueues;
+  return *instance;
+}
+
+Queue& of(device_api::Queue which) { return which == device_api::Queue::compute ? queues().compute : queues().copy; }
+
+/// Host memory that copies read when they run, not when they are queued.
+std::map<const void*, int64_t>& pinned() {
+  static std::map<const void*, int64_t> regions;
+  return regions;
+}
+
+bool is_pinned(const void* data) {
+  const auto after = pinned().upper_bound(data);
+  if (after == pinned().begin()) {
+    return false;
+  }
+  const auto& [start, bytes] = *std::prev(after);
+  return data < static_cast<const unsigned char*>(start) + bytes;
+}
+
+struct HostEvent {
+  Queue* queue = nullptr;
+  int64_t count = 0;
+};
+
+}  // namespace
+
+void set_laziness(Laziness wanted) {
+  queues().copy.drain();
+  queues().compute.drain();
+  laziness = wanted;
+}
+
+void Queue::enqueue(Work work) {
+  if (capturing_) {
+    captured_.push_back(std::move(work));
+    return;
+  }
+  pending_.push_back(std::move(work));
+  ++queued_;
+  if (laziness == Laziness::eager) {
+    drain();
+  }
+}
+
+void Queue::run_until(int64_t count) {
+  while (begun_ < count) {
+    const Work work = std::move(pending_.front());
+    pending_.pop_front();
+    ++begun_;
+    work();
+  }
+}
+
+void Queue::begin_capture() { capturing_ = true; }
+
+std::vector<Queue::Work> Queue::end_capture() {
+  capturing_ = false;
+  return std::exchange(captured_, {});
+}
+
+void launch(cuda::Stream& stream, const Shape& shape, std::function<void()> body) {
+  queue(stream).enqueue([shape, body = std::move(body)] { run_grid(shape, body); });
+}
+
+}  // namespace host_cuda
+
+namespace cuda {
+
+using host_cuda::of;
+using host_cuda::queues;
+
+Stream& current_stream(Device) { return queues().compute_stream; }
+
+int device_count() { return 1; }
+
+void* take(int, int64_t bytes) noexcept { return std::aligned_alloc(64, static_cast<size_t>(bytes)); }
+
+void give_back(int, void* data) noexcept {
+  // cudaFree waits for the device too.
+  synchronize(0);
+  std::free(data);
+}
+
+void set_bytes(int, void* data, unsigned char value, int64_t bytes) {
+  queues().compute.enqueue([=] { std::memset(data, value, static_cast<size_t>(bytes)); });
+}
+
+void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, device_api::Queue which) {
+  host_cuda::Queue& queue = of(which);
+  const auto size = static_cast<size_t>(bytes);
+  if (from.type == Device::Type::cpu && !host_cuda::is_pinned(source)) {
+    const std::shared_ptr<unsigned char[]> staged(new unsigned char[size]);
+    std::memcpy(staged.get(), source, size);
+    queue.enqueue([=] { std::memcpy(destination, staged.get(), size); });
+    return;
+  }
+  if (to.type == Device::Type::cpu && queue.capturing()) {
+    fail("a copy to the host was asked for while work is being captured");
+  }
+  queue.enqueue([=] { std::memmove(destination, source, size); });
+  if (to.type == Device::Type::cpu) {
+    queue.drain();
+  }
+}
+
+void synchronize(int) {
+  if (queues().compute.capturing()) {
+    fail("the device was waited for while work is being captured");
+  }
+  queues().copy.drain();
+  queues().compute.drain();
+}
+
+bool native(int, DType) { return true; }
+
+const char* describe_memory(int) { return "the host CUDA device"; }
+
+void pin(int, void* data, int64_t bytes) { host_cuda::pinned()[data] = bytes; }
+void unpin(int, void* data) noexcept { host_cuda::pinned().erase(data); }
+
+void* make_event(int) { return new host_cuda::HostEvent; }
+void drop_event(void* event) noexcept { delete static_cast<host_cuda::HostEvent*>(event); }
+
+void record_event(void* event, int, device_api::Queue queue) {
+  *static_cast<host_cuda::HostEvent*>(event) = {&of(queue), of(queue).queued()};
+}
+
+void hold_for_event(void* event, int, device_api::Queue queue) {
+  const host_cuda::HostEvent at = *static_cast<host_cuda::HostEvent*>(event);
+  if (at.queue != nullptr) {
+    of(queue).enqueue([at] { at.queue->run_until(at.count); });
+  }
+}
+
+void wait_for_event(void* event) {
+  const host_cuda::HostEvent at = *static_cast<host_cuda::HostEvent*>(event);
+  if (at.queue != nullptr) {
+    at.queue->run_until(at.count);
+  }
+}
+
+void begin_capture(int) { queues().compute.begin_capture(); }
+void* end_capture(int) { return new std::vector<host_cuda::Queue::Work>(queues().compute.end_capture()); }
+void abandon_capture(int) noexcept { queues().compute.end_capture(); }
+
+void launch_graph(void* graph, int) {
+  // The graph may be dropped only once it has run: as with CUDA, the queue keeps what it needs.
+  const auto& work = *static_cast<std::vector<host_cuda::Queue::Work>*>(graph);
+  for (const host_cuda::Queue::Work& piece : work) {
+    queues().compute.enqueue(piece);
+  }
+}
+
+void drop_graph(void* graph) noexcept { delete static_cast<std::vector<host_cuda::Queue::Work>*>(graph); }
+
+}  // namespace cuda
+}  // namespace residua

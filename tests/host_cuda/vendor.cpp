@@ -1,0 +1,21 @@
+// The contracts that the vendor's libraries fulfil on a GPU, by the CPU device.
+#include "core/kernels/convolution.h"
+#include "core/kernels/matmul.h"
+#include "tests/host_cuda/queue.h"
+
+namespace residua::cuda {
+namespace {
+
+template <class Args>
+void run_on_cpu(const Args& args, Stream& stream) {
+  host_cuda::queue(stream).enqueue([args] { run(args, cpu::current_stream(Device{})); });
+}
+
+}  // namespace
+
+void run(const ConvolutionForward& args, Stream& stream) { run_on_cpu(args, stream); }
+void run(const ConvolutionBackwardData& args, Stream& stream) { run_on_cpu(args, stream); }
+void run(const ConvolutionBackwardWeights& args, Stream& stream) { run_on_cpu(args, stream); }
+void run(const Matmul& args, Stream& stream) { run_on_cpu(args, stream); }
+
+}  // namespace residua::cuda
