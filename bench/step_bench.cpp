@@ -33,6 +33,7 @@ struct Options {
   int64_t classes = 1000;
   std::string precision = "auto";
   std::string device = "auto";
+  std::string cuda_graph = "on";
   int threads = 0;
   int warmup = 3;
   int steps = 10;
@@ -103,13 +104,13 @@ int run_benchmark(const Options& o) {
   ResNet model(spec);
   ParameterStore store(model, {.device = device, .compute = precision});
   initialize(store, 0);
-  Sgd sgd(store, {});
+  Sgd sgd(store, {.loss_scaling = precision == DType::f16 ? std::optional(LossScaling{}) : std::nullopt});
   sgd.set_learning_rate(0.01f);
   const InputFormat input{.channels = model.input_channels(),
                           .dtype = precision,
                           .mean = full({3}, 127.5f, DType::f32, device),
                           .inverse_std = full({3}, 1.0f / 64.0f, DType::f32, device)};
-  TrainStep step(model, store, sgd, input, 0.0f);
+  TrainStep step(model, store, sgd, {.input = input, .capture = o.cuda_graph == "off" ? Capture::off : Capture::on});
   const Batch batch = synthetic_batch(o);
 
   for (int i = 0; i < o.warmup; ++i) {
@@ -178,6 +179,8 @@ int main(int argc, char** argv) {
   app.add_option("--classes", o.classes)->check(CLI::Range(1, 1 << 20));
   app.add_option("--precision", o.precision, "auto, fp32, bf16 or fp16");
   app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N");
+  app.add_option("--cuda-graph", o.cuda_graph, "replay the whole step as one graph on a CUDA device")
+      ->check(CLI::IsMember({"on", "off"}));
   app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(CLI::Range(0, 4096));
   app.add_option("--warmup", o.warmup, "steps that are not timed")->check(CLI::Range(0, 1000000));
   app.add_option("--steps", o.steps, "steps that are timed")->check(CLI::Range(1, 1000000));

@@ -151,9 +151,15 @@ Tensor record(Tensor output, std::vector<Tensor> inputs, const char* name, Backw
   return output;
 }
 
-void backward(const Tensor& loss, float scale) {
+void backward(const Tensor& loss, float scale) { backward(loss, full(loss.shape(), scale, loss.dtype(), loss.device())); }
+
+void backward(const Tensor& loss, const Tensor& scale) {
   if (loss.size() != 1) {
     fail("backward() starts from a scalar, got shape {}", loss.shape().string());
+  }
+  if (scale.size() != 1 || scale.dtype() != loss.dtype() || scale.device() != loss.device()) {
+    fail("backward(): the scale is {} {} on {}, wanted a scalar like the loss: {} on {}", scale.shape().string(),
+         name(scale.dtype()), scale.device().string(), name(loss.dtype()), loss.device().string());
   }
   const std::shared_ptr<AutogradMeta> meta = loss.autograd();
   if (meta == nullptr || meta->node == nullptr) {
@@ -165,7 +171,7 @@ void backward(const Tensor& loss, float scale) {
   const auto later = [](const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->sequence < b->sequence; };
   std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, decltype(later)> queue(later);
   std::unordered_set<const Node*> seen;
-  meta->node->gradient = full(loss.shape(), scale, loss.dtype(), loss.device());
+  meta->node->gradient = scale.detached();
   queue.push(meta->node);
   seen.insert(meta->node.get());
   while (!queue.empty()) {

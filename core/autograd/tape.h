@@ -63,7 +63,7 @@ class Gradients {
   void give(int i, Tensor gradient);
 
  private:
-  friend void backward(const Tensor& loss, float scale);
+  friend void backward(const Tensor& loss, const Tensor& scale);
   void finish();
 
   const Node& node_;
@@ -80,6 +80,8 @@ bool grad_needed(std::initializer_list<Tensor> inputs);
 /// Adds d(scale * loss)/dleaf to the gradient of each leaf that `loss` (a scalar) depends on. The graph is freed as it is
 /// walked: a second call on the same graph fails.
 void backward(const Tensor& loss, float scale = 1.0f);
+/// The same with a scale that is read on the device, when its work gets there: a scalar like `loss`.
+void backward(const Tensor& loss, const Tensor& scale);
 
 /// While one lives, this thread records nothing.
 class NoGrad {

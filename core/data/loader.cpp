@@ -63,6 +63,7 @@ Loader::Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options)
                    crop,
                    0,
                    {}};
+    slot.pinned.emplace(options_.device, slot.memory.images.data(), slot.memory.images.bytes());
   }
   filling_batch_ = next_batch_ = batches_;  // nothing to do before start()
   try {

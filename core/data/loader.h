@@ -5,6 +5,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -14,6 +15,7 @@
 #include "core/data/data_errors.h"
 #include "core/data/sampler.h"
 #include "core/data/source.h"
+#include "core/tensor/device_api.h"
 #include "core/tensor/tensor.h"
 
 namespace residua {
@@ -43,6 +45,7 @@ struct LoaderOptions {
   int64_t workers = 0;         // threads; 0: the thread that calls next()
   int64_t prefetch = 2;        // finished batches that may wait for next()
   int64_t max_bad_images = 0;  // this many different images that cannot be read are skipped; one more is an error
+  Device device = {};          // that batches are uploaded to: their memory is pinned for it
   int64_t rank = 0;
   int64_t world = 1;
 };
@@ -79,6 +82,7 @@ class Loader {
   /// The memory of one batch, and how far it is.
   struct Slot {
     Batch memory;  // of a full batch
+    std::optional<device_api::Pinned> pinned;  // its images
     Batch batch;   // views of its first samples
     int64_t unfinished = 0;
   };

@@ -50,7 +50,7 @@ class Layer {
   std::string_view previous_;
 };
 
-/// Times one kernel on the host: exact for the CPU device, whose kernels have ended when they return.
+/// Times one kernel on the host, until it has ended.
 class Timer {
  public:
   explicit Timer(const std::type_info& contract) : contract_(contract) {

@@ -18,6 +18,9 @@ void run(Device device, const Args& args) {
   }
   if constexpr (kBuiltWithCuda) {
     run(args, cuda::current_stream(device));
+    if (profile::active() != nullptr) {
+      device_api::synchronize(device);  // the timer is to see the kernel's end
+    }
   } else {
     fail("device {} was asked for, but this build has no CUDA: configure with -DRESIDUA_CUDA=ON", device.string());
   }

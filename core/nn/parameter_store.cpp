@@ -17,9 +17,10 @@ int64_t aligned(int64_t size) { return (size + kAlignment - 1) / kAlignment * kA
 
 ParameterStore::ParameterStore(Module& model, const ParameterStoreOptions& options)
     : options_(options), parameters_(model.parameters()), statistics_(model.statistics()) {
-  if (!is_floating(options.compute) || !is_floating(options.matrix_gradient)) {
-    fail("parameters can be kept in f32, f16 or bf16, not {} with {} gradients", name(options.compute),
-         name(options.matrix_gradient));
+  const DType gradient =
+      options.matrix_gradient.value_or(options.device.type == Device::Type::cpu ? DType::f32 : options.compute);
+  if (!is_floating(options.compute) || !is_floating(gradient)) {
+    fail("parameters can be kept in f32, f16 or bf16, not {} with {} gradients", name(options.compute), name(gradient));
   }
   std::set<std::string> names;
   for (const Parameter* parameter : parameters_) {
@@ -27,7 +28,7 @@ ParameterStore::ParameterStore(Module& model, const ParameterStoreOptions& optio
       fail("two parameters are named {}", parameter->name);
     }
   }
-  lay_out(matrices_, ParameterRole::matrix, options.matrix_gradient);
+  lay_out(matrices_, ParameterRole::matrix, gradient);
   lay_out(vectors_, ParameterRole::vector, DType::f32);
   lay_out_statistics();
 }

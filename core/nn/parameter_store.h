@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,9 @@ enum class Purpose : uint8_t { inference, training };
 struct ParameterStoreOptions {
   Device device{};
   DType compute = DType::f32;          // of activations and of the matrix weights that operations read
-  DType matrix_gradient = DType::f32;  // of the matrix weights' gradients; all others are f32
+  /// Of the matrix weights' gradients; all others are f32. Default: what the device's convolutions compute, f32 on the CPU
+  /// and the compute type on a CUDA device.
+  std::optional<DType> matrix_gradient = {};
   Purpose purpose = Purpose::training;
 };
 

@@ -137,6 +137,9 @@ void add_options(CLI::App& app, TrainOptions& o) {
       ->check(one_of({"auto", "fp32", "bf16", "fp16"}))
       ->group("Training");
   app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")->group("Training");
+  app.add_option("--cuda-graph", o.cuda_graph, "replay the whole step as one graph on a CUDA device")
+      ->check(one_of({"on", "off"}))
+      ->group("Training");
   app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(whole(0, 4096))->group("Training");
   app.add_option("--seed", o.seed)->check(whole(0, 1e15))->group("Training");
 

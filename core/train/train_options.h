@@ -42,6 +42,7 @@ struct TrainOptions {
   std::string device = "auto";
   int64_t workers = 2;
   int64_t threads = 0;
+  std::string cuda_graph = "on";
   int64_t seed = 0;
   std::optional<std::string> augment;
   bool no_shuffle = false;

@@ -3,43 +3,65 @@
 #include <utility>
 
 #include "core/autograd/tape.h"
+#include "core/kernels/profile.h"
 
 namespace residua {
+namespace {
 
-TrainStep::TrainStep(Module& model, ParameterStore& store, Sgd& sgd, InputFormat input, float label_smoothing)
-    : model_(model), store_(store), sgd_(sgd), input_(std::move(input)), label_smoothing_(label_smoothing) {}
+/// Steps of a shape that run before it is captured: the first chooses convolution plans, the second finds the pool warm.
+constexpr int64_t kStepsBeforeCapture = 2;
+
+}  // namespace
+
+TrainStep::TrainStep(Module& model, ParameterStore& store, Sgd& sgd, TrainStepOptions options)
+    : model_(model),
+      store_(store),
+      sgd_(sgd),
+      options_(std::move(options)),
+      device_(store.options().device),
+      metrics_(device_),
+      train_upload_(device_),
+      evaluate_upload_(device_) {}
 
 SoftmaxCrossEntropy TrainStep::forward(const Batch& batch, Mode mode) {
-  InputFormat format = input_;
+  InputFormat format = options_.input;
   format.height = batch.height;
   format.width = batch.width;
-  const Device device = store_.options().device;
-  const auto on_device = [device](const Tensor& t) { return t.device() == device ? t : t.to(device); };
-  const Tensor x =
-      prepare_input(on_device(batch.images), on_device(batch.top), on_device(batch.left), on_device(batch.flip), format);
-  return softmax_cross_entropy(model_.forward(x, mode), on_device(batch.labels), mode == Mode::train ? label_smoothing_ : 0.0f);
+  const Tensor x = prepare_input(batch.images, batch.top, batch.left, batch.flip, format);
+  return softmax_cross_entropy(model_.forward(x, mode), batch.labels, mode == Mode::train ? options_.label_smoothing : 0.0f);
 }
 
-SoftmaxCrossEntropy TrainStep::train(const Batch& batch) {
-  const bool scaled = store_.options().compute == DType::f16;
+void TrainStep::run_step(const Batch& batch) {
   const SoftmaxCrossEntropy result = forward(batch, Mode::train);
-  if (!scaled) {
-    backward(result.loss);
-    sgd_.step();
-    return result;
-  }
-  sgd_.set_loss_scale(loss_scaler_.scale());
-  backward(result.loss, loss_scaler_.scale());
-  sgd_.step(Sgd::Overflow::skip);
-  const bool skipped = sgd_.skipped();
-  skipped_steps_ += skipped ? 1 : 0;
-  loss_scaler_.update(skipped);
-  return result;
+  backward(result.loss, sgd_.loss_scale());
+  sgd_.step();
+  metrics_.add(result, batch.labels, sgd_.device_state());
 }
 
-SoftmaxCrossEntropy TrainStep::evaluate(const Batch& batch) {
+void TrainStep::train(const Batch& batch) {
+  const Batch& input = train_upload_.upload(batch);
+  if (train_upload_.uploads() <= kStepsBeforeCapture) {
+    graphs_ = {};
+  }
+  const bool captured = options_.capture == Capture::on && device_api::can_capture(device_) && profile::active() == nullptr &&
+                        train_upload_.uploads() > kStepsBeforeCapture;
+  if (captured) {
+    auto& graph = graphs_[static_cast<size_t>(train_upload_.slot())];
+    if (graph == nullptr) {
+      graph = std::make_unique<device_api::Graph>(device_, [&] { run_step(input); });
+    }
+    graph->launch();
+  } else {
+    run_step(input);
+  }
+  train_upload_.used();
+}
+
+void TrainStep::evaluate(const Batch& batch, MetricsSum& metrics) {
   const NoGrad no_grad;
-  return forward(batch, Mode::evaluate);
+  const Batch& input = evaluate_upload_.upload(batch);
+  metrics.add(forward(input, Mode::evaluate), input.labels);
+  evaluate_upload_.used();
 }
 
 }  // namespace residua

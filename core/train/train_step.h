@@ -1,41 +1,58 @@
 #pragma once
 
+#include <array>
+#include <memory>
+
 #include "core/data/loader.h"
 #include "core/nn/module.h"
 #include "core/nn/parameter_store.h"
 #include "core/ops/prepare_input.h"
-#include "core/ops/softmax_cross_entropy.h"
-#include "core/optim/loss_scaler.h"
 #include "core/optim/sgd.h"
+#include "core/tensor/device_api.h"
+#include "core/train/batch_upload.h"
+#include "core/train/metrics.h"
 
 namespace residua {
 
-/// One whole step of training: input, forward, loss, backward, update. In fp16 the loss is scaled dynamically, and a step that
-/// overflowed changes neither weights nor statistics.
+/// Whether steps on a device that can capture are replayed as one graph.
+enum class Capture : uint8_t { off, on };
+
+struct TrainStepOptions {
+  InputFormat input;
+  float label_smoothing = 0.0f;
+  Capture capture = Capture::on;
+};
+
+/// One whole step of training: input, forward, loss, backward, update. It is queued, and nothing waits for its end: results are
+/// summed on the device. On a CUDA device the first steps of a shape run kernel by kernel, so that plans are chosen and memory
+/// is laid out; then the step is captured, once for each set of input memory, and replayed.
 class TrainStep {
  public:
   /// All of these must outlive the step.
-  TrainStep(Module& model, ParameterStore& store, Sgd& sgd, InputFormat input, float label_smoothing);
+  TrainStep(Module& model, ParameterStore& store, Sgd& sgd, TrainStepOptions options);
 
-  /// Trains on a batch and returns its loss and error counts.
-  SoftmaxCrossEntropy train(const Batch& batch);
-  /// The same numbers without training, from the running statistics.
-  SoftmaxCrossEntropy evaluate(const Batch& batch);
+  /// Trains on a batch. In fp16 the loss is scaled dynamically (give the optimizer LossScaling), and a step that overflowed
+  /// changes neither weights nor statistics nor metrics.
+  void train(const Batch& batch);
+  /// Results of train() since they were last reset.
+  MetricsSum& metrics() { return metrics_; }
 
-  LossScaler& loss_scaler() { return loss_scaler_; }
-  /// Steps that overflowed and were skipped.
-  int64_t skipped_steps() const { return skipped_steps_; }
+  /// Adds the same numbers to `metrics` without training, from the running statistics.
+  void evaluate(const Batch& batch, MetricsSum& metrics);
 
  private:
   SoftmaxCrossEntropy forward(const Batch& batch, Mode mode);
+  void run_step(const Batch& batch);
 
   Module& model_;
   ParameterStore& store_;
   Sgd& sgd_;
-  InputFormat input_;
-  float label_smoothing_;
-  LossScaler loss_scaler_;
-  int64_t skipped_steps_ = 0;
+  TrainStepOptions options_;
+  Device device_;
+  MetricsSum metrics_;
+  BatchUpload train_upload_;
+  BatchUpload evaluate_upload_;
+  std::array<std::unique_ptr<device_api::Graph>, 2> graphs_;  // for each slot of train_upload_
 };
 
 }  // namespace residua

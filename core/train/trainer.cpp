@@ -33,12 +33,10 @@ InputFormat input_format(const TrainerSetup& s) {
           .inverse_std = from_values({3}, inverse_std, DType::f32, s.device)};
 }
 
-int64_t labelled_images(const Batch& batch) {
-  return std::ranges::count_if(batch.labels.span<int32_t>(), [](int32_t label) { return label >= 0; });
-}
-
-LoaderOptions loader_options(const TrainOptions& o) {
+LoaderOptions loader_options(const TrainerSetup& setup) {
+  const TrainOptions& o = setup.options;
   LoaderOptions options;
+  options.device = setup.device;
   options.batch_size = *o.batch_size;
   options.crop_size = *o.crop_size;
   options.seed = static_cast<uint64_t>(o.seed);
@@ -48,21 +46,6 @@ LoaderOptions loader_options(const TrainOptions& o) {
 }
 
 }  // namespace
-
-void MetricsSum::add(const SoftmaxCrossEntropy& result, int64_t labelled) {
-  images_ += labelled;
-  loss_ += result.loss.item() * static_cast<double>(labelled);
-  top1_errors_ += static_cast<int64_t>(result.top1_errors.item());
-  top5_errors_ += static_cast<int64_t>(result.top5_errors.item());
-}
-
-Metrics MetricsSum::mean() const {
-  const double n = static_cast<double>(std::max<int64_t>(images_, 1));
-  return {.images = images_,
-          .loss = loss_ / n,
-          .top1_error = 100.0 * static_cast<double>(top1_errors_) / n,
-          .top5_error = 100.0 * static_cast<double>(top5_errors_) / n};
-}
 
 /// Writes what happens to the terminal, log.jsonl and TensorBoard.
 class Trainer::Reporter {
@@ -76,11 +59,8 @@ class Trainer::Reporter {
         total_iterations_(total_iterations),
         images_(images) {}
 
-  void add(const SoftmaxCrossEntropy& result, int64_t labelled) { sum_.add(result, labelled); }
-
-  /// Reports the steps since the last report.
-  void train(const TrainState& state, double rate, double wait_seconds) {
-    const Metrics m = sum_.mean();
+  /// Reports the steps since the last report, whose metrics these are.
+  void train(const TrainState& state, const Metrics& m, double rate, double wait_seconds) {
     const double seconds = seconds_since(start_);
     const TrainRecord record{.iteration = state.iteration,
                              .epoch = epoch(state),
@@ -88,7 +68,8 @@ class Trainer::Reporter {
                              .top1_error = m.top1_error,
                              .top5_error = m.top5_error,
                              .lr = rate,
-                             .images_per_second = static_cast<double>(m.images) / seconds,
+                             .images_per_second =
+                                 static_cast<double>((state.iteration - reported_iteration_) * state.batch_size) / seconds,
                              .data_wait = (wait_seconds - wait_seconds_) / seconds};
     log_.write(record);
     tensorboard_.scalar("train/loss", state.iteration, record.loss);
@@ -119,7 +100,6 @@ class Trainer::Reporter {
 
   /// Begins the next stretch of steps: what was spent outside of training is not counted.
   void restart(const TrainState& state, double wait_seconds) {
-    sum_ = {};
     start_ = Clock::now();
     wait_seconds_ = wait_seconds;
     reported_iteration_ = state.iteration;
@@ -137,7 +117,6 @@ class Trainer::Reporter {
   Progress progress_;
   int64_t total_iterations_;
   int64_t images_;
-  MetricsSum sum_;
   Clock::time_point start_ = Clock::now();
   double wait_seconds_ = 0;
   int64_t reported_iteration_ = 0;
@@ -147,20 +126,24 @@ Trainer::Trainer(TrainerSetup setup)
     : setup_(std::move(setup)),
       store_(*setup_.model, {.device = setup_.device, .compute = setup_.precision}),
       sgd_(store_, {.momentum = static_cast<float>(setup_.options.momentum),
-                    .weight_decay = static_cast<float>(setup_.options.weight_decay)}),
-      step_(*setup_.model, store_, sgd_, input_format(setup_), static_cast<float>(setup_.options.label_smoothing)) {
+                    .weight_decay = static_cast<float>(setup_.options.weight_decay),
+                    .loss_scaling = setup_.precision == DType::f16 ? std::optional(LossScaling{}) : std::nullopt}),
+      step_(*setup_.model, store_, sgd_,
+            {.input = input_format(setup_),
+             .label_smoothing = static_cast<float>(setup_.options.label_smoothing),
+             .capture = setup_.options.cuda_graph == "off" ? Capture::off : Capture::on}) {
   initialize(store_, static_cast<uint64_t>(setup_.options.seed),
              setup_.options.initialization == "fan-in" ? FanMode::fan_in : FanMode::fan_out);
   if (!setup_.options.weights.empty()) {
     load_model_weights(setup_.options.weights, store_);
   }
   if (setup_.val != nullptr) {
-    val_loader_ = std::make_unique<Loader>(setup_.val, loader_options(setup_.options));
+    val_loader_ = std::make_unique<Loader>(setup_.val, loader_options(setup_));
   }
 }
 
 Loader Trainer::make_train_loader() const {
-  LoaderOptions options = loader_options(setup_.options);
+  LoaderOptions options = loader_options(setup_);
   options.augmentation = *setup_.options.augment;
   options.shuffle = !setup_.options.no_shuffle;
   options.drop_last = setup_.train->size() >= options.batch_size;
@@ -184,7 +167,7 @@ bool Trainer::resume(TrainState& state) {
                loaded.seed, loaded.batch_size, state.seed, state.batch_size);
   }
   state = loaded;
-  step_.loss_scaler().restore(state.loss_scale, state.good_steps);
+  sgd_.set_loss_scale(state.loss_scale, state.good_steps);
   return true;
 }
 
@@ -204,7 +187,7 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
   const int64_t total = total_iterations(loader);
   Schedule schedule(schedule_options(o, loader.batches(), total));
   TrainState state{.model = setup_.model_name, .seed = o.seed, .batch_size = *o.batch_size, .schedule = schedule.state()};
-  state.loss_scale = step_.loss_scaler().scale();
+  state.loss_scale = sgd_.state().loss_scale;
   const bool resumed = resume(state);
   schedule.restore(state.schedule);
   Reporter report(*this, state, resumed, total, loader.samples());
@@ -217,8 +200,9 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
 
   const auto snapshot = [&] {
     state.schedule = schedule.state();
-    state.loss_scale = step_.loss_scaler().scale();
-    state.good_steps = step_.loss_scaler().good_steps();
+    const StepState step = sgd_.state();
+    state.loss_scale = step.loss_scale;
+    state.good_steps = step.good_steps;
   };
   const int64_t validation_interval =
       std::max<int64_t>(1, std::llround(o.evaluate_every * static_cast<double>(loader.batches())));
@@ -233,21 +217,15 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     }
     const double rate = schedule.rate(state.iteration);
     sgd_.set_learning_rate(static_cast<float>(rate));
-    const SoftmaxCrossEntropy result = step_.train(*batch);
+    step_.train(*batch);
     ++state.batch;
     ++state.iteration;
-    const double loss = result.loss.item();
-    if (!std::isfinite(loss) && setup_.precision != DType::f16) {
-      fail(
-          "the loss is {} at iteration {}: lower --lr, use --warmup-iterations, or --precision fp32; the last good state is in "
-          "{}",
-          loss, state.iteration, path("checkpoint.safetensors"));
+    const bool last = state.iteration == total;
+    const bool validation_due = val_loader_ != nullptr && (last || state.iteration % validation_interval == 0);
+    if (last || validation_due || state.iteration % o.log_every == 0) {
+      report.train(state, training_metrics(state), rate, loader.wait_seconds());
     }
-    report.add(result, labelled_images(*batch));
-    if (state.iteration % o.log_every == 0 || state.iteration == total) {
-      report.train(state, rate, loader.wait_seconds());
-    }
-    if (val_loader_ != nullptr && (state.iteration % validation_interval == 0 || state.iteration == total)) {
+    if (validation_due) {
       const Metrics metrics = validate();
       report.validation(state, metrics);
       schedule.observe(metrics.top1_error);
@@ -257,6 +235,9 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
       save(state, best);
       report.restart(state, loader.wait_seconds());
     }
+  }
+  if (stop != 0) {
+    training_metrics(state);
   }
   snapshot();
   if (stop != 0 || val_loader_ == nullptr) {
@@ -274,6 +255,18 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
   return static_cast<int>(stop);
 }
 
+Metrics Trainer::training_metrics(const TrainState& state) {
+  const Metrics metrics = step_.metrics().read();
+  step_.metrics().reset();
+  if (!std::isfinite(metrics.loss)) {
+    fail(
+        "the loss is {} by iteration {}: lower --lr, use --warmup-iterations, or --precision fp32; the last good state is in "
+        "{}",
+        metrics.loss, state.iteration, path("checkpoint.safetensors"));
+  }
+  return metrics;
+}
+
 double Trainer::overfit_batch(int64_t iterations) {
   Loader loader = make_train_loader();
   loader.start(0);
@@ -281,22 +274,24 @@ double Trainer::overfit_batch(int64_t iterations) {
   sgd_.set_learning_rate(static_cast<float>(setup_.options.learning_rate));
   double loss = 0;
   for (int64_t i = 1; i <= iterations; ++i) {
-    const SoftmaxCrossEntropy result = step_.train(*batch);
-    loss = result.loss.item();
+    step_.train(*batch);
+    const Metrics metrics = step_.metrics().read();
+    step_.metrics().reset();
+    loss = metrics.loss;
     if (i % setup_.options.log_every == 0 || i == iterations || i == 1) {
-      fmt::print("iteration {}: loss {:.5f}, {} of {} wrong\n", i, loss, result.top1_errors.item(), labelled_images(*batch));
+      fmt::print("iteration {}: loss {:.5f}, top-1 error {:.2f} % of {} images\n", i, loss, metrics.top1_error, metrics.images);
     }
   }
   return loss;
 }
 
 Metrics Trainer::validate() {
-  MetricsSum sum;
+  MetricsSum sum(setup_.device);
   val_loader_->start(0);
   while (const Batch* batch = val_loader_->next()) {
-    sum.add(step_.evaluate(*batch), labelled_images(*batch));
+    step_.evaluate(*batch, sum);
   }
-  return sum.mean();
+  return sum.read();
 }
 
 double Trainer::loader_speed() {

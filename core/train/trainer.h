@@ -8,33 +8,12 @@
 #include "core/data/statistics.h"
 #include "core/nn/module.h"
 #include "core/train/checkpoint.h"
+#include "core/train/metrics.h"
 #include "core/train/safetensors.h"
 #include "core/train/train_options.h"
 #include "core/train/train_step.h"
 
 namespace residua {
-
-/// Loss and errors over some images.
-struct Metrics {
-  int64_t images = 0;
-  double loss = 0;
-  double top1_error = 0;  // %
-  double top5_error = 0;  // %
-};
-
-/// Adds up the results of steps.
-class MetricsSum {
- public:
-  /// `labelled`: images of the batch that were not skipped.
-  void add(const SoftmaxCrossEntropy& result, int64_t labelled);
-  Metrics mean() const;
-
- private:
-  int64_t images_ = 0;
-  double loss_ = 0;
-  int64_t top1_errors_ = 0;
-  int64_t top5_errors_ = 0;
-};
 
 /// What a run is made of, besides its options.
 struct TrainerSetup {
@@ -72,6 +51,8 @@ class Trainer {
   Loader make_train_loader() const;
   int64_t total_iterations(const Loader& loader) const;
   std::string path(const std::string& file) const { return setup_.options.output + "/" + file; }
+  /// Of the steps since the last call. Fails when their loss is not finite: the weights are lost then, and must not be saved.
+  Metrics training_metrics(const TrainState& state);
   bool resume(TrainState& state);
   void save(const TrainState& state, bool best) const;
 

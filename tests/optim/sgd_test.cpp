@@ -12,6 +12,7 @@
 #include "core/nn/initialization.h"
 #include "core/ops/softmax_cross_entropy.h"
 #include "models/resnet.h"
+#include "tests/support/op_case.h"
 
 namespace residua {
 namespace {
@@ -31,10 +32,15 @@ std::vector<float> wave(int64_t size, float frequency) {
   return values;
 }
 
+class SgdTest : public ::testing::TestWithParam<Device> {};
+
+INSTANTIATE_TEST_SUITE_P(Devices, SgdTest, ::testing::ValuesIn(test::test_devices()),
+                         [](const auto& info) { return info.param.type == Device::Type::cpu ? "cpu" : "cuda"; });
+
 /// A model, its parameters and their optimizer, with one forward and backward pass at hand.
 struct Training {
-  explicit Training(const ParameterStoreOptions& layout = {}, const SgdOptions& options = {})
-      : model(small()), store(model, layout), sgd(store, options) {
+  explicit Training(Device device, ParameterStoreOptions layout = {}, const SgdOptions& options = {})
+      : model(small()), store(model, (layout.device = device, layout)), sgd(store, options) {
     initialize(store, 11);
   }
 
@@ -43,8 +49,8 @@ struct Training {
     for (size_t i = 3; i < pixels.size(); i += 4) {
       pixels[i] = 0;
     }
-    const Tensor x = from_values({4, 6, 6, 4}, pixels, store.options().compute);
-    const Tensor labels = from_values({4}, std::vector<float>{0, 3, 1, 4}, DType::i32);
+    const Tensor x = from_values({4, 6, 6, 4}, pixels, store.options().compute, store.options().device);
+    const Tensor labels = from_values({4}, std::vector<float>{0, 3, 1, 4}, DType::i32, store.options().device);
     backward(softmax_cross_entropy(model.forward(x, Mode::train), labels).loss, scale);
   }
 
@@ -70,9 +76,9 @@ void reference_step(std::vector<double>& weight, std::vector<double>& velocity, 
   }
 }
 
-TEST(SgdTest, FollowsPytorchsRuleOverSeveralSteps) {
+TEST_P(SgdTest, FollowsPytorchsRuleOverSeveralSteps) {
   for (const DType compute : {DType::f32, DType::bf16, DType::f16}) {
-    Training training({.compute = compute}, {.momentum = 0.9f, .weight_decay = 0.01f});
+    Training training(GetParam(), {.compute = compute}, {.momentum = 0.9f, .weight_decay = 0.01f, .loss_scaling = LossScaling{}});
     std::map<std::string, std::vector<double>> weights;
     std::map<std::string, std::vector<double>> velocities;
     for (const auto& [name, values] : training.masters()) {
@@ -88,8 +94,8 @@ TEST(SgdTest, FollowsPytorchsRuleOverSeveralSteps) {
         reference_step(weights[parameter->name], velocities[parameter->name], parameter->gradient.to_vector(), rate, 0.9f,
                        0.01f, scale);
       }
-      training.sgd.step(Sgd::Overflow::skip);
-      ASSERT_FALSE(training.sgd.skipped());
+      training.sgd.step();
+      ASSERT_EQ(training.sgd.state().skipped_steps, 0);
     }
     for (const Parameter* parameter : training.store.parameters()) {
       const std::vector<float> master = parameter->master.to_vector();
@@ -104,8 +110,8 @@ TEST(SgdTest, FollowsPytorchsRuleOverSeveralSteps) {
   }
 }
 
-TEST(SgdTest, SixteenBitCopiesAreTheRoundedMasters) {
-  Training training({.compute = DType::bf16});
+TEST_P(SgdTest, SixteenBitCopiesAreTheRoundedMasters) {
+  Training training(GetParam(), {.compute = DType::bf16});
   training.sgd.set_learning_rate(0.1f);
   training.compute_gradients();
   training.sgd.step();
@@ -120,8 +126,8 @@ TEST(SgdTest, SixteenBitCopiesAreTheRoundedMasters) {
   }
 }
 
-TEST(SgdTest, PaddingStaysZero) {
-  Training training({.compute = DType::bf16});
+TEST_P(SgdTest, PaddingStaysZero) {
+  Training training(GetParam(), {.compute = DType::bf16});
   training.sgd.set_learning_rate(0.1f);
   for (int i = 0; i < 3; ++i) {
     training.compute_gradients();
@@ -148,8 +154,8 @@ TEST(SgdTest, PaddingStaysZero) {
   }
 }
 
-TEST(SgdTest, RunningStatisticsArePytorchs) {
-  Training training;
+TEST_P(SgdTest, RunningStatisticsArePytorchs) {
+  Training training(GetParam());
   training.sgd.set_learning_rate(0.1f);
   std::map<std::string, std::vector<double>> means;
   std::map<std::string, std::vector<double>> variances;
@@ -171,6 +177,7 @@ TEST(SgdTest, RunningStatisticsArePytorchs) {
     }
     training.sgd.step();
   }
+  EXPECT_EQ(training.sgd.state().accepted_steps, 2);
   EXPECT_EQ(training.store.batches_tracked, 2);
   for (const RunningStatistics* layer : training.store.statistics()) {
     for (size_t c = 0; c < static_cast<size_t>(layer->channels); ++c) {
@@ -180,14 +187,14 @@ TEST(SgdTest, RunningStatisticsArePytorchs) {
   }
 }
 
-TEST(SgdTest, AnOverflowedStepChangesNothing) {
+TEST_P(SgdTest, AnOverflowedStepChangesNothing) {
   for (const float bad : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
     for (const char* name : {"layer1.0.conv1.weight", "fc.bias"}) {
-      Training training;
+      Training training(GetParam(), {}, {.loss_scaling = LossScaling{.initial = 1.0f}});
       training.sgd.set_learning_rate(0.1f);
       training.compute_gradients();
-      training.sgd.step(Sgd::Overflow::skip);
-      ASSERT_FALSE(training.sgd.skipped());
+      training.sgd.step();
+      ASSERT_EQ(training.sgd.state().skipped_steps, 0);
       const auto masters = training.masters();
       const std::vector<float> velocity = training.store.matrices().velocity.to_vector();
       const std::vector<float> mean = training.store.statistics_arena().running_mean.to_vector();
@@ -195,24 +202,26 @@ TEST(SgdTest, AnOverflowedStepChangesNothing) {
 
       training.compute_gradients(1.0f, 1.9f);
       const Parameter& parameter = training.store.parameter(name);
-      parameter.gradient.span<float>().back() = bad;
-      training.sgd.step(Sgd::Overflow::skip);
-      EXPECT_TRUE(training.sgd.skipped());
+      std::vector<float> gradient = parameter.gradient.to_vector();
+      gradient.back() = bad;
+      parameter.gradient.copy_from(gradient);
+      training.sgd.step();
+      EXPECT_EQ(training.sgd.state().skipped_steps, 1);
       EXPECT_EQ(training.masters(), masters);
       EXPECT_THAT(training.store.matrices().velocity.to_vector(), ElementsAreArray(velocity));
       EXPECT_THAT(training.store.statistics_arena().running_mean.to_vector(), ElementsAreArray(mean));
       EXPECT_THAT(training.store.statistics_arena().running_variance.to_vector(), ElementsAreArray(variance));
 
       training.compute_gradients();
-      training.sgd.step(Sgd::Overflow::skip);
-      EXPECT_FALSE(training.sgd.skipped()) << "an overflow must not outlive its step";
+      training.sgd.step();
+      EXPECT_EQ(training.sgd.state().skipped_steps, 1) << "an overflow must not outlive its step";
       EXPECT_NE(training.masters(), masters);
     }
   }
 }
 
-TEST(SgdTest, EachStepMakesANewVersion) {
-  Training training;
+TEST_P(SgdTest, EachStepMakesANewVersion) {
+  Training training(GetParam());
   training.sgd.set_learning_rate(0.1f);
   const int64_t version = training.store.version();
   training.compute_gradients();
@@ -220,8 +229,8 @@ TEST(SgdTest, EachStepMakesANewVersion) {
   EXPECT_GT(training.store.version(), version);
 }
 
-TEST(SgdTest, StepWithoutGradientsFails) {
-  Training training;
+TEST_P(SgdTest, StepWithoutGradientsFails) {
+  Training training(GetParam());
   training.compute_gradients();
   training.sgd.step();
   try {
@@ -232,14 +241,66 @@ TEST(SgdTest, StepWithoutGradientsFails) {
   }
 }
 
-TEST(SgdTest, BadOptionsAreRefused) {
-  EXPECT_THROW(Training({}, {.momentum = -0.1f}), UsageError);
-  EXPECT_THROW(Training({}, {.weight_decay = std::numeric_limits<float>::quiet_NaN()}), UsageError);
-  EXPECT_THROW(Training({.purpose = Purpose::inference}), UsageError);
-  Training training;
+/// One step whose gradients are all finite, or not.
+void step(Training& training, bool overflow) {
+  training.compute_gradients();
+  if (overflow) {
+    const Parameter& parameter = training.store.parameter("fc.bias");
+    parameter.gradient.copy_from(std::vector<float>(5, std::numeric_limits<float>::infinity()));
+  }
+  training.sgd.step();
+}
+
+TEST_P(SgdTest, TheLossScaleGrowsAfterAnIntervalAndShrinksOnOverflow) {
+  Training training(GetParam(), {}, {.loss_scaling = LossScaling{.initial = 1024, .growth_interval = 3}});
+  const auto scale = [&] { return training.sgd.loss_scale().item(); };
+  step(training, false);
+  step(training, false);
+  EXPECT_EQ(scale(), 1024);
+  step(training, false);
+  EXPECT_EQ(scale(), 2048);
+  step(training, false);
+  step(training, false);
+  step(training, true);
+  EXPECT_EQ(scale(), 1024);
+  EXPECT_EQ(training.sgd.state().good_steps, 0);
+  step(training, false);
+  step(training, false);
+  EXPECT_EQ(scale(), 1024);
+  EXPECT_EQ(training.sgd.state().accepted_steps, 7);
+  EXPECT_EQ(training.sgd.state().skipped_steps, 1);
+  EXPECT_EQ(training.store.batches_tracked, 7) << "a skipped step has no part in the running statistics";
+
+  training.sgd.set_loss_scale(64, 2);
+  step(training, false);
+  EXPECT_EQ(scale(), 128);
+  training.sgd.set_loss_scale(0x1p24f, 2);
+  step(training, false);
+  EXPECT_EQ(scale(), 0x1p24f) << "the scale must not overflow itself";
+}
+
+TEST_P(SgdTest, GivesUpWhenNoLossScaleHelps) {
+  Training training(GetParam(), {}, {.loss_scaling = LossScaling{.initial = 0x1p-13f}});
+  step(training, true);
+  EXPECT_NO_THROW(training.sgd.state());
+  step(training, true);
+  EXPECT_THROW(training.sgd.state(), Error);
+}
+
+TEST_P(SgdTest, BadOptionsAreRefused) {
+  EXPECT_THROW(Training(GetParam(), {}, {.momentum = -0.1f}), UsageError);
+  EXPECT_THROW(Training(GetParam(), {}, {.weight_decay = std::numeric_limits<float>::quiet_NaN()}), UsageError);
+  EXPECT_THROW(Training(GetParam(), {.purpose = Purpose::inference}), UsageError);
+  Training training(GetParam());
   EXPECT_THROW(training.sgd.set_learning_rate(std::numeric_limits<float>::quiet_NaN()), UsageError);
   EXPECT_THROW(training.sgd.set_learning_rate(-1.0f), UsageError);
   EXPECT_THROW(training.sgd.set_loss_scale(0.0f), Error);
+  EXPECT_THROW(training.sgd.set_loss_scale(std::numeric_limits<float>::quiet_NaN()), Error);
+  EXPECT_THROW(training.sgd.set_loss_scale(1.0f, -1), Error);
+  for (const LossScaling& bad : {LossScaling{.initial = 0}, LossScaling{.growth = 0.5f}, LossScaling{.backoff = 1},
+                                 LossScaling{.growth_interval = 0}}) {
+    EXPECT_THROW(Training(GetParam(), {}, {.loss_scaling = bad}), UsageError);
+  }
 }
 
 }  // namespace

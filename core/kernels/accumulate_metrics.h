@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/kernels/step_state.h"
+#include "core/tensor/device_api.h"
+
+namespace residua {
+
+/// Sums over steps, on the device.
+struct MetricsSums {
+  double loss = 0;  // over images
+  int64_t images = 0;
+  int64_t top1_errors = 0;
+  int64_t top5_errors = 0;
+};
+
+/// Adds a batch's losses and errors to `sums`, with the number of its rows that have a label (>= 0). Nothing where `state` is
+/// given and says that the step was skipped: an overflow's loss means nothing.
+struct AccumulateMetrics {
+  int64_t rows;
+  const float* row_loss;       // [rows], 0 for rows without a label
+  const int32_t* labels;       // [rows]
+  const int32_t* top1_errors;  // [1]
+  const int32_t* top5_errors;  // [1]
+  const StepState* state;      // or null
+  MetricsSums* sums;           // added to
+};
+
+namespace cpu {
+void run(const AccumulateMetrics& args, Stream& stream);
+}  // namespace cpu
+namespace cuda {
+void run(const AccumulateMetrics& args, Stream& stream);
+}  // namespace cuda
+
+}  // namespace residua

@@ -1,0 +1,36 @@
+#include "core/train/metrics.h"
+
+#include <algorithm>
+
+#include "core/kernels/run.h"
+
+namespace residua {
+
+MetricsSum::MetricsSum(Device device) : sums_(zeros({sizeof(MetricsSums) / sizeof(float)}, DType::f32, device)) {}
+
+void MetricsSum::add(const SoftmaxCrossEntropy& result, const Tensor& labels, const StepState* state) {
+  run(sums_.device(), AccumulateMetrics{.rows = labels.size(),
+                                        .row_loss = result.row_loss.data<float>(),
+                                        .labels = labels.data<int32_t>(),
+                                        .top1_errors = result.top1_errors.data<int32_t>(),
+                                        .top5_errors = result.top5_errors.data<int32_t>(),
+                                        .state = state,
+                                        .sums = static_cast<MetricsSums*>(sums_.data())});
+}
+
+Metrics MetricsSum::read() const {
+  MetricsSums sums;
+  device_api::copy(Device{}, &sums, sums_.device(), sums_.data(), sizeof(MetricsSums));
+  const double n = static_cast<double>(std::max<int64_t>(sums.images, 1));
+  return {.images = sums.images,
+          .loss = sums.loss / n,
+          .top1_error = 100.0 * static_cast<double>(sums.top1_errors) / n,
+          .top5_error = 100.0 * static_cast<double>(sums.top5_errors) / n};
+}
+
+void MetricsSum::reset() {
+  const MetricsSums zero;
+  device_api::copy(sums_.device(), sums_.data(), Device{}, &zero, sizeof(MetricsSums));
+}
+
+}  // namespace residua
