@@ -93,8 +93,9 @@ void* MemoryPool::allocate(int64_t bytes) {
   if (poisoned) {
     set_raw(device_, data, bytes + kGuardBytes);
     block.guard = static_cast<unsigned char*>(data) + bytes;
-  } else {
-    // The address sanitizer sees each write past the end; the guard of a poisoned block takes it where there is none.
+  }
+  // With queued work a block can have its next user while the last one's work is still to come.
+  if (poisoned || is_cpu(device_)) {
     ASAN_POISON_MEMORY_REGION(static_cast<unsigned char*>(data) + bytes, static_cast<size_t>(size - bytes));
   }
   return data;
@@ -114,11 +115,14 @@ void MemoryPool::free(void* data) noexcept {
   const std::lock_guard lock(mutex_);
   const auto found = blocks_.find(data);
   const Block& block = found->second;
+  ASAN_UNPOISON_MEMORY_REGION(data, static_cast<size_t>(block.size));
   if (block.guard != nullptr && !guard_intact(block)) {
     ++use_.overruns;
   }
   use_.live_bytes -= block.size;
-  ASAN_POISON_MEMORY_REGION(data, static_cast<size_t>(block.size));
+  if (is_cpu(device_)) {
+    ASAN_POISON_MEMORY_REGION(data, static_cast<size_t>(block.size));
+  }
   free_of(block.owner)[block.size].push_back(data);
   blocks_.erase(found);
 }
