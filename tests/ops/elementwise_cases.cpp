@@ -72,7 +72,7 @@ OpCase make_flatten() {
 
 std::vector<OpCase> cases(int64_t batch) {
   std::vector<OpCase> all{make_flatten()};
-  for (const Shape& shape : {Shape{1}, Shape{7}, Shape{2, 3, 5, 17}, Shape{3, 7, 5, 64}}) {
+  for (const Shape& shape : {Shape{1}, Shape{7}, Shape{2, 3, 5, 17}, Shape{3, 7, 5, 64}, Shape{20011}}) {
     all.push_back(make_relu(shape, false));
     all.push_back(make_add(shape, false));
     all.push_back(make_cast(shape, DType::f32, false));

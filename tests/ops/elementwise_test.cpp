@@ -17,16 +17,20 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 TEST(Relu, KeepsNaNAndHasNoGradientAtZero) {
-  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
-    Tensor x = from_values({6}, std::vector<float>{std::nanf(""), 0.0f, -0.0f, -kInfinity, kInfinity, 2.0f}, dtype);
-    x.set_requires_grad(true);
-    const Tensor y = relu(x);
-    const std::vector<float> values = y.to_vector();
-    EXPECT_TRUE(std::isnan(values[0])) << name(dtype);
-    EXPECT_EQ(std::vector<float>(values.begin() + 1, values.end()), (std::vector<float>{0, 0, 0, kInfinity, 2})) << name(dtype);
-    backward(projected(y, full({6}, 3.0f, dtype)));
-    const std::vector<float> dx = x.grad().to_vector();
-    EXPECT_EQ(std::vector<float>(dx.begin() + 1, dx.end()), (std::vector<float>{0, 0, 0, 3, 3})) << name(dtype);
+  for (const Device device : test_devices()) {
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+      SCOPED_TRACE(fmt::format("{} on {}", name(dtype), device.string()));
+      Tensor x = from_values(
+          {9}, std::vector<float>{std::nanf(""), 0.0f, -0.0f, -kInfinity, kInfinity, 2.0f, 0.0f, -1.0f, 1.0f}, dtype, device);
+      x.set_requires_grad(true);
+      const Tensor y = relu(x);
+      const std::vector<float> values = y.to_vector();
+      EXPECT_TRUE(std::isnan(values[0]));
+      EXPECT_EQ(std::vector<float>(values.begin() + 1, values.end()), (std::vector<float>{0, 0, 0, kInfinity, 2, 0, 0, 1}));
+      backward(projected(y, full({9}, 3.0f, dtype, device)));
+      const std::vector<float> dx = x.grad().to_vector();
+      EXPECT_EQ(std::vector<float>(dx.begin() + 1, dx.end()), (std::vector<float>{0, 0, 0, 3, 3, 0, 0, 3}));
+    }
   }
 }
 
@@ -46,13 +50,16 @@ TEST(Add, NamesWhatIsWrong) {
 }
 
 TEST(Cast, RoundsToNearestEvenAndKeepsWhatIsNotANumber) {
-  const Tensor x = from_values({6}, std::vector<float>{1.00390625f, 1.01171875f, kInfinity, -kInfinity, 3e38f, std::nanf("")});
-  std::vector<float> y = cast(x, DType::bf16).to_vector();
-  EXPECT_EQ(std::vector<float>(y.begin(), y.begin() + 4), (std::vector<float>{1.0f, 1.015625f, kInfinity, -kInfinity}));
-  EXPECT_TRUE(std::isnan(y[5]));
-  y = cast(x, DType::f16).to_vector();
-  EXPECT_EQ(y[4], kInfinity);
-  EXPECT_TRUE(std::isnan(y[5]));
+  for (const Device device : test_devices()) {
+    const Tensor x = from_values({6}, std::vector<float>{1.00390625f, 1.01171875f, kInfinity, -kInfinity, 3e38f, std::nanf("")},
+                                 DType::f32, device);
+    std::vector<float> y = cast(x, DType::bf16).to_vector();
+    EXPECT_EQ(std::vector<float>(y.begin(), y.begin() + 4), (std::vector<float>{1.0f, 1.015625f, kInfinity, -kInfinity}));
+    EXPECT_TRUE(std::isnan(y[5])) << device.string();
+    y = cast(x, DType::f16).to_vector();
+    EXPECT_EQ(y[4], kInfinity) << device.string();
+    EXPECT_TRUE(std::isnan(y[5])) << device.string();
+  }
 }
 
 TEST(Cast, ToTheSameTypeIsTheTensorItself) {

@@ -123,12 +123,17 @@ std::vector<OpCase> cases(int64_t batch) {
              {1, 8, 9, 5, 2, 3, 1},
              {2, 6, 6, 64, 3, 2, 1},
              {1, 16, 16, 3, 16, 16, 0},
+             {3, 23, 21, 24, 3, 2, 1},
+             {2, 9, 10, 16, 3, 2, 0},
+             {1, 6, 5, 16, 3, 1, 1},
+             {1, 2, 1, 8, 3, 2, 1},
          }) {
       all.push_back(make(kind, z, false));
     }
     all.push_back(make(kind, {batch, 112, 112, 64, 3, 2, 1}, true));
   }
-  for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 7}, Shape{3, 1, 2, 17}, Shape{2, 7, 7, 64}}) {
+  for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 7}, Shape{3, 1, 2, 17}, Shape{2, 7, 7, 64}, Shape{5, 9, 7, 72},
+                             Shape{3, 2, 5, 77}, Shape{2, 3, 3, 1024}}) {
     all.push_back(make_global(shape, false));
   }
   all.push_back(make_global({batch, 7, 7, 512}, true));

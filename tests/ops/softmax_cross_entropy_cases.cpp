@@ -78,6 +78,9 @@ std::vector<OpCase> cases(int64_t batch) {
     all.push_back(make(5, 7, smoothing, -1, false));
     all.push_back(make(9, 10, smoothing, 0, false));
     all.push_back(make(4, 1000, smoothing, 0, false));
+    all.push_back(make(11, 1000, smoothing, -1, false));
+    all.push_back(make(300, 10, smoothing, -3, false));
+    all.push_back(make(70, 100, smoothing, 0, false));
     all.push_back(make(batch, 1000, smoothing, 0, true));
   }
   return all;

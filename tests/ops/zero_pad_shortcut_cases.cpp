@@ -71,6 +71,8 @@ std::vector<OpCase> cases(int64_t batch) {
                {2, 6, 6, 16, 32, 2},
                {1, 7, 5, 3, 4, 3},
                {2, 3, 2, 64, 128, 1},
+               {3, 13, 11, 16, 40, 2},
+               {3, 13, 11, 24, 56, 2},
            }) {
         all.push_back(make(z, pool, pad, false));
       }
