@@ -103,28 +103,32 @@ int64_t make_crop_size(const ClassifierOptions& options, const Safetensors& file
   return options.crop_size ? *options.crop_size : stored.value_or(spec.stem == Stem::cifar ? 32 : 224);
 }
 
-ChannelStatistics make_statistics(const ClassifierOptions& options, const Safetensors& file) {
-  const auto channels = [&](const std::optional<std::array<float, 3>>& option, const std::string& key,
-                            const std::array<float, 3>& otherwise) {
-    if (option) {
-      return *option;
-    }
-    const auto stored = Metadata(file).json<std::vector<float>>(key);
-    if (!stored) {
-      return otherwise;
-    }
+InputStatistics make_statistics(const ClassifierOptions& options, const Safetensors& file, int64_t crop_size) {
+  const Metadata metadata(file);
+  const auto& [mean, std] = kImageNetStatistics;
+  InputStatistics result{.mean = {mean.begin(), mean.end()}, .std = std};
+  if (const auto given = options.mean ? options.mean : metadata.json<std::vector<float>>("mean")) {
+    result.mean = *given;
+  }
+  if (options.std) {
+    result.std = *options.std;
+  } else if (const auto stored = metadata.json<std::vector<float>>("std")) {
     if (stored->size() != 3) {
-      fail_usage("{}: its metadata '{}' has {} numbers, wanted 3", file.path, key, stored->size());
+      fail_usage("{}: its metadata 'std' has {} numbers, wanted 3", file.path, stored->size());
     }
-    return std::array{(*stored)[0], (*stored)[1], (*stored)[2]};
-  };
-  const ChannelStatistics result{channels(options.mean, "mean", kImageNetStatistics.mean),
-                                 channels(options.std, "std", kImageNetStatistics.std)};
-  for (size_t c = 0; c < 3; ++c) {
-    if (!std::isfinite(result.mean[c]) || !std::isfinite(result.std[c]) || result.std[c] <= 0) {
-      fail_usage("the input's mean and std of channel {} are {} and {}, wanted finite numbers, std above 0", c, result.mean[c],
-                 result.std[c]);
-    }
+    std::ranges::copy(*stored, result.std.begin());
+  }
+  const size_t numbers = result.mean.size();
+  if (numbers != 3 && numbers != static_cast<size_t>(crop_size * crop_size * 3)) {
+    fail_usage(
+        "{}: its metadata 'mean' has {} numbers, wanted 3, or {} for a mean image of {} x {} px: another crop size needs "
+        "--mean",
+        file.path, numbers, crop_size * crop_size * 3, crop_size, crop_size);
+  }
+  if (!std::ranges::all_of(result.mean, [](float value) { return std::isfinite(value); }) ||
+      !std::ranges::all_of(result.std, [](float value) { return std::isfinite(value) && value > 0; })) {
+    fail_usage("{}: the input's mean and std must be finite numbers, std above 0; its std is {}", file.path,
+               fmt::join(result.std, ", "));
   }
   return result;
 }
@@ -146,7 +150,7 @@ Classifier::Classifier(const ClassifierOptions& options) {
   class_names_ = make_class_names(options, file, spec().classes);
   const int64_t crop_size = make_crop_size(options, file, spec());
   window_ = make_evaluation(crop_size);
-  const ChannelStatistics statistics = make_statistics(options, file);
+  const InputStatistics statistics = make_statistics(options, file, crop_size);
   std::array<float, 3> inverse_std{};
   std::ranges::transform(statistics.std, inverse_std.begin(), [](float std) { return 1 / std; });
   store_ =
@@ -156,7 +160,7 @@ Classifier::Classifier(const ClassifierOptions& options) {
              .width = crop_size,
              .channels = model_->input_channels(),
              .dtype = DType::f32,
-             .mean = from_values({3}, statistics.mean, DType::f32, options.device),
+             .mean = mean_tensor(statistics.mean, crop_size, options.device),
              .inverse_std = from_values({3}, inverse_std, DType::f32, options.device)};
 }
 

@@ -24,7 +24,7 @@ struct ClassifierOptions {
   std::optional<std::string> bottleneck_stride = {};
   std::optional<std::vector<std::string>> classes = {};
   std::optional<int64_t> crop_size = {};
-  std::optional<std::array<float, 3>> mean = {};  // of the input, in units of a byte
+  std::optional<std::vector<float>> mean = {};  // [3], or [crop size, crop size, 3]; of the input, in units of a byte
   std::optional<std::array<float, 3>> std = {};
   Device device = {};
 };

@@ -52,7 +52,8 @@ int run(Arguments a) {
     a.classifier.classes = read_lines(a.classes_file);
   }
   if (!a.mean.empty()) {
-    a.classifier.mean = in_bytes(a.mean);
+    const std::array<float, 3> mean = in_bytes(a.mean);
+    a.classifier.mean.emplace(mean.begin(), mean.end());
   }
   if (!a.std.empty()) {
     a.classifier.std = in_bytes(a.std);

@@ -53,7 +53,7 @@ std::string spec_text(const ResNetSpec& spec, const TrainOptions& o) {
                      o.bottleneck_stride, spec.classes);
 }
 
-SafetensorsMetadata weights_metadata(const ResNetSpec& spec, const TrainOptions& o, const ChannelStatistics& statistics,
+SafetensorsMetadata weights_metadata(const ResNetSpec& spec, const TrainOptions& o, const InputStatistics& statistics,
                                      const std::vector<std::string>& classes) {
   return {{"model", spec.name},
           {"shortcut", std::string(name(spec.shortcut))},
@@ -66,15 +66,35 @@ SafetensorsMetadata weights_metadata(const ResNetSpec& spec, const TrainOptions&
           {"classes", nlohmann::json(classes).dump()}};
 }
 
-ChannelStatistics input_statistics(const TrainOptions& o, const ImageSource& source) {
-  const bool complete = !o.mean.empty() && !o.std.empty();
-  const bool photos = !source.fixed_size();
-  ChannelStatistics s = photos || complete ? kImageNetStatistics : compute_channel_statistics(source, 10000);
-  for (size_t c = 0; c < 3; ++c) {
-    s.mean[c] = o.mean.empty() ? s.mean[c] : static_cast<float>(o.mean[c] * 255);
-    s.std[c] = o.std.empty() ? s.std[c] : static_cast<float>(o.std[c] * 255);
+/// The mean image is of sources whose images are as large as the network's input.
+bool subtracts_mean_image(const TrainOptions& o, const ImageSource& source) {
+  const std::optional<ImageSize> size = source.fixed_size();
+  const bool possible = size && size->height == *o.crop_size && size->width == *o.crop_size;
+  const bool wanted = o.mean == std::vector<std::string>{"pixel"};
+  if (wanted && !possible) {
+    fail_usage("--mean pixel: {} and --crop-size is {}, wanted images of just that size; use --mean channel",
+               size ? fmt::format("images are {} x {}", size->height, size->width) : "images have many sizes", *o.crop_size);
   }
-  return s;
+  return wanted || (o.mean.empty() && possible);
+}
+
+InputStatistics input_statistics(const TrainOptions& o, const ImageSource& source) {
+  constexpr int64_t kSample = 60000;  // images: all of CIFAR and Fashion-MNIST
+  const bool given = o.mean.size() == 3;
+  const bool measured = source.fixed_size() || o.mean == std::vector<std::string>{"channel"};
+  const bool complete = given && !o.std.empty();
+  const ChannelStatistics channels =
+      measured && !complete ? compute_channel_statistics(source, source.fixed_size() ? kSample : 2000) : kImageNetStatistics;
+  InputStatistics result{.mean = {channels.mean.begin(), channels.mean.end()}, .std = channels.std};
+  if (given) {
+    std::ranges::transform(o.mean, result.mean.begin(), [](const std::string& word) { return 255 * std::stof(word); });
+  } else if (subtracts_mean_image(o, source)) {
+    result.mean = compute_pixel_mean(source, kSample);
+  }
+  if (!o.std.empty()) {
+    std::ranges::transform(o.std, result.std.begin(), [](double value) { return static_cast<float>(255 * value); });
+  }
+  return result;
 }
 
 /// The settings as they came out, for config.toml: `text` is what was given, the data set's defaults are added.
@@ -186,7 +206,7 @@ int run(TrainOptions o) {
     return 0;
   }
 
-  const ChannelStatistics statistics = input_statistics(o, *train);
+  const InputStatistics statistics = input_statistics(o, *train);
   Trainer trainer({.model = &model,
                    .model_name = spec_text(spec, o),
                    .input_channels = model.input_channels(),

@@ -1,11 +1,14 @@
 // Convolution on the CPU through oneDNN. Activations are NHWC, but for Winograd's algorithm; the weights are packed for each
-// call into the layout that the primitive wants (once a step for each direction: under 1 % of its time). Types that oneDNN has
-// no instructions for go through f32.
+// call into the layout that the primitive wants (once a step for each direction: under 1 % of its time). bf16 on a processor
+// that multiplies f32 faster is computed in f32, converted as the tensors are reordered; types that oneDNN has no instructions
+// for go through f32 copies.
 #include "core/kernels/convolution.h"
 
 #include <array>
+#include <cstdlib>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <tuple>
 
 #include "core/cpu/onednn.h"
@@ -77,11 +80,25 @@ memory::dims w_dims(const ConvolutionShape& s) { return {s.out_channels, s.in_ch
 memory::desc plain(const memory::dims& dims, DType dtype) { return {dims, onednn_type(dtype), memory::format_tag::nhwc}; }
 memory::desc free_layout(const memory::dims& dims, DType dtype) { return {dims, onednn_type(dtype), memory::format_tag::any}; }
 
+/// The environment variable RESIDUA_WINOGRAD=off rounds like a plain sum, at the price of speed.
+bool winograd_allowed() {
+  static const bool allowed = [] {
+    const char* text = std::getenv("RESIDUA_WINOGRAD");
+    const std::string_view value = text == nullptr ? "on" : text;
+    if (value != "on" && value != "off") {
+      fail_usage("RESIDUA_WINOGRAD is '{}', wanted on or off", value);
+    }
+    return value == "on";
+  }();
+  return allowed;
+}
+
 /// Winograd's algorithm does a 3x3 convolution in fp32 with a quarter of the multiplications. oneDNN 2 has it for blocked
 /// activations only; from 32 channels on it pays for the reorders.
 bool winograd_pays(DType dtype, const ConvolutionShape& s) {
   return dtype == DType::f32 && s.kernel_height == 3 && s.kernel_width == 3 && s.stride == 1 && s.padding == 1 &&
-         s.in_channels >= 32 && s.out_channels >= 32 && s.in_channels % 16 == 0 && s.out_channels % 16 == 0;
+         s.in_channels >= 32 && s.out_channels >= 32 && s.in_channels % 16 == 0 && s.out_channels % 16 == 0 &&
+         winograd_allowed();
 }
 
 Plan make_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionShape& s) {
@@ -98,6 +115,9 @@ Plan make_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionShape& s)
   return make_plan(pass, dnnl::algorithm::convolution_direct, {plain(x_dims(s), dtype), plain(y_dims(s), dtype), w, w_forward},
                    s);
 }
+
+/// The type that products of `dtype` are computed in.
+DType computed_in(DType dtype) { return dtype == DType::bf16 && !bf16_multiplies_faster() ? DType::f32 : dtype; }
 
 const Plan& find_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionShape& s) {
   using Key = std::tuple<Pass, DType, DType, std::array<int64_t, 9>>;
@@ -130,7 +150,7 @@ memory::desc plain_weights(const ConvolutionShape& s, DType dtype) {
   return {w_dims(s), onednn_type(dtype), memory::format_tag::ohwi};
 }
 
-/// A tensor in the layout that a primitive wants: the caller's own memory where that is it, else scratch memory.
+/// A tensor in the type and layout that a primitive wants: the caller's own memory where that is it, else scratch memory.
 class Operand {
  public:
   Operand(const memory::desc& plain, const void* data, const memory::desc& wanted)
@@ -139,7 +159,7 @@ class Operand {
       scratch_.emplace(static_cast<int64_t>(wanted.get_size()));
     }
   }
-  /// Brings an input into its layout.
+  /// Brings an input into its type and layout.
   memory input() const {
     if (scratch_) {
       reorder(plain_, data_, wanted_, scratch_->data());
@@ -147,7 +167,7 @@ class Operand {
     return output();
   }
   memory output() const { return onednn_memory(wanted_, scratch_ ? scratch_->data() : data_); }
-  /// Brings a finished output back into the caller's layout.
+  /// Brings a finished output back into the caller's type and layout.
   void finish() const {
     if (scratch_) {
       reorder(wanted_, scratch_->data(), plain_, data_);
@@ -184,7 +204,7 @@ void through_f32(DType dtype, DType out_dtype, int64_t a_size, const void* a, in
 /// oneDNN 2.6.3's bf16 data gradient of a 1x1 convolution reads one output channel too many when their number is odd.
 bool wrong_in_16_bits(const ConvolutionBackwardData& args) {
   const ConvolutionShape& s = args.shape;
-  return args.dtype == DType::bf16 && s.kernel_height == 1 && s.kernel_width == 1 && s.out_channels % 2 != 0;
+  return computed_in(args.dtype) == DType::bf16 && s.kernel_height == 1 && s.kernel_width == 1 && s.out_channels % 2 != 0;
 }
 
 }  // namespace
@@ -201,7 +221,8 @@ void run(const ConvolutionForward& args, Stream& stream) {
                 });
     return;
   }
-  const Plan& plan = find_plan(Pass::forward, args.dtype, args.dtype, s);
+  const DType computed = computed_in(args.dtype);
+  const Plan& plan = find_plan(Pass::forward, computed, computed, s);
   const Operand x(plain(x_dims(s), args.dtype), args.x, plan.x);
   const Operand w(plain_weights(s, args.dtype), args.w, plan.w);
   const Operand y(plain(y_dims(s), args.dtype), args.y, plan.y);
@@ -225,7 +246,8 @@ void run(const ConvolutionBackwardData& args, Stream& stream) {
                 });
     return;
   }
-  const Plan& plan = find_plan(Pass::backward_data, args.dtype, args.dtype, s);
+  const DType computed = computed_in(args.dtype);
+  const Plan& plan = find_plan(Pass::backward_data, computed, computed, s);
   const Operand dy(plain(y_dims(s), args.dtype), args.dy, plan.y);
   const Operand w(plain_weights(s, args.dtype), args.w, plan.w);
   const Operand dx(plain(x_dims(s), args.dtype), args.dx, plan.x);
@@ -246,7 +268,8 @@ void run(const ConvolutionBackwardWeights& args, Stream& stream) {
                 });
     return;
   }
-  const Plan& plan = find_plan(Pass::backward_weights, args.dtype, args.dw_dtype, s);
+  const DType computed = computed_in(args.dtype);
+  const Plan& plan = find_plan(Pass::backward_weights, computed, computed == args.dtype ? args.dw_dtype : computed, s);
   const Operand x(plain(x_dims(s), args.dtype), args.x, plan.x);
   const Operand dy(plain(y_dims(s), args.dtype), args.dy, plan.y);
   const Operand dw(plain_weights(s, args.dw_dtype), args.dw, plan.w);

@@ -14,6 +14,12 @@ struct ChannelStatistics {
   std::array<float, 3> std;
 };
 
+/// What a network's input is made by: (pixel - mean) / std.
+struct InputStatistics {
+  std::vector<float> mean;   // [3], or [height, width, 3]: the mean image
+  std::array<float, 3> std;  // of each channel
+};
+
 /// ImageNet's, as torchvision's models expect them (torchvision.transforms, times 255).
 inline constexpr ChannelStatistics kImageNetStatistics{{123.675f, 116.28f, 103.53f}, {58.395f, 57.12f, 57.375f}};
 

@@ -6,6 +6,10 @@
 
 namespace residua {
 
+Tensor mean_tensor(const std::vector<float>& mean, int64_t size, Device device) {
+  return from_values(mean.size() == 3 ? Shape{3} : Shape{size, size, 3}, mean, DType::f32, device);
+}
+
 Tensor prepare_input(const Tensor& source, const Tensor& top, const Tensor& left, const Tensor& flip,
                      const InputFormat& format) {
   const ArgumentCheck check("prepare_input");

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "core/tensor/tensor.h"
 
 namespace residua {
@@ -12,6 +14,9 @@ struct InputFormat {
   Tensor mean;         // f32 [C], or [H, W, C] of the source: the per-pixel mean; in units of the source's bytes
   Tensor inverse_std;  // f32 [C]; per unit of the source's bytes
 };
+
+/// 3 numbers, or a mean image of [size, size, 3], as InputFormat's mean.
+Tensor mean_tensor(const std::vector<float>& mean, int64_t size, Device device);
 
 /// A network's input y [N, height, width, channels] from stored bytes. Per image n: cut a window out of source u8 [N, H, W, C]
 /// at row top[n] and column left[n] (i32 [N], may be negative), mirror it where flip[n] (u8 [N]) is not 0, subtract the mean,

@@ -56,6 +56,28 @@ CLI::Validator one_of(const std::vector<std::string>& words) {
       fmt::format("{}", fmt::join(words, "|")));
 }
 
+constexpr const char* kMeanWanted = "pixel, channel, or three numbers R,G,B from 0 to 1";
+
+/// One of the words of --mean.
+CLI::Validator mean_word() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        std::string number = text;
+        const bool good = text == "pixel" || text == "channel" || in_range(0, 1, "")(number).empty();
+        return good ? std::string() : fmt::format("got '{}', wanted {}", text, kMeanWanted);
+      },
+      "");
+}
+
+void check_mean(const std::vector<std::string>& words) {
+  const bool one = words.size() == 1 && (words[0] == "pixel" || words[0] == "channel");
+  const bool three = words.size() == 3 &&
+                     std::ranges::none_of(words, [](const std::string& word) { return word == "pixel" || word == "channel"; });
+  if (!words.empty() && !one && !three) {
+    fail_usage("--mean: got '{}', wanted {}; see train-imagenet --help", fmt::join(words, ","), kMeanWanted);
+  }
+}
+
 void add_options(CLI::App& app, TrainOptions& o) {
   const auto action = [&app](const char* flag, bool& value, const char* text) {
     app.add_flag(flag, value, text)->configurable(false)->group("Actions");
@@ -68,10 +90,12 @@ void add_options(CLI::App& app, TrainOptions& o) {
       ->group("Data");
   app.add_flag("--no-shuffle", o.no_shuffle, "train in the order of the data set")->group("Data");
   app.add_option("--crop-size", o.crop_size, "pixels of the network's input")->check(whole(8, 4096))->group("Data");
-  app.add_option("--mean", o.mean, "R,G,B, 0 to 1; default: ImageNet's for photos, else measured")
+  app.add_option("--mean", o.mean,
+                 "what is subtracted: R,G,B, 0 to 1; channel, measured; or pixel, the mean image (section 3.4 of the paper); "
+                 "default: ImageNet's for photos, else pixel")
       ->delimiter(',')
-      ->expected(3)
-      ->check(in_range(0, 1, "three numbers from 0 to 1"))
+      ->expected(1, 3)
+      ->check(mean_word())
       ->group("Data");
   app.add_option("--std", o.std, "R,G,B, 0 to 1; default: as for --mean")
       ->delimiter(',')
@@ -201,6 +225,7 @@ ParsedOptions parse_train_options(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     fail_usage("{}; see train-imagenet --help", one_line(error.what()));
   }
+  check_mean(o.mean);
   o.toml = without_unset_keys(app.config_to_str(true, false));
   return parsed;
 }

@@ -47,7 +47,7 @@ struct TrainOptions {
   std::optional<std::string> augment;
   bool no_shuffle = false;
   std::optional<int64_t> crop_size;
-  std::vector<double> mean;
+  std::vector<std::string> mean;  // empty, {"pixel"}, {"channel"}, or three numbers
   std::vector<double> std;
   int64_t max_bad_images = 100;
   int64_t synthetic_classes = 10;

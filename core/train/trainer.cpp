@@ -29,7 +29,7 @@ InputFormat input_format(const TrainerSetup& s) {
   std::ranges::transform(s.statistics.std, inverse_std.begin(), [](float std) { return 1.0f / std; });
   return {.channels = s.input_channels,
           .dtype = s.precision,
-          .mean = from_values({3}, s.statistics.mean, DType::f32, s.device),
+          .mean = mean_tensor(s.statistics.mean, *s.options.crop_size, s.device),
           .inverse_std = from_values({3}, inverse_std, DType::f32, s.device)};
 }
 

@@ -24,7 +24,7 @@ struct TrainerSetup {
   DType precision;
   TrainOptions options;                           // with all defaults filled in
   std::shared_ptr<const ImageSource> train, val;  // `train` may be null for validation alone
-  ChannelStatistics statistics;                   // of the input, in units of a byte
+  InputStatistics statistics;                     // in units of a byte; a mean image is as large as the crop
   SafetensorsMetadata metadata;                   // for the files of weights
 };
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "core/autograd/tape.h"
@@ -87,31 +88,55 @@ TEST(Classifier, TheWeightsFileSaysItAll) {
   EXPECT_EQ(classifier.classify(folder / "image.ppm", 1).size(), 1U);
 }
 
+/// The probabilities are the softmax of what the network of these weights makes of `pixels`, [1, 16, 16, 3].
+void expect_predictions(const std::vector<Prediction>& got, const std::string& weights, const Tensor& pixels) {
+  ResNet model(small_spec());
+  ParameterStore store(model);
+  load_model_weights(weights, store);
+  const NoGrad no_grad;
+  const std::vector<float> logits = model.forward(pixels, Mode::evaluate).to_vector();
+  double sum = 0;
+  for (const float logit : logits) {
+    sum += std::exp(static_cast<double>(logit));
+  }
+  ASSERT_EQ(got.size(), logits.size());
+  for (const Prediction& prediction : got) {
+    EXPECT_NEAR(prediction.probability,
+                std::exp(static_cast<double>(logits[static_cast<size_t>(prediction.class_index)])) / sum, 1e-5);
+  }
+}
+
 TEST(Classifier, NormalisesByTheFilesStatistics) {
   const TemporaryFolder folder;
   const std::string weights = make_weights(folder, kMetadata, Weights::random);
   Classifier classifier({.weights = weights});
   const std::vector<Prediction> got = classifier.classify(make_image(folder, 150, 50, 190), 3);
-
-  ResNet model(small_spec());
-  ParameterStore store(model);
-  load_model_weights(weights, store);
   std::vector<float> pixels;  // (150 - 100) / 50, (50 - 110) / 60, (190 - 120) / 70
   for (int i = 0; i < 16 * 16; ++i) {
     pixels.insert(pixels.end(), {1.0f, -1.0f, 1.0f});
   }
-  const NoGrad no_grad;
-  const std::vector<float> logits = model.forward(from_values({1, 16, 16, 3}, pixels), Mode::evaluate).to_vector();
-  double sum = 0;
-  for (const float logit : logits) {
-    sum += std::exp(static_cast<double>(logit));
-  }
-  for (const Prediction& prediction : got) {
-    EXPECT_NEAR(prediction.probability,
-                std::exp(static_cast<double>(logits[static_cast<size_t>(prediction.class_index)])) / sum, 1e-5);
-  }
+  expect_predictions(got, weights, from_values({1, 16, 16, 3}, pixels));
   const double other = classifier.classify(make_image(folder, 0, 255, 0), 3)[0].probability;
   EXPECT_GT(std::abs(other - got[0].probability), 1e-4);
+}
+
+TEST(Classifier, SubtractsTheFilesMeanImage) {
+  const TemporaryFolder folder;
+  std::string image = "P6\n16 16\n255\n";
+  std::string mean = "[";
+  std::vector<float> pixels;
+  for (int i = 0; i < 16 * 16 * 3; ++i) {
+    image += static_cast<char>(i % 251);
+    mean += (i > 0 ? "," : "") + std::to_string(i % 89);
+    pixels.push_back(static_cast<float>(i % 251 - i % 89) / std::array{50.0f, 60.0f, 70.0f}[static_cast<size_t>(i % 3)]);
+  }
+  testing::write_bytes(folder / "image.ppm", image);
+  SafetensorsMetadata metadata = kMetadata;
+  metadata["mean"] = mean + "]";
+  const std::string weights = make_weights(folder, metadata, Weights::random);
+  expect_predictions(Classifier({.weights = weights}).classify(folder / "image.ppm", 3), weights,
+                     from_values({1, 16, 16, 3}, pixels));
+  EXPECT_THAT(refusal({.weights = weights, .crop_size = 24}), HasSubstr("'mean' has 768 numbers"));
 }
 
 TEST(Classifier, OptionsGoBeforeTheFile) {
@@ -146,6 +171,7 @@ TEST(Classifier, RefusesWhatDoesNotFit) {
   EXPECT_THAT(with("input_size", "many"), HasSubstr("'input_size'"));
   EXPECT_THAT(with("input_size", "1e30"), HasSubstr("crop"));
   EXPECT_THAT(with("mean", "[1.0]"), HasSubstr("'mean' has 1 numbers"));
+  EXPECT_THAT(with("mean", "[1.0,1e99,1.0]"), HasSubstr("must be finite"));
   EXPECT_THAT(with("std", "[1.0,0.0,1.0]"), HasSubstr("std above 0"));
   EXPECT_THAT(with("shortcut_pad", "middle"), HasSubstr("wanted end or both"));
 }

@@ -64,6 +64,26 @@ TEST_F(PlotCurves, DrawsAnUnfinishedRunIntoItsFolder) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "run"), std::filesystem::directory_iterator()), 3);
 }
 
+TEST_F(PlotCurves, LabelsStepsOfTheRateAndNotASmoothFall) {
+  std::filesystem::create_directories(folder_ / "run");
+  EventLog log = EventLog::create(folder_ / "run/log.jsonl");
+  for (const int64_t iteration : {10, 20, 30, 40, 50, 60, 70, 80}) {
+    const double rate = 0.05 * (1 + std::cos(M_PI * static_cast<double>(iteration) / 80));
+    log.write(TrainRecord{
+        .iteration = iteration, .epoch = static_cast<double>(iteration) / 10, .loss = 1, .top1_error = 50, .lr = rate});
+  }
+  ASSERT_EQ(plot_curves(folder_, folder_ / "run"), 0) << read_bytes(folder_ / "out");
+  EXPECT_THAT(read_bytes(folder_ / "run/curves.svg"), Not(HasSubstr("<!-- lr")));
+
+  for (const auto& [iteration, rate] : {std::pair{90, 0.1}, {100, 0.1}, {110, 0.01}, {120, 0.001}, {130, 0.001}}) {
+    log.write(TrainRecord{.iteration = iteration, .epoch = iteration / 10.0, .loss = 1, .top1_error = 50, .lr = rate});
+  }
+  ASSERT_EQ(plot_curves(folder_, folder_ / "run"), 0) << read_bytes(folder_ / "out");
+  const std::string svg = read_bytes(folder_ / "run/curves.svg");
+  EXPECT_THAT(svg, HasSubstr("<!-- lr 0.01 -->"));
+  EXPECT_THAT(svg, HasSubstr("<!-- lr 0.001 -->"));
+}
+
 TEST_F(PlotCurves, DrawsSeveralRunsIntoOnePicture) {
   write_log(folder_ / "plain20");
   write_log(folder_ / "resnet20");

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -32,12 +33,13 @@ std::string error_of(const std::vector<std::string>& words) {
 
 TEST(TrainOptions, BadValuesNameWhatWasGotAndWanted) {
   const std::vector<std::vector<std::string>> bad = {
-      {"--lr", "nan"},       {"--lr", "inf"},         {"--lr", "-0.1"},          {"--lr", "0"},
-      {"--lr", "x"},         {"--momentum", "1.5"},   {"--momentum", "nan"},     {"--weight-decay", "-1"},
-      {"--batch-size", "0"}, {"--batch-size", "1.5"}, {"--epochs", "nan"},       {"--iterations", "-3"},
-      {"--workers", "-1"},   {"--seed", "-1"},        {"--precision", "fp64"},   {"--dataset", "mnist"},
-      {"--shortcut", "D"},   {"--lr-steps", "1,nan"}, {"--mean", "0.5,0.5"},     {"--std", "0,1,1"},
-      {"--crop-size", "4"},  {"--lr-schedule", "up"}, {"--label-smoothing", "2"}};
+      {"--lr", "nan"},       {"--lr", "inf"},         {"--lr", "-0.1"},           {"--lr", "0"},
+      {"--lr", "x"},         {"--momentum", "1.5"},   {"--momentum", "nan"},      {"--weight-decay", "-1"},
+      {"--batch-size", "0"}, {"--batch-size", "1.5"}, {"--epochs", "nan"},        {"--iterations", "-3"},
+      {"--workers", "-1"},   {"--seed", "-1"},        {"--precision", "fp64"},    {"--dataset", "mnist"},
+      {"--shortcut", "D"},   {"--lr-steps", "1,nan"}, {"--mean", "0.5,0.5"},      {"--std", "0,1,1"},
+      {"--crop-size", "4"},  {"--lr-schedule", "up"}, {"--label-smoothing", "2"}, {"--mean", "pixel,0.5,0.5"},
+      {"--mean", "image"},   {"--mean", "nan,0,0"},   {"--mean", "0.5"}};
   for (const auto& words : bad) {
     const std::string message = error_of(words);
     EXPECT_NE(message, "") << words[0] << " " << words[1];
@@ -75,6 +77,21 @@ TEST(TrainOptions, FlagsWinOverTheFileAndTheWrittenFileReadsBack) {
   EXPECT_EQ(second.schedule_steps, first.schedule_steps);
   EXPECT_EQ(second.no_shuffle, first.no_shuffle);
   EXPECT_EQ(second.mean, first.mean);
+}
+
+TEST(TrainOptions, TheMeanIsAWordOrThreeNumbersAndReadsBack) {
+  const testing::TemporaryFolder folder;
+  const std::string file = folder.path() + "/c.toml";
+  for (const auto& [text, words] : std::map<std::string, std::vector<std::string>>{
+           {"pixel", {"pixel"}}, {"channel", {"channel"}}, {"0.5,0.25,1", {"0.5", "0.25", "1"}}}) {
+    const TrainOptions first = parse({"--mean", text}).options;
+    EXPECT_EQ(first.mean, words);
+    std::ofstream(file) << first.toml;
+    EXPECT_EQ(parse({"--config", file}).options.mean, words) << first.toml;
+  }
+  EXPECT_EQ(parse({}).options.mean, std::vector<std::string>());
+  std::ofstream(file) << "mean = [0.5, 0.25, 1]\n";
+  EXPECT_EQ(parse({"--config", file}).options.mean, (std::vector<std::string>{"0.5", "0.25", "1"}));
 }
 
 TEST(TrainOptions, DefaultsFollowTheDataSet) {

@@ -31,7 +31,8 @@ struct SmallRun {
     setup.precision = precision;
     setup.train = open_source("synthetic", "", Split::train, source);
     setup.val = open_source("synthetic", "", Split::val, source);
-    setup.statistics = compute_channel_statistics(*setup.train, 100);
+    setup.statistics = {.mean = compute_pixel_mean(*setup.train, 100),
+                        .std = compute_channel_statistics(*setup.train, 100).std};
     setup.options.output = folder;
     setup.options.batch_size = 32;
     setup.options.crop_size = 16;
