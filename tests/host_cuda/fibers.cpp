@@ -69,10 +69,10 @@ struct Machine {
 Machine machine;
 
 /// From the running fiber to the scheduler; returns when it is run again.
-void yield_to_scheduler([[maybe_unused]] bool for_good = false) {
+void yield_to_scheduler() {
 #ifdef __SANITIZE_ADDRESS__
   void* fake_stack = nullptr;
-  __sanitizer_start_switch_fiber(for_good ? nullptr : &fake_stack, machine.scheduler_stack, machine.scheduler_stack_bytes);
+  __sanitizer_start_switch_fiber(&fake_stack, machine.scheduler_stack, machine.scheduler_stack_bytes);
 #endif
   const context::transfer_t back = context::jump_fcontext(machine.scheduler, nullptr);
 #ifdef __SANITIZE_ADDRESS__
@@ -86,13 +86,15 @@ void enter(context::transfer_t from) {
   __sanitizer_finish_switch_fiber(nullptr, &machine.scheduler_stack, &machine.scheduler_stack_bytes);
 #endif
   machine.scheduler = from.fctx;
-  try {
-    (*machine.body)();
-  } catch (...) {
-    machine.failure = std::current_exception();
+  for (;;) {  // once for each block
+    try {
+      (*machine.body)();
+    } catch (...) {
+      machine.failure = std::current_exception();
+    }
+    machine.running->state = State::ended;
+    yield_to_scheduler();
   }
-  machine.running->state = State::ended;
-  yield_to_scheduler(true);
 }
 
 void resume(Fiber& fiber) {
@@ -125,16 +127,25 @@ void prepare_fibers(unsigned threads) {
 void begin_block() {
   for (unsigned t = 0; t < machine.threads; ++t) {
     Fiber& fiber = machine.fibers[t];
-#ifdef __SANITIZE_ADDRESS__
-    // A block that failed left its frames' marks.
-    __asan_unpoison_memory_region(static_cast<unsigned char*>(fiber.stack.sp) - fiber.stack.size, fiber.stack.size);
-#endif
-    fiber.context = context::make_fcontext(fiber.stack.sp, fiber.stack.size, enter);
+    if (fiber.context == nullptr) {
+      fiber.context = context::make_fcontext(fiber.stack.sp, fiber.stack.size, enter);
+    }
     fiber.thread = t;
     fiber.state = State::ready;
   }
   for (auto& [place, array] : machine.shared) {
     array.used = false;
+  }
+}
+
+/// After a fault fibers stand in the middle of the kernel: they begin anew.
+void abandon_fibers() {
+  for (Fiber& fiber : machine.fibers) {
+#ifdef __SANITIZE_ADDRESS__
+    // Frames that are never left keep their marks.
+    __asan_unpoison_memory_region(static_cast<unsigned char*>(fiber.stack.sp) - fiber.stack.size, fiber.stack.size);
+#endif
+    fiber.context = nullptr;
   }
 }
 
@@ -337,7 +348,12 @@ void run_grid(const Shape& shape, const std::function<void()>& body) {
   for (const unsigned block : blocks) {
     view.block = {block, 0, 0};
     fill_with_nan(machine.dynamic_shared.get(), shape.shared_bytes);
-    run_block(now.order);
+    try {
+      run_block(now.order);
+    } catch (...) {
+      abandon_fibers();
+      throw;
+    }
   }
 }
 
