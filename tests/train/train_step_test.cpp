@@ -43,11 +43,13 @@ Batch random_batch(uint64_t seed, int64_t size = kBatch) {
   return batch;
 }
 
-/// A ResNet-20 with few channels, and its training.
+/// A ResNet with few channels, and its training.
 struct Training {
-  Training(Device device, DType precision, Capture capture, std::optional<LossScaling> scaling = {})
+  Training(Device device, DType precision, Capture capture, std::optional<LossScaling> scaling = {},
+           int64_t blocks_per_stage = 1)
       : model([&] {
           ResNetSpec spec = model_spec("resnet20");
+          spec.blocks = {blocks_per_stage, blocks_per_stage, blocks_per_stage};
           spec.width = 4;
           spec.classes = kClasses;
           spec.stored_in_channels = stored_input_channels(precision);
@@ -139,8 +141,9 @@ TEST_P(TrainStepTest, AgreesWithTheCpuDevice) {
   if (device.type == Device::Type::cpu) {
     return;  // what the others are compared with
   }
-  Training host({}, precision, Capture::off, scaling());
-  Training training(device, precision, Capture::off, scaling());
+  constexpr int64_t kBlocksOfResNet20 = 3;
+  Training host({}, precision, Capture::off, scaling(), kBlocksOfResNet20);
+  Training training(device, precision, Capture::off, scaling(), kBlocksOfResNet20);
   const std::vector<float> before = host.weights();
   train(host, 2);
   train(training, 2);
