@@ -205,10 +205,8 @@ int64_t stored_input_channels(DType compute) { return compute == DType::f32 ? 3 
 int64_t ResNet::input_channels() const { return conv1_->weight.shape[3]; }
 
 Tensor ResNet::forward(const Tensor& x, Mode mode) {
-  Tensor y = bn1_->forward_relu(conv1_->forward(x, mode), mode);
-  if (spec_.stem == Stem::imagenet) {
-    y = max_pool(y, kStemPool);
-  }
+  Tensor y = conv1_->forward(x, mode);
+  y = spec_.stem == Stem::imagenet ? bn1_->forward_relu_max_pool(y, kStemPool, mode) : bn1_->forward_relu(y, mode);
   for (const auto& stage : stages_) {
     y = stage->forward(y, mode);
   }

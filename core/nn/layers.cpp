@@ -2,6 +2,7 @@
 
 #include "core/kernels/convolution.h"
 #include "core/kernels/profile.h"
+#include "core/ops/batch_norm_relu_max_pool.h"
 #include "core/ops/conv2d.h"
 #include "core/ops/linear.h"
 
@@ -118,6 +119,11 @@ Tensor BatchNorm2d::forward_relu(const Tensor& x, Mode mode) {
 Tensor BatchNorm2d::forward_add_relu(const Tensor& x, const Tensor& residual, Mode mode) {
   const profile::Layer layer(statistics.name);
   return batch_norm_add_relu(x, residual, prepare(x, mode), mode);
+}
+
+Tensor BatchNorm2d::forward_relu_max_pool(const Tensor& x, PoolOptions options, Mode mode) {
+  const profile::Layer layer(statistics.name);
+  return batch_norm_relu_max_pool(x, prepare(x, mode), options, mode);
 }
 
 Shape BatchNorm2d::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {

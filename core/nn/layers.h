@@ -5,6 +5,7 @@
 #include "core/nn/module.h"
 #include "core/nn/parameter.h"
 #include "core/ops/batch_norm.h"
+#include "core/ops/pooling.h"
 
 namespace residua {
 
@@ -40,6 +41,8 @@ class BatchNorm2d : public Module {
   Tensor forward(const Tensor& x, Mode mode) override;
   Tensor forward_relu(const Tensor& x, Mode mode);
   Tensor forward_add_relu(const Tensor& x, const Tensor& residual, Mode mode);
+  /// See core/ops/batch_norm_relu_max_pool.h.
+  Tensor forward_relu_max_pool(const Tensor& x, PoolOptions options, Mode mode);
   Shape summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const override;
 
   Parameter weight;

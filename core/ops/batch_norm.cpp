@@ -2,9 +2,8 @@
 
 #include "core/autograd/tape.h"
 #include "core/kernels/batch_norm.h"
-#include "core/kernels/batch_norm_rstd.h"
 #include "core/kernels/run.h"
-#include "core/ops/check.h"
+#include "core/ops/batch_norm_statistics.h"
 
 namespace residua {
 namespace {
@@ -46,34 +45,12 @@ void backward_rule(const Saved& saved, bool has_residual, const Tensor& dy, Grad
 
 Tensor forward(const char* op, const Tensor& x, const Tensor& residual, const BatchNorm& p, Activation activation, Mode mode) {
   const ArgumentCheck check(op);
-  check.floating("x", x);
-  if (x.shape().rank() < 2) {
-    fail("{}: x is {}, wanted at least 2 dimensions with the channels last", op, describe(x));
-  }
-  const int64_t channels = x.dim(-1);
-  const int64_t rows = x.size() / channels;
-  const Device device = x.device();
-  check.exactly("gamma", p.gamma, {channels}, DType::f32, device);
-  check.exactly("beta", p.beta, {channels}, DType::f32, device);
   if (residual.defined()) {
-    check.exactly("residual", residual, x.shape(), x.dtype(), device);
+    check.floating("x", x);
+    check.exactly("residual", residual, x.shape(), x.dtype(), x.device());
   }
-
-  Tensor mean;
-  const Tensor rstd = empty({channels}, DType::f32, device);
-  if (mode == Mode::train) {
-    mean = p.batch_mean.defined() ? p.batch_mean.detached() : empty({channels}, DType::f32, device);
-    const Tensor variance = p.batch_var.defined() ? p.batch_var : empty({channels}, DType::f32, device);
-    check.exactly("batch_mean", mean, {channels}, DType::f32, device);
-    check.exactly("batch_var", variance, {channels}, DType::f32, device);
-    run(device, BatchNormStatistics{x.dtype(), rows, channels, x.data(), p.epsilon, mean.data<float>(), variance.data<float>(),
-                                    rstd.data<float>()});
-  } else {
-    check.exactly("running_mean", p.running_mean, {channels}, DType::f32, device);
-    check.exactly("running_var", p.running_var, {channels}, DType::f32, device);
-    mean = p.running_mean.detached();
-    run(device, BatchNormRstd{channels, p.epsilon, p.running_var.data<float>(), rstd.data<float>()});
-  }
+  const auto [rows, channels, mean, rstd] = norm_statistics(check, x, p, mode);
+  const Device device = x.device();
 
   const bool keep = grad_needed({x, p.gamma, p.beta, residual});
   const bool masked = keep && activation == Activation::relu;

@@ -1,31 +1,14 @@
 #include "core/ops/pooling.h"
 
 #include "core/autograd/tape.h"
-#include "core/kernels/pooling.h"
 #include "core/kernels/run.h"
-#include "core/ops/check.h"
+#include "core/ops/pool_shape.h"
 
 namespace residua {
-namespace {
-
-PoolShape checked_shape(const ArgumentCheck& check, const Tensor& x, PoolOptions options) {
-  check.floating("x", x);
-  check.rank("x", x, 4);
-  check.range("window", options.window, 1, 16);
-  check.range("stride", options.stride, 1, 1 << 16);
-  check.range("padding", options.padding, 0, options.window / 2);
-  check.window_fits(x, options.window, options.window, options.padding);
-  return {x.dim(0), x.dim(1), x.dim(2), x.dim(3), options.window, options.stride, options.padding};
-}
-
-Shape output_shape(const PoolShape& shape) { return {shape.batch, shape.out_height(), shape.out_width(), shape.channels}; }
-
-}  // namespace
-
 Tensor max_pool(const Tensor& x, PoolOptions options) {
-  const PoolShape shape = checked_shape(ArgumentCheck("max_pool"), x, options);
-  const Tensor y = empty(output_shape(shape), x.dtype(), x.device());
-  const Tensor index = grad_needed({x}) ? empty(output_shape(shape), DType::u8, x.device()) : Tensor();
+  const PoolShape shape = pool_shape(ArgumentCheck("max_pool"), x, options);
+  const Tensor y = empty(pooled_shape(shape), x.dtype(), x.device());
+  const Tensor index = grad_needed({x}) ? empty(pooled_shape(shape), DType::u8, x.device()) : Tensor();
   run(x.device(), MaxPoolForward{x.dtype(), shape, x.data(), y.data(), index.defined() ? index.data<uint8_t>() : nullptr});
 
   return record(y, {x}, "max_pool", [shape, index](const Tensor& dy, Gradients& gradients) {
@@ -35,8 +18,8 @@ Tensor max_pool(const Tensor& x, PoolOptions options) {
 }
 
 Tensor average_pool(const Tensor& x, PoolOptions options) {
-  const PoolShape shape = checked_shape(ArgumentCheck("average_pool"), x, options);
-  const Tensor y = empty(output_shape(shape), x.dtype(), x.device());
+  const PoolShape shape = pool_shape(ArgumentCheck("average_pool"), x, options);
+  const Tensor y = empty(pooled_shape(shape), x.dtype(), x.device());
   run(x.device(), AveragePoolForward{x.dtype(), shape, x.data(), y.data()});
 
   return record(y, {x}, "average_pool", [shape](const Tensor& dy, Gradients& gradients) {

@@ -4,6 +4,7 @@
 // to launch a kernel.
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "cuda/runtime/kernel_errors.h"
@@ -45,6 +46,16 @@ inline int64_t grid_blocks(const Stream& stream, int64_t wanted, int64_t per_mul
 inline LaunchShape grid_for(const Stream& stream, int64_t items, int preferred_threads = 256) {
   const int threads = block_threads(preferred_threads);
   return {grid_blocks(stream, (items + threads - 1) / threads, 32), threads};
+}
+
+/// Calls f(std::true_type{}) or f(std::false_type{}), for kernels with flags among their template arguments.
+template <class F>
+void visit_bool(bool value, const F& f) {
+  if (value) {
+    f(std::true_type{});
+  } else {
+    f(std::false_type{});
+  }
 }
 
 __device__ inline int64_t global_thread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }

@@ -23,6 +23,10 @@ inline float widen(bf16 v) { return to_float(v); }
 template <class T>
 __device__ inline T narrow(float v);
 
+/// Two elements of a 16-bit type in a word, the first in its lower half.
+template <class T>
+__device__ inline uint32_t narrow_pair(float first, float second);
+
 template <>
 __device__ inline float narrow<float>(float v) {
   return v;
@@ -37,6 +41,17 @@ template <>
 __device__ inline bf16 narrow<bf16>(float v) {
   return {__bfloat16_as_ushort(__float2bfloat16_rn(v))};
 }
+
+template <>
+__device__ inline uint32_t narrow_pair<f16>(float first, float second) {
+  const __half2 pair = __floats2half2_rn(first, second);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
+template <>
+__device__ inline uint32_t narrow_pair<bf16>(float first, float second) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
+  return *reinterpret_cast<const uint32_t*>(&pair);
+}
 #else
 template <>
 inline f16 narrow<f16>(float v) {
@@ -46,7 +61,19 @@ template <>
 inline bf16 narrow<bf16>(float v) {
   return from_float<bf16>(v);
 }
+template <class T>
+inline uint32_t narrow_pair(float first, float second) {
+  return from_float<T>(first).bits | static_cast<uint32_t>(from_float<T>(second).bits) << 16;
+}
 #endif
+
+/// The largest value that `narrow` rounds to 0: what is above it is stored as a positive T.
+template <class T>
+inline constexpr float kStoredAsZero = 0;
+template <>
+inline constexpr float kStoredAsZero<f16> = 0x1p-25f;
+template <>
+inline constexpr float kStoredAsZero<bf16> = 0x1p-134f;
 
 /// Calls f.operator()<T>() with the C++ type of a floating dtype.
 template <class F>

@@ -23,14 +23,38 @@ __device__ inline void load(const T* p, float (&out)[N]) {
   }
 }
 
+/// Stores words as one. nvcc takes a struct apart into several stores in some unrolled loops; what it is told here it keeps.
+template <int N>
+__device__ inline void store_words(void* p, const Pack<uint32_t, N>& words) {
+#ifdef __CUDACC__
+  if constexpr (N == 4) {
+    __stwb(static_cast<uint4*>(p), make_uint4(words.v[0], words.v[1], words.v[2], words.v[3]));
+  } else if constexpr (N == 2) {
+    __stwb(static_cast<uint2*>(p), make_uint2(words.v[0], words.v[1]));
+  } else
+#endif
+  {
+    *static_cast<Pack<uint32_t, N>*>(p) = words;
+  }
+}
+
 template <int N, class T>
 __device__ inline void store(T* p, const float (&in)[N]) {
-  Pack<T, N> pack;
+  if constexpr (sizeof(T) == 2 && N % 2 == 0) {
+    Pack<uint32_t, N / 2> words;
 #pragma unroll
-  for (int i = 0; i < N; ++i) {
-    pack.v[i] = narrow<T>(in[i]);
+    for (int i = 0; i < N / 2; ++i) {
+      words.v[i] = narrow_pair<T>(in[2 * i], in[2 * i + 1]);
+    }
+    store_words(p, words);
+  } else {
+    Pack<T, N> pack;
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      pack.v[i] = narrow<T>(in[i]);
+    }
+    *reinterpret_cast<Pack<T, N>*>(p) = pack;
   }
-  *reinterpret_cast<Pack<T, N>*>(p) = pack;
 }
 
 /// A number of elements that is known when compiling.

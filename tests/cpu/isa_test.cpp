@@ -305,6 +305,32 @@ TYPED_TEST(Levels, AgreeOnPooling) {
       b.run(MaxPoolForward{kType, s, x, b.out<T>(out), index});
       b.run(MaxPoolBackward{kType, s, b.in<T>(out), index, b.out<T>(in)});
     });
+    const int64_t c = s.channels;
+    expect_agreement("batch norm, relu and max pool " + name, 4 * one_rounding<T>(), [&](Bench& b) {
+      T* x = b.in<T>(in);
+      for (int64_t i = 0; i < in; ++i) {
+        x[i] = i % 97 == 5 ? from_float<T>(NAN) : from_float<T>(std::round(to_float(x[i])));
+      }
+      // Powers of two, so that every level makes the same values equal.
+      float* gamma = b.in<float>(c);
+      float* rstd = b.in<float>(c);
+      float* mean = b.in<float>(c);
+      for (int64_t i = 0; i < c; ++i) {
+        gamma[i] = i % 2 == 0 ? 1.0f : -0.5f;
+        rstd[i] = 2.0f;
+        mean[i] = 0.25f;
+      }
+      const float* beta = b.in<float>(c, 0.0, 1.0);
+      b.run(BatchNormReluMaxPoolForward{kType, s, x, gamma, beta, mean, rstd, b.out<T>(out), nullptr});
+      uint8_t* index = b.out<uint8_t>(out);
+      b.run(BatchNormReluMaxPoolForward{kType, s, x, gamma, beta, mean, rstd, b.out<T>(out), index});
+      const T* dy = b.in<T>(out);
+      const T* finite = b.in<T>(in);
+      float* sum_g = b.out<float>(c);
+      float* sum_g_xhat = b.out<float>(c);
+      b.run(BatchNormReluMaxPoolBackwardReduce{kType, s, finite, dy, index, mean, rstd, sum_g, sum_g_xhat});
+      b.run(BatchNormReluMaxPoolBackwardApply{kType, s, finite, dy, index, gamma, mean, rstd, sum_g, sum_g_xhat, b.out<T>(in)});
+    });
     expect_agreement("average pool " + name, one_rounding<T>(), [&](Bench& b) {
       b.run(AveragePoolForward{kType, s, b.in<T>(in), b.out<T>(out)});
       b.run(AveragePoolBackward{kType, s, b.in<T>(out), b.out<T>(in)});

@@ -6,6 +6,7 @@
 #include "core/cpu/isa.h"
 #include "core/kernels/add.h"
 #include "core/kernels/batch_norm.h"
+#include "core/kernels/batch_norm_relu_max_pool.h"
 #include "core/kernels/batch_norm_rstd.h"
 #include "core/kernels/cast.h"
 #include "core/kernels/check_finite.h"
@@ -26,34 +27,37 @@
 #define RESIDUA_LEVELS(X) X(baseline)
 #endif
 
-#define RESIDUA_DECLARE_RUNS(level)                      \
-  namespace residua::cpu::level {                        \
-  void run(const Add&, Stream&);                         \
-  void run(const BatchNormStatistics&, Stream&);         \
-  void run(const BatchNormApply&, Stream&);              \
-  void run(const BatchNormBackwardReduce&, Stream&);     \
-  void run(const BatchNormBackwardApply&, Stream&);      \
-  void run(const BatchNormCommit&, Stream&);             \
-  void run(const BatchNormRstd&, Stream&);               \
-  void run(const Cast&, Stream&);                        \
-  void run(const CheckFinite&, Stream&);                 \
-  void run(const ColumnSum&, Stream&);                   \
-  void run(const CountedMean&, Stream&);                 \
-  void run(const Fill&, Stream&);                        \
-  void run(const MaxPoolForward&, Stream&);              \
-  void run(const MaxPoolBackward&, Stream&);             \
-  void run(const AveragePoolForward&, Stream&);          \
-  void run(const AveragePoolBackward&, Stream&);         \
-  void run(const GlobalAveragePoolForward&, Stream&);    \
-  void run(const GlobalAveragePoolBackward&, Stream&);   \
-  void run(const PrepareInput&, Stream&);                \
-  void run(const ReluForward&, Stream&);                 \
-  void run(const ReluBackward&, Stream&);                \
-  void run(const SgdUpdate&, Stream&);                   \
-  void run(const SoftmaxCrossEntropyForward&, Stream&);  \
-  void run(const SoftmaxCrossEntropyBackward&, Stream&); \
-  void run(const ZeroPadShortcutForward&, Stream&);      \
-  void run(const ZeroPadShortcutBackward&, Stream&);     \
+#define RESIDUA_DECLARE_RUNS(level)                             \
+  namespace residua::cpu::level {                               \
+  void run(const Add&, Stream&);                                \
+  void run(const BatchNormStatistics&, Stream&);                \
+  void run(const BatchNormApply&, Stream&);                     \
+  void run(const BatchNormBackwardReduce&, Stream&);            \
+  void run(const BatchNormBackwardApply&, Stream&);             \
+  void run(const BatchNormCommit&, Stream&);                    \
+  void run(const BatchNormReluMaxPoolForward&, Stream&);        \
+  void run(const BatchNormReluMaxPoolBackwardReduce&, Stream&); \
+  void run(const BatchNormReluMaxPoolBackwardApply&, Stream&);  \
+  void run(const BatchNormRstd&, Stream&);                      \
+  void run(const Cast&, Stream&);                               \
+  void run(const CheckFinite&, Stream&);                        \
+  void run(const ColumnSum&, Stream&);                          \
+  void run(const CountedMean&, Stream&);                        \
+  void run(const Fill&, Stream&);                               \
+  void run(const MaxPoolForward&, Stream&);                     \
+  void run(const MaxPoolBackward&, Stream&);                    \
+  void run(const AveragePoolForward&, Stream&);                 \
+  void run(const AveragePoolBackward&, Stream&);                \
+  void run(const GlobalAveragePoolForward&, Stream&);           \
+  void run(const GlobalAveragePoolBackward&, Stream&);          \
+  void run(const PrepareInput&, Stream&);                       \
+  void run(const ReluForward&, Stream&);                        \
+  void run(const ReluBackward&, Stream&);                       \
+  void run(const SgdUpdate&, Stream&);                          \
+  void run(const SoftmaxCrossEntropyForward&, Stream&);         \
+  void run(const SoftmaxCrossEntropyBackward&, Stream&);        \
+  void run(const ZeroPadShortcutForward&, Stream&);             \
+  void run(const ZeroPadShortcutBackward&, Stream&);            \
   }
 RESIDUA_LEVELS(RESIDUA_DECLARE_RUNS)
 #undef RESIDUA_DECLARE_RUNS

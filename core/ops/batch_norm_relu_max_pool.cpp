@@ -1,0 +1,66 @@
+#include "core/ops/batch_norm_relu_max_pool.h"
+
+#include "core/autograd/tape.h"
+#include "core/kernels/batch_norm_relu_max_pool.h"
+#include "core/kernels/run.h"
+#include "core/ops/batch_norm_statistics.h"
+#include "core/ops/pool_shape.h"
+
+namespace residua {
+namespace {
+
+constexpr int64_t kLargestWindow = 15;  // of which every place, and kNoWinner, fits into a byte
+
+/// What the backward reads.
+struct Saved {
+  PoolShape shape;
+  Tensor x, index, gamma, mean, rstd;
+  Mode mode;
+};
+
+// Inputs of the node, in order.
+constexpr int kX = 0, kGamma = 1, kBeta = 2;
+
+void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
+  const Device device = dy.device();
+  const DType dtype = saved.x.dtype();
+  const uint8_t* index = saved.index.data<uint8_t>();
+  const Shape channels{saved.shape.channels};
+
+  const Tensor dgamma = gradients.wants(kGamma) ? gradients.output(kGamma) : empty(channels, DType::f32, device);
+  const Tensor dbeta = gradients.wants(kBeta) ? gradients.output(kBeta) : empty(channels, DType::f32, device);
+  run(device, BatchNormReluMaxPoolBackwardReduce{dtype, saved.shape, saved.x.data(), dy.data(), index, saved.mean.data<float>(),
+                                                 saved.rstd.data<float>(), dbeta.data<float>(), dgamma.data<float>()});
+  if (!gradients.wants(kX)) {
+    return;
+  }
+  // As in batch_norm.cpp: running statistics do not depend on x.
+  const bool train = saved.mode == Mode::train;
+  const Tensor none = train ? Tensor() : zeros(channels, DType::f32, device);
+  run(device, BatchNormReluMaxPoolBackwardApply{dtype, saved.shape, saved.x.data(), dy.data(), index, saved.gamma.data<float>(),
+                                                saved.mean.data<float>(), saved.rstd.data<float>(),
+                                                (train ? dbeta : none).data<float>(), (train ? dgamma : none).data<float>(),
+                                                gradients.output(kX).data()});
+}
+
+}  // namespace
+
+Tensor batch_norm_relu_max_pool(const Tensor& x, const BatchNorm& p, PoolOptions options, Mode mode) {
+  const ArgumentCheck check("batch_norm_relu_max_pool");
+  const PoolShape shape = pool_shape(check, x, options, kLargestWindow);
+  const NormStatistics statistics = norm_statistics(check, x, p, mode);
+  const bool keep = grad_needed({x, p.gamma, p.beta});
+  const Tensor y = empty(pooled_shape(shape), x.dtype(), x.device());
+  const Tensor index = keep ? empty(pooled_shape(shape), DType::u8, x.device()) : Tensor();
+  run(x.device(), BatchNormReluMaxPoolForward{x.dtype(), shape, x.data(), p.gamma.data<float>(), p.beta.data<float>(),
+                                              statistics.mean.data<float>(), statistics.rstd.data<float>(), y.data(),
+                                              keep ? index.data<uint8_t>() : nullptr});
+  if (!keep) {
+    return y;
+  }
+  return record(y, {x, p.gamma, p.beta}, check.op(),
+                [saved = Saved{shape, x.detached(), index, p.gamma.detached(), statistics.mean, statistics.rstd, mode}](
+                    const Tensor& dy, Gradients& gradients) { backward_rule(saved, dy, gradients); });
+}
+
+}  // namespace residua

@@ -1,0 +1,36 @@
+#include "core/ops/batch_norm_statistics.h"
+
+#include "core/kernels/batch_norm.h"
+#include "core/kernels/batch_norm_rstd.h"
+#include "core/kernels/run.h"
+
+namespace residua {
+
+NormStatistics norm_statistics(const ArgumentCheck& check, const Tensor& x, const BatchNorm& p, Mode mode) {
+  check.floating("x", x);
+  if (x.shape().rank() < 2) {
+    fail("{}: x is {}, wanted at least 2 dimensions with the channels last", check.op(), describe(x));
+  }
+  const int64_t channels = x.dim(-1);
+  const int64_t rows = x.size() / channels;
+  const Device device = x.device();
+  check.exactly("gamma", p.gamma, {channels}, DType::f32, device);
+  check.exactly("beta", p.beta, {channels}, DType::f32, device);
+
+  const Tensor rstd = empty({channels}, DType::f32, device);
+  if (mode == Mode::evaluate) {
+    check.exactly("running_mean", p.running_mean, {channels}, DType::f32, device);
+    check.exactly("running_var", p.running_var, {channels}, DType::f32, device);
+    run(device, BatchNormRstd{channels, p.epsilon, p.running_var.data<float>(), rstd.data<float>()});
+    return {rows, channels, p.running_mean.detached(), rstd};
+  }
+  const Tensor mean = p.batch_mean.defined() ? p.batch_mean.detached() : empty({channels}, DType::f32, device);
+  const Tensor variance = p.batch_var.defined() ? p.batch_var : empty({channels}, DType::f32, device);
+  check.exactly("batch_mean", mean, {channels}, DType::f32, device);
+  check.exactly("batch_var", variance, {channels}, DType::f32, device);
+  run(device, BatchNormStatistics{x.dtype(), rows, channels, x.data(), p.epsilon, mean.data<float>(), variance.data<float>(),
+                                  rstd.data<float>()});
+  return {rows, channels, mean, rstd};
+}
+
+}  // namespace residua

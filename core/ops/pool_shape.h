@@ -1,0 +1,15 @@
+#pragma once
+
+#include "core/kernels/pooling.h"
+#include "core/ops/check.h"
+#include "core/ops/pooling.h"
+
+namespace residua {
+
+/// Checks x [N, H, W, C] and the options of a pooling; the windows as the kernels want them.
+PoolShape pool_shape(const ArgumentCheck& check, const Tensor& x, PoolOptions options, int64_t largest_window = 16);
+
+/// [N, P, Q, C]
+Shape pooled_shape(const PoolShape& shape);
+
+}  // namespace residua

@@ -1,0 +1,373 @@
+// Batch normalisation, ReLU and max pooling in one. A thread takes 8 bytes of adjacent channels (one where their number or an
+// address does not allow it), whose parameters stay in its registers (cuda/device/columns.cuh).
+//
+// Forward: an output at a time. Its window is loaded whole before the first use; the caches turn that into one read of x from
+// memory. y and the index are written once.
+//
+// Backward: a tile of stride x stride pixels at a time, aligned to the padded image, so that every pixel of a tile has the same
+// place in the same windows for every tile. With window 3 and stride 2 that is nine places of four pixels in four windows,
+// which are loaded once for the tile and by up to three neighbours, from the caches. Both kernels read x, dy and the index once
+// from memory and the second writes dx once. Other windows are taken pixel by pixel.
+#include "core/kernels/batch_norm_relu_max_pool.h"
+#include "cuda/device/batch_norm.cuh"
+#include "cuda/device/columns.cuh"
+
+namespace residua::cuda {
+namespace {
+
+template <class T>
+constexpr int kChannels = 8 / static_cast<int>(sizeof(T));  // of a thread: 8 bytes
+
+template <class T, int N>
+__device__ Pack<T, N> load_pack(const T* p) {
+  return *reinterpret_cast<const Pack<T, N>*>(p);
+}
+
+/// Indices of up to four channels as bytes of one register.
+template <int N>
+struct Winners {
+  uint32_t bytes;
+  __device__ bool are(int j, int place) const { return (bytes >> 8 * j & 0xff) == static_cast<uint32_t>(place); }
+};
+template <int N>
+__device__ Winners<N> load_winners(const uint8_t* p) {
+  using Word = std::conditional_t<N == 4, uint32_t, std::conditional_t<N == 2, uint16_t, uint8_t>>;
+  return {*reinterpret_cast<const Word*>(p)};
+}
+
+__device__ int clamped(int value, int size) { return value < 0 ? 0 : value < size ? value : size - 1; }
+
+/// [batch, height, width] of outputs or tiles, as the rows that a grid's threads step through without a division.
+struct Area {
+  int images, height, width;
+  int step_images;  // row_step() in images, lines and columns
+  int step_lines, step_columns;
+
+  Area(const ColumnGrid& grid, int64_t height_pixels, int64_t width_pixels)
+      : images(static_cast<int>(grid.rows / (height_pixels * width_pixels))),
+        height(static_cast<int>(height_pixels)),
+        width(static_cast<int>(width_pixels)) {
+    const int64_t area = height_pixels * width_pixels;
+    step_images = static_cast<int>(grid.row_step() / area);
+    step_lines = static_cast<int>(grid.row_step() % area / width);
+    step_columns = static_cast<int>(grid.row_step() % width);
+  }
+};
+
+struct AreaPlace {
+  int image, line, column;
+
+  __device__ AreaPlace(const Area& area, int64_t row) {
+    const int64_t pixels = int64_t{area.height} * area.width;
+    image = static_cast<int>(row / pixels);
+    const int rest = static_cast<int>(row - image * pixels);
+    line = rest / area.width;
+    column = rest - line * area.width;
+  }
+  __device__ void advance(const Area& area) {
+    column += area.step_columns;
+    const int carry = column >= area.width ? 1 : 0;
+    column -= carry * area.width;
+    line += area.step_lines + carry;
+    const int next = line >= area.height ? 1 : 0;
+    line -= next * area.height;
+    image += area.step_images + next;
+  }
+};
+
+/// PoolShape in the types that kernels count in.
+struct Pooling {
+  int in_height, in_width, out_height, out_width, window, stride, padding;
+  int64_t channels;
+
+  explicit Pooling(const PoolShape& s)
+      : in_height(static_cast<int>(s.in_height)),
+        in_width(static_cast<int>(s.in_width)),
+        out_height(static_cast<int>(s.out_height())),
+        out_width(static_cast<int>(s.out_width())),
+        window(static_cast<int>(s.window)),
+        stride(static_cast<int>(s.stride)),
+        padding(static_cast<int>(s.padding)),
+        channels(s.channels) {}
+};
+
+/// `Window`: the window where its loops are to be unrolled, or 0.
+template <class T, int N, int Window>
+__global__ void __launch_bounds__(1024, 1)
+    forward_kernel(Pooling s, ColumnGrid grid, Area area, BatchNormReluMaxPoolForward args) {
+  const T* x = static_cast<const T*>(args.x);
+  T* y = static_cast<T*>(args.y);
+  const int window = Window > 0 ? Window : s.window;
+  const ColumnPlace place(grid);
+  if (!place.active) {
+    return;
+  }
+  const int64_t channel = int64_t{place.column} * N;
+  ForwardLine<N> normalise;
+  normalise.load(args.gamma, args.beta, args.mean, args.rstd, s.channels, channel);
+  for (AreaPlace at(area, place.row); at.image < area.images; at.advance(area)) {
+    const int top = at.line * s.stride - s.padding;
+    const int left = at.column * s.stride - s.padding;
+    const T* image = x + int64_t{at.image} * s.in_height * s.in_width * s.channels + channel;
+    float best[N];
+    int winner[N];
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      best[j] = -INFINITY;
+      winner[j] = 0;
+    }
+#pragma unroll
+    for (int i = 0; i < window; ++i) {
+#pragma unroll
+      for (int k = 0; k < window; ++k) {
+        // A place in the padding stands for the pixel next to it, which the window has too: it never wins in its own name.
+        const int h = clamped(top + i, s.in_height);
+        const int w = clamped(left + k, s.in_width);
+        const int here = (h - top) * window + w - left;
+        const auto pack = load_pack<T, N>(image + (int64_t{h} * s.in_width + w) * s.channels);
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          const float value = normalise.y(j, widen(pack.v[j]));
+          // True also where the value is NaN, unless one was there before.
+          const bool wins = !(value <= best[j]) && best[j] == best[j];
+          best[j] = wins ? value : best[j];
+          winner[j] = wins ? here : winner[j];
+        }
+      }
+    }
+    float out[N];
+    Pack<uint8_t, N> index;
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      out[j] = best[j] < 0 ? 0.0f : best[j];
+      index.v[j] = static_cast<uint8_t>(best[j] > kStoredAsZero<T> ? winner[j] : kNoWinner);
+    }
+    const int64_t to = ((int64_t{at.image} * s.out_height + at.line) * s.out_width + at.column) * s.channels + channel;
+    store(y + to, out);
+    if (args.index != nullptr) {
+      *reinterpret_cast<Pack<uint8_t, N>*>(args.index + to) = index;
+    }
+  }
+}
+
+/// use(element of x, x there, g there) for the pixels of a tile, in images of fewer than 2^31 elements. Its first pixel is the
+/// first of window (p, q).
+template <int Window, int Stride, class T, int N, class Use>
+__device__ void for_tile(const Pooling& s, const T* x, const T* dy, const uint8_t* index, int image, int64_t channel, int p,
+                         int q, const Use& use) {
+  constexpr int kReach = (Window + Stride - 1) / Stride;  // windows in each dimension that a tile has pixels of
+  Pack<T, N> gradients[kReach * kReach];
+  Winners<N> winners[kReach * kReach];
+  const int channels = static_cast<int>(s.channels);
+  const int64_t out_image = int64_t{image} * s.out_height * s.out_width * s.channels + channel;
+  const int last = (p * s.out_width + q) * channels;
+#pragma unroll
+  for (int k = 0; k < kReach * kReach; ++k) {
+    const int line = p - k / kReach;
+    const int column = q - k % kReach;
+    const bool exists = line >= 0 && line < s.out_height && column >= 0 && column < s.out_width;
+    const int from = exists ? last - (k / kReach * s.out_width + k % kReach) * channels : 0;
+    gradients[k] = load_pack<T, N>(dy + out_image + from);
+    winners[k] = load_winners<N>(index + out_image + from);
+    winners[k].bytes = exists ? winners[k].bytes : 0xffffffffu;
+  }
+  const int top = p * Stride - s.padding;
+  const int left = q * Stride - s.padding;
+  const int64_t in_image = int64_t{image} * s.in_height * s.in_width * s.channels + channel;
+  const int first = (top * s.in_width + left) * channels;
+  const auto at = [&](int i, int k) { return first + (i * s.in_width + k) * channels; };
+  const auto inside = [&](int i, int k) {
+    return top + i >= 0 && top + i < s.in_height && left + k >= 0 && left + k < s.in_width;
+  };
+  // Window by window, so that each is unpacked once and then done with.
+  float g[Stride * Stride][N] = {};
+#pragma unroll
+  for (int from = 0; from < kReach * kReach; ++from) {
+#pragma unroll
+    for (int to = 0; to < Stride * Stride; ++to) {
+      const int line = to / Stride + from / kReach * Stride;
+      const int column = to % Stride + from % kReach * Stride;
+      if (line < Window && column < Window) {
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          g[to][j] += winners[from].are(j, line * Window + column) ? widen(gradients[from].v[j]) : 0.0f;
+        }
+      }
+    }
+  }
+  Pack<T, N> values[Stride * Stride];
+#pragma unroll
+  for (int k = 0; k < Stride * Stride; ++k) {
+    values[k] = load_pack<T, N>(x + in_image + (inside(k / Stride, k % Stride) ? at(k / Stride, k % Stride) : 0));
+  }
+#pragma unroll
+  for (int k = 0; k < Stride * Stride; ++k) {
+    if (inside(k / Stride, k % Stride)) {
+      use(in_image + at(k / Stride, k % Stride), values[k], g[k]);
+    }
+  }
+}
+
+/// The same for pixel (h, w) alone and any window.
+template <class T, int N, class Use>
+__device__ void for_pixel(const Pooling& s, const T* x, const T* dy, const uint8_t* index, int image, int64_t channel, int h,
+                          int w, const Use& use) {
+  float g[N] = {};
+  for (int p = (h + s.padding) / s.stride; p >= 0 && h + s.padding - p * s.stride < s.window; --p) {
+    for (int q = (w + s.padding) / s.stride; q >= 0 && w + s.padding - q * s.stride < s.window; --q) {
+      if (p < s.out_height && q < s.out_width) {
+        const int place = (h + s.padding - p * s.stride) * s.window + w + s.padding - q * s.stride;
+        const int64_t from = ((int64_t{image} * s.out_height + p) * s.out_width + q) * s.channels + channel;
+        const auto gradient = load_pack<T, N>(dy + from);
+        const auto winner = load_winners<N>(index + from);
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          g[j] += winner.are(j, place) ? widen(gradient.v[j]) : 0.0f;
+        }
+      }
+    }
+  }
+  const int64_t at = ((int64_t{image} * s.in_height + h) * s.in_width + w) * s.channels + channel;
+  use(at, load_pack<T, N>(x + at), g);
+}
+
+// A tile takes up to 85 registers.
+constexpr int kThreads = 256;
+constexpr int kBlocks = 3;
+
+/// One of the two for all tiles or pixels of a thread. `Window` and `Stride` are 0 for any.
+template <int Window, int Stride, class T, int N, class Use>
+__device__ void for_gradients(const Pooling& s, const Area& area, const ColumnPlace& place, const T* x, const T* dy,
+                              const uint8_t* index, const Use& use) {
+  const int64_t channel = int64_t{place.column} * N;
+  for (AreaPlace at(area, place.row); at.image < area.images; at.advance(area)) {
+    if constexpr (Window > 0) {
+      const int first = s.padding / Stride;  // tiles before it lie in the padding
+      for_tile<Window, Stride, T, N>(s, x, dy, index, at.image, channel, at.line + first, at.column + first, use);
+    } else {
+      for_pixel<T, N>(s, x, dy, index, at.image, channel, at.line, at.column, use);
+    }
+  }
+}
+
+template <class T, int N, int Window, int Stride>
+__global__ void __launch_bounds__(kThreads, kBlocks)
+    reduce_kernel(Pooling s, ColumnGrid grid, Area area, BatchNormReluMaxPoolBackwardReduce args, float* partials) {
+  const ColumnPlace place(grid);
+  float sum[2][N] = {};
+  if (place.active) {
+    float mean[N];
+    load_channels(args.mean, s.channels, int64_t{place.column} * N, mean);
+    for_gradients<Window, Stride, T, N>(s, area, place, static_cast<const T*>(args.x), static_cast<const T*>(args.dy),
+                                        args.index, [&](int64_t, const Pack<T, N>& x, const float(&g)[N]) {
+#pragma unroll
+                                          for (int j = 0; j < N; ++j) {
+                                            sum[0][j] += g[j];
+                                            sum[1][j] += g[j] * (widen(x.v[j]) - mean[j]);
+                                          }
+                                        });
+  }
+  add_lanes(grid, place, sum);
+  store_partials(grid, place, sum, partials);
+}
+
+template <class T, int N, int Window, int Stride>
+__global__ void __launch_bounds__(kThreads, kBlocks)
+    apply_kernel(Pooling s, ColumnGrid grid, Area area, int64_t rows, BatchNormReluMaxPoolBackwardApply args) {
+  T* dx = static_cast<T*>(args.dx);
+  const ColumnPlace place(grid);
+  if (!place.active) {
+    return;
+  }
+  BackwardLine<N> line;
+  line.load(args.gamma, args.mean, args.rstd, args.sum_g, args.sum_g_xhat, rows, s.channels, int64_t{place.column} * N);
+  for_gradients<Window, Stride, T, N>(s, area, place, static_cast<const T*>(args.x), static_cast<const T*>(args.dy), args.index,
+                                      [&](int64_t i, const Pack<T, N>& x, const float(&g)[N]) {
+                                        float out[N];
+#pragma unroll
+                                        for (int j = 0; j < N; ++j) {
+                                          out[j] = line.dx(j, g[j], widen(x.v[j]));
+                                        }
+                                        store(dx + i, out);
+                                      });
+}
+
+/// Calls f(Elements<N>{}) with the channels of a thread.
+template <class T, class F, class... Pointers>
+void visit_channels(const PoolShape& s, const uint8_t* index, const F& f, Pointers... pointers) {
+  const bool packed = s.channels % kChannels<T> == 0 && aligned_to(kChannels<T>, index) && aligned_to(8, pointers...);
+  visit_bool(packed, [&](auto whole) { f(Elements < whole() ? kChannels<T> : 1 > {}); });
+}
+
+/// Calls f(elements, window and stride or 0, tiles or pixels, how they lie in an image).
+template <class T, class F, class... Pointers>
+void visit_backward(const PoolShape& s, Stream& stream, const uint8_t* index, const F& f, Pointers... pointers) {
+  const bool counted_in_32_bits = s.in_height * s.in_width * s.channels < INT32_MAX / 2;  // the padding too
+  visit_bool(s.window == 3 && s.stride == 2 && counted_in_32_bits, [&](auto tiled) {
+    visit_channels<T>(
+        s, index,
+        [&](auto elements) {
+          constexpr int kElements = decltype(elements)::kCount;
+          const auto tiles = [&](int64_t size) { return tiled() ? (size - 1 + s.padding) / 2 - s.padding / 2 + 1 : size; };
+          const int64_t height = tiles(s.in_height);
+          const int64_t width = tiles(s.in_width);
+          const ColumnGrid grid(stream, s.batch * height * width, s.channels / kElements, kBlocks, kThreads);
+          f(elements, Elements < tiled() ? 3 : 0 > {}, Elements < tiled() ? 2 : 0 > {}, grid, Area(grid, height, width));
+        },
+        pointers...);
+  });
+}
+
+}  // namespace
+
+void run(const BatchNormReluMaxPoolForward& args, Stream& stream) {
+  const PoolShape& s = args.shape;
+  visit_float(args.dtype, [&]<class T>() {
+    visit_channels<T>(
+        s, args.index,
+        [&](auto elements) {
+          constexpr int kElements = decltype(elements)::kCount;
+          const ColumnGrid grid(stream, s.batch * s.out_height() * s.out_width(), s.channels / kElements);
+          const Area area(grid, s.out_height(), s.out_width());
+          visit_bool(s.window == 3, [&](auto three) {
+            launch(stream, grid.launch, forward_kernel < T, kElements, three() ? 3 : 0 >, Pooling(s), grid, area, args);
+          });
+        },
+        args.x, args.y);
+  });
+}
+
+void run(const BatchNormReluMaxPoolBackwardReduce& args, Stream& stream) {
+  visit_float(args.dtype, [&]<class T>() {
+    visit_backward<T>(
+        args.shape, stream, args.index,
+        [&](auto elements, auto window, auto stride, const ColumnGrid& grid, const Area& area) {
+          constexpr int kElements = decltype(elements)::kCount;
+          const device_api::Workspace workspace(stream.device(), partials_bytes<kElements>(grid));
+          auto* partials = static_cast<float*>(workspace.data());
+          LaunchShape shape = grid.launch;
+          shape.shared_bytes = lane_sums_bytes<kElements>(shape.threads);
+          launch(stream, shape, reduce_kernel<T, kElements, decltype(window)::kCount, decltype(stride)::kCount>,
+                 Pooling(args.shape), grid, area, args, partials);
+          finish_sums<kElements>(stream, grid, args.shape.channels, partials,
+                                 FinishBackward{args.rstd, args.sum_g, args.sum_g_xhat});
+        },
+        args.x, args.dy);
+  });
+}
+
+void run(const BatchNormReluMaxPoolBackwardApply& args, Stream& stream) {
+  const PoolShape& s = args.shape;
+  visit_float(args.dtype, [&]<class T>() {
+    visit_backward<T>(
+        s, stream, args.index,
+        [&](auto elements, auto window, auto stride, const ColumnGrid& grid, const Area& area) {
+          launch(stream, grid.launch,
+                 apply_kernel<T, decltype(elements)::kCount, decltype(window)::kCount, decltype(stride)::kCount>, Pooling(s),
+                 grid, area, s.batch * s.in_height * s.in_width, args);
+        },
+        args.x, args.dy, args.dx);
+  });
+}
+
+}  // namespace residua::cuda

@@ -1,0 +1,211 @@
+#include "core/ops/batch_norm_relu_max_pool.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "tests/support/op_case.h"
+
+namespace residua::test {
+namespace {
+
+constexpr float kEpsilon = 1e-5f;
+constexpr size_t kNone = std::numeric_limits<size_t>::max();
+
+struct Sizes {
+  int64_t n, h, w, c;
+  PoolOptions pool = {.window = 3, .stride = 2, .padding = 1};
+  double low = -1, high = 1;  // of x
+
+  int64_t pooled(int64_t size) const { return (size + 2 * pool.padding - pool.window) / pool.stride + 1; }
+  Shape in() const { return {n, h, w, c}; }
+  Shape out() const { return {n, pooled(h), pooled(w), c}; }
+};
+
+/// For each output the pixels of its window, by index of x.
+std::vector<std::vector<size_t>> windows(const Sizes& z) {
+  std::vector<std::vector<size_t>> all;
+  const auto [window, stride, padding] = z.pool;
+  for (int64_t n = 0; n < z.n; ++n) {
+    for (int64_t p = 0; p < z.pooled(z.h); ++p) {
+      for (int64_t q = 0; q < z.pooled(z.w); ++q) {
+        for (int64_t c = 0; c < z.c; ++c) {
+          auto& pixels = all.emplace_back();
+          for (int64_t i = p * stride - padding; i < p * stride - padding + window; ++i) {
+            for (int64_t j = q * stride - padding; j < q * stride - padding + window; ++j) {
+              if (i >= 0 && i < z.h && j >= 0 && j < z.w) {
+                pixels.push_back(static_cast<size_t>(((n * z.h + i) * z.w + j) * z.c + c));
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+  return all;
+}
+
+/// What is pooled, before the ReLU, and the statistics.
+struct Normalised {
+  HostArray y, mean, variance;
+};
+
+Normalised normalise(std::span<const HostArray> in, size_t channels, Mode mode) {
+  const HostArray& x = in[0];
+  Normalised r{HostArray(x.size()), HostArray(channels), HostArray(channels)};
+  const double rows = static_cast<double>(x.size() / channels);
+  if (mode == Mode::evaluate) {
+    r.mean = in[3];
+    r.variance = in[4];
+  } else {
+    for (size_t i = 0; i < x.size(); ++i) {
+      r.mean[i % channels] += x[i] / rows;
+    }
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double d = x[i] - r.mean[i % channels];
+      r.variance[i % channels] += d * d / rows;
+    }
+  }
+  for (size_t i = 0; i < x.size(); ++i) {
+    const size_t c = i % channels;
+    r.y[i] = in[1][c] * (x[i] - r.mean[c]) / std::sqrt(r.variance[c] + static_cast<double>(kEpsilon)) + in[2][c];
+  }
+  return r;
+}
+
+std::vector<HostArray> reference(const Sizes& z, std::span<const HostArray> in, Mode mode) {
+  const Normalised normalised = normalise(in, static_cast<size_t>(z.c), mode);
+  HostArray y;
+  for (const std::vector<size_t>& pixels : windows(z)) {
+    double largest = 0;
+    for (const size_t i : pixels) {
+      largest = std::max(largest, normalised.y[i]);
+    }
+    y.push_back(largest);
+  }
+  if (mode == Mode::train) {
+    return {y, normalised.mean, normalised.variance};
+  }
+  return {y};
+}
+
+/// The rules of the two passes of algorithm 1, in double: the gradients of x, gamma and beta.
+std::vector<HostArray> gradients(const Sizes& z, std::span<const HostArray> in, const HostArray& dy, Mode mode) {
+  const auto channels = static_cast<size_t>(z.c);
+  const Normalised normalised = normalise(in, channels, mode);
+  HostArray g(in[0].size());
+  const std::vector<std::vector<size_t>> all = windows(z);
+  for (size_t o = 0; o < all.size(); ++o) {
+    size_t winner = kNone;
+    for (const size_t i : all[o]) {
+      if (normalised.y[i] > (winner == kNone ? 0.0 : normalised.y[winner])) {
+        winner = i;
+      }
+    }
+    if (winner != kNone) {
+      g[winner] += dy[o];
+    }
+  }
+  const double rows = static_cast<double>(g.size() / channels);
+  const auto rstd = [&](size_t c) { return 1 / std::sqrt(normalised.variance[c] + static_cast<double>(kEpsilon)); };
+  const auto xhat = [&](size_t i) { return (in[0][i] - normalised.mean[i % channels]) * rstd(i % channels); };
+  HostArray dgamma(channels);
+  HostArray dbeta(channels);
+  for (size_t i = 0; i < g.size(); ++i) {
+    dbeta[i % channels] += g[i];
+    dgamma[i % channels] += g[i] * xhat(i);
+  }
+  HostArray dx(g.size());
+  for (size_t i = 0; i < g.size(); ++i) {
+    const size_t c = i % channels;
+    const double through_statistics = mode == Mode::train ? (dbeta[c] + xhat(i) * dgamma[c]) / rows : 0.0;
+    dx[i] = in[1][c] * rstd(c) * (g[i] - through_statistics);
+  }
+  std::vector<HostArray> result{dx, dgamma, dbeta};
+  result.resize(in.size());
+  return result;
+}
+
+/// Whether rounding can change neither a winner nor the side of the ReLU. Equal x are no matter of rounding.
+bool clear_cut(const Sizes& z, std::span<const HostArray> in, Mode mode) {
+  const double gap = 4e-6 * std::max(1.0, std::fabs(z.high));
+  const HostArray y = normalise(in, static_cast<size_t>(z.c), mode).y;
+  return std::ranges::all_of(windows(z), [&](const std::vector<size_t>& pixels) {
+    double best = -std::numeric_limits<double>::infinity();
+    for (const size_t i : pixels) {
+      best = std::max(best, y[i]);
+    }
+    const auto near = [&](size_t i) { return y[i] != best && best - y[i] < gap; };
+    return std::fabs(best) > gap && (best < 0 || std::ranges::none_of(pixels, near));
+  });
+}
+
+OpCase make(const Sizes& z, Mode mode, bool bench_only) {
+  const double x_size = static_cast<double>(z.in().size());
+  const double y_size = static_cast<double>(z.out().size());
+  OpCase c{
+      .op = "batch_norm_relu_max_pool",
+      .name = fmt::format("{}_n{}_{}x{}x{}_window_{}_stride_{}_padding_{}{}", mode == Mode::train ? "train" : "evaluate", z.n,
+                          z.h, z.w, z.c, z.pool.window, z.pool.stride, z.pool.padding, z.high > 2 ? "_far_from_zero" : ""),
+      .inputs = {{.name = "x", .shape = z.in(), .values = uniform(z.low, z.high)},
+                 // Of both signs: the largest x is not always the winner.
+                 {.name = "gamma", .shape = {z.c}, .values = away_from_zero(0.5, 1.5), .dtype = DType::f32},
+                 {.name = "beta", .shape = {z.c}, .values = uniform(-1.0, 0.5), .dtype = DType::f32}},
+      .run =
+          [=](std::span<const Tensor> in) {
+            BatchNorm p{
+                .gamma = in[1], .beta = in[2], .running_mean = {}, .running_var = {}, .batch_mean = {}, .batch_var = {}};
+            p.epsilon = kEpsilon;
+            if (mode == Mode::evaluate) {
+              p.running_mean = in[3];
+              p.running_var = in[4];
+              return std::vector{batch_norm_relu_max_pool(in[0], p, z.pool, mode)};
+            }
+            p.batch_mean = empty({z.c}, DType::f32, in[0].device());
+            p.batch_var = empty({z.c}, DType::f32, in[0].device());
+            return std::vector{batch_norm_relu_max_pool(in[0], p, z.pool, mode), p.batch_mean, p.batch_var};
+          },
+      .reference = [=](std::span<const HostArray> in) { return reference(z, in, mode); },
+      .reference_gradients = [=](std::span<const HostArray> in, const HostArray& dy) { return gradients(z, in, dy, mode); },
+      .usable = [=](std::span<const HostArray> in) { return clear_cut(z, in, mode); },
+      .bytes = [=](double element) { return element * (2 * x_size + y_size) + y_size; },
+      .backward_bytes = [=](double element) { return element * (3 * x_size + 2 * y_size) + 2 * y_size; },
+      .bench_only = bench_only};
+  if (mode == Mode::evaluate) {
+    c.inputs.push_back({"running_mean", {z.c}, uniform(z.low, z.high), false, DType::f32});
+    c.inputs.push_back({"running_var", {z.c}, uniform(0.5, 2.0), false, DType::f32});
+  }
+  if (z.high > 2) {
+    c.tolerance = std::max(std::fabs(z.low), std::fabs(z.high));
+    c.gradient_tolerance = 4 * c.tolerance;
+  }
+  return c;
+}
+
+std::vector<OpCase> cases(int64_t batch) {
+  std::vector<OpCase> all;
+  for (const Sizes& z : std::initializer_list<Sizes>{{1, 2, 2, 3},
+                                                     {2, 5, 4, 7},
+                                                     {1, 9, 7, 16},
+                                                     {2, 6, 6, 64},
+                                                     {2, 8, 7, 12},
+                                                     {2, 21, 19, 20},
+                                                     {1, 6, 7, 17, {.window = 2, .stride = 2, .padding = 0}},
+                                                     {2, 5, 6, 3, {.window = 3, .stride = 1, .padding = 1}},
+                                                     {1, 8, 9, 8, {.window = 2, .stride = 3, .padding = 1}},
+                                                     {2, 7, 8, 4, {.window = 3, .stride = 2, .padding = 0}},
+                                                     {1, 15, 16, 3, {.window = 15, .stride = 7, .padding = 7}},
+                                                     {2, 5, 5, 8, {.window = 3, .stride = 2, .padding = 1}, 98, 102}}) {
+    all.push_back(make(z, Mode::train, false));
+  }
+  for (const Sizes& z : std::initializer_list<Sizes>{{2, 5, 4, 7}, {1, 6, 9, 64}}) {
+    all.push_back(make(z, Mode::evaluate, false));
+  }
+  all.push_back(make({batch, 112, 112, 64}, Mode::train, true));
+  return all;
+}
+
+const RegisterOpCases registered(cases);
+
+}  // namespace
+}  // namespace residua::test
