@@ -60,8 +60,13 @@ Tensor forward(const char* op, const Tensor& x, const Tensor& residual, const Ba
   }
 
   Tensor mean;
-  const Tensor rstd = empty({channels}, DType::f32, device);
-  if (mode == Mode::train) {
+  const bool given = mode == Mode::train && p.batch_rstd.defined();
+  const Tensor rstd = given ? p.batch_rstd.detached() : empty({channels}, DType::f32, device);
+  if (given) {
+    mean = p.batch_mean.detached();
+    check.exactly("batch_mean", mean, {channels}, DType::f32, device);
+    check.exactly("batch_rstd", rstd, {channels}, DType::f32, device);
+  } else if (mode == Mode::train) {
     mean = p.batch_mean.defined() ? p.batch_mean.detached() : empty({channels}, DType::f32, device);
     const Tensor variance = p.batch_var.defined() ? p.batch_var : empty({channels}, DType::f32, device);
     check.exactly("batch_mean", mean, {channels}, DType::f32, device);
