@@ -39,6 +39,7 @@ struct Options {
   int steps = 10;
   std::string json;
   bool profile = false;
+  bool explain_plans = false;
 };
 
 Batch synthetic_batch(const Options& o) {
@@ -117,6 +118,11 @@ int run_benchmark(const Options& o) {
     step.train(batch);
   }
   device_api::synchronize(device);
+  if (o.explain_plans) {
+    const std::string plans = device_api::describe_plans(device);
+    std::cout << (plans.empty() ? "device " + device.string() + " does not time its plans\n" : plans);
+    return 0;
+  }
   if (o.profile) {
     const profile::Recorder recorder;
     for (int i = 0; i < o.steps; ++i) {
@@ -186,6 +192,9 @@ int main(int argc, char** argv) {
   app.add_option("--steps", o.steps, "steps that are timed")->check(CLI::Range(1, 1000000));
   app.add_option("--json", o.json, "file for the result as one JSON object");
   app.add_flag("--profile", o.profile, "print the time of each kernel and layer instead");
+  app.add_flag("--explain-plans", o.explain_plans,
+               "print the ways to run each convolution and matrix product, with their times, after the warmup steps instead")
+      ->excludes("--profile");
   try {
     app.parse(argc, argv);
     return residua::run_benchmark(o);

@@ -13,6 +13,7 @@
 
 #include "core/cpu/onednn.h"
 #include "core/kernels/cast.h"
+#include "core/kernels/composed_convolution.h"
 
 namespace residua::cpu {
 namespace {
@@ -210,6 +211,10 @@ bool wrong_in_16_bits(const ConvolutionBackwardData& args) {
 }  // namespace
 
 void run(const ConvolutionForward& args, Stream& stream) {
+  if (args.fused()) {
+    run_composed(args, stream);
+    return;
+  }
   const ConvolutionShape& s = args.shape;
   if (y_size(s) == 0) {
     return;
@@ -217,7 +222,7 @@ void run(const ConvolutionForward& args, Stream& stream) {
   if (!onednn_native(args.dtype)) {
     through_f32(args.dtype, args.dtype, x_size(s), args.x, w_size(s), args.w, y_size(s), args.y, stream,
                 [&](void* x, void* w, void* y) {
-                  run(ConvolutionForward{DType::f32, s, x, w, y}, stream);
+                  run(ConvolutionForward{DType::f32, s, x, w, y, kNoInputActivation, kNoOutputStatistics}, stream);
                 });
     return;
   }
@@ -235,6 +240,10 @@ void run(const ConvolutionForward& args, Stream& stream) {
 }
 
 void run(const ConvolutionBackwardData& args, Stream& stream) {
+  if (args.fused()) {
+    run_composed(args, stream);
+    return;
+  }
   const ConvolutionShape& s = args.shape;
   if (x_size(s) == 0) {
     return;
@@ -242,7 +251,7 @@ void run(const ConvolutionBackwardData& args, Stream& stream) {
   if (!onednn_native(args.dtype) || wrong_in_16_bits(args)) {
     through_f32(args.dtype, args.dtype, y_size(s), args.dy, w_size(s), args.w, x_size(s), args.dx, stream,
                 [&](void* dy, void* w, void* dx) {
-                  run(ConvolutionBackwardData{DType::f32, s, dy, w, dx}, stream);
+                  run(ConvolutionBackwardData{DType::f32, s, dy, w, dx, kNoGradientSums}, stream);
                 });
     return;
   }
@@ -260,11 +269,15 @@ void run(const ConvolutionBackwardData& args, Stream& stream) {
 }
 
 void run(const ConvolutionBackwardWeights& args, Stream& stream) {
+  if (args.fused()) {
+    run_composed(args, stream);
+    return;
+  }
   const ConvolutionShape& s = args.shape;
   if (!onednn_native(args.dtype) || !onednn_native(args.dw_dtype)) {
     through_f32(args.dtype, args.dw_dtype, x_size(s), args.x, y_size(s), args.dy, w_size(s), args.dw, stream,
                 [&](void* x, void* dy, void* dw) {
-                  run(ConvolutionBackwardWeights{DType::f32, DType::f32, s, x, dy, dw}, stream);
+                  run(ConvolutionBackwardWeights{DType::f32, DType::f32, s, x, dy, dw, kNoInputActivation}, stream);
                 });
     return;
   }

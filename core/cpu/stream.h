@@ -6,6 +6,9 @@ namespace residua::cpu {
 
 /// The CPU device's queue. Work runs on the calling thread (and its OpenMP team) before `run` returns, so there is nothing to
 /// wait for.
-class Stream {};
+class Stream {
+ public:
+  Device device() const { return {}; }
+};
 
 }  // namespace residua::cpu

@@ -23,6 +23,38 @@ struct ConvolutionShape {
   bool operator==(const ConvolutionShape&) const = default;
 };
 
+/// What a convolution reads in place of x: relu(scale[c] * x + bias[c]), rounded to the type of x, with zeros around it.
+struct InputActivation {
+  const float* scale;  // [C], or null: x as it is
+  const float* bias;   // [C], or null with it
+};
+inline constexpr InputActivation kNoInputActivation{nullptr, nullptr};
+
+/// What BatchNormStatistics gives of y, taken on the way.
+struct OutputStatistics {
+  float epsilon;
+  float* mean;      // [K], overwritten, or null: none of the three
+  float* variance;  // [K], overwritten
+  float* rstd;      // [K], overwritten
+};
+inline constexpr OutputStatistics kNoOutputStatistics{0, nullptr, nullptr, nullptr};
+
+/// For a convolution that follows y = relu(gamma * (x - mean) * rstd + beta), whose dx is thus dy: what
+/// BatchNormBackwardReduce gives of it, taken on the way.
+struct GradientSums {
+  const void* x;        // [N, H, W, C], or null: no sums
+  const uint8_t* mask;  // where y > 0, from BatchNormApply
+  const float* gamma;
+  const float* beta;
+  const float* mean;
+  const float* rstd;
+  float* sum_g;       // [C], overwritten
+  float* sum_g_xhat;  // [C], overwritten
+};
+inline constexpr GradientSums kNoGradientSums{nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+
+// What the fused forms mean, and what they are where a device has no faster way, is core/kernels/composed_convolution.h.
+
 /// y = conv(x, w), without bias: every convolution of these networks is followed by batch normalisation.
 struct ConvolutionForward {
   DType dtype;  // of x, w and y; sums are kept in fp32
@@ -30,6 +62,10 @@ struct ConvolutionForward {
   const void* x;
   const void* w;
   void* y;  // overwritten
+  InputActivation activation;
+  OutputStatistics statistics;
+
+  bool fused() const { return activation.scale != nullptr || statistics.mean != nullptr; }
 };
 
 /// dx = gradient of the input from dy.
@@ -38,7 +74,10 @@ struct ConvolutionBackwardData {
   ConvolutionShape shape;
   const void* dy;
   const void* w;
-  void* dx;  // overwritten
+  void* dx;  // overwritten; with sums, elements that their mask clears may hold anything: who reads dx applies the mask
+  GradientSums sums;
+
+  bool fused() const { return sums.x != nullptr; }
 };
 
 /// dw = gradient of the weights from x and dy.
@@ -49,6 +88,9 @@ struct ConvolutionBackwardWeights {
   const void* x;
   const void* dy;
   void* dw;  // [K, R, S, C] dw_dtype, overwritten
+  InputActivation activation;
+
+  bool fused() const { return activation.scale != nullptr; }
 };
 
 namespace cpu {

@@ -56,11 +56,16 @@ Tensor Conv2d::forward(const Tensor& x, Mode) {
   return conv2d(x, weight.value, {.stride = spec_.stride, .padding = spec_.padding});
 }
 
+Tensor Conv2d::forward_with_statistics(const Tensor& x, const BatchNorm& norm) {
+  const profile::Layer layer(weight.name);
+  return conv2d_with_statistics(x, weight.value, {.stride = spec_.stride, .padding = spec_.padding}, norm);
+}
+
 Shape Conv2d::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {
   if (input.rank() != 4 || input[3] != spec_.in_channels) {
     fail_usage("{}: got an input {}, wanted [N, H, W, {}]", name, input.string(), spec_.in_channels);
   }
-  const ConvolutionShape shape{input[0],     input[1],     input[2],     spec_.in_channels, spec_.out_channels,
+  const ConvolutionShape shape{input[0],     input[1],     input[2],     weight.shape[3], spec_.out_channels,
                                spec_.kernel, spec_.kernel, spec_.stride, spec_.padding};
   if (input.size() == 0 || input[1] + 2 * spec_.padding < spec_.kernel || input[2] + 2 * spec_.padding < spec_.kernel) {
     fail_usage("{}: an input {} is too small for a {}x{} window", name, input.string(), spec_.kernel, spec_.kernel);
@@ -71,7 +76,8 @@ Shape Conv2d::summarize(const std::string& name, const Shape& input, std::vector
                   .kind = fmt::format("convolution {0}x{0}, stride {1}", spec_.kernel, spec_.stride),
                   .output = output,
                   .parameters = weight.logical.size(),
-                  .multiply_adds = checked_multiply(output.size(), per_output)});
+                  .multiply_adds = checked_multiply(output.size(), per_output),
+                  .convolution = shape});
   return output;
 }
 
@@ -82,48 +88,76 @@ BatchNorm2d::BatchNorm2d(int64_t channels)
   add_statistics(statistics);
 }
 
-BatchNorm BatchNorm2d::prepare(const Tensor& x, Mode mode) {
-  if (mode == Mode::train) {
-    const int64_t rows = x.size() / statistics.channels;
-    if (rows < 2) {
-      fail(
-          "{}: batch normalisation in training got an input {}: at least 2 values for each channel were wanted; use a larger "
-          "batch or input",
-          statistics.name, x.shape().string());
-    }
-    if (rows != unbias_rows_ || !unbias_.defined() || unbias_.data() != statistics.unbias.data()) {
-      const float factor = static_cast<float>(static_cast<double>(rows) / static_cast<double>(rows - 1));
-      statistics.unbias.copy_from(std::vector<float>(static_cast<size_t>(statistics.channels), factor));
-      unbias_ = statistics.unbias;
-      unbias_rows_ = rows;
-    }
-  }
+BatchNorm BatchNorm2d::tensors() const {
   return {.gamma = weight.value,
           .beta = bias.value,
           .running_mean = statistics.running_mean,
           .running_var = statistics.running_variance,
           .batch_mean = statistics.batch_mean,
-          .batch_var = statistics.batch_variance};
+          .batch_var = statistics.batch_variance,
+          .batch_rstd = {}};
+}
+
+void BatchNorm2d::check_rows(const Tensor& x, Mode mode) {
+  if (mode == Mode::evaluate) {
+    return;
+  }
+  const int64_t rows = x.size() / statistics.channels;
+  if (rows < 2) {
+    fail(
+        "{}: batch normalisation in training got an input {}: at least 2 values for each channel were wanted; use a larger "
+        "batch or input",
+        statistics.name, x.shape().string());
+  }
+  if (rows != unbias_rows_ || !unbias_.defined() || unbias_.data() != statistics.unbias.data()) {
+    const float factor = static_cast<float>(static_cast<double>(rows) / static_cast<double>(rows - 1));
+    statistics.unbias.copy_from(std::vector<float>(static_cast<size_t>(statistics.channels), factor));
+    unbias_ = statistics.unbias;
+    unbias_rows_ = rows;
+  }
+}
+
+Tensor BatchNorm2d::convolve(Conv2d& convolution, const Tensor& x, BatchNorm& p, Mode mode) {
+  if (mode == Mode::train) {
+    p.batch_rstd = empty({statistics.channels}, DType::f32, x.device());
+  }
+  const Tensor y = mode == Mode::train ? convolution.forward_with_statistics(x, p) : convolution.forward(x, mode);
+  check_rows(y, mode);
+  return y;
 }
 
 Tensor BatchNorm2d::forward(const Tensor& x, Mode mode) {
   const profile::Layer layer(statistics.name);
-  return batch_norm(x, prepare(x, mode), mode);
+  check_rows(x, mode);
+  return batch_norm(x, tensors(), mode);
 }
 
-Tensor BatchNorm2d::forward_relu(const Tensor& x, Mode mode) {
+Tensor BatchNorm2d::forward(Conv2d& convolution, const Tensor& x, Mode mode) {
+  BatchNorm p = tensors();
+  const Tensor y = convolve(convolution, x, p, mode);
   const profile::Layer layer(statistics.name);
-  return batch_norm_relu(x, prepare(x, mode), mode);
+  return batch_norm(y, p, mode);
 }
 
-Tensor BatchNorm2d::forward_add_relu(const Tensor& x, const Tensor& residual, Mode mode) {
+Tensor BatchNorm2d::forward_relu(Conv2d& convolution, const Tensor& x, Mode mode) {
+  BatchNorm p = tensors();
+  const Tensor y = convolve(convolution, x, p, mode);
   const profile::Layer layer(statistics.name);
-  return batch_norm_add_relu(x, residual, prepare(x, mode), mode);
+  return batch_norm_relu(y, p, mode);
 }
 
-Tensor BatchNorm2d::forward_relu_max_pool(const Tensor& x, PoolOptions options, Mode mode) {
+Tensor BatchNorm2d::forward_add_relu(Conv2d& convolution, const Tensor& x, const Tensor& residual, Mode mode) {
+  BatchNorm p = tensors();
+  const Tensor y = convolve(convolution, x, p, mode);
   const profile::Layer layer(statistics.name);
-  return batch_norm_relu_max_pool(x, prepare(x, mode), options, mode);
+  return batch_norm_add_relu(y, residual, p, mode);
+}
+
+Tensor BatchNorm2d::forward_relu_max_pool(Conv2d& convolution, const Tensor& x, PoolOptions options, Mode mode) {
+  BatchNorm p = tensors();
+  const Tensor y = convolve(convolution, x, p, mode);
+  const profile::Layer layer(statistics.name);
+  return batch_norm_relu_max_pool(y, p, options, mode);
 }
 
 Shape BatchNorm2d::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {

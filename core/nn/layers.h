@@ -24,6 +24,8 @@ class Conv2d : public Module {
   /// Fails with UsageError on sizes below 1.
   explicit Conv2d(const Conv2dSpec& spec);
   Tensor forward(const Tensor& x, Mode mode = Mode::train) override;
+  /// For a batch normalisation in training that follows; see conv2d_with_statistics.
+  Tensor forward_with_statistics(const Tensor& x, const BatchNorm& norm);
   Shape summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const override;
 
   Parameter weight;
@@ -37,12 +39,14 @@ class Conv2d : public Module {
 class BatchNorm2d : public Module {
  public:
   explicit BatchNorm2d(int64_t channels);
-  /// The three forms of core/ops/batch_norm.h. In training they fail on an input of a single row, which has no variance.
+  /// In training this and the next fail on an input of a single row, which has no variance.
   Tensor forward(const Tensor& x, Mode mode) override;
-  Tensor forward_relu(const Tensor& x, Mode mode);
-  Tensor forward_add_relu(const Tensor& x, const Tensor& residual, Mode mode);
-  /// See core/ops/batch_norm_relu_max_pool.h.
-  Tensor forward_relu_max_pool(const Tensor& x, PoolOptions options, Mode mode);
+  /// The three forms of core/ops/batch_norm.h over `convolution` of x, which takes the statistics on its way.
+  Tensor forward(Conv2d& convolution, const Tensor& x, Mode mode);
+  Tensor forward_relu(Conv2d& convolution, const Tensor& x, Mode mode);
+  Tensor forward_add_relu(Conv2d& convolution, const Tensor& x, const Tensor& residual, Mode mode);
+  /// core/ops/batch_norm_relu_max_pool.h, likewise.
+  Tensor forward_relu_max_pool(Conv2d& convolution, const Tensor& x, PoolOptions options, Mode mode);
   Shape summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const override;
 
   Parameter weight;
@@ -50,7 +54,9 @@ class BatchNorm2d : public Module {
   RunningStatistics statistics;
 
  private:
-  BatchNorm prepare(const Tensor& x, Mode mode);
+  BatchNorm tensors() const;
+  Tensor convolve(Conv2d& convolution, const Tensor& x, BatchNorm& p, Mode mode);
+  void check_rows(const Tensor& x, Mode mode);
 
   Tensor unbias_;            // the memory that `unbias_rows_` is true of
   int64_t unbias_rows_ = 0;  // rows that the unbias factor in memory was made for

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/kernels/convolution.h"
 #include "core/tensor/shape.h"
 
 namespace residua {
@@ -15,8 +17,9 @@ struct LayerSummary {
   std::string name;  // "layer1.0.conv1"; operations without parameters have one too: "maxpool"
   std::string kind;  // "convolution 3x3, stride 2"
   Shape output{};
-  int64_t parameters = 0;     // without padding
-  int64_t multiply_adds = 0;  // of convolutions and matrix products, forward, for the whole batch
+  int64_t parameters = 0;                            // without padding
+  int64_t multiply_adds = 0;                         // of convolutions and matrix products, forward, for the whole batch
+  std::optional<ConvolutionShape> convolution = {};  // with the channels as stored
 };
 
 /// What a model is made of and what it costs, found without running it.

@@ -17,13 +17,19 @@ NormStatistics norm_statistics(const ArgumentCheck& check, const Tensor& x, cons
   check.exactly("gamma", p.gamma, {channels}, DType::f32, device);
   check.exactly("beta", p.beta, {channels}, DType::f32, device);
 
-  const Tensor rstd = empty({channels}, DType::f32, device);
   if (mode == Mode::evaluate) {
     check.exactly("running_mean", p.running_mean, {channels}, DType::f32, device);
     check.exactly("running_var", p.running_var, {channels}, DType::f32, device);
+    const Tensor rstd = empty({channels}, DType::f32, device);
     run(device, BatchNormRstd{channels, p.epsilon, p.running_var.data<float>(), rstd.data<float>()});
     return {rows, channels, p.running_mean.detached(), rstd};
   }
+  if (p.batch_rstd.defined()) {
+    check.exactly("batch_mean", p.batch_mean, {channels}, DType::f32, device);
+    check.exactly("batch_rstd", p.batch_rstd, {channels}, DType::f32, device);
+    return {rows, channels, p.batch_mean.detached(), p.batch_rstd.detached()};
+  }
+  const Tensor rstd = empty({channels}, DType::f32, device);
   const Tensor mean = p.batch_mean.defined() ? p.batch_mean.detached() : empty({channels}, DType::f32, device);
   const Tensor variance = p.batch_var.defined() ? p.batch_var : empty({channels}, DType::f32, device);
   check.exactly("batch_mean", mean, {channels}, DType::f32, device);

@@ -80,6 +80,11 @@ bool native(Device device, DType dtype) {
       device, [&] { return cpu::native(device.index, dtype); }, [&](int index) { return cuda::native(index, dtype); });
 }
 
+std::string describe_plans(Device device) {
+  return choose(
+      device, [] { return std::string(); }, [](int index) { return cuda::describe_plans(index); });
+}
+
 MemoryUse memory_use(Device device) { return pool(device).use(); }
 
 void set_fresh_memory(Device device, FreshMemory fresh) { pool(device).set_fresh_memory(fresh); }

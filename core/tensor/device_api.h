@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "core/tensor/device.h"
 #include "core/tensor/dtype.h"
@@ -40,6 +41,10 @@ enum class Queue : uint8_t { compute, copy };
 void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, Queue queue = Queue::compute);
 /// Waits until all queued work of the device has ended.
 void synchronize(Device device);
+
+/// A table of the ways in which this process runs convolutions and matrix products on the device: for each shape and form the
+/// candidates with their times, the chosen one marked by *. Empty for a device that does not time them.
+std::string describe_plans(Device device);
 
 /// Whether the device has instructions for convolutions in this type; where it has none they run in f32 on converted copies.
 bool native(Device device, DType dtype);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "core/tensor/device_api.h"
 
@@ -30,6 +31,7 @@ bool native(int device, DType dtype);
 
 /// "NVIDIA H100, 12 of 80 GiB free", for the error of a failed `take`.
 const char* describe_memory(int device);
+std::string describe_plans(int device);
 
 void pin(int device, void* data, int64_t bytes);
 void unpin(int device, void* data) noexcept;

@@ -8,6 +8,10 @@
 #include "core/tensor/error.h"
 #include "cuda/runtime/error.h"
 
+/// Defined in residua_cuda and in residua_host_cuda alike: a program that links both is an error.
+extern const char residua_cuda_device_implementation[];
+const char residua_cuda_device_implementation[] = "cuda";
+
 namespace residua::cuda {
 namespace {
 

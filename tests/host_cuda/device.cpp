@@ -149,6 +149,7 @@ void synchronize(int) {
 bool native(int, DType) { return true; }
 
 const char* describe_memory(int) { return "the host CUDA device"; }
+std::string describe_plans(int) { return ""; }
 
 void pin(int, void* data, int64_t bytes) { host_cuda::pinned()[data] = bytes; }
 void unpin(int, void* data) noexcept { host_cuda::pinned().erase(data); }

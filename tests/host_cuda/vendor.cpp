@@ -1,5 +1,5 @@
 // The contracts that the vendor's libraries fulfil on a GPU, by the CPU device.
-#include "core/kernels/convolution.h"
+#include "core/kernels/composed_convolution.h"
 #include "core/kernels/matmul.h"
 #include "tests/host_cuda/queue.h"
 
@@ -11,11 +11,17 @@ void run_on_cpu(const Args& args, Stream& stream) {
   host_cuda::queue(stream).enqueue([args] { run(args, cpu::current_stream(Device{})); });
 }
 
+/// What is composed of several kernels has the others from cuda/kernels.
+template <class Args>
+void run_convolution(const Args& args, Stream& stream) {
+  args.fused() ? run_composed(args, stream) : run_on_cpu(args, stream);
+}
+
 }  // namespace
 
-void run(const ConvolutionForward& args, Stream& stream) { run_on_cpu(args, stream); }
-void run(const ConvolutionBackwardData& args, Stream& stream) { run_on_cpu(args, stream); }
-void run(const ConvolutionBackwardWeights& args, Stream& stream) { run_on_cpu(args, stream); }
+void run(const ConvolutionForward& args, Stream& stream) { run_convolution(args, stream); }
+void run(const ConvolutionBackwardData& args, Stream& stream) { run_convolution(args, stream); }
+void run(const ConvolutionBackwardWeights& args, Stream& stream) { run_convolution(args, stream); }
 void run(const Matmul& args, Stream& stream) { run_on_cpu(args, stream); }
 
 }  // namespace residua::cuda

@@ -47,7 +47,7 @@ TEST(LayersTest, BatchNormRefusesToTrainOnASingleRow) {
   const Tensor x = full({1, 1, 1, 3}, 1.0f, DType::f32);
   EXPECT_NO_THROW(layer.forward(x, Mode::evaluate));
   try {
-    layer.forward_relu(x, Mode::train);
+    layer.forward(x, Mode::train);
     FAIL() << "a single row was normalised";
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("at least 2 values for each channel"));

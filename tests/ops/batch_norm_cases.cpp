@@ -78,7 +78,7 @@ OpCase make(const Sizes& z, Form form, Mode mode, bool bench_only) {
       .run =
           [form, mode, channels](std::span<const Tensor> in) {
             BatchNorm p{
-                .gamma = in[1], .beta = in[2], .running_mean = {}, .running_var = {}, .batch_mean = {}, .batch_var = {}};
+                .gamma = in[1], .beta = in[2], .running_mean = {}, .running_var = {}, .batch_mean = {}, .batch_var = {}, .batch_rstd = {}};
             p.epsilon = kEpsilon;
             std::vector<Tensor> statistics;
             if (mode == Mode::train) {

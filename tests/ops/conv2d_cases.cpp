@@ -1,61 +1,52 @@
 #include "core/ops/conv2d.h"
 
+#include <cmath>
+
+#include "tests/support/convolution_reference.h"
 #include "tests/support/op_case.h"
 
 namespace residua::test {
 namespace {
 
-struct Sizes {
-  int64_t n, h, w, c, k, r, s, stride, padding;
-
-  int64_t p() const { return (h + 2 * padding - r) / stride + 1; }
-  int64_t q() const { return (w + 2 * padding - s) / stride + 1; }
-};
-
-/// Calls f(index of x, index of w, index of y) for every product that the definition sums.
-template <class F>
-void for_each_product(const Sizes& z, const F& f) {
-  for (int64_t n = 0; n < z.n; ++n) {
-    for (int64_t p = 0; p < z.p(); ++p) {
-      for (int64_t q = 0; q < z.q(); ++q) {
-        for (int64_t r = 0; r < z.r; ++r) {
-          for (int64_t s = 0; s < z.s; ++s) {
-            const int64_t i = p * z.stride + r - z.padding;
-            const int64_t j = q * z.stride + s - z.padding;
-            if (i < 0 || i >= z.h || j < 0 || j >= z.w) {
-              continue;
-            }
-            for (int64_t k = 0; k < z.k; ++k) {
-              for (int64_t c = 0; c < z.c; ++c) {
-                f(static_cast<size_t>(((n * z.h + i) * z.w + j) * z.c + c),
-                  static_cast<size_t>(((k * z.r + r) * z.s + s) * z.c + c),
-                  static_cast<size_t>(((n * z.p() + p) * z.q() + q) * z.k + k));
-              }
-            }
-          }
-        }
-      }
-    }
+/// Of y [rows, channels]: y itself, and per channel its mean, biased variance and 1 / sqrt(variance + epsilon).
+std::vector<HostArray> with_statistics(const HostArray& y, size_t channels, double epsilon) {
+  const double rows = static_cast<double>(y.size() / channels);
+  HostArray mean(channels);
+  HostArray variance(channels);
+  HostArray rstd(channels);
+  for (size_t i = 0; i < y.size(); ++i) {
+    mean[i % channels] += y[i] / rows;
   }
+  for (size_t i = 0; i < y.size(); ++i) {
+    const double d = y[i] - mean[i % channels];
+    variance[i % channels] += d * d / rows;
+  }
+  for (size_t c = 0; c < channels; ++c) {
+    rstd[c] = 1 / std::sqrt(variance[c] + epsilon);
+  }
+  return {y, mean, variance, rstd};
 }
 
-OpCase make(const Sizes& z, bool bench_only) {
-  const double flops = 2.0 * static_cast<double>(z.n * z.p() * z.q() * z.k * z.r * z.s * z.c);
-  const double x_size = static_cast<double>(z.n * z.h * z.w * z.c);
-  const double y_size = static_cast<double>(z.n * z.p() * z.q() * z.k);
-  const double w_size = static_cast<double>(z.k * z.r * z.s * z.c);
+OpCase make(const ConvolutionShape& z, bool bench_only) {
+  const double flops = 2.0 * static_cast<double>(z.batch * z.out_height() * z.out_width() * z.out_channels * z.kernel_height *
+                                                 z.kernel_width * z.in_channels);
+  const double x_size = static_cast<double>(z.batch * z.in_height * z.in_width * z.in_channels);
+  const double y_size = static_cast<double>(z.batch * z.out_height() * z.out_width() * z.out_channels);
+  const double w_size = static_cast<double>(z.out_channels * z.kernel_height * z.kernel_width * z.in_channels);
   return {.op = "conv2d",
-          .name = fmt::format("n{}_{}x{}x{}_to_{}_kernel_{}x{}_stride_{}_padding_{}", z.n, z.h, z.w, z.c, z.k, z.r, z.s,
-                              z.stride, z.padding),
-          .inputs = {{.name = "x", .shape = {z.n, z.h, z.w, z.c}, .values = uniform(-1, 1)},
-                     {.name = "w", .shape = {z.k, z.r, z.s, z.c}, .values = uniform(-1, 1)}},
+          .name = fmt::format("n{}_{}x{}x{}_to_{}_kernel_{}x{}_stride_{}_padding_{}", z.batch, z.in_height, z.in_width,
+                              z.in_channels, z.out_channels, z.kernel_height, z.kernel_width, z.stride, z.padding),
+          .inputs = {{.name = "x", .shape = {z.batch, z.in_height, z.in_width, z.in_channels}, .values = uniform(-1, 1)},
+                     {.name = "w",
+                      .shape = {z.out_channels, z.kernel_height, z.kernel_width, z.in_channels},
+                      .values = uniform(-1, 1)}},
           .run =
               [z](std::span<const Tensor> in) {
                 return std::vector{conv2d(in[0], in[1], {.stride = z.stride, .padding = z.padding})};
               },
           .reference =
               [z](std::span<const HostArray> in) {
-                HostArray y(static_cast<size_t>(z.n * z.p() * z.q() * z.k));
+                HostArray y(static_cast<size_t>(z.batch * z.out_height() * z.out_width() * z.out_channels));
                 for_each_product(z, [&](size_t i, size_t j, size_t o) { y[o] += in[0][i] * in[1][j]; });
                 return std::vector<HostArray>{y};
               },
@@ -70,7 +61,7 @@ OpCase make(const Sizes& z, bool bench_only) {
                 return std::vector<HostArray>{dx, dw};
               },
           // Winograd's algorithm (3x3, stride 1, from 32 channels on) subtracts before it multiplies.
-          .f32_tolerance = z.r == 3 && z.stride == 1 && z.c >= 32 && z.k >= 32 ? 10.0 : 1.0,
+          .f32_tolerance = z.kernel_height == 3 && z.stride == 1 && z.in_channels >= 32 && z.out_channels >= 32 ? 10.0 : 1.0,
           .flops = flops,
           .backward_flops = 2.0 * flops,
           .bytes = [=](double element) { return element * (x_size + w_size + y_size); },
@@ -78,9 +69,31 @@ OpCase make(const Sizes& z, bool bench_only) {
           .bench_only = bench_only};
 }
 
+/// The same with the statistics of the output for a batch normalisation.
+OpCase make_with_statistics(const ConvolutionShape& z) {
+  constexpr float kEpsilon = 1e-3f;
+  OpCase c = make(z, false);
+  c.op = "conv2d_with_statistics";
+  c.tolerance = 2.0;  // statistics of an output that is rounded already
+  c.run = [z](std::span<const Tensor> in) {
+    const auto vector = [&] { return empty({z.out_channels}, DType::f32, in[0].device()); };
+    BatchNorm norm{};
+    norm.batch_mean = vector();
+    norm.batch_var = vector();
+    norm.batch_rstd = vector();
+    norm.epsilon = kEpsilon;
+    const Tensor y = conv2d_with_statistics(in[0], in[1], {.stride = z.stride, .padding = z.padding}, norm);
+    return std::vector{y, norm.batch_mean, norm.batch_var, norm.batch_rstd};
+  };
+  c.reference = [z, plain = c.reference](std::span<const HostArray> in) {
+    return with_statistics(plain(in).front(), static_cast<size_t>(z.out_channels), static_cast<double>(kEpsilon));
+  };
+  return c;
+}
+
 std::vector<OpCase> cases(int64_t batch) {
   std::vector<OpCase> all;
-  for (const Sizes& z : std::initializer_list<Sizes>{
+  for (const ConvolutionShape& z : std::initializer_list<ConvolutionShape>{
            {1, 1, 1, 1, 1, 1, 1, 1, 0},      // the least there is
            {1, 1, 1, 7, 3, 3, 3, 1, 1},      // mostly padding
            {2, 5, 4, 3, 7, 3, 3, 1, 1},      //
@@ -102,7 +115,7 @@ std::vector<OpCase> cases(int64_t batch) {
        }) {
     all.push_back(make(z, false));
   }
-  for (const Sizes& z : std::initializer_list<Sizes>{
+  for (const ConvolutionShape& z : std::initializer_list<ConvolutionShape>{
            {batch, 224, 224, 4, 64, 7, 7, 2, 3},
            {batch, 56, 56, 64, 64, 3, 3, 1, 1},
            {batch, 56, 56, 64, 128, 3, 3, 2, 1},
@@ -115,6 +128,14 @@ std::vector<OpCase> cases(int64_t batch) {
            {batch, 56, 56, 256, 64, 1, 1, 1, 0},
        }) {
     all.push_back(make(z, true));
+  }
+  for (const ConvolutionShape& z : std::initializer_list<ConvolutionShape>{
+           {2, 5, 4, 3, 7, 3, 3, 1, 1},
+           {2, 8, 9, 17, 16, 3, 3, 2, 1},
+           {3, 8, 6, 16, 32, 1, 1, 2, 0},
+           {1, 8, 8, 64, 64, 3, 3, 1, 1},
+       }) {
+    all.push_back(make_with_statistics(z));
   }
   return all;
 }

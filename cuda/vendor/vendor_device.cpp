@@ -1,0 +1,101 @@
+#include "cuda/vendor/vendor_device.h"
+
+#include <cublasLt.h>
+#include <cudnn.h>
+
+#include <algorithm>
+#include <bit>
+#include <mutex>
+
+#include "core/tensor/device_backend.h"
+#include "cuda/runtime/context.h"
+#include "cuda/runtime/error.h"
+#include "cuda/vendor/vendor_errors.h"
+
+namespace residua::cuda {
+
+VendorDevice::VendorDevice(int device) : device_(device) {}
+
+cudnnContext* VendorDevice::cudnn() {
+  if (cudnn_ == nullptr) {
+    RESIDUA_CUDNN_CHECK(cudnnCreate(&cudnn_));
+    RESIDUA_CUDNN_CHECK(cudnnSetStream(cudnn_, native(context(device_).compute())));
+  }
+  return cudnn_;
+}
+
+cublasLtContext* VendorDevice::cublaslt() {
+  if (cublaslt_ == nullptr) {
+    RESIDUA_CUBLAS_CHECK(cublasLtCreate(&cublaslt_));
+  }
+  return cublaslt_;
+}
+
+PlanCache& VendorDevice::cache() {
+  if (cache_ == nullptr) {
+    cache_ = std::make_unique<PlanCache>(
+        PlanCache::default_path(),
+        fmt::format("{}, cuDNN {}, cuBLASLt {}", context(device_).properties().name, cudnnGetVersion(), cublasLtGetVersion()));
+  }
+  return *cache_;
+}
+
+Clock VendorDevice::clock() {
+  return [this](const std::function<void()>& work) {
+    Context& at = context(device_);
+    const cudaStream_t stream = native(at.compute());
+    const int64_t bytes = std::max<int64_t>(2 * int64_t{at.properties().l2CacheSize}, 256 << 20);
+    const device_api::Workspace flush({Device::Type::cuda, device_}, bytes);
+    cudaEvent_t start = nullptr;
+    cudaEvent_t stop = nullptr;
+    RESIDUA_CUDA_CHECK(cudaEventCreate(&start));
+    RESIDUA_CUDA_CHECK(cudaEventCreate(&stop));
+    // Also long enough for the host to have queued the work by the time the device gets there.
+    RESIDUA_CUDA_CHECK(cudaMemsetAsync(flush.data(), 0, static_cast<size_t>(bytes), stream));
+    RESIDUA_CUDA_CHECK(cudaEventRecord(start, stream));
+    work();
+    RESIDUA_CUDA_CHECK(cudaEventRecord(stop, stream));
+    RESIDUA_CUDA_CHECK(cudaEventSynchronize(stop));
+    float milliseconds = 0;
+    RESIDUA_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start, stop));
+    RESIDUA_CUDA_CHECK(cudaEventDestroy(start));
+    RESIDUA_CUDA_CHECK(cudaEventDestroy(stop));
+    return static_cast<double>(milliseconds);
+  };
+}
+
+void VendorDevice::check_not_capturing(const std::string& key) const {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  RESIDUA_CUDA_CHECK(cudaStreamIsCapturing(native(context(device_).compute()), &status));
+  if (status != cudaStreamCaptureStatusNone) {
+    fail("{} was first asked for while work is being captured, when its plans cannot be timed: run the step once before", key);
+  }
+}
+
+std::string VendorDevice::describe() const {
+  std::string table;
+  for (const auto& [key, choice] : choices_) {
+    table += key + "\n";
+    std::vector<std::pair<std::string, double>> ways = choice.milliseconds;
+    std::ranges::stable_sort(ways, {}, &std::pair<std::string, double>::second);
+    for (const auto& [name, milliseconds] : ways) {
+      table += fmt::format("  {} {:>9.4f} ms  {}\n", name == choice.name ? '*' : ' ', milliseconds, name);
+    }
+  }
+  return table;
+}
+
+VendorDevice& vendor_device(const Stream& stream) {
+  static std::mutex mutex;
+  static auto* const devices = new std::map<int, VendorDevice>;
+  const std::lock_guard lock(mutex);
+  const int index = stream.device().index;
+  context(index);
+  return devices->try_emplace(index, index).first->second;
+}
+
+int64_t workspace_size(int64_t bytes) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(bytes))); }
+
+std::string describe_plans(int device) { return vendor_device(context(device).compute()).describe(); }
+
+}  // namespace residua::cuda

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/kernels/convolution.h"
+#include "core/kernels/matmul.h"
+#include "cuda/vendor/choose.h"
+#include "cuda/vendor/cudnn_graph.h"
+#include "cuda/vendor/matmul_key.h"
+
+struct cublasLtContext;
+
+namespace residua::cuda {
+
+/// What the vendor's libraries keep for one device: handles, and the ways that were chosen. Made at first use, never destroyed.
+/// As a device's stream, it is one thread's at a time.
+class VendorDevice {
+ public:
+  explicit VendorDevice(int device);
+  VendorDevice(const VendorDevice&) = delete;
+  VendorDevice& operator=(const VendorDevice&) = delete;
+
+  cudnnContext* cudnn();
+  cublasLtContext* cublaslt();
+
+  /// Runs `args` by the way chosen for `key`, which is done at the first call; `candidates()` lists what to choose from. Fails
+  /// at a first call while work is being captured: timing cannot be part of a graph.
+  template <class Args, class Key, class Candidates>
+  void run(std::map<Key, Way<Args>>& ways, const Key& key, const Args& args, Stream& stream, const Candidates& candidates) {
+    auto found = ways.find(key);
+    if (found == ways.end()) {
+      check_not_capturing(key.string());
+      Choice choice;
+      Way<Args> way = choose<Args>(key.string(), candidates(), args, stream, cache(), clock(), choice);
+      choices_.emplace_back(key.string(), std::move(choice));
+      found = ways.emplace(key, std::move(way)).first;
+    }
+    found->second(args, stream);
+  }
+
+  /// A table of all choices made so far.
+  std::string describe() const;
+
+  std::map<ConvolutionKey, Way<ConvolutionForward>> forward;
+  std::map<ConvolutionKey, Way<ConvolutionBackwardData>> backward_data;
+  std::map<ConvolutionKey, Way<ConvolutionBackwardWeights>> backward_weights;
+  std::map<MatmulKey, Way<Matmul>> matmul;
+
+ private:
+  void check_not_capturing(const std::string& key) const;
+  PlanCache& cache();
+  /// Times work on the compute stream, starting with nothing useful in the L2 cache.
+  Clock clock();
+
+  int device_;
+  cudnnContext* cudnn_ = nullptr;
+  cublasLtContext* cublaslt_ = nullptr;
+  std::unique_ptr<PlanCache> cache_;
+  std::vector<std::pair<std::string, Choice>> choices_;
+};
+
+VendorDevice& vendor_device(const Stream& stream);
+
+/// Workspaces come in powers of two, so that plans can share them.
+int64_t workspace_size(int64_t bytes);
+
+}  // namespace residua::cuda

@@ -1,0 +1,128 @@
+// The choice among ways to run one thing, with a clock that the test winds.
+#include "cuda/vendor/choose.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "core/tensor/device_api.h"
+
+namespace residua::cuda {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+
+/// Candidates that note what happens to them; the clock shows what was set for the one that ran last.
+class Bench {
+ public:
+  std::vector<Candidate<int>> candidates(const std::vector<std::string>& names) {
+    std::vector<Candidate<int>> all;
+    for (const std::string& name : names) {
+      all.push_back({name, [this, name]() -> Way<int> {
+                       ++built[name];
+                       if (milliseconds[name].empty()) {
+                         return nullptr;
+                       }
+                       return [this, name](const int&, Stream&) {
+                         ++runs[name];
+                         last = name;
+                         if (name == "broken") {
+                           throw Error("it does not run");
+                         }
+                       };
+                     }});
+    }
+    return all;
+  }
+
+  std::string choose_from(const std::vector<std::string>& names) {
+    const Way<int> way =
+        choose<int>("key", candidates(names), 0, current_stream({Device::Type::cuda, 0}), cache, clock(), choice);
+    way(0, current_stream({Device::Type::cuda, 0}));
+    return last;
+  }
+
+  Clock clock() {
+    return [this](const std::function<void()>& work) {
+      work();
+      const std::vector<double>& shown = milliseconds[last];
+      return shown[static_cast<size_t>(timings[last]++) % shown.size()];
+    };
+  }
+
+  std::map<std::string, std::vector<double>> milliseconds;  // of successive runs; none: cannot be built
+  std::map<std::string, int> built, runs, timings;
+  std::string last;
+  PlanCache cache{"", "device"};
+  Choice choice;
+};
+
+TEST(Choose, TakesTheFastestByItsMedian) {
+  Bench bench;
+  bench.milliseconds = {{"a", {2.0}}, {"b", {1.4, 9.0, 1.0, 1.0, 0.01, 1.0, 9.0}}, {"c", {1.2}}};
+  EXPECT_EQ(bench.choose_from({"a", "b", "c"}), "b");
+  EXPECT_EQ(bench.choice.name, "b");
+  EXPECT_THAT(bench.choice.milliseconds, ElementsAre(Pair("a", 2.0), Pair("b", 1.0), Pair("c", 1.2)));
+}
+
+TEST(Choose, TakesTheFirstOfEquals) {
+  Bench bench;
+  bench.milliseconds = {{"a", {1.0}}, {"b", {1.0}}};
+  EXPECT_EQ(bench.choose_from({"a", "b"}), "a");
+}
+
+TEST(Choose, DoesNotTimeWhatTheCacheKnows) {
+  Bench bench;
+  bench.milliseconds = {{"a", {2.0}}, {"b", {1.0}}};
+  bench.choose_from({"a", "b"});
+  bench.built.clear();
+  bench.timings.clear();
+  EXPECT_EQ(bench.choose_from({"a", "b"}), "b");
+  EXPECT_THAT(bench.timings, ::testing::IsEmpty());
+  EXPECT_THAT(bench.built, ElementsAre(Pair("b", 1))) << "only the chosen way is built";
+  EXPECT_EQ(bench.choice.milliseconds.size(), 2) << "the times are still there to be explained";
+}
+
+TEST(Choose, TimesAnewWhatCanNoLongerBeBuilt) {
+  Bench bench;
+  bench.milliseconds = {{"a", {2.0}}, {"b", {1.0}}};
+  bench.choose_from({"a", "b"});
+  EXPECT_EQ(bench.choose_from({"a"}), "a") << "b is not among the candidates";
+  bench.cache.put("key", {"b", {}});
+  bench.milliseconds["b"] = {};
+  EXPECT_EQ(bench.choose_from({"a", "b"}), "a") << "b cannot be built";
+  EXPECT_EQ(bench.cache.find("key")->name, "a");
+}
+
+TEST(Choose, PassesOverWhatCannotBeBuiltOrRun) {
+  Bench bench;
+  bench.milliseconds = {{"absent", {}}, {"broken", {0.1}}, {"slow", {3.0}}};
+  EXPECT_EQ(bench.choose_from({"absent", "broken", "slow"}), "slow");
+  EXPECT_THAT(bench.choice.milliseconds, ElementsAre(Pair("slow", 3.0)));
+}
+
+TEST(Choose, RunsAHopelessCandidateOnlyTwice) {
+  Bench bench;
+  bench.milliseconds = {{"good", {1.0}}, {"hopeless", {1.6}}, {"close", {1.4}}};
+  bench.choose_from({"good", "hopeless", "close"});
+  EXPECT_EQ(bench.runs["hopeless"], 2) << "one to warm up, one by the clock";
+  EXPECT_GT(bench.runs["close"], 4);
+}
+
+TEST(Choose, FailsWhereThereIsNoWay) {
+  Bench bench;
+  bench.milliseconds = {{"broken", {1.0}}};
+  try {
+    bench.choose_from({"absent", "broken"});
+    FAIL() << "something was chosen";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("no way to run key"));
+    EXPECT_THAT(error.what(), HasSubstr("it does not run"));
+  }
+}
+
+}  // namespace
+}  // namespace residua::cuda

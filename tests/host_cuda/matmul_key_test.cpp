@@ -1,0 +1,74 @@
+// What cuBLASLt is told of a matmul, read as cuBLASLt reads it.
+#include "cuda/vendor/matmul_key.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "tests/support/random.h"
+
+namespace residua::cuda {
+namespace {
+
+using Numbers = std::vector<double>;
+
+/// Element (row, column) of op(matrix) in column-major memory.
+double element(const ColumnMajor::Matrix& matrix, const Numbers& data, int64_t row, int64_t column) {
+  const int64_t i = matrix.transpose == Transpose::no ? row : column;
+  const int64_t j = matrix.transpose == Transpose::no ? column : row;
+  EXPECT_LT(i, matrix.rows);
+  EXPECT_LT(j, matrix.columns);
+  return data.at(static_cast<size_t>(j * matrix.rows + i));
+}
+
+TEST(MatmulKey, SwapsTheFactorsForColumnMajorMatrices) {
+  test::Random random("column-major");
+  const int64_t m = 3, n = 5, k = 4;
+  for (const Transpose ta : {Transpose::no, Transpose::yes}) {
+    for (const Transpose tb : {Transpose::no, Transpose::yes}) {
+      Numbers a(static_cast<size_t>(m * k)), b(static_cast<size_t>(k * n));
+      std::ranges::generate(a, [&] { return random.uniform(-1, 1); });
+      std::ranges::generate(b, [&] { return random.uniform(-1, 1); });
+      const ColumnMajor of = column_major({DType::f32, DType::f32, m, n, k, ta, tb, false, 256});
+      ASSERT_EQ(of.result.rows, n) << "the bias has an element for each of these";
+      ASSERT_EQ(of.result.columns, m);
+      for (int64_t i = 0; i < m; ++i) {
+        for (int64_t j = 0; j < n; ++j) {
+          double want = 0;
+          double got = 0;
+          for (int64_t l = 0; l < k; ++l) {
+            want += a[static_cast<size_t>(ta == Transpose::no ? i * k + l : l * m + i)] *
+                    b[static_cast<size_t>(tb == Transpose::no ? l * n + j : j * k + l)];
+            got += element(of.first, b, j, l) * element(of.second, a, l, i);
+          }
+          // Column-major element (j, i) of the result is row-major element (i, j) of c.
+          ASSERT_DOUBLE_EQ(got, want) << "transposed: " << (ta == Transpose::yes) << (tb == Transpose::yes);
+        }
+      }
+    }
+  }
+}
+
+TEST(MatmulKey, KnowsTheWorstAlignment) {
+  alignas(256) static float memory[128];
+  const auto alignment = [](const void* a, const void* b, void* c) {
+    return key_of(Matmul{DType::f32, DType::f32, 1, 1, 1, Transpose::no, Transpose::no, a, b, nullptr, c}).alignment;
+  };
+  EXPECT_EQ(alignment(memory, memory, memory), 256);
+  EXPECT_EQ(alignment(memory + 4, memory, memory), 16);
+  EXPECT_EQ(alignment(memory, memory + 1, memory + 16), 4);
+  EXPECT_EQ(alignment(memory, memory, memory + 2), 8);
+}
+
+TEST(MatmulKey, TellsMatmulsApart) {
+  const MatmulKey key{DType::f16, DType::f32, 8, 10, 64, Transpose::no, Transpose::yes, true, 16};
+  EXPECT_EQ(key.string(), "matmul f16 to f32 8x10x64 nt with bias, aligned to 16");
+  MatmulKey other = key;
+  EXPECT_FALSE(key < other || other < key);
+  other.biased = false;
+  EXPECT_TRUE(key < other || other < key);
+}
+
+}  // namespace
+}  // namespace residua::cuda

@@ -1,0 +1,191 @@
+// The fused forms of the convolution contracts against their definition in double precision.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/kernels/composed_convolution.h"
+#include "core/kernels/run.h"
+#include "tests/support/compare.h"
+#include "tests/support/convolution_reference.h"
+#include "tests/support/op_case.h"
+
+namespace residua::test {
+namespace {
+
+constexpr float kEpsilon = 1e-3f;
+
+/// A tensor on the device and what it holds.
+struct Operand {
+  HostArray host;
+  Tensor tensor;
+};
+
+struct Fixture {
+  ConvolutionShape shape;
+  DType dtype;
+  Device device;
+  Random random;
+
+  Shape x_shape() const { return {shape.batch, shape.in_height, shape.in_width, shape.in_channels}; }
+  Shape y_shape() const { return {shape.batch, shape.out_height(), shape.out_width(), shape.out_channels}; }
+  Shape w_shape() const { return {shape.out_channels, shape.kernel_height, shape.kernel_width, shape.in_channels}; }
+
+  Operand draw(const Shape& size, DType type, double low, double high) {
+    HostArray host(static_cast<size_t>(size.size()));
+    for (double& v : host) {
+      v = rounded(random.uniform(low, high), type);
+    }
+    return {host, to_tensor(host, size, type, device)};
+  }
+  Operand draw(const Shape& size) { return draw(size, dtype, -1, 1); }
+  Operand per_channel(double low, double high) { return draw({shape.in_channels}, DType::f32, low, high); }
+
+  Tensor fresh(const Shape& size, DType type) const { return full(size, std::nanf(""), type, device); }
+
+  /// relu(scale * x + bias), as stored.
+  HostArray activated(const HostArray& x, const HostArray& scale, const HostArray& bias) const {
+    HostArray out(x.size());
+    for (size_t i = 0; i < x.size(); ++i) {
+      const size_t c = i % scale.size();
+      out[i] = rounded(std::max(scale[c] * x[i] + bias[c], 0.0), dtype);
+    }
+    return out;
+  }
+};
+
+/// Calls body(fixture) for shapes with and without stride, padding and even channel counts, in each type, on each device.
+template <class Body>
+void for_each_fixture(const Body& body) {
+  for (const Device device : test_devices()) {
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+      for (const ConvolutionShape& shape :
+           {ConvolutionShape{2, 6, 5, 3, 7, 3, 3, 1, 1}, ConvolutionShape{3, 7, 8, 16, 8, 3, 3, 2, 1},
+            ConvolutionShape{2, 6, 6, 17, 5, 1, 1, 2, 0}, ConvolutionShape{1, 8, 8, 64, 32, 3, 3, 1, 1}}) {
+        const std::string what =
+            fmt::format("{} {}, {} to {} channels, {}x{}, stride {}", device.string(), name(dtype), shape.in_channels,
+                        shape.out_channels, shape.kernel_height, shape.kernel_width, shape.stride);
+        SCOPED_TRACE(what);
+        Fixture fixture{shape, dtype, device, Random(what)};
+        body(fixture);
+      }
+    }
+  }
+}
+
+TEST(FusedConvolution, ForwardReadsAnActivatedInputAndGivesStatistics) {
+  for_each_fixture([](Fixture& f) {
+    const ConvolutionShape& s = f.shape;
+    const Operand x = f.draw(f.x_shape()), w = f.draw(f.w_shape());
+    const Operand scale = f.per_channel(-1.5, 1.5), bias = f.per_channel(-0.5, 0.5);
+    const InputActivation activation{scale.tensor.data<float>(), bias.tensor.data<float>()};
+    const HostArray read = f.activated(x.host, scale.host, bias.host);
+    HostArray y(static_cast<size_t>(f.y_shape().size()));
+    for_each_product(s, [&](size_t i, size_t j, size_t o) { y[o] += read[i] * w.host[j]; });
+    const size_t channels = static_cast<size_t>(s.out_channels);
+    const double rows = static_cast<double>(y.size() / channels);
+    HostArray mean(channels), variance(channels), rstd(channels);
+    for (size_t i = 0; i < y.size(); ++i) {
+      mean[i % channels] += y[i] / rows;
+    }
+    for (size_t i = 0; i < y.size(); ++i) {
+      variance[i % channels] += (y[i] - mean[i % channels]) * (y[i] - mean[i % channels]) / rows;
+    }
+    for (size_t c = 0; c < channels; ++c) {
+      rstd[c] = 1 / std::sqrt(variance[c] + static_cast<double>(kEpsilon));
+    }
+    const double tolerance = 4 * type_tolerance(f.dtype);
+
+    const Tensor out = f.fresh(f.y_shape(), f.dtype);
+    run(f.device,
+        ConvolutionForward{f.dtype, s, x.tensor.data(), w.tensor.data(), out.data(), activation, kNoOutputStatistics});
+    EXPECT_TRUE(close(out, y, tolerance));
+
+    const Tensor again = f.fresh(f.y_shape(), f.dtype);
+    const Tensor got_mean = f.fresh({s.out_channels}, DType::f32), got_variance = f.fresh({s.out_channels}, DType::f32),
+                 got_rstd = f.fresh({s.out_channels}, DType::f32);
+    run(f.device, ConvolutionForward{f.dtype,
+                                     s,
+                                     x.tensor.data(),
+                                     w.tensor.data(),
+                                     again.data(),
+                                     activation,
+                                     {kEpsilon, got_mean.data<float>(), got_variance.data<float>(), got_rstd.data<float>()}});
+    EXPECT_TRUE(close(again, y, tolerance));
+    EXPECT_TRUE(close(got_mean, mean, tolerance, 1));
+    EXPECT_TRUE(close(got_variance, variance, tolerance, 1));
+    EXPECT_TRUE(close(got_rstd, rstd, tolerance));
+  });
+}
+
+TEST(FusedConvolution, BackwardDataGivesTheSumsOfBatchNormalisation) {
+  for_each_fixture([](Fixture& f) {
+    const ConvolutionShape& s = f.shape;
+    const Operand dy = f.draw(f.y_shape()), w = f.draw(f.w_shape()), x = f.draw(f.x_shape());
+    const Operand gamma = f.per_channel(0.5, 1.5), beta = f.per_channel(-0.5, 0.5);
+    const Operand mean = f.per_channel(-0.2, 0.2), rstd = f.per_channel(1, 2);
+    const size_t channels = static_cast<size_t>(s.in_channels);
+    std::vector<uint8_t> mask((x.host.size() + 7) / 8, 0);
+    std::vector<bool> set(x.host.size());
+    for (size_t i = 0; i < x.host.size(); ++i) {
+      const size_t c = i % channels;
+      set[i] = gamma.host[c] * (x.host[i] - mean.host[c]) * rstd.host[c] + beta.host[c] > 0;
+      mask[i / 8] = static_cast<uint8_t>(mask[i / 8] | (set[i] ? 1U << (i % 8) : 0U));
+    }
+    const Tensor mask_tensor = empty({static_cast<int64_t>(mask.size())}, DType::u8, f.device);
+    device_api::copy(f.device, mask_tensor.data(), Device{}, mask.data(), static_cast<int64_t>(mask.size()));
+
+    HostArray dx(x.host.size());
+    for_each_product(s, [&](size_t i, size_t j, size_t o) { dx[i] += dy.host[o] * w.host[j]; });
+    HostArray sum_g(channels), sum_g_xhat(channels);
+    for (size_t i = 0; i < dx.size(); ++i) {
+      const size_t c = i % channels;
+      dx[i] = set[i] ? dx[i] : 0.0;
+      sum_g[c] += dx[i];
+      sum_g_xhat[c] += dx[i] * (x.host[i] - mean.host[c]) * rstd.host[c];
+    }
+
+    const Tensor out = f.fresh(f.x_shape(), f.dtype);
+    const Tensor got_g = f.fresh({s.in_channels}, DType::f32), got_xhat = f.fresh({s.in_channels}, DType::f32);
+    run(f.device, ConvolutionBackwardData{
+                      f.dtype,
+                      s,
+                      dy.tensor.data(),
+                      w.tensor.data(),
+                      out.data(),
+                      {x.tensor.data(), mask_tensor.data<uint8_t>(), gamma.tensor.data<float>(), beta.tensor.data<float>(),
+                       mean.tensor.data<float>(), rstd.tensor.data<float>(), got_g.data<float>(), got_xhat.data<float>()}});
+    std::vector<float> got = out.to_vector();
+    for (size_t i = 0; i < got.size(); ++i) {
+      got[i] = set[i] ? got[i] : 0.0f;
+    }
+    const double tolerance = 8 * type_tolerance(f.dtype);
+    EXPECT_TRUE(close(got, dx, tolerance));
+    EXPECT_TRUE(close(got_g, sum_g, tolerance, 1));
+    EXPECT_TRUE(close(got_xhat, sum_g_xhat, tolerance, 1));
+  });
+}
+
+TEST(FusedConvolution, BackwardWeightsReadsAnActivatedInput) {
+  for_each_fixture([](Fixture& f) {
+    const ConvolutionShape& s = f.shape;
+    const Operand x = f.draw(f.x_shape()), dy = f.draw(f.y_shape());
+    const Operand scale = f.per_channel(-1.5, 1.5), bias = f.per_channel(-0.5, 0.5);
+    const HostArray read = f.activated(x.host, scale.host, bias.host);
+    HostArray dw(static_cast<size_t>(f.w_shape().size()));
+    for_each_product(s, [&](size_t i, size_t j, size_t o) { dw[j] += dy.host[o] * read[i]; });
+    for (const DType dw_dtype : {f.dtype, DType::f32}) {
+      const Tensor out = f.fresh(f.w_shape(), dw_dtype);
+      run(f.device, ConvolutionBackwardWeights{f.dtype,
+                                               dw_dtype,
+                                               s,
+                                               x.tensor.data(),
+                                               dy.tensor.data(),
+                                               out.data(),
+                                               {scale.tensor.data<float>(), bias.tensor.data<float>()}});
+      EXPECT_TRUE(close(out, dw, 8 * type_tolerance(f.dtype))) << "dw in " << name(dw_dtype);
+    }
+  });
+}
+
+}  // namespace
+}  // namespace residua::test
