@@ -114,7 +114,8 @@ int run_benchmark(const Options& o) {
   TrainStep step(model, store, sgd, {.input = input, .capture = o.cuda_graph == "off" ? Capture::off : Capture::on});
   const Batch batch = synthetic_batch(o);
 
-  for (int i = 0; i < o.warmup; ++i) {
+  const int untimed = o.explain_plans ? std::max(o.warmup, 1) : o.warmup;
+  for (int i = 0; i < untimed; ++i) {
     step.train(batch);
   }
   device_api::synchronize(device);

@@ -28,6 +28,8 @@ class Recorder {
   const std::map<Key, Entry>& entries() const { return entries_; }
   void add(std::string_view layer, const std::type_info& contract, double seconds);
 
+  double nested_seconds = 0;  // of the timers that have ended within the innermost one that runs
+
  private:
   std::map<Key, Entry> entries_;
 };
@@ -50,17 +52,20 @@ class Layer {
   std::string_view previous_;
 };
 
-/// Times one kernel on the host, until it has ended.
+/// Times one kernel on the host, until it has ended, without the kernels timed meanwhile that it is composed of.
 class Timer {
  public:
   explicit Timer(const std::type_info& contract) : contract_(contract) {
-    if (active() != nullptr) {
+    if (Recorder* recorder = active()) {
       start_ = std::chrono::steady_clock::now();
+      seconds_before_ = std::exchange(recorder->nested_seconds, 0);
     }
   }
   ~Timer() {
     if (Recorder* recorder = active()) {
-      recorder->add(layer(), contract_, std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count());
+      const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+      recorder->add(layer(), contract_, seconds - recorder->nested_seconds);
+      recorder->nested_seconds = seconds_before_ + seconds;
     }
   }
   Timer(const Timer&) = delete;
@@ -69,6 +74,7 @@ class Timer {
  private:
   const std::type_info& contract_;
   std::chrono::steady_clock::time_point start_;
+  double seconds_before_ = 0;  // of timers that ended before this one began, under the same outer one
 };
 
 }  // namespace residua::profile

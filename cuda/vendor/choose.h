@@ -55,7 +55,7 @@ Way<Args> choose(const std::string& key, const std::vector<Candidate<Args>>& can
     }
     double milliseconds = 0;
     try {
-      way(args, stream);  // loads its kernels, and chooses the ways of what it is composed of
+      clock([&] { way(args, stream); });  // loads its kernels, and chooses the ways of what it is composed of
       milliseconds = median_milliseconds(
           clock, [&] { way(args, stream); }, best);
     } catch (const Error& error) {

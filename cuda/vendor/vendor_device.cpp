@@ -46,20 +46,23 @@ Clock VendorDevice::clock() {
     const cudaStream_t stream = native(at.compute());
     const int64_t bytes = std::max<int64_t>(2 * int64_t{at.properties().l2CacheSize}, 256 << 20);
     const device_api::Workspace flush({Device::Type::cuda, device_}, bytes);
-    cudaEvent_t start = nullptr;
-    cudaEvent_t stop = nullptr;
-    RESIDUA_CUDA_CHECK(cudaEventCreate(&start));
-    RESIDUA_CUDA_CHECK(cudaEventCreate(&stop));
+    if (start_ == nullptr) {
+      RESIDUA_CUDA_CHECK(cudaEventCreate(&start_));
+      RESIDUA_CUDA_CHECK(cudaEventCreate(&stop_));
+    }
     // Also long enough for the host to have queued the work by the time the device gets there.
     RESIDUA_CUDA_CHECK(cudaMemsetAsync(flush.data(), 0, static_cast<size_t>(bytes), stream));
-    RESIDUA_CUDA_CHECK(cudaEventRecord(start, stream));
-    work();
-    RESIDUA_CUDA_CHECK(cudaEventRecord(stop, stream));
-    RESIDUA_CUDA_CHECK(cudaEventSynchronize(stop));
+    RESIDUA_CUDA_CHECK(cudaEventRecord(start_, stream));
+    try {
+      work();
+    } catch (const Error&) {
+      static_cast<void>(cudaGetLastError());  // it would show again at the next launch
+      throw;
+    }
+    RESIDUA_CUDA_CHECK(cudaEventRecord(stop_, stream));
+    RESIDUA_CUDA_CHECK(cudaEventSynchronize(stop_));
     float milliseconds = 0;
-    RESIDUA_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start, stop));
-    RESIDUA_CUDA_CHECK(cudaEventDestroy(start));
-    RESIDUA_CUDA_CHECK(cudaEventDestroy(stop));
+    RESIDUA_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start_, stop_));
     return static_cast<double>(milliseconds);
   };
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cuda_runtime_api.h>
+
 #include <map>
 #include <memory>
 #include <string>
@@ -59,6 +61,8 @@ class VendorDevice {
   int device_;
   cudnnContext* cudnn_ = nullptr;
   cublasLtContext* cublaslt_ = nullptr;
+  cudaEvent_t start_ = nullptr;
+  cudaEvent_t stop_ = nullptr;
   std::unique_ptr<PlanCache> cache_;
   std::vector<std::pair<std::string, Choice>> choices_;
 };

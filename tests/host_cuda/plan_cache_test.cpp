@@ -11,7 +11,6 @@
 namespace residua::cuda {
 namespace {
 
-using residua::testing::read_bytes;
 using residua::testing::TemporaryFolder;
 using residua::testing::write_bytes;
 

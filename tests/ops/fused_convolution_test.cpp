@@ -187,5 +187,27 @@ TEST(FusedConvolution, BackwardWeightsReadsAnActivatedInput) {
   });
 }
 
+TEST(FusedConvolution, IsProfiledByItsPartsOnTheCpu) {
+  const ConvolutionShape shape{2, 16, 16, 16, 16, 3, 3, 1, 1};
+  const Tensor x = zeros({2, 16, 16, 16}, DType::f32), w = zeros({16, 3, 3, 16}, DType::f32), y = empty_like(x);
+  const Tensor statistics = empty({3, 16}, DType::f32);
+  auto* mean = statistics.data<float>();
+  const profile::Recorder recorder;
+  const auto start = std::chrono::steady_clock::now();
+  run(Device{},
+      ConvolutionForward{
+          DType::f32, shape, x.data(), w.data(), y.data(), kNoInputActivation, {kEpsilon, mean, mean + 16, mean + 32}});
+  const double all = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  double sum = 0;
+  for (const auto& [key, entry] : recorder.entries()) {
+    EXPECT_EQ(entry.calls, 1) << key.second;
+    EXPECT_GT(entry.seconds, 0) << key.second;
+    sum += entry.seconds;
+  }
+  EXPECT_TRUE(recorder.entries().contains({"", "ConvolutionForward"}));
+  EXPECT_TRUE(recorder.entries().contains({"", "BatchNormStatistics"}));
+  EXPECT_LE(sum, all) << "no time is counted twice";
+}
+
 }  // namespace
 }  // namespace residua::test
