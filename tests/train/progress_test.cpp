@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <array>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -89,11 +90,13 @@ TEST(Progress, ATerminalKeepsOneLine) {
     progress.note("a note");
   }
   std::fclose(stream);
-  std::string shown(4096, '\0');
-  const ssize_t count = ::read(controller, shown.data(), shown.size());
+  // What was written comes in one piece or in several; then an error tells that the other end is closed.
+  std::string shown;
+  std::array<char, 4096> piece;
+  for (ssize_t count = 0; (count = ::read(controller, piece.data(), piece.size())) > 0;) {
+    shown.append(piece.data(), static_cast<size_t>(count));
+  }
   ::close(controller);
-  ASSERT_GT(count, 0);
-  shown.resize(static_cast<size_t>(count));
   const std::string bar = "[=====>              ] epoch 3.20  iter ";
   EXPECT_EQ(shown, "\r\033[K" + bar.substr(0, 39) + "\r\033[Ka note\r\n" + bar.substr(0, 39) + "\r\n");
 }

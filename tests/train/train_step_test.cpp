@@ -145,8 +145,8 @@ TEST_P(TrainStepTest, AgreesWithTheCpuDevice) {
   Training host({}, precision, Capture::off, scaling(), kBlocksOfResNet20);
   Training training(device, precision, Capture::off, scaling(), kBlocksOfResNet20);
   const std::vector<float> before = host.weights();
-  train(host, 2);
-  train(training, 2);
+  train(host, 1);
+  train(training, 1);
   const std::vector<float> wanted = host.weights();
   const std::vector<float> got = training.weights();
   double error = 0.0;
@@ -156,8 +156,8 @@ TEST_P(TrainStepTest, AgreesWithTheCpuDevice) {
     error += std::pow(static_cast<double>(got[i]) - static_cast<double>(wanted[i]), 2);
     update += std::pow(static_cast<double>(wanted[i]) - static_cast<double>(before[i]), 2);
   }
-  // Of twenty layers' rounding errors in the type, through ReLUs whose signs may flip.
-  const double tolerance = precision == DType::f32 ? 1e-3 : precision == DType::f16 ? 0.1 : 0.2;
+  // Of twenty layers' rounding errors in the type, through ReLUs whose signs may flip. A second step would start from them.
+  const double tolerance = precision == DType::f32 ? 1e-4 : precision == DType::f16 ? 0.02 : 0.2;
   EXPECT_LT(std::sqrt(error / update), tolerance);
   const Metrics a = host.step.metrics().read();
   const Metrics b = training.step.metrics().read();
