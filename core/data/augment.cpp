@@ -144,6 +144,25 @@ void check_crop_size(int64_t crop_size) {
 
 }  // namespace
 
+AugmentImage augment_image(const Placement& placement, int64_t offset) {
+  const Resize& resize = placement.resize;
+  const Rect region = source_region(resize);
+  return {.offset = offset,
+          .region_height = region.height,
+          .region_width = region.width,
+          .region_top = region.top - resize.domain.top,
+          .region_left = region.left - resize.domain.left,
+          .domain_height = resize.domain.height,
+          .domain_width = resize.domain.width,
+          .resized_height = resize.resized.height,
+          .resized_width = resize.resized.width,
+          .window_top = resize.window.top,
+          .window_left = resize.window.left,
+          .top = placement.top,
+          .left = placement.left,
+          .flip = placement.flip ? 1 : 0};
+}
+
 std::unique_ptr<const Augmentation> make_augmentation(std::string_view name, int64_t crop_size) {
   check_crop_size(crop_size);
   for (const NamedPolicy& policy : kPolicies) {

@@ -8,6 +8,7 @@
 #include "core/data/image.h"
 #include "core/data/random.h"
 #include "core/data/resize.h"
+#include "core/kernels/augment_input.h"
 
 namespace residua {
 
@@ -19,6 +20,10 @@ struct Placement {
   int32_t left = 0;
   bool flip = false;
 };
+
+/// The placement as the device's route takes it (core/kernels/augment_input.h), whose source is source_region(placement.resize)
+/// as decoded, `offset` bytes into a buffer.
+AugmentImage augment_image(const Placement& placement, int64_t offset);
 
 /// A policy: draws the placement of a sample of a given size. Every placement's window is crop_size x crop_size.
 class Augmentation {

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <set>
 
+#include "core/ops/augment_input.h"
 #include "core/tensor/error.h"
+#include "tests/data/image_fixtures.h"
 
 namespace residua {
 namespace {
@@ -132,6 +135,50 @@ TEST(Augmentation, FlipFlipsAndNoneDoesNot) {
   for_draws("flip", 32, {32, 32}, [&](const Placement& p) { flips += p.flip ? 1 : 0; });
   EXPECT_NEAR(flips, kDraws / 2, 115);
   for_draws("none", 32, {32, 32}, [&](const Placement& p) { ASSERT_FALSE(p.flip); });
+}
+
+// Scaling on the loader's threads and then cutting on the device, or both on the device: the same but for the bytes that the
+// first rounds to.
+TEST(Augmentation, TheRouteThroughTheDeviceAgreesWithThatThroughTheLoader) {
+  constexpr int64_t kCrop = 48;
+  const Image image = testing::pattern_image(95, 131);
+  const InputFormat format{.height = kCrop,
+                           .width = kCrop,
+                           .channels = 4,
+                           .dtype = DType::f32,
+                           .mean = full({3}, 100.0f, DType::f32),
+                           .inverse_std = full({3}, 1.0f, DType::f32)};
+  for (const std::string& policy : augmentation_names()) {
+    const auto augmentation = make_augmentation(policy, kCrop);
+    for (uint64_t i = 0; i < 20; ++i) {
+      Random random(7, RandomPurpose::augmentation, 0, i);
+      const Placement placement = augmentation->place(image.size(), random);
+      const Rect rect = source_region(placement.resize);
+      Image region;
+      region.reset({rect.height, rect.width});
+      for (int64_t y = 0; y < rect.height; ++y) {
+        std::copy_n(image.row(rect.top + y) + 3 * rect.left, 3 * rect.width, region.row(y));
+      }
+
+      const Tensor window = empty({1, kCrop, kCrop, 3}, DType::u8, Device{});
+      scale(placement.resize, region, window.data<uint8_t>());
+      const std::vector<float> want = prepare_input(window, full({1}, static_cast<float>(placement.top), DType::i32),
+                                                    full({1}, static_cast<float>(placement.left), DType::i32),
+                                                    full({1}, placement.flip ? 1.0f : 0.0f, DType::u8), format)
+                                          .to_vector();
+
+      const Tensor source = empty({rect.height * rect.width * 3 + 5}, DType::u8, Device{});
+      std::copy_n(region.pixels.data(), region.pixels.size(), source.data<uint8_t>() + 5);
+      const Tensor images = empty({1, kAugmentImageFields}, DType::i64, Device{});
+      const AugmentImage described = augment_image(placement, 5);
+      std::memcpy(images.data(), &described, sizeof described);
+      const std::vector<float> got = augment_input(source, images, {}, format).to_vector();
+      ASSERT_EQ(got.size(), want.size());
+      for (size_t e = 0; e < want.size(); ++e) {
+        ASSERT_NEAR(got[e], want[e], 0.501) << policy << ", draw " << i << ", element " << e;
+      }
+    }
+  }
 }
 
 TEST(Augmentation, RefusesUnknownNamesAndSizes) {
