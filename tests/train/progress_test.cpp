@@ -2,10 +2,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <array>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <array>
 
 #include <cmath>
 #include <limits>
