@@ -74,7 +74,7 @@ OpCase make_with_statistics(const ConvolutionShape& z) {
   constexpr float kEpsilon = 1e-3f;
   OpCase c = make(z, false);
   c.op = "conv2d_with_statistics";
-  c.tolerance = 2.0;  // statistics of an output that is rounded already
+  c.tolerance = 4;  // the statistics are of y as it is stored: a mean near 0 has the rounding errors of terms far from it
   c.run = [z](std::span<const Tensor> in) {
     const auto vector = [&] { return empty({z.out_channels}, DType::f32, in[0].device()); };
     BatchNorm norm{};

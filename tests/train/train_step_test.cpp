@@ -156,13 +156,14 @@ TEST_P(TrainStepTest, AgreesWithTheCpuDevice) {
     error += std::pow(static_cast<double>(got[i]) - static_cast<double>(wanted[i]), 2);
     update += std::pow(static_cast<double>(wanted[i]) - static_cast<double>(before[i]), 2);
   }
-  // Of twenty layers' rounding errors in the type, through ReLUs whose signs may flip. A second step would start from them.
-  const double tolerance = precision == DType::f32 ? 1e-4 : precision == DType::f16 ? 0.02 : 0.2;
+  // In 16 bits a rounding that falls the other way makes a ReLU's sign flip somewhere in twenty layers, and in so small a batch
+  // one flip is a twentieth of a gradient.
+  const double tolerance = precision == DType::f32 ? 1e-4 : 0.25;
   EXPECT_LT(std::sqrt(error / update), tolerance);
   const Metrics a = host.step.metrics().read();
   const Metrics b = training.step.metrics().read();
   EXPECT_EQ(a.images, b.images);
-  EXPECT_NEAR(a.loss, b.loss, tolerance * a.loss);
+  EXPECT_NEAR(a.loss, b.loss, (precision == DType::f32 ? 1e-6 : 5e-3) * a.loss);
   EXPECT_EQ(host.sgd.state().skipped_steps, training.sgd.state().skipped_steps);
 }
 
