@@ -58,6 +58,25 @@ TEST(BatchNormReluMaxPool, IsTheComposition) {
   }
 }
 
+TEST(BatchNormReluMaxPool, TakesATensorAtAnyAddress) {
+  Random random("projection");
+  for (const Device device : test_devices()) {
+    const Inputs aligned = draw({2, 7, 6, 16}, device);
+    Inputs shifted = draw({2, 7, 6, 16}, device);
+    shifted.x = empty({aligned.x.size() + 1}, DType::f32, device).slice(1, aligned.x.shape());
+    shifted.x.copy_from(aligned.x);
+    shifted.x.set_requires_grad(true);
+    const Tensor y = batch_norm_relu_max_pool(aligned.x, aligned.parameters(), kPool, Mode::train);
+    const Tensor z = batch_norm_relu_max_pool(shifted.x, shifted.parameters(), kPool, Mode::train);
+    EXPECT_TRUE(close(z, doubles(y), 1e-6));
+    const Tensor projection = to_tensor(draw_projection(y.size(), DType::f32, random), y.shape(), DType::f32, device);
+    backward(projected(y, projection));
+    backward(projected(z, projection));
+    EXPECT_TRUE(close(shifted.x.grad(), doubles(aligned.x.grad()), 1e-5));
+    EXPECT_TRUE(close(shifted.gamma.grad(), doubles(aligned.gamma.grad()), 1e-5));
+  }
+}
+
 /// x [1, 2, 4, channels] with the same values in each channel, through windows of 2 with statistics that change nothing, and
 /// the gradient of x where that of y is 2 and 3.
 struct Pooled {
@@ -107,23 +126,13 @@ TEST(BatchNormReluMaxPool, HasNoGradientWhereNothingIsAboveZero) {
 }
 
 TEST(BatchNormReluMaxPool, ANaNWins) {
-  // Its own gradient is that of batch_norm_relu: none, for it is not above 0.
-  const BatchNorm p{.gamma = full({3}, 1.0f, DType::f32),
-                    .beta = zeros({3}, DType::f32),
-                    .running_mean = zeros({3}, DType::f32),
-                    .running_var = full({3}, 1.0f, DType::f32),
-                    .batch_mean = {},
-                    .batch_var = {}};
   for (const Device device : test_devices()) {
-    BatchNorm on{.gamma = p.gamma.to(device),
-                 .beta = p.beta.to(device),
-                 .running_mean = p.running_mean.to(device),
-                 .running_var = p.running_var.to(device),
-                 .batch_mean = {},
-                 .batch_var = {}};
+    const auto all = [&](float value) { return full({3}, value, DType::f32, device); };
+    const BatchNorm p{
+        .gamma = all(1), .beta = all(0), .running_mean = all(0), .running_var = all(1), .batch_mean = {}, .batch_var = {}};
     const Tensor x = full({1, 3, 3, 3}, 100.0f, DType::f32);
     x.data<float>()[4] = std::nanf("");
-    const std::vector<float> y = batch_norm_relu_max_pool(x.to(device), on, kPool, Mode::evaluate).to_vector();
+    const std::vector<float> y = batch_norm_relu_max_pool(x.to(device), p, kPool, Mode::evaluate).to_vector();
     for (size_t i = 0; i < y.size(); ++i) {
       EXPECT_EQ(std::isnan(y[i]), i == 1 || i == 4) << i;
     }

@@ -96,6 +96,34 @@ TEST(BatchNorm, GradientsIn16BitsAreThoseOfF32) {
   }
 }
 
+TEST(BatchNorm, TakesATensorAtAnyAddress) {
+  for (const Device device : test_devices()) {
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+      const Shape shape{3, 5, 4, 16};
+      Random random("address");
+      const Inputs in = draw(shape, dtype, "address");
+      const Tensor projection = to_tensor(draw_projection(shape.size(), dtype, random), shape, dtype, device);
+      std::vector<Tensor> y, dx;
+      for (const int64_t offset : {0, 1}) {
+        const BatchNorm p{.gamma = in.gamma.to(device),
+                          .beta = in.beta.to(device),
+                          .running_mean = {},
+                          .running_var = {},
+                          .batch_mean = {},
+                          .batch_var = {}};
+        Tensor x = empty({shape.size() + 1}, dtype, device).slice(offset, shape);
+        x.copy_from(in.x);
+        x.set_requires_grad(true);
+        y.push_back(batch_norm_add_relu(x, in.residual.to(device), p, Mode::train));
+        backward(projected(y.back(), projection));
+        dx.push_back(x.grad());
+      }
+      EXPECT_TRUE(close(y[1], doubles(y[0]), type_tolerance(dtype))) << name(dtype);
+      EXPECT_TRUE(close(dx[1], doubles(dx[0]), type_tolerance(dtype))) << name(dtype);
+    }
+  }
+}
+
 TEST(BatchNorm, NormalisesToMeanZeroAndVarianceOne) {
   const Inputs in = draw({6, 5, 4, 3}, DType::f32, "normalise");
   BatchNorm p = in.parameters();
