@@ -38,8 +38,8 @@ __global__ void average_pool_forward(AveragePoolForward args, Unflatten unflatte
     const PoolWindow high(at.row, s.in_height, s);
     const PoolWindow wide(at.column, s.in_width, s);
     const int64_t from = ((at.image * s.in_height + high.begin) * s.in_width + wide.begin) * s.channels + at.depth * N;
-    scaled_sum<N>(static_cast<const T*>(args.x) + from, high.end - high.begin, wide.end - wide.begin, s.in_width * s.channels,
-                  s.channels, share, static_cast<T*>(args.y) + i * N);
+    scaled_sum<N>(static_cast<const T*>(args.x) + from, high.count, wide.count, s.in_width * s.channels, s.channels, share,
+                  static_cast<T*>(args.y) + i * N);
   }
 }
 

@@ -39,39 +39,43 @@ template <class T, int N, int Window>
 __global__ void max_pool_forward(MaxPoolForward args, Unflatten unflatten, int64_t packs) {
   const PoolShape& s = args.shape;
   const int window = static_cast<int>(s.window);
+  const int64_t pitch = s.in_width * s.channels;
   for (int64_t i = global_thread(); i < packs; i += grid_threads()) {
     const auto at = unflatten(i);
     const PoolWindow high(at.row, s.in_height, s);
     const PoolWindow wide(at.column, s.in_width, s);
-    const auto place = [&](int64_t h, int64_t w) {
-      return static_cast<int>(h - high.first) * window + static_cast<int>(w - wide.first);
-    };
-    const T* image = static_cast<const T*>(args.x) + at.image * s.in_height * s.in_width * s.channels + at.depth * N;
-    const auto pack = [&](int64_t h, int64_t w) {
-      return *reinterpret_cast<const Pack<T, N>*>(image + (h * s.in_width + w) * s.channels);
-    };
-    Winner<T, N> winner(place(high.begin, wide.begin));
+    const T* corner =
+        static_cast<const T*>(args.x) + (at.image * s.in_height + high.begin) * pitch + wide.begin * s.channels + at.depth * N;
+    const int first_place = high.lead * window + wide.lead;
+    Winner<T, N> winner(first_place);
     if constexpr (Window > 0) {
       // A pixel in place of padding is in the window too, at the same place: it cannot win against itself.
+      int64_t column[Window];
+#pragma unroll
+      for (int w = 0; w < Window; ++w) {
+        column[w] = wide.nearest(w) * s.channels;
+      }
       Pack<T, N> held[Window][Window];
 #pragma unroll
       for (int h = 0; h < Window; ++h) {
+        const T* line = corner + high.nearest(h) * pitch;
 #pragma unroll
         for (int w = 0; w < Window; ++w) {
-          held[h][w] = pack(high.nearest(h), wide.nearest(w));
+          held[h][w] = *reinterpret_cast<const Pack<T, N>*>(line + column[w]);
         }
       }
 #pragma unroll
       for (int h = 0; h < Window; ++h) {
 #pragma unroll
         for (int w = 0; w < Window; ++w) {
-          winner.consider(held[h][w], place(high.nearest(h), wide.nearest(w)));
+          winner.consider(held[h][w], first_place + high.nearest(h) * window + wide.nearest(w));
         }
       }
     } else {
-      for (int64_t h = high.begin; h < high.end; ++h) {
-        for (int64_t w = wide.begin; w < wide.end; ++w) {
-          winner.consider(pack(h, w), place(h, w));
+      for (int h = 0; h < high.count; ++h) {
+        for (int w = 0; w < wide.count; ++w) {
+          winner.consider(*reinterpret_cast<const Pack<T, N>*>(corner + h * pitch + w * s.channels),
+                          first_place + h * window + w);
         }
       }
     }
@@ -139,6 +143,7 @@ __global__ void max_pool_backward_3_2(MaxPoolBackward args, OutSize out, Unflatt
   const PoolShape& s = args.shape;
   for (int64_t i = global_thread(); i < items; i += grid_threads()) {
     const auto cell = unflatten(i);
+    const int64_t from = ((cell.image * out.height + cell.row) * out.width + cell.column) * s.channels + cell.depth * N;
     Routed<T, N> routed[2][2];
 #pragma unroll
     for (int k = 0; k < 2; ++k) {
@@ -147,8 +152,7 @@ __global__ void max_pool_backward_3_2(MaxPoolBackward args, OutSize out, Unflatt
         const int64_t p = cell.row - k;
         const int64_t q = cell.column - l;
         if (p >= 0 && p < out.height && q >= 0 && q < out.width) {
-          const int64_t from = ((cell.image * out.height + p) * out.width + q) * s.channels + cell.depth * N;
-          routed[k][l] = Routed<T, N>::at(args, from);
+          routed[k][l] = Routed<T, N>::at(args, from - (k * out.width + l) * s.channels);
         } else {
 #pragma unroll
           for (int j = 0; j < N; ++j) {

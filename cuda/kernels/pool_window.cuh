@@ -5,18 +5,23 @@
 
 namespace residua::cuda {
 
-/// The input pixels [begin, end) of one dimension in the window of output pixel `out`; the window itself, padding included,
-/// starts at `first`.
+/// The `count` input pixels of one dimension, from `begin` on, in the window of output pixel `out`. Before them it has `lead`
+/// pixels of padding.
 struct PoolWindow {
-  int64_t first, begin, end;
-  __device__ PoolWindow(int64_t out, int64_t in_size, const PoolShape& s) : first(out * s.stride - s.padding) {
+  int64_t begin;
+  int lead, count;
+
+  __device__ PoolWindow(int64_t out, int64_t in_size, const PoolShape& s) {
+    const int64_t first = out * s.stride - s.padding;
+    const int64_t end = first + s.window < in_size ? first + s.window : in_size;
     begin = first < 0 ? 0 : first;
-    end = first + s.window < in_size ? first + s.window : in_size;
+    lead = static_cast<int>(begin - first);
+    count = static_cast<int>(end - begin);
   }
-  /// The pixel at place `i` of the window, or the nearest one that is not padding.
-  __device__ int64_t nearest(int64_t i) const {
-    const int64_t pixel = first + i < begin ? begin : first + i;
-    return pixel < end ? pixel : end - 1;
+  /// Which of the pixels stands at place `i` of the window or, where that is padding, is the nearest.
+  __device__ int nearest(int i) const {
+    const int pixel = i < lead ? 0 : i - lead;
+    return pixel < count ? pixel : count - 1;
   }
 };
 
