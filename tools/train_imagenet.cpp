@@ -112,6 +112,7 @@ std::string resolved_toml(const TrainOptions& o) {
   };
   add("model", fmt::format("\"{}\"", *o.model));
   add("batch-size", std::to_string(*o.batch_size));
+  add("lr", fmt::format("{}", *o.learning_rate));
   add("augment", fmt::format("\"{}\"", *o.augment));
   add("crop-size", std::to_string(*o.crop_size));
   if (o.iterations) {

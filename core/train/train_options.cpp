@@ -138,7 +138,10 @@ void add_options(CLI::App& app, TrainOptions& o) {
       ->group("Training");
   app.add_option("--epochs", o.epochs, "passes over the training set, may be a fraction")->check(positive())->group("Training");
   app.add_option("--iterations", o.iterations, "steps; wins over --epochs")->check(whole(1, 1e12))->group("Training");
-  app.add_option("--lr", o.learning_rate, "learning rate")->check(positive())->group("Training");
+  app.add_option("--lr", o.learning_rate,
+                 "learning rate; default: 0.1, for batches smaller than the paper's (256 photos, else 128) in proportion")
+      ->check(positive())
+      ->group("Training");
   app.add_option("--momentum", o.momentum)->check(in_range(0, 1, "a number from 0 to 1"))->group("Training");
   app.add_option("--weight-decay,--wd", o.weight_decay)->check(non_negative())->group("Training");
   app.add_option("--label-smoothing", o.label_smoothing)->check(in_range(0, 1, "a number from 0 to 1"))->group("Training");
@@ -237,7 +240,10 @@ void fill_defaults(TrainOptions& o, bool photos) {
     }
   };
   fill(o.model, photos ? "resnet18" : "resnet20");
-  fill(o.batch_size, photos ? 256 : 128);
+  const int64_t papers_batch = photos ? 256 : 128;
+  fill(o.batch_size, papers_batch);
+  // The linear rule of Goyal et al. 2017, downwards: upwards it needs a warm-up.
+  fill(o.learning_rate, 0.1 * std::min(1.0, static_cast<double>(*o.batch_size) / static_cast<double>(papers_batch)));
   fill(o.augment, photos ? "scale-crop" : "pad-crop");
   if (!o.epochs && !o.iterations) {
     if (photos) {
@@ -266,7 +272,7 @@ DType parse_precision(const std::string& name, Device device) {
 
 ScheduleOptions schedule_options(const TrainOptions& o, int64_t iterations_per_epoch, int64_t total_iterations) {
   ScheduleOptions schedule{
-      .kind = parse_schedule(o.schedule), .rate = o.learning_rate, .boundaries = {}, .factor = o.schedule_factor};
+      .kind = parse_schedule(o.schedule), .rate = *o.learning_rate, .boundaries = {}, .factor = o.schedule_factor};
   schedule.total_iterations = total_iterations;
   schedule.warmup = parse_warmup(o.warmup);
   schedule.warmup_iterations = o.warmup_iterations;

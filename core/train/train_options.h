@@ -12,7 +12,7 @@
 namespace residua {
 
 /// The settings of a training run, one member for each flag of `train-imagenet`; `--help` describes them. What depends on the
-/// data set (model, batch size, length, schedule, augmentation) is empty until `fill_defaults`.
+/// data set (model, batch size, learning rate, length, augmentation) is empty until `fill_defaults`.
 struct TrainOptions {
   std::string directory;
   std::string dataset = "auto";
@@ -27,7 +27,7 @@ struct TrainOptions {
   std::optional<int64_t> batch_size;
   std::optional<double> epochs;
   std::optional<int64_t> iterations;
-  double learning_rate = 0.1;
+  std::optional<double> learning_rate;
   double momentum = 0.9;
   double weight_decay = 1e-4;
   double label_smoothing = 0.0;

@@ -271,7 +271,7 @@ double Trainer::overfit_batch(int64_t iterations) {
   Loader loader = make_train_loader();
   loader.start(0);
   const Batch* batch = loader.next();
-  sgd_.set_learning_rate(static_cast<float>(setup_.options.learning_rate));
+  sgd_.set_learning_rate(static_cast<float>(*setup_.options.learning_rate));
   double loss = 0;
   for (int64_t i = 1; i <= iterations; ++i) {
     step_.train(*batch);

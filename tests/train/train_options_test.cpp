@@ -105,14 +105,23 @@ TEST(TrainOptions, DefaultsFollowTheDataSet) {
   EXPECT_EQ(small.model, "resnet20");
   EXPECT_EQ(small.batch_size, 32);
   EXPECT_EQ(small.iterations, 64000);
+  // The rate is the paper's for the paper's batch and larger ones, and falls with the batch below that.
+  EXPECT_EQ(photos.learning_rate, 0.1);
+  EXPECT_EQ(small.learning_rate, 0.025);
+  TrainOptions large = parse({"-b", "512"}).options;
+  fill_defaults(large, true);
+  EXPECT_EQ(large.learning_rate, 0.1);
+  TrainOptions given = parse({"-b", "32", "--lr", "0.2"}).options;
+  fill_defaults(given, true);
+  EXPECT_EQ(given.learning_rate, 0.2);
 }
 
 TEST(TrainOptions, StepsAreEpochsUnlessIterationsWereGiven) {
-  const TrainOptions epochs = parse({"--epochs", "4", "--lr-steps", "1.5,3"}).options;
+  const TrainOptions epochs = parse({"--lr", "1", "--epochs", "4", "--lr-steps", "1.5,3"}).options;
   EXPECT_EQ(schedule_options(epochs, 100, 400).boundaries, (std::vector<int64_t>{150, 300}));
-  const TrainOptions iterations = parse({"--iterations", "400", "--lr-steps", "150,300"}).options;
+  const TrainOptions iterations = parse({"--lr", "1", "--iterations", "400", "--lr-steps", "150,300"}).options;
   EXPECT_EQ(schedule_options(iterations, 100, 400).boundaries, (std::vector<int64_t>{150, 300}));
-  EXPECT_EQ(schedule_options(parse({}).options, 100, 400).boundaries, (std::vector<int64_t>{200, 300}));
+  EXPECT_EQ(schedule_options(parse({"--lr", "1"}).options, 100, 400).boundaries, (std::vector<int64_t>{200, 300}));
 }
 
 }  // namespace
