@@ -148,6 +148,7 @@ int run_benchmark(const Options& o) {
                                  {"batch", o.batch},
                                  {"precision", name(precision)},
                                  {"device", device.string()},
+                                 {"device_name", device_api::describe(device).name},
                                  {"threads", omp_get_max_threads()},
                                  {"steps", o.steps},
                                  {"images_per_second", rate},

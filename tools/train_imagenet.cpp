@@ -124,9 +124,16 @@ std::string resolved_toml(const TrainOptions& o) {
   return text;
 }
 
+/// Where the scripts are: beside the program in an archive of tools/bundle, else in the source tree.
+fs::path tools_folder() {
+  std::error_code error;
+  const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path().parent_path() / "tools";
+  return fs::exists(beside / "plot-curves", error) ? beside : fs::path(RESIDUA_TOOLS_DIR);
+}
+
 /// Draws curves.png and curves.svg by tools/plot-curves; without it, or without matplotlib, the run stands all the same.
 void draw_curves(const std::string& folder) {
-  const fs::path script = fs::path(RESIDUA_TOOLS_DIR) / "plot-curves";
+  const fs::path script = tools_folder() / "plot-curves";
   std::vector<std::string> words = {script.string(), folder};
   std::vector<char*> argv = {words[0].data(), words[1].data(), nullptr};
   pid_t child = 0;

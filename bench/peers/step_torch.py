@@ -8,9 +8,12 @@ batch that is already a normalised tensor. A mode is ARITHMETIC-EXECUTION-LAYOUT
 
   arithmetic  fp32      no reduced-precision arithmetic inside (float32_matmul_precision 'highest')
               autocast  fp32 parameters, torch.autocast to bf16 or fp16
-              pure      bf16 parameters outside batch norm, fp32 master copies that SGD updates
-  execution   eager | compile (torch.compile of network and loss; needs a C++ compiler, a failure is a row with `error`)
-  layout      nhwc (channels-last) | nchw
+              pure      bf16 parameters outside batch norm, fp32 master copies that SGD updates; CPU only
+  execution   eager
+              graph     the whole step captured as one CUDA graph and replayed, in fp16 without loss scaling; CUDA only
+              compile   torch.compile of network and loss, on a CUDA device with mode max-autotune, which captures CUDA graphs of
+                        its own; needs a C++ compiler, a failure is a row with `error`
+  layout      nhwc (channels-last) | nchw, which is left out of `all` on a CUDA device
 
 Every mode runs in a process of its own, so that `peak_rss_bytes` (VmHWM) is its own. Prints one JSON object; `best` is the row with
 most images per second. Needs torch, and torchvision for the ImageNet networks.
@@ -26,14 +29,15 @@ import sys
 import time
 
 CIFAR_DEPTHS = (20, 32, 44, 56, 110, 1202)
-EXECUTIONS = ("eager", "compile")
 LAYOUTS = ("nhwc", "nchw")
 
 
-def modes_of(precision):
-    """Every mode of a precision."""
-    arithmetics = {"fp32": ("fp32",), "bf16": ("autocast", "pure"), "fp16": ("autocast",)}[precision]
-    return [f"{a}-{e}-{l}" for e in EXECUTIONS for a in arithmetics for l in LAYOUTS]
+def modes_of(precision, device, layouts=LAYOUTS):
+    """Every mode of a precision on a device."""
+    cuda = device.startswith("cuda")
+    arithmetics = {"fp32": ("fp32",), "bf16": ("autocast",) if cuda else ("autocast", "pure"), "fp16": ("autocast",)}[precision]
+    executions = ("eager", "graph", "compile") if cuda else ("eager", "compile")
+    return [f"{a}-{e}-{l}" for e in executions for a in arithmetics for l in layouts]
 
 
 def cifar_resnet(depth, classes):
@@ -118,11 +122,14 @@ def make_step(args, arithmetic, execution, layout):
     scaler = torch.amp.GradScaler(device.type, enabled=args.precision == "fp16")
 
     def loss_of(x, target):
-        with torch.autocast(device.type, dtype=dtype, enabled=arithmetic == "autocast"):
+        # A captured step must not keep casts of the weights from before it.
+        with torch.autocast(device.type, dtype=dtype, enabled=arithmetic == "autocast", cache_enabled=execution != "graph"):
             return F.cross_entropy(net(x).float(), target)
 
+    if execution == "graph":
+        return captured(sgd, lambda: loss_of(x, target))
     if execution == "compile":
-        loss_of = torch.compile(loss_of)
+        loss_of = torch.compile(loss_of, mode="max-autotune" if device.type == "cuda" else "default")
 
     def step():
         sgd.zero_grad()
@@ -138,6 +145,34 @@ def make_step(args, arithmetic, execution, layout):
         return loss
 
     return step
+
+
+def captured(sgd, loss_of):
+    """A closure that replays a whole step as one CUDA graph and returns its loss."""
+    import torch
+
+    def step():
+        sgd.zero_grad(set_to_none=False)
+        loss = loss_of()
+        loss.backward()
+        sgd.step()
+        return loss
+
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):  # allocates and chooses algorithms, which a capture must not
+        for _ in range(5):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = step()
+
+    def replay():
+        graph.replay()
+        return loss.detach()
+
+    return replay
 
 
 def peak_rss_bytes():
@@ -224,10 +259,12 @@ def main():
     if args.child:
         print(json.dumps(measure(args, args.child)))
         return
-    wanted = modes_of(args.precision) if args.modes == "all" else args.modes.split(",")
-    unknown = [m for m in wanted if m not in modes_of(args.precision)]
+    known = modes_of(args.precision, args.device)
+    every = modes_of(args.precision, args.device, LAYOUTS[:1]) if args.device.startswith("cuda") else known
+    wanted = every if args.modes == "all" else args.modes.split(",")
+    unknown = [m for m in wanted if m not in known]
     if unknown:
-        parser.error(f"unknown mode {unknown[0]} for {args.precision}; known: {', '.join(modes_of(args.precision))}")
+        parser.error(f"unknown mode {unknown[0]} for {args.precision} on {args.device}; known: {', '.join(known)}")
     report = {"framework": "pytorch", "device": args.device, "threads": args.threads, "rows": []}
     for mode in wanted:
         row = run_mode(args, mode)

@@ -1,8 +1,12 @@
 // What the CPU device answers to core/tensor/device_backend.h.
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <string>
 
 #include "core/cpu/onednn.h"
 #include "core/tensor/device_backend.h"
@@ -40,5 +44,18 @@ void copy(Device, void* destination, Device, const void* source, int64_t bytes, 
 void synchronize(int) {}
 
 bool native(int, DType dtype) { return onednn_native(dtype); }
+
+device_api::DeviceDescription describe(int) {
+  device_api::DeviceDescription description{.name = "unknown processor", .software = {}, .cache_bytes = 0};
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.starts_with("model name") && line.find(": ") != std::string::npos) {
+      description.name = line.substr(line.find(": ") + 2);
+      break;
+    }
+  }
+  description.cache_bytes = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), 0L);
+  return description;
+}
 
 }  // namespace residua::cpu

@@ -85,6 +85,11 @@ std::string describe_plans(Device device) {
       device, [] { return std::string(); }, [](int index) { return cuda::describe_plans(index); });
 }
 
+DeviceDescription describe(Device device) {
+  return choose(
+      device, [&] { return cpu::describe(device.index); }, [](int index) { return cuda::describe(index); });
+}
+
 MemoryUse memory_use(Device device) { return pool(device).use(); }
 
 void set_fresh_memory(Device device, FreshMemory fresh) { pool(device).set_fresh_memory(fresh); }
@@ -130,6 +135,31 @@ void Event::hold(Queue queue) const {
 void Event::wait() const {
   choose(
       device_, [] {}, [&](int) { cuda::wait_for_event(handle_); });
+}
+
+Timestamp::Timestamp(Device device) : device_(device) {
+  handle_ = choose(
+      device, []() -> void* { return nullptr; }, [](int index) { return cuda::make_timestamp(index); });
+}
+
+Timestamp::~Timestamp() {
+  if constexpr (kBuiltWithCuda) {
+    if (handle_ != nullptr) {
+      cuda::drop_event(handle_);
+    }
+  }
+}
+
+void Timestamp::record() {
+  choose(
+      device_, [&] { reading_ = std::chrono::steady_clock::now(); },
+      [&](int index) { cuda::record_timestamp(handle_, index); });
+}
+
+double Timestamp::seconds_since(const Timestamp& start) const {
+  return choose(
+      device_, [&] { return std::chrono::duration<double>(reading_ - start.reading_).count(); },
+      [&](int) { return cuda::seconds_between(start.handle_, handle_); });
 }
 
 bool can_capture(Device device) { return kBuiltWithCuda && !is_cpu(device); }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -48,6 +49,14 @@ std::string describe_plans(Device device);
 
 /// Whether the device has instructions for convolutions in this type; where it has none they run in f32 on converted copies.
 bool native(Device device, DType dtype);
+
+/// What benchmarks say of where they ran.
+struct DeviceDescription {
+  std::string name;         // "NVIDIA H100 80GB HBM3", or the processor's
+  std::string software;     // "CUDA runtime 13.0, driver for 13.1"; empty for the CPU device
+  int64_t cache_bytes = 0;  // of the last cache before memory; 0 where unknown
+};
+DeviceDescription describe(Device device);
 
 struct MemoryUse {
   int64_t live_bytes = 0;  // handed out now
@@ -108,6 +117,25 @@ class Event {
  private:
   Device device_;
   void* handle_ = nullptr;
+};
+
+/// A reading of a device's own clock at a point in the work of its compute queue.
+class Timestamp {
+ public:
+  explicit Timestamp(Device device);
+  ~Timestamp();
+  Timestamp(const Timestamp&) = delete;
+  Timestamp& operator=(const Timestamp&) = delete;
+
+  /// Reads the clock when all work queued so far has ended.
+  void record();
+  /// Seconds between two recorded readings of one device; waits for them.
+  double seconds_since(const Timestamp& start) const;
+
+ private:
+  Device device_;
+  void* handle_ = nullptr;
+  std::chrono::steady_clock::time_point reading_;  // of the CPU device
 };
 
 /// Whether work of this device can be captured in a Graph.

@@ -18,6 +18,7 @@ void set_bytes(int device, void* data, unsigned char value, int64_t bytes);
 void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, device_api::Queue queue);
 void synchronize(int device);
 bool native(int device, DType dtype);
+device_api::DeviceDescription describe(int device);
 }  // namespace cpu
 
 namespace cuda {
@@ -32,6 +33,7 @@ bool native(int device, DType dtype);
 /// "NVIDIA H100, 12 of 80 GiB free", for the error of a failed `take`.
 const char* describe_memory(int device);
 std::string describe_plans(int device);
+device_api::DeviceDescription describe(int device);
 
 void pin(int device, void* data, int64_t bytes);
 void unpin(int device, void* data) noexcept;
@@ -41,6 +43,11 @@ void drop_event(void* event) noexcept;
 void record_event(void* event, int device, device_api::Queue queue);
 void hold_for_event(void* event, int device, device_api::Queue queue);
 void wait_for_event(void* event);
+
+/// An event that also keeps the time; recorded on the compute queue, dropped as any other.
+void* make_timestamp(int device);
+void record_timestamp(void* timestamp, int device);
+double seconds_between(void* start, void* end);
 
 void begin_capture(int device);
 /// The graph of what was queued since begin_capture.

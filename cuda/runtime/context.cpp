@@ -1,5 +1,7 @@
 #include "cuda/runtime/context.h"
 
+#include <fmt/format.h>
+
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -66,6 +68,18 @@ int usable_devices() noexcept {
 }
 
 int device_count() { return usable_devices(); }
+
+device_api::DeviceDescription describe(int device) {
+  const cudaDeviceProp& properties = context(device).properties();
+  int runtime = 0;
+  int driver = 0;
+  RESIDUA_CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
+  RESIDUA_CUDA_CHECK(cudaDriverGetVersion(&driver));
+  return {properties.name,
+          fmt::format("CUDA runtime {}.{}, driver for {}.{}", runtime / 1000, runtime % 1000 / 10, driver / 1000,
+                      driver % 1000 / 10),
+          properties.l2CacheSize};
+}
 
 Stream& current_stream(Device device) { return context(device.index).compute(); }
 

@@ -41,6 +41,22 @@ void hold_for_event(void* event, int device, Queue queue) {
   RESIDUA_CUDA_CHECK(cudaStreamWaitEvent(stream_of(device, queue), cast(event)));
 }
 
+void* make_timestamp(int device) {
+  context(device);
+  cudaEvent_t event = nullptr;
+  RESIDUA_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventBlockingSync));
+  return event;
+}
+
+void record_timestamp(void* timestamp, int device) { record_event(timestamp, device, Queue::compute); }
+
+double seconds_between(void* start, void* end) {
+  float milliseconds = 0;
+  RESIDUA_CUDA_CHECK(cudaEventSynchronize(cast(end)));
+  RESIDUA_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, cast(start), cast(end)));
+  return 1e-3 * static_cast<double>(milliseconds);
+}
+
 void wait_for_event(void* event) { RESIDUA_CUDA_CHECK(cudaEventSynchronize(cast(event))); }
 
 }  // namespace residua::cuda

@@ -1,5 +1,6 @@
 // A CUDA device without a GPU: the answers to core/tensor/device_backend.h, with host memory and host queues.
 #include <array>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -55,6 +56,7 @@ bool is_pinned(const void* data) {
 struct HostEvent {
   Queue* queue = nullptr;
   int64_t count = 0;
+  std::chrono::steady_clock::time_point reading;
 };
 
 }  // namespace
@@ -150,6 +152,7 @@ bool native(int, DType) { return true; }
 
 const char* describe_memory(int) { return "the host CUDA device"; }
 std::string describe_plans(int) { return ""; }
+device_api::DeviceDescription describe(int) { return {"the host CUDA device", "fibers", 0}; }
 
 void pin(int, void* data, int64_t bytes) { host_cuda::pinned()[data] = bytes; }
 void unpin(int, void* data) noexcept { host_cuda::pinned().erase(data); }
@@ -158,7 +161,7 @@ void* make_event(int) { return new host_cuda::HostEvent; }
 void drop_event(void* event) noexcept { delete static_cast<host_cuda::HostEvent*>(event); }
 
 void record_event(void* event, int, device_api::Queue queue) {
-  *static_cast<host_cuda::HostEvent*>(event) = {&of(queue), of(queue).queued()};
+  *static_cast<host_cuda::HostEvent*>(event) = {&of(queue), of(queue).queued(), {}};
 }
 
 void hold_for_event(void* event, int, device_api::Queue queue) {
@@ -166,6 +169,21 @@ void hold_for_event(void* event, int, device_api::Queue queue) {
   if (at.queue != nullptr) {
     of(queue).enqueue([at] { at.queue->run_until(at.count); });
   }
+}
+
+void* make_timestamp(int device) { return make_event(device); }
+
+void record_timestamp(void* timestamp, int) {
+  auto* const event = static_cast<host_cuda::HostEvent*>(timestamp);
+  queues().compute.enqueue([event] { event->reading = std::chrono::steady_clock::now(); });
+  event->queue = &queues().compute;
+  event->count = queues().compute.queued();
+}
+
+double seconds_between(void* start, void* end) {
+  wait_for_event(end);
+  const auto reading = [](void* event) { return static_cast<host_cuda::HostEvent*>(event)->reading; };
+  return std::chrono::duration<double>(reading(end) - reading(start)).count();
 }
 
 void wait_for_event(void* event) {

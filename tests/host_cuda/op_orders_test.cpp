@@ -49,12 +49,6 @@ std::vector<Setting> settings(Random& random) {
   return all;
 }
 
-std::vector<OpCase> small_cases() {
-  std::vector<OpCase> all = op_cases();
-  std::erase_if(all, [](const OpCase& c) { return c.bench_only; });
-  return all;
-}
-
 class OpOrders : public ::testing::TestWithParam<OpCase> {};
 
 TEST_P(OpOrders, AgreesWithTheDefinitionAndWithItself) {
@@ -99,9 +93,10 @@ TEST_P(OpOrders, AgreesWithTheDefinitionAndWithItself) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, OpOrders, ::testing::ValuesIn(small_cases()), [](const auto& info) {
+INSTANTIATE_TEST_SUITE_P(All, OpOrders, ::testing::ValuesIn(op_cases()), [](const auto& info) {
   std::string text = info.param.op + "_" + info.param.name;
-  std::ranges::replace_if(text, [](unsigned char ch) { return std::isalnum(ch) == 0; }, '_');
+  std::ranges::replace_if(
+      text, [](unsigned char ch) { return std::isalnum(ch) == 0; }, '_');
   return text;
 });
 

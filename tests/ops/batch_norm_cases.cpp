@@ -57,7 +57,7 @@ std::vector<HostArray> reference(std::span<const HostArray> in, size_t channels,
   return {y};
 }
 
-OpCase make(const Sizes& z, Form form, Mode mode, bool bench_only) {
+OpCase make(const Sizes& z, Form form, Mode mode) {
   const int64_t channels = z.shape.dim(-1);
   const double size = static_cast<double>(z.shape.size());
   // The errors grow with 1 / sqrt(variance), so a few rows must not happen to be alike.
@@ -77,8 +77,13 @@ OpCase make(const Sizes& z, Form form, Mode mode, bool bench_only) {
                  {.name = "beta", .shape = {channels}, .values = uniform(-0.5, 0.5), .dtype = DType::f32}},
       .run =
           [form, mode, channels](std::span<const Tensor> in) {
-            BatchNorm p{
-                .gamma = in[1], .beta = in[2], .running_mean = {}, .running_var = {}, .batch_mean = {}, .batch_var = {}, .batch_rstd = {}};
+            BatchNorm p{.gamma = in[1],
+                        .beta = in[2],
+                        .running_mean = {},
+                        .running_var = {},
+                        .batch_mean = {},
+                        .batch_var = {},
+                        .batch_rstd = {}};
             p.epsilon = kEpsilon;
             std::vector<Tensor> statistics;
             if (mode == Mode::train) {
@@ -97,8 +102,7 @@ OpCase make(const Sizes& z, Form form, Mode mode, bool bench_only) {
           },
       .reference =
           [=](std::span<const HostArray> in) { return reference(in, static_cast<size_t>(channels), form, mode, nullptr); },
-      .flops = 8 * size,
-      .bench_only = bench_only};
+      .flops = 8 * size};
   if (mode == Mode::evaluate) {
     c.inputs.push_back({"running_mean", {channels}, uniform(z.low, z.high), false, DType::f32});
     c.inputs.push_back({"running_var", {channels}, uniform(0.5, 2.0), false, DType::f32});
@@ -122,15 +126,10 @@ OpCase make(const Sizes& z, Form form, Mode mode, bool bench_only) {
     // A difference of nearly equal terms; of a single row each is 1 / sqrt(epsilon) = 316 large, and the difference is 0.
     c.gradient_tolerance = z.shape.size() == channels ? 1000 : 40;
   }
-  const double reads = (mode == Mode::train ? 2 : 1) + (form == Form::add_relu ? 1 : 0);
-  c.bytes = [=](double element) { return size * (element * (reads + 1) + (form == Form::plain ? 0 : 0.125)); };
-  c.backward_bytes = [=](double element) {
-    return size * (element * (5 + (form == Form::add_relu ? 1 : 0)) + (form == Form::plain ? 0 : 0.25));
-  };
   return c;
 }
 
-std::vector<OpCase> cases(int64_t batch) {
+std::vector<OpCase> cases() {
   std::vector<OpCase> all;
   for (const Form form : {Form::plain, Form::relu, Form::add_relu}) {
     for (const Sizes& z : std::initializer_list<Sizes>{
@@ -146,14 +145,10 @@ std::vector<OpCase> cases(int64_t batch) {
              {{3, 5, 7, 264}, -1, 1},
              {{2, 9, 8, 24}, 98, 102},
          }) {
-      all.push_back(make(z, form, Mode::train, false));
+      all.push_back(make(z, form, Mode::train));
     }
     for (const Sizes& z : std::initializer_list<Sizes>{{{1, 1, 1, 1}, -1, 1}, {{2, 3, 5, 7}, -1, 1}, {{3, 2, 3, 64}, -1, 1}}) {
-      all.push_back(make(z, form, Mode::evaluate, false));
-    }
-    for (const Shape& shape : {Shape{batch, 112, 112, 64}, Shape{batch, 56, 56, 64}, Shape{batch, 28, 28, 128},
-                               Shape{batch, 14, 14, 256}, Shape{batch, 7, 7, 512}, Shape{batch, 32, 32, 16}}) {
-      all.push_back(make({shape, -1, 1}, form, Mode::train, true));
+      all.push_back(make(z, form, Mode::evaluate));
     }
   }
   return all;

@@ -27,12 +27,9 @@ std::vector<HostArray> with_statistics(const HostArray& y, size_t channels, doub
   return {y, mean, variance, rstd};
 }
 
-OpCase make(const ConvolutionShape& z, bool bench_only) {
+OpCase make(const ConvolutionShape& z) {
   const double flops = 2.0 * static_cast<double>(z.batch * z.out_height() * z.out_width() * z.out_channels * z.kernel_height *
                                                  z.kernel_width * z.in_channels);
-  const double x_size = static_cast<double>(z.batch * z.in_height * z.in_width * z.in_channels);
-  const double y_size = static_cast<double>(z.batch * z.out_height() * z.out_width() * z.out_channels);
-  const double w_size = static_cast<double>(z.out_channels * z.kernel_height * z.kernel_width * z.in_channels);
   return {.op = "conv2d",
           .name = fmt::format("n{}_{}x{}x{}_to_{}_kernel_{}x{}_stride_{}_padding_{}", z.batch, z.in_height, z.in_width,
                               z.in_channels, z.out_channels, z.kernel_height, z.kernel_width, z.stride, z.padding),
@@ -62,17 +59,13 @@ OpCase make(const ConvolutionShape& z, bool bench_only) {
               },
           // Winograd's algorithm (3x3, stride 1, from 32 channels on) subtracts before it multiplies.
           .f32_tolerance = z.kernel_height == 3 && z.stride == 1 && z.in_channels >= 32 && z.out_channels >= 32 ? 10.0 : 1.0,
-          .flops = flops,
-          .backward_flops = 2.0 * flops,
-          .bytes = [=](double element) { return element * (x_size + w_size + y_size); },
-          .backward_bytes = [=](double element) { return element * (2 * x_size + 2 * w_size + 2 * y_size); },
-          .bench_only = bench_only};
+          .flops = flops};
 }
 
 /// The same with the statistics of the output for a batch normalisation.
 OpCase make_with_statistics(const ConvolutionShape& z) {
   constexpr float kEpsilon = 1e-3f;
-  OpCase c = make(z, false);
+  OpCase c = make(z);
   c.op = "conv2d_with_statistics";
   c.tolerance = 4;  // the statistics are of y as it is stored: a mean near 0 has the rounding errors of terms far from it
   c.run = [z](std::span<const Tensor> in) {
@@ -91,7 +84,7 @@ OpCase make_with_statistics(const ConvolutionShape& z) {
   return c;
 }
 
-std::vector<OpCase> cases(int64_t batch) {
+std::vector<OpCase> cases() {
   std::vector<OpCase> all;
   for (const ConvolutionShape& z : std::initializer_list<ConvolutionShape>{
            {1, 1, 1, 1, 1, 1, 1, 1, 0},      // the least there is
@@ -113,29 +106,7 @@ std::vector<OpCase> cases(int64_t batch) {
            {2, 7, 7, 64, 17, 3, 3, 2, 1},    //
            {2, 5, 5, 64, 32, 1, 1, 1, 0},    //
        }) {
-    all.push_back(make(z, false));
-  }
-  for (const ConvolutionShape& z : std::initializer_list<ConvolutionShape>{
-           {batch, 224, 224, 4, 64, 7, 7, 2, 3},
-           {batch, 56, 56, 64, 64, 3, 3, 1, 1},
-           {batch, 56, 56, 64, 128, 3, 3, 2, 1},
-           {batch, 56, 56, 64, 128, 1, 1, 2, 0},
-           {batch, 28, 28, 128, 128, 3, 3, 1, 1},
-           {batch, 28, 28, 128, 256, 3, 3, 2, 1},
-           {batch, 14, 14, 256, 256, 3, 3, 1, 1},
-           {batch, 14, 14, 256, 512, 3, 3, 2, 1},
-           {batch, 7, 7, 512, 512, 3, 3, 1, 1},
-           {batch, 56, 56, 256, 64, 1, 1, 1, 0},
-       }) {
-    all.push_back(make(z, true));
-  }
-  for (const ConvolutionShape& z : std::initializer_list<ConvolutionShape>{
-           {2, 5, 4, 3, 7, 3, 3, 1, 1},
-           {2, 8, 9, 17, 16, 3, 3, 2, 1},
-           {3, 8, 6, 16, 32, 1, 1, 2, 0},
-           {1, 8, 8, 64, 64, 3, 3, 1, 1},
-       }) {
-    all.push_back(make_with_statistics(z));
+    all.push_back(make(z));
   }
   return all;
 }

@@ -9,8 +9,7 @@ namespace {
 
 std::string size_name(const Shape& shape) { return fmt::format("size_{}", shape.size()); }
 
-OpCase make_relu(const Shape& shape, bool bench_only) {
-  const double size = static_cast<double>(shape.size());
+OpCase make_relu(const Shape& shape) {
   return {.op = "relu",
           .name = size_name(shape),
           .inputs = {{.name = "x", .shape = shape, .values = away_from_zero(0.01, 1)}},
@@ -22,14 +21,10 @@ OpCase make_relu(const Shape& shape, bool bench_only) {
                   v = v > 0 ? v : 0;
                 }
                 return std::vector<HostArray>{y};
-              },
-          .bytes = [=](double element) { return 2 * element * size; },
-          .backward_bytes = [=](double element) { return 3 * element * size; },
-          .bench_only = bench_only};
+              }};
 }
 
-OpCase make_add(const Shape& shape, bool bench_only) {
-  const double size = static_cast<double>(shape.size());
+OpCase make_add(const Shape& shape) {
   return {.op = "add",
           .name = size_name(shape),
           .inputs = {{.name = "a", .shape = shape, .values = uniform(-1, 1)},
@@ -42,13 +37,10 @@ OpCase make_add(const Shape& shape, bool bench_only) {
                   y[i] += in[1][i];
                 }
                 return std::vector<HostArray>{y};
-              },
-          .bytes = [=](double element) { return 3 * element * size; },
-          .bench_only = bench_only};
+              }};
 }
 
-OpCase make_cast(const Shape& shape, DType to, bool bench_only) {
-  const double size = static_cast<double>(shape.size());
+OpCase make_cast(const Shape& shape, DType to) {
   return {.op = "cast",
           .name = fmt::format("to_{}_{}", name(to), size_name(shape)),
           .inputs = {{.name = "x", .shape = shape, .values = uniform(-1, 1)}},
@@ -56,10 +48,7 @@ OpCase make_cast(const Shape& shape, DType to, bool bench_only) {
           .reference = [](std::span<const HostArray> in) { return std::vector<HostArray>{in[0]}; },
           // Whatever the input's type, the result has the precision of `to`.
           .tolerance = to == DType::f32 ? 1.0 : 2000.0,
-          .gradient_tolerance = to == DType::f32 ? 4.0 : 2000.0,
-          .bytes = [=](double element) { return (element + static_cast<double>(size_bytes(to))) * size; },
-          .backward_bytes = [=](double element) { return (element + static_cast<double>(size_bytes(to))) * size; },
-          .bench_only = bench_only};
+          .gradient_tolerance = to == DType::f32 ? 4.0 : 2000.0};
 }
 
 OpCase make_flatten() {
@@ -70,21 +59,15 @@ OpCase make_flatten() {
           .reference = [](std::span<const HostArray> in) { return std::vector<HostArray>{in[0]}; }};
 }
 
-std::vector<OpCase> cases(int64_t batch) {
+std::vector<OpCase> cases() {
   std::vector<OpCase> all{make_flatten()};
   for (const Shape& shape : {Shape{1}, Shape{7}, Shape{2, 3, 5, 17}, Shape{3, 7, 5, 64}, Shape{20011}}) {
-    all.push_back(make_relu(shape, false));
-    all.push_back(make_add(shape, false));
-    all.push_back(make_cast(shape, DType::f32, false));
-    all.push_back(make_cast(shape, DType::bf16, false));
-    all.push_back(make_cast(shape, DType::f16, false));
+    all.push_back(make_relu(shape));
+    all.push_back(make_add(shape));
+    all.push_back(make_cast(shape, DType::f32));
+    all.push_back(make_cast(shape, DType::bf16));
+    all.push_back(make_cast(shape, DType::f16));
   }
-  const Shape large{batch, 56, 56, 64};
-  all.push_back(make_relu(large, true));
-  all.push_back(make_add(large, true));
-  all.push_back(make_cast(large, DType::bf16, true));
-  all.back().inputs[0].dtype = DType::f32;
-  all.back().bytes = all.back().backward_bytes = [size = large.size()](double) { return 6.0 * static_cast<double>(size); };
   return all;
 }
 

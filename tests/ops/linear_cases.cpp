@@ -7,13 +7,11 @@ namespace {
 
 enum class Bias { with, without };
 
-OpCase make(int64_t n, int64_t k, int64_t m, Bias bias, bool bench_only) {
+OpCase make(int64_t n, int64_t k, int64_t m, Bias bias) {
   const double flops = 2.0 * static_cast<double>(n * k * m);
   const auto columns = static_cast<size_t>(k);
   const auto classes = static_cast<size_t>(m);
   const auto rows = static_cast<size_t>(n);
-  const double inputs = static_cast<double>(n * k + m * k);
-  const double outputs = static_cast<double>(n * m);
   OpCase c{
       .op = "linear",
       .name = fmt::format("n{}_{}_to_{}{}", n, k, m, bias == Bias::without ? "_without_bias" : ""),
@@ -45,28 +43,22 @@ OpCase make(int64_t n, int64_t k, int64_t m, Bias bias, bool bench_only) {
             }
             return std::vector<HostArray>{dx, dw, db};
           },
-      .flops = flops,
-      .backward_flops = 2 * flops,
-      .bytes = [=](double element) { return element * inputs + 4 * outputs; },
-      .backward_bytes = [=](double element) { return 2 * element * inputs + 4 * outputs; },
-      .bench_only = bench_only};
+      .flops = flops};
   if (bias == Bias::with) {
     c.inputs.push_back({"bias", {m}, uniform(-1, 1), true, DType::f32});
   }
   return c;
 }
 
-std::vector<OpCase> cases(int64_t batch) {
+std::vector<OpCase> cases() {
   std::vector<OpCase> all;
   for (const Bias bias : {Bias::with, Bias::without}) {
-    all.push_back(make(1, 1, 1, bias, false));
-    all.push_back(make(2, 3, 5, bias, false));
-    all.push_back(make(7, 64, 10, bias, false));
-    all.push_back(make(3, 33, 17, bias, false));
-    all.push_back(make(301, 3, 65, bias, false));
+    all.push_back(make(1, 1, 1, bias));
+    all.push_back(make(2, 3, 5, bias));
+    all.push_back(make(7, 64, 10, bias));
+    all.push_back(make(3, 33, 17, bias));
+    all.push_back(make(301, 3, 65, bias));
   }
-  all.push_back(make(batch, 512, 1000, Bias::with, true));
-  all.push_back(make(batch, 2048, 1000, Bias::with, true));
   return all;
 }
 

@@ -33,7 +33,7 @@ template <class Predicate>
 std::vector<Param> params(const Predicate& wanted) {
   std::vector<Param> all;
   for (const OpCase& c : op_cases()) {
-    if (!c.bench_only && wanted(c)) {
+    if (wanted(c)) {
       for (const Device device : test_devices()) {
         all.push_back({c, device});
       }

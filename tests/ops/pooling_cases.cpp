@@ -48,9 +48,7 @@ std::vector<size_t> winners(const Sizes& z, const HostArray& x) {
   return all;
 }
 
-OpCase make(Kind kind, const Sizes& z, bool bench_only) {
-  const double x_size = static_cast<double>(z.n * z.h * z.w * z.c);
-  const double y_size = static_cast<double>(output_size(z));
+OpCase make(Kind kind, const Sizes& z) {
   const double area = static_cast<double>(z.window * z.window);
   return {.op = kind == Kind::max ? "max_pool" : "average_pool",
           .name = fmt::format("n{}_{}x{}x{}_window_{}_stride_{}_padding_{}", z.n, z.h, z.w, z.c, z.window, z.stride, z.padding),
@@ -83,17 +81,12 @@ OpCase make(Kind kind, const Sizes& z, bool bench_only) {
                   for_each_pixel(z, [&](size_t o, size_t i) { dx[i] += dy[o] / area; });
                 }
                 return std::vector<HostArray>{dx};
-              },
-          .bytes = [=](double element) { return element * (x_size + y_size) + (kind == Kind::max ? y_size : 0.0); },
-          .backward_bytes = [=](double element) { return element * (x_size + y_size) + (kind == Kind::max ? y_size : 0.0); },
-          .bench_only = bench_only};
+              }};
 }
 
-OpCase make_global(const Shape& shape, bool bench_only) {
+OpCase make_global(const Shape& shape) {
   const auto area = static_cast<size_t>(shape[1] * shape[2]);
   const auto channels = static_cast<size_t>(shape[3]);
-  const double x_size = static_cast<double>(shape.size());
-  const double y_size = static_cast<double>(shape[0] * shape[3]);
   return {.op = "global_average_pool",
           .name = fmt::format("n{}_{}x{}x{}", shape[0], shape[1], shape[2], shape[3]),
           .inputs = {{.name = "x", .shape = shape, .values = uniform(-1, 1)}},
@@ -105,13 +98,10 @@ OpCase make_global(const Shape& shape, bool bench_only) {
                   y[i / (area * channels) * channels + i % channels] += in[0][i] / static_cast<double>(area);
                 }
                 return std::vector<HostArray>{y};
-              },
-          .bytes = [=](double element) { return element * (x_size + y_size); },
-          .backward_bytes = [=](double element) { return element * (x_size + y_size); },
-          .bench_only = bench_only};
+              }};
 }
 
-std::vector<OpCase> cases(int64_t batch) {
+std::vector<OpCase> cases() {
   std::vector<OpCase> all;
   for (const Kind kind : {Kind::max, Kind::average}) {
     for (const Sizes& z : std::initializer_list<Sizes>{
@@ -128,15 +118,13 @@ std::vector<OpCase> cases(int64_t batch) {
              {1, 6, 5, 16, 3, 1, 1},
              {1, 2, 1, 8, 3, 2, 1},
          }) {
-      all.push_back(make(kind, z, false));
+      all.push_back(make(kind, z));
     }
-    all.push_back(make(kind, {batch, 112, 112, 64, 3, 2, 1}, true));
   }
   for (const Shape& shape : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 7}, Shape{3, 1, 2, 17}, Shape{2, 7, 7, 64}, Shape{5, 9, 7, 72},
                              Shape{3, 2, 5, 77}, Shape{2, 3, 3, 1024}}) {
-    all.push_back(make_global(shape, false));
+    all.push_back(make_global(shape));
   }
-  all.push_back(make_global({batch, 7, 7, 512}, true));
   return all;
 }
 

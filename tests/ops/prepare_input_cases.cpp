@@ -43,10 +43,8 @@ Values beyond_both_ends(int64_t source, int64_t wanted) {
   return integers(std::min<int64_t>(0, source - wanted) - 2, std::max<int64_t>(0, source - wanted) + 2);
 }
 
-OpCase make(const Sizes& z, Mean kind, bool bench_only) {
+OpCase make(const Sizes& z, Mean kind) {
   const Shape mean_shape = kind == Mean::per_pixel ? Shape{z.in_h, z.in_w, z.in_c} : Shape{z.in_c};
-  const double source_bytes = static_cast<double>(z.n * z.in_h * z.in_w * z.in_c);
-  const double y_size = static_cast<double>(z.n * z.h * z.w * z.c);
   OpCase c{
       .op = "prepare_input",
       .name = fmt::format("n{}_{}x{}x{}_to_{}x{}x{}{}", z.n, z.in_h, z.in_w, z.in_c, z.h, z.w, z.c,
@@ -65,13 +63,11 @@ OpCase make(const Sizes& z, Mean kind, bool bench_only) {
                 in[0], in[1], in[2], in[3],
                 {.height = z.h, .width = z.w, .channels = z.c, .dtype = in[6].dtype(), .mean = in[4], .inverse_std = in[5]})};
           },
-      .reference = [=](std::span<const HostArray> in) { return std::vector<HostArray>{reference(z, kind, in)}; },
-      .bytes = [=](double element) { return source_bytes + element * y_size; },
-      .bench_only = bench_only};
+      .reference = [=](std::span<const HostArray> in) { return std::vector<HostArray>{reference(z, kind, in)}; }};
   return c;
 }
 
-std::vector<OpCase> cases(int64_t batch) {
+std::vector<OpCase> cases() {
   std::vector<OpCase> all;
   for (const Mean kind : {Mean::per_channel, Mean::per_pixel}) {
     for (const Sizes& z : std::initializer_list<Sizes>{
@@ -83,11 +79,9 @@ std::vector<OpCase> cases(int64_t batch) {
              {3, 37, 35, 3, 29, 31, 4},
              {2, 6, 5, 4, 5, 5, 4},
          }) {
-      all.push_back(make(z, kind, false));
+      all.push_back(make(z, kind));
     }
   }
-  all.push_back(make({batch, 256, 256, 3, 224, 224, 4}, Mean::per_channel, true));
-  all.push_back(make({batch, 32, 32, 3, 32, 32, 4}, Mean::per_pixel, true));
   return all;
 }
 

@@ -9,7 +9,7 @@
 namespace residua::test {
 namespace {
 
-using Maker = std::vector<OpCase> (*)(int64_t);
+using Maker = std::vector<OpCase> (*)();
 
 std::vector<Maker>& makers() {
   static std::vector<Maker> list;
@@ -52,10 +52,10 @@ bool OpCase::differentiable() const {
 
 RegisterOpCases::RegisterOpCases(Maker make) { makers().push_back(make); }
 
-std::vector<OpCase> op_cases(int64_t bench_batch) {
+std::vector<OpCase> op_cases() {
   std::vector<OpCase> all;
   for (const Maker make : makers()) {
-    std::ranges::move(make(bench_batch), std::back_inserter(all));
+    std::ranges::move(make(), std::back_inserter(all));
   }
   std::ranges::stable_sort(all, {}, &OpCase::op);
   return all;

@@ -9,7 +9,7 @@
 #include "core/tensor/tensor.h"
 #include "tests/support/random.h"
 
-/// One list of cases an operation serves its tests on every device and its benchmark.
+/// One list of cases an operation serves its tests on every device.
 namespace residua::test {
 
 /// A tensor's elements in double precision, in memory order.
@@ -52,24 +52,18 @@ struct OpCase {
   double gradient_tolerance = 4.0;  // likewise
   double f32_tolerance = 1.0;       // factor on both in f32, for algorithms that trade its last bits for speed
   double flops = 0.0;               // of the forward; 0 where the operation is bound by memory
-  double backward_flops = 0.0;
-  /// Bytes that must cross memory at least, for elements of the given size.
-  std::function<double(double element_bytes)> bytes = {};
-  std::function<double(double element_bytes)> backward_bytes = {};
-  bool bench_only = false;
 
   std::string full_name() const { return op + "/" + name; }
   bool differentiable() const;
 };
 
-/// A namespace-scope object of this type adds an operation's cases; `bench_batch` is the batch size of the cases for the
-/// benchmark.
+/// A namespace-scope object of this type adds an operation's cases.
 struct RegisterOpCases {
-  explicit RegisterOpCases(std::vector<OpCase> (*make)(int64_t bench_batch));
+  explicit RegisterOpCases(std::vector<OpCase> (*make)());
 };
 
 /// All cases, ordered by name.
-std::vector<OpCase> op_cases(int64_t bench_batch = 32);
+std::vector<OpCase> op_cases();
 
 /// Devices that this build and machine can run the cases on.
 std::vector<Device> test_devices();

@@ -1,0 +1,248 @@
+// kernel-bench: the time of each kernel at the shapes of the networks, beside the simple kernels it replaces, cuDNN's own
+// operation and the speed of the device's memory.
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <CLI/CLI.hpp>
+#include <ctime>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "bench/kernels/cudnn.h"
+#include "bench/kernels/measure.h"
+#include "bench/kernels/regressions.h"
+#include "core/kernels/matmul.h"
+#include "core/tensor/device_api.h"
+#include "core/train/train_options.h"
+
+namespace residua::bench {
+namespace {
+
+struct Options {
+  std::string only = ".";
+  int64_t batch = 0;
+  std::vector<std::string> precisions;
+  std::string device = "auto";
+  int threads = 0;
+  double seconds = 0.1;
+  std::string json;
+  std::string compare;
+  std::string threshold = "5%";
+  bool list = false;
+  bool ceilings = false;
+};
+
+/// "5%" or "0.05".
+double parse_threshold(const std::string& text) {
+  size_t used = 0;
+  double value = -1;
+  try {
+    value = std::stod(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  const std::string rest = text.substr(used);
+  if (used == 0 || !(value >= 0) || (rest != "%" && !rest.empty())) {
+    fail_usage("threshold '{}': wanted a share such as 5% or 0.05", text);
+  }
+  return rest == "%" ? value / 100 : value;
+}
+
+nlohmann::json read_json(const std::string& path) {
+  std::ifstream file(path);
+  const nlohmann::json document = nlohmann::json::parse(file, nullptr, false);
+  if (!document.is_object()) {
+    fail_usage("{} cannot be read as a JSON object", path);
+  }
+  return document;
+}
+
+/// Operations per second of a large matrix product, which nothing but arithmetic bounds.
+double matmul_flops_per_second(const Stopwatch& stopwatch, DType dtype) {
+  constexpr int64_t kSide = 8192;
+  const auto timing = stopwatch.time(
+      [](Operands& o) {
+        return sequence(o, Matmul{o.dtype(), o.dtype(), kSide, kSide, kSide, Transpose::no, Transpose::yes,
+                                  o.read(kSide * kSide), o.read(kSide * kSide), nullptr, o.written(kSide * kSide)});
+      },
+      dtype);
+  return 2.0 * kSide * kSide * kSide / timing->median_s;
+}
+
+/// One row of the table and of the report.
+nlohmann::json measure(const KernelCase& c, DType dtype, const Stopwatch& stopwatch, double copy_bytes_per_second) {
+  const Timing own = stopwatch.time(c.own, dtype).value();
+  const auto unfused = stopwatch.time(c.unfused, dtype);
+  const auto cudnn = stopwatch.time(c.cudnn, dtype);
+  const double bytes_per_second = own.bytes / own.median_s;
+  const double share = bytes_per_second / copy_bytes_per_second;
+  const auto times_as_long = [&](const std::optional<Timing>& other) {
+    return other ? fmt::format("{:.2f}", other->median_s / own.median_s) : "";
+  };
+  fmt::print("{:<34}{:<40}{:<5}{:>10.1f}{:>9.1f}{:>8.1f}{:>9}{:>9}{:>8}\n", c.kernel, c.shape, name(dtype), own.median_s * 1e6,
+             bytes_per_second * 1e-9, 100 * share, c.flops > 0 ? fmt::format("{:.2f}", c.flops / own.median_s * 1e-12) : "",
+             times_as_long(unfused), times_as_long(cudnn));
+  std::cout.flush();
+  nlohmann::json row = {{"kernel", c.kernel},
+                        {"shape", c.shape},
+                        {"type", name(dtype)},
+                        {"median_us", own.median_s * 1e6},
+                        {"fastest_us", own.fastest_s * 1e6},
+                        {"slowest_us", own.slowest_s * 1e6},
+                        {"bytes", own.bytes},
+                        {"gigabytes_per_second", bytes_per_second * 1e-9},
+                        {"share_of_copy", share}};
+  if (c.flops > 0) {
+    row["teraflops_per_second"] = c.flops / own.median_s * 1e-12;
+  }
+  if (unfused) {
+    row["unfused_median_us"] = unfused->median_s * 1e6;
+  }
+  if (cudnn) {
+    row["cudnn_median_us"] = cudnn->median_s * 1e6;
+  }
+  return row;
+}
+
+std::vector<DType> wanted_types(const Options& o, Device device) {
+  if (o.precisions.empty() && device.type == Device::Type::cuda) {
+    return {DType::f16, DType::bf16, DType::f32};
+  }
+  std::vector<DType> types;
+  for (const std::string& precision : o.precisions.empty() ? std::vector<std::string>{"auto"} : o.precisions) {
+    types.push_back(parse_precision(precision, device));
+  }
+  return types;
+}
+
+void write_json(const nlohmann::json& report, const std::string& path) {
+  std::ofstream file(path);
+  file << report.dump(1) << "\n";
+  if (!file.flush()) {
+    fail("{} could not be written", path);
+  }
+}
+
+/// Returns the exit code.
+int report_regressions(const nlohmann::json& report, const nlohmann::json& baseline, double threshold) {
+  const Regressions found = compare(report, baseline, threshold);
+  for (const std::string& row : found.unknown) {
+    fmt::print("not in the baseline: {}\n", row);
+  }
+  for (const std::string& row : found.slower) {
+    fmt::print("slower: {}\n", row);
+  }
+  fmt::print("{} of {} rows are more than {:g} % slower than the baseline\n", found.slower.size(), report.at("rows").size(),
+             100 * threshold);
+  return found.slower.empty() ? 0 : 1;
+}
+
+int run_benchmark(Options o) {
+  const Device device = parse_device(o.device);
+  const std::vector<DType> types = wanted_types(o, device);
+  const double threshold = parse_threshold(o.threshold);
+  const nlohmann::json baseline = o.compare.empty() ? nlohmann::json() : read_json(o.compare);
+  if (o.batch == 0) {
+    o.batch = device.type == Device::Type::cuda ? 256 : 32;
+  }
+  if (o.threads > 0) {
+    omp_set_num_threads(o.threads);
+  }
+  std::vector<KernelCase> cases;
+  for (KernelCase& c : kernel_cases(o.batch)) {
+    if (std::regex_search(c.name(), std::regex(o.only))) {
+      cases.push_back(std::move(c));
+    }
+  }
+  if (cases.empty()) {
+    fail_usage("no kernel and shape matches \"{}\"; --list shows them all", o.only);
+  }
+  if (o.list) {
+    for (const KernelCase& c : cases) {
+      fmt::print("{}\n", c.name());
+    }
+    return 0;
+  }
+
+  const device_api::DeviceDescription description = device_api::describe(device);
+  const Stopwatch stopwatch(device, o.seconds);
+  const double copy = stopwatch.copy_bytes_per_second();
+  nlohmann::json report = {{"device", description.name},
+                           {"software", description.software},
+                           {"cudnn", cudnn_version()},
+                           {"date", fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::time(nullptr)))},
+                           {"batch", o.batch},
+                           {"threads", omp_get_max_threads()},
+                           {"ceilings", {{"copy_bytes_per_second", copy}}},
+                           {"rows", nlohmann::json::array()}};
+  fmt::print("{}, batch {}: a copy within its memory moves {:.1f} GB/s\n", description.name, o.batch, copy * 1e-9);
+  if (device.type == Device::Type::cuda) {
+    for (const DType dtype : {DType::f16, DType::bf16}) {
+      const double flops = matmul_flops_per_second(stopwatch, dtype);
+      report["ceilings"][fmt::format("matmul_{}_flops_per_second", name(dtype))] = flops;
+      fmt::print("a matrix product of side 8192 in {} runs at {:.1f} TFLOP/s\n", name(dtype), flops * 1e-12);
+    }
+  }
+  if (!o.ceilings) {
+    fmt::print("{:<34}{:<40}{:<5}{:>10}{:>9}{:>8}{:>9}{:>9}{:>8}\n", "kernel", "shape", "type", "us", "GB/s", "% copy",
+               "TFLOP/s", "unfused", "cuDNN");
+    for (const KernelCase& c : cases) {
+      for (const DType dtype : types) {
+        if (std::ranges::find(c.dtypes, dtype) != c.dtypes.end()) {
+          report["rows"].push_back(measure(c, dtype, stopwatch, copy));
+        }
+      }
+    }
+  }
+  if (!o.json.empty()) {
+    write_json(report, o.json);
+  }
+  return baseline.is_null() ? 0 : report_regressions(report, baseline, threshold);
+}
+
+}  // namespace
+}  // namespace residua::bench
+
+int main(int argc, char** argv) {
+  residua::bench::Options o;
+  CLI::App app(
+      "Times each kernel at the shapes of the networks, on memory that no cache holds: median, bytes that must move at least "
+      "per "
+      "second, and their share of what a copy moves; 'unfused' and 'cuDNN' are how many times as long the simple kernels it "
+      "replaces and cuDNN's own operation take.",
+      "kernel-bench");
+  app.option_defaults()->always_capture_default();
+  app.add_option("--only", o.only,
+                 "only kernels and shapes that match this regular expression, for example '^BatchNorm.*56x56x64'");
+  app.add_option("-b,--batch-size", o.batch, "0: 256 on a CUDA device, 32 on the CPU")->check(CLI::Range(0, 1 << 20));
+  app.add_option("--precision", o.precisions,
+                 "auto, fp32, bf16 or fp16, several with commas; default: all on a CUDA device, auto on the CPU")
+      ->delimiter(',');
+  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N");
+  app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(CLI::Range(0, 4096));
+  app.add_option("--seconds", o.seconds, "least time spent on each measurement; 0: a quick look, caches warm")
+      ->check(CLI::Range(0.0, 3600.0));
+  app.add_option("--json", o.json, "file for the report as one JSON object");
+  app.add_option("--compare", o.compare, "report to compare with: exit code 1 where a kernel got slower");
+  app.add_option("--threshold", o.threshold, "what counts as slower");
+  app.add_flag("--ceilings", o.ceilings,
+               "measure the speed of memory and, on a CUDA device, of 16-bit matrix products, nothing else");
+  app.add_flag("--list", o.list, "print the kernels and shapes");
+  try {
+    app.parse(argc, argv);
+    return residua::bench::run_benchmark(std::move(o));
+  } catch (const CLI::CallForHelp&) {
+    std::cout << app.help();
+    return 0;
+  } catch (const std::regex_error&) {
+    std::cerr << "kernel-bench: --only '" << o.only << "' is not a regular expression\n";
+  } catch (const std::exception& error) {
+    std::cerr << "kernel-bench: " << error.what() << "\n";
+  }
+  return 2;
+}

@@ -1,0 +1,203 @@
+#include "core/kernels/batch_norm.h"
+
+#include "bench/kernels/cudnn.h"
+#include "core/kernels/add.h"
+#include "core/kernels/batch_norm_rstd.h"
+#include "core/kernels/relu.h"
+
+namespace residua::bench {
+namespace {
+
+using Form = NormalizationForm;
+
+/// The contracts of one layer, on tensors of its own. Only what a case asks for is allocated.
+struct Layer {
+  Layer(Operands& o, int64_t rows, int64_t channels) : o(o), rows(rows), channels(channels) {}
+
+  int64_t size() const { return rows * channels; }
+  const float* parameter() { return o.read<float>(channels, 0.5, 1.5); }
+  float* sum() { return o.written<float>(channels); }
+  const uint8_t* mask() { return o.read<uint8_t>((size() + 7) / 8, 0, 255); }
+
+  BatchNormStatistics statistics(const void* x) { return {o.dtype(), rows, channels, x, 1e-5f, sum(), sum(), sum()}; }
+  BatchNormApply apply(const void* x, Form form) {
+    const bool activated = form != Form::plain;
+    return {.dtype = o.dtype(),
+            .rows = rows,
+            .channels = channels,
+            .x = x,
+            .residual = form == Form::add_relu ? o.read(size()) : nullptr,
+            .gamma = parameter(),
+            .beta = parameter(),
+            .mean = parameter(),
+            .rstd = parameter(),
+            .activation = activated ? Activation::relu : Activation::none,
+            .y = o.written(size()),
+            .mask = activated ? o.written<uint8_t>((size() + 7) / 8) : nullptr};
+  }
+  BatchNormBackwardReduce reduce(const void* x, const void* dy, const uint8_t* mask) {
+    return {o.dtype(), rows, channels, x, dy, mask, parameter(), parameter(), sum(), sum()};
+  }
+  BatchNormBackwardApply backward_apply(const void* x, const void* dy, const uint8_t* mask, Form form) {
+    return {.dtype = o.dtype(),
+            .rows = rows,
+            .channels = channels,
+            .x = x,
+            .dy = dy,
+            .mask = mask,
+            .gamma = parameter(),
+            .mean = parameter(),
+            .rstd = parameter(),
+            .sum_g = parameter(),
+            .sum_g_xhat = parameter(),
+            .dx = o.written(size()),
+            .dresidual = form == Form::add_relu ? o.written(size()) : nullptr};
+  }
+  /// The simple kernels around batch normalisation that a fused one replaces.
+  Add add(const void* a) { return {o.dtype(), size(), a, o.read(size()), o.written(size())}; }
+  ReluForward relu(const void* x) { return {o.dtype(), size(), x, o.written(size())}; }
+  ReluBackward relu_backward() { return {o.dtype(), size(), o.read(size()), o.read(size()), o.written(size())}; }
+
+  Operands& o;
+  int64_t rows, channels;
+};
+
+/// y = relu(batch_norm(x) [+ residual]) from its parts.
+Work unfused_forward(Operands& o, int64_t rows, int64_t channels, Form form, bool with_statistics) {
+  Layer l(o, rows, channels);
+  const void* x = o.read(l.size());
+  const BatchNormApply apply = l.apply(x, Form::plain);
+  const auto finish = [&](const auto&... contracts) {
+    return with_statistics ? sequence(o, l.statistics(x), contracts...) : sequence(o, contracts...);
+  };
+  if (form == Form::relu) {
+    return finish(apply, l.relu(apply.y));
+  }
+  const Add add = l.add(apply.y);
+  return finish(apply, add, l.relu(add.y));
+}
+
+std::string suffix(Form form) { return form == Form::plain ? "" : form == Form::relu ? " relu" : " add relu"; }
+
+void add_layer(std::vector<KernelCase>& all, const std::string& shape, int64_t rows, int64_t channels) {
+  all.push_back({.kernel = "BatchNormStatistics", .shape = shape, .own = [=](Operands& o) {
+                   Layer l(o, rows, channels);
+                   return sequence(o, l.statistics(o.read(l.size())));
+                 }});
+  for (const Form form : {Form::plain, Form::relu, Form::add_relu}) {
+    const bool activated = form != Form::plain;
+    all.push_back(
+        {.kernel = "BatchNormApply" + suffix(form),
+         .shape = shape,
+         .own =
+             [=](Operands& o) {
+               Layer l(o, rows, channels);
+               return sequence(o, l.apply(o.read(l.size()), form));
+             },
+         .unfused = activated ? Maker([=](Operands& o) { return unfused_forward(o, rows, channels, form, false); }) : Maker()});
+    all.push_back({.kernel = "BatchNormBackwardApply" + suffix(form),
+                   .shape = shape,
+                   .own =
+                       [=](Operands& o) {
+                         Layer l(o, rows, channels);
+                         return sequence(
+                             o, l.backward_apply(o.read(l.size()), o.read(l.size()), activated ? l.mask() : nullptr, form));
+                       },
+                   .unfused = activated ? Maker([=](Operands& o) {
+                     Layer l(o, rows, channels);
+                     const ReluBackward relu = l.relu_backward();  // its dx is the residual's gradient
+                     return sequence(o, relu, l.backward_apply(o.read(l.size()), relu.dx, nullptr, Form::plain));
+                   })
+                                        : Maker()});
+    const std::string op = form == Form::plain ? "batch_norm" : form == Form::relu ? "batch_norm_relu" : "batch_norm_add_relu";
+    all.push_back(
+        {.kernel = op + " forward",
+         .shape = shape,
+         .own =
+             [=](Operands& o) {
+               Layer l(o, rows, channels);
+               const void* x = o.read(l.size());
+               o.count(static_cast<double>(l.size() * size_bytes(o.dtype())));  // statistics come first: x crosses twice
+               return sequence(o, l.statistics(x), l.apply(x, form));
+             },
+         .unfused = activated ? Maker([=](Operands& o) { return unfused_forward(o, rows, channels, form, true); }) : Maker(),
+         .cudnn = cudnn_batch_norm(Pass::forward, form, rows, channels)});
+    all.push_back(
+        {.kernel = op + " backward",
+         .shape = shape,
+         .own =
+             [=](Operands& o) {
+               Layer l(o, rows, channels);
+               const void* x = o.read(l.size());
+               const void* dy = o.read(l.size());
+               const uint8_t* mask = activated ? l.mask() : nullptr;
+               const BatchNormBackwardReduce reduce = l.reduce(x, dy, mask);
+               BatchNormBackwardApply apply = l.backward_apply(x, dy, mask, form);
+               // Sums come first: x, dy and the mask cross twice.
+               o.count(static_cast<double>(2 * l.size() * size_bytes(o.dtype()) + (activated ? (l.size() + 7) / 8 : 0)));
+               apply.sum_g = reduce.sum_g;
+               apply.sum_g_xhat = reduce.sum_g_xhat;
+               return sequence(o, reduce, apply);
+             },
+         .unfused = activated ? Maker([=](Operands& o) {
+           Layer l(o, rows, channels);
+           const ReluBackward relu = l.relu_backward();
+           const void* x = o.read(l.size());
+           return sequence(o, relu, l.reduce(x, relu.dx, nullptr), l.backward_apply(x, relu.dx, nullptr, Form::plain));
+         })
+                              : Maker(),
+         .cudnn = cudnn_batch_norm(Pass::backward, form, rows, channels)});
+  }
+  for (const Form form : {Form::plain, Form::relu}) {
+    const bool activated = form != Form::plain;
+    all.push_back({.kernel = "BatchNormBackwardReduce" + suffix(form),
+                   .shape = shape,
+                   .own =
+                       [=](Operands& o) {
+                         Layer l(o, rows, channels);
+                         return sequence(o, l.reduce(o.read(l.size()), o.read(l.size()), activated ? l.mask() : nullptr));
+                       },
+                   .unfused = activated ? Maker([=](Operands& o) {
+                     Layer l(o, rows, channels);
+                     const ReluBackward relu = l.relu_backward();
+                     return sequence(o, relu, l.reduce(o.read(l.size()), relu.dx, nullptr));
+                   })
+                                        : Maker()});
+  }
+}
+
+std::vector<KernelCase> cases(int64_t batch) {
+  std::vector<KernelCase> all;
+  struct Sizes {
+    int64_t side, channels;
+  };
+  for (const auto& [side, channels] :
+       {Sizes{112, 64}, Sizes{56, 64}, Sizes{28, 128}, Sizes{14, 256}, Sizes{7, 512}, Sizes{56, 256}, Sizes{32, 16}}) {
+    add_layer(all, shape_name({batch, side, side, channels}), batch * side * side, channels);
+  }
+  // All layers of a ResNet-18 together.
+  constexpr int64_t kChannels = 4800;
+  all.push_back({.kernel = "BatchNormCommit",
+                 .shape = shape_name({kChannels}),
+                 .own =
+                     [](Operands& o) {
+                       const auto* state = static_cast<const StepState*>(o.zeroed(sizeof(StepState)));
+                       return sequence(o, BatchNormCommit{kChannels, 0.1f, state, o.read<float>(kChannels, -1, 1),
+                                                          o.read<float>(kChannels, 0, 1), o.read<float>(kChannels, 1, 1),
+                                                          o.updated<float>(kChannels), o.updated<float>(kChannels)});
+                     },
+                 .dtypes = {DType::f32}});
+  all.push_back({.kernel = "BatchNormRstd",
+                 .shape = shape_name({512}),
+                 .own =
+                     [](Operands& o) {
+                       return sequence(o, BatchNormRstd{512, 1e-5f, o.read<float>(512, 0, 1), o.written<float>(512)});
+                     },
+                 .dtypes = {DType::f32}});
+  return all;
+}
+
+const RegisterKernelCases registered(cases);
+
+}  // namespace
+}  // namespace residua::bench

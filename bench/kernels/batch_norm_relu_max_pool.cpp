@@ -1,0 +1,73 @@
+#include "core/kernels/batch_norm_relu_max_pool.h"
+
+#include "bench/kernels/kernel_case.h"
+#include "core/kernels/batch_norm.h"
+
+namespace residua::bench {
+namespace {
+
+std::vector<KernelCase> cases(int64_t batch) {
+  const PoolShape s{batch, 112, 112, 64, 3, 2, 1};
+  const int64_t rows = batch * 112 * 112;
+  const int64_t x_size = rows * s.channels;
+  const int64_t y_size = batch * 56 * 56 * s.channels;
+  const std::string shape = shape_name({batch, 112, 112, 64});
+  const auto parameter = [=](Operands& o) { return o.read<float>(s.channels, 0.5, 1.5); };
+  const auto sum = [=](Operands& o) { return o.written<float>(s.channels); };
+  // Two places in the middle of a window: inside of x wherever the window lies.
+  const auto index = [=](Operands& o) { return o.read<uint8_t>(y_size, 4, 5); };
+  return {
+      {.kernel = "BatchNormReluMaxPoolForward",
+       .shape = shape,
+       .own =
+           [=](Operands& o) {
+             return sequence(o,
+                             BatchNormReluMaxPoolForward{o.dtype(), s, o.read(x_size), parameter(o), parameter(o), parameter(o),
+                                                         parameter(o), o.written(y_size), o.written<uint8_t>(y_size)});
+           },
+       .unfused =
+           [=](Operands& o) {
+             const BatchNormApply apply{.dtype = o.dtype(),
+                                        .rows = rows,
+                                        .channels = s.channels,
+                                        .x = o.read(x_size),
+                                        .residual = nullptr,
+                                        .gamma = parameter(o),
+                                        .beta = parameter(o),
+                                        .mean = parameter(o),
+                                        .rstd = parameter(o),
+                                        .activation = Activation::relu,
+                                        .y = o.written(x_size),
+                                        .mask = o.written<uint8_t>(x_size / 8)};
+             return sequence(o, apply, MaxPoolForward{o.dtype(), s, apply.y, o.written(y_size), o.written<uint8_t>(y_size)});
+           }},
+      {.kernel = "BatchNormReluMaxPoolBackwardReduce",
+       .shape = shape,
+       .own =
+           [=](Operands& o) {
+             return sequence(o, BatchNormReluMaxPoolBackwardReduce{o.dtype(), s, o.read(x_size), o.read(y_size), index(o),
+                                                                   parameter(o), parameter(o), sum(o), sum(o)});
+           },
+       .unfused =
+           [=](Operands& o) {
+             const MaxPoolBackward pool{o.dtype(), s, o.read(y_size), index(o), o.written(x_size)};
+             return sequence(
+                 o, pool,
+                 BatchNormBackwardReduce{o.dtype(), rows, s.channels, o.read(x_size), pool.dx,
+                                         o.read<uint8_t>(x_size / 8, 0, 255), parameter(o), parameter(o), sum(o), sum(o)});
+           }},
+      {.kernel = "BatchNormReluMaxPoolBackwardApply",
+       .shape = shape,
+       .own =
+           [=](Operands& o) {
+             return sequence(o, BatchNormReluMaxPoolBackwardApply{o.dtype(), s, o.read(x_size), o.read(y_size), index(o),
+                                                                  parameter(o), parameter(o), parameter(o), parameter(o),
+                                                                  parameter(o), o.written(x_size)});
+           }},
+  };
+}
+
+const RegisterKernelCases registered(cases);
+
+}  // namespace
+}  // namespace residua::bench

@@ -1,0 +1,207 @@
+// cuDNN's own operations through its classic interface, which has them all in one call each.
+#include "bench/kernels/cudnn.h"
+
+#include <cudnn.h>
+#include <fmt/format.h>
+
+#include <map>
+#include <memory>
+#include <type_traits>
+
+#include "core/tensor/error.h"
+#include "cuda/runtime/context.h"
+
+namespace residua::bench {
+namespace {
+
+void check(cudnnStatus_t status, const char* call) {
+  if (status != CUDNN_STATUS_SUCCESS) {
+    fail("{} failed: {}", call, cudnnGetErrorString(status));
+  }
+}
+
+/// An opaque cuDNN object that is destroyed with its last user.
+template <class Handle>
+std::shared_ptr<std::remove_pointer_t<Handle>> make(cudnnStatus_t (*create)(Handle*), cudnnStatus_t (*destroy)(Handle)) {
+  Handle handle = nullptr;
+  check(create(&handle), "creating a cuDNN descriptor");
+  return {handle, destroy};
+}
+
+using TensorDescriptor = std::shared_ptr<std::remove_pointer_t<cudnnTensorDescriptor_t>>;
+
+cudnnHandle_t handle_of(Device device) {
+  static std::map<int, cudnnHandle_t> handles;
+  cudnnHandle_t& handle = handles[device.index];
+  if (handle == nullptr) {
+    cuda::Stream& stream = cuda::context(device.index).compute();
+    check(cudnnCreate(&handle), "cudnnCreate");
+    check(cudnnSetStream(handle, cuda::native(stream)), "cudnnSetStream");
+  }
+  return handle;
+}
+
+cudnnDataType_t type_of(DType dtype) {
+  return dtype == DType::f16 ? CUDNN_DATA_HALF : dtype == DType::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
+}
+
+TensorDescriptor nhwc(cudnnDataType_t type, int64_t n, int64_t h, int64_t w, int64_t c) {
+  auto descriptor = make(cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor);
+  check(cudnnSetTensor4dDescriptor(descriptor.get(), CUDNN_TENSOR_NHWC, type, static_cast<int>(n), static_cast<int>(c),
+                                   static_cast<int>(h), static_cast<int>(w)),
+        "cudnnSetTensor4dDescriptor");
+  return descriptor;
+}
+
+constexpr float kOne = 1.0f;
+constexpr float kZero = 0.0f;
+constexpr double kEpsilon = 1e-5;
+constexpr cudnnBatchNormMode_t kMode = CUDNN_BATCHNORM_SPATIAL_PERSISTENT;
+
+/// A batch normalisation's descriptors.
+struct Normalization {
+  Normalization(DType dtype, NormalizationForm form, int64_t rows, int64_t channels)
+      : ops(form == NormalizationForm::plain  ? CUDNN_BATCHNORM_OPS_BN
+            : form == NormalizationForm::relu ? CUDNN_BATCHNORM_OPS_BN_ACTIVATION
+                                              : CUDNN_BATCHNORM_OPS_BN_ADD_ACTIVATION),
+        x(nhwc(type_of(dtype), 1, rows, 1, channels)),
+        parameters(nhwc(CUDNN_DATA_FLOAT, 1, 1, 1, channels)),
+        activation(make(cudnnCreateActivationDescriptor, cudnnDestroyActivationDescriptor)) {
+    check(cudnnSetActivationDescriptor(activation.get(), CUDNN_ACTIVATION_RELU, CUDNN_PROPAGATE_NAN, 0),
+          "cudnnSetActivationDescriptor");
+  }
+
+  cudnnBatchNormOps_t ops;
+  TensorDescriptor x, parameters;
+  std::shared_ptr<std::remove_pointer_t<cudnnActivationDescriptor_t>> activation;
+};
+
+/// Work of a call that says whether cuDNN takes it: none where it does not.
+template <class Call>
+Work if_supported(const Call& call) {
+  if (call() != CUDNN_STATUS_SUCCESS) {
+    return {};
+  }
+  return [call] { check(call(), "a cuDNN operation"); };
+}
+
+Work forward(Operands& o, NormalizationForm form, int64_t rows, int64_t channels) {
+  const Normalization n(o.dtype(), form, rows, channels);
+  const cudnnHandle_t handle = handle_of(o.device());
+  const bool added = form == NormalizationForm::add_relu;
+  size_t workspace_bytes = 0;
+  size_t reserve_bytes = 0;
+  if (cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(handle, kMode, n.ops, n.x.get(), added ? n.x.get() : nullptr,
+                                                               n.x.get(), n.parameters.get(), n.activation.get(),
+                                                               &workspace_bytes) != CUDNN_STATUS_SUCCESS ||
+      cudnnGetBatchNormalizationTrainingExReserveSpaceSize(handle, kMode, n.ops, n.activation.get(), n.x.get(),
+                                                           &reserve_bytes) != CUDNN_STATUS_SUCCESS) {
+    return {};
+  }
+  void* workspace = o.zeroed(static_cast<int64_t>(workspace_bytes));
+  void* reserve = o.zeroed(static_cast<int64_t>(reserve_bytes));
+  const void* x = o.read(rows * channels);
+  const void* z = added ? o.read(rows * channels) : nullptr;
+  void* y = o.written(rows * channels);
+  const float* scale = o.read<float>(channels, 0.5, 1.5);
+  const float* bias = o.read<float>(channels, -0.5, 0.5);
+  float* mean = o.written<float>(channels);
+  float* rstd = o.written<float>(channels);
+  return if_supported([=] {
+    return cudnnBatchNormalizationForwardTrainingEx(handle, kMode, n.ops, &kOne, &kZero, n.x.get(), x,
+                                                    z != nullptr ? n.x.get() : nullptr, z, n.x.get(), y, n.parameters.get(),
+                                                    scale, bias, 0.0, nullptr, nullptr, kEpsilon, mean, rstd,
+                                                    n.activation.get(), workspace, workspace_bytes, reserve, reserve_bytes);
+  });
+}
+
+Work backward(Operands& o, NormalizationForm form, int64_t rows, int64_t channels) {
+  const Normalization n(o.dtype(), form, rows, channels);
+  const cudnnHandle_t handle = handle_of(o.device());
+  const bool added = form == NormalizationForm::add_relu;
+  const bool activated = form != NormalizationForm::plain;
+  cudnnTensorDescriptor_t const y_descriptor = activated ? n.x.get() : nullptr;
+  cudnnTensorDescriptor_t const z_descriptor = added ? n.x.get() : nullptr;
+  size_t workspace_bytes = 0;
+  size_t reserve_bytes = 0;
+  if (cudnnGetBatchNormalizationBackwardExWorkspaceSize(handle, kMode, n.ops, n.x.get(), y_descriptor, n.x.get(), z_descriptor,
+                                                        n.x.get(), n.parameters.get(), n.activation.get(),
+                                                        &workspace_bytes) != CUDNN_STATUS_SUCCESS ||
+      cudnnGetBatchNormalizationTrainingExReserveSpaceSize(handle, kMode, n.ops, n.activation.get(), n.x.get(),
+                                                           &reserve_bytes) != CUDNN_STATUS_SUCCESS) {
+    return {};
+  }
+  void* workspace = o.zeroed(static_cast<int64_t>(workspace_bytes));
+  void* reserve = o.zeroed(static_cast<int64_t>(reserve_bytes));
+  const void* x = o.read(rows * channels);
+  const void* y = activated ? o.read(rows * channels) : nullptr;
+  const void* dy = o.read(rows * channels);
+  void* dx = o.written(rows * channels);
+  void* dz = added ? o.written(rows * channels) : nullptr;
+  const float* scale = o.read<float>(channels, 0.5, 1.5);
+  const float* bias = o.read<float>(channels, -0.5, 0.5);
+  const float* mean = o.read<float>(channels, -0.1, 0.1);
+  const float* rstd = o.read<float>(channels, 0.5, 1.5);
+  float* dscale = o.written<float>(channels);
+  float* dbias = o.written<float>(channels);
+  return if_supported([=] {
+    return cudnnBatchNormalizationBackwardEx(handle, kMode, n.ops, &kOne, &kZero, &kOne, &kZero, n.x.get(), x, y_descriptor, y,
+                                             n.x.get(), dy, z_descriptor, dz, n.x.get(), dx, n.parameters.get(), scale, bias,
+                                             dscale, dbias, kEpsilon, mean, rstd, n.activation.get(), workspace,
+                                             workspace_bytes, reserve, reserve_bytes);
+  });
+}
+
+}  // namespace
+
+Maker cudnn_batch_norm(Pass pass, NormalizationForm form, int64_t rows, int64_t channels) {
+  return [=](Operands& o) -> Work {
+    if (o.device().type == Device::Type::cpu) {
+      return {};
+    }
+    return pass == Pass::forward ? forward(o, form, rows, channels) : backward(o, form, rows, channels);
+  };
+}
+
+Maker cudnn_pool(Pass pass, Pool pool, const PoolShape& s) {
+  return [=](Operands& o) -> Work {
+    if (o.device().type == Device::Type::cpu) {
+      return {};
+    }
+    const auto descriptor = make(cudnnCreatePoolingDescriptor, cudnnDestroyPoolingDescriptor);
+    const auto window = static_cast<int>(s.window);
+    const auto padding = static_cast<int>(s.padding);
+    const auto stride = static_cast<int>(s.stride);
+    check(
+        cudnnSetPooling2dDescriptor(
+            descriptor.get(), pool == Pool::max ? CUDNN_POOLING_MAX_DETERMINISTIC : CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING,
+            CUDNN_PROPAGATE_NAN, window, window, padding, padding, stride, stride),
+        "cudnnSetPooling2dDescriptor");
+    const auto x_descriptor = nhwc(type_of(o.dtype()), s.batch, s.in_height, s.in_width, s.channels);
+    const auto y_descriptor = nhwc(type_of(o.dtype()), s.batch, s.out_height(), s.out_width(), s.channels);
+    const int64_t x_size = s.batch * s.in_height * s.in_width * s.channels;
+    const int64_t y_size = s.batch * s.out_height() * s.out_width() * s.channels;
+    const cudnnHandle_t handle = handle_of(o.device());
+    const void* x = o.read(x_size);
+    if (pass == Pass::forward) {
+      void* y = o.written(y_size);
+      return if_supported([=] {
+        return cudnnPoolingForward(handle, descriptor.get(), &kOne, x_descriptor.get(), x, &kZero, y_descriptor.get(), y);
+      });
+    }
+    const void* y = o.read(y_size);
+    const void* dy = o.read(y_size);
+    void* dx = o.written(x_size);
+    return if_supported([=] {
+      return cudnnPoolingBackward(handle, descriptor.get(), &kOne, y_descriptor.get(), y, y_descriptor.get(), dy,
+                                  x_descriptor.get(), x, &kZero, x_descriptor.get(), dx);
+    });
+  };
+}
+
+std::string cudnn_version() {
+  const size_t version = cudnnGetVersion();
+  return fmt::format("{}.{}.{}", version / 10000, version % 10000 / 100, version % 100);
+}
+
+}  // namespace residua::bench

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "bench/kernels/kernel_case.h"
+#include "core/kernels/pooling.h"
+
+/// cuDNN's own operations, to compare with. In a build without CUDA, and where cuDNN has no such operation for a type or size,
+/// makers are empty or give no work.
+namespace residua::bench {
+
+enum class Pass : uint8_t { forward, backward };
+enum class NormalizationForm : uint8_t { plain, relu, add_relu };
+enum class Pool : uint8_t { max, average };
+
+/// Training: statistics and application, or the whole backward.
+Maker cudnn_batch_norm(Pass pass, NormalizationForm form, int64_t rows, int64_t channels);
+Maker cudnn_pool(Pass pass, Pool pool, const PoolShape& shape);
+
+/// "9.19.0", or "" in a build without it.
+std::string cudnn_version();
+
+}  // namespace residua::bench

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/kernels/run.h"
+#include "core/tensor/tensor.h"
+
+/// The kernels at the shapes of the networks. A file of this folder for each family of contracts adds its cases; a new one is a
+/// new file and no edit.
+namespace residua::bench {
+
+using Work = std::function<void()>;
+
+/// The tensors that one piece of work reads and writes, filled with random values, and the bytes of them that must cross
+/// memory: each once, and twice what is updated in place.
+class Operands {
+ public:
+  Operands(Device device, DType dtype) : device_(device), dtype_(dtype) {}
+
+  Device device() const { return device_; }
+  /// Element type of activations.
+  DType dtype() const { return dtype_; }
+  double bytes() const { return bytes_; }
+
+  /// Activations in [-1, 1].
+  const void* read(int64_t size) { return fill(size, dtype_, -1, 1, 1); }
+  void* written(int64_t size) { return fill(size, dtype_, -1, 1, 1); }
+  /// Values in [low, high], whole numbers where T is an integer.
+  template <class T>
+  const T* read(int64_t size, double low, double high) {
+    return static_cast<const T*>(fill(size, dtype_of<T>, low, high, 1));
+  }
+  template <class T>
+  T* written(int64_t size) {
+    return static_cast<T*>(fill(size, dtype_of<T>, 0, 0, 1));
+  }
+  template <class T>
+  T* updated(int64_t size) {
+    return static_cast<T*>(fill(size, dtype_of<T>, -1, 1, 2));
+  }
+  /// `bytes` zero bytes that count as nothing: counters.
+  void* zeroed(int64_t bytes) { return fill(bytes, DType::u8, 0, 0, 0); }
+  /// Corrects the count, where a kernel need not touch all of a tensor.
+  void count(double bytes) { bytes_ += bytes; }
+
+ private:
+  void* fill(int64_t size, DType dtype, double low, double high, int crossings);
+
+  Device device_;
+  DType dtype_;
+  double bytes_ = 0;
+  std::vector<Tensor> tensors_;
+};
+
+/// Allocates what a piece of work needs, and returns it. An empty function: there is no such work.
+using Maker = std::function<Work(Operands& operands)>;
+
+/// Runs contracts one after the other.
+template <class... Contracts>
+Work sequence(const Operands& operands, const Contracts&... contracts) {
+  return [device = operands.device(), contracts...] { (run(device, contracts), ...); };
+}
+
+struct KernelCase {
+  std::string kernel;  // the contract and its form, "BatchNormApply add relu", or the operation: "batch_norm_relu forward"
+  std::string shape;   // "256x56x56x64"
+  Maker own;
+  Maker unfused = {};  // the same by simple kernels, where `own` is a fusion of them
+  Maker cudnn = {};    // the same by cuDNN's own operation
+  double flops = 0;    // 0 where memory is the bound
+  std::vector<DType> dtypes = {DType::f16, DType::bf16, DType::f32};
+
+  std::string name() const { return kernel + " " + shape; }
+};
+
+/// A namespace-scope object of this type adds cases for a batch size.
+struct RegisterKernelCases {
+  explicit RegisterKernelCases(std::vector<KernelCase> (*make)(int64_t batch));
+};
+
+/// All cases, ordered by kernel.
+std::vector<KernelCase> kernel_cases(int64_t batch);
+
+/// "256x56x56x64"
+std::string shape_name(std::initializer_list<int64_t> sizes);
+
+}  // namespace residua::bench

@@ -1,0 +1,99 @@
+#include "bench/kernels/measure.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include "core/tensor/device_api.h"
+
+namespace residua::bench {
+namespace {
+
+constexpr int kLeastRounds = 5;
+constexpr int kMostRounds = 1000;
+constexpr double kMostSets = 64;
+constexpr double kMostSetBytes = 0x1p32;  // of all sets together, unless two are more
+constexpr double kUnknownCacheBytes = 0x1p26;
+constexpr double kMostCacheBytes = 0x1p27;  // a virtual machine is told of all of its host's
+
+}  // namespace
+
+Stopwatch::Stopwatch(Device device, double seconds) : device_(device), seconds_(seconds) {
+  const auto bytes = static_cast<double>(device_api::describe(device).cache_bytes);
+  cache_bytes_ = bytes > 0 ? std::min(bytes, kMostCacheBytes) : kUnknownCacheBytes;
+  const int64_t size = device.type == Device::Type::cpu ? int64_t{1} << 28 : int64_t{1} << 30;
+  source_ = zeros({size}, DType::u8, device);
+  destination_ = zeros({size}, DType::u8, device);
+}
+
+void Stopwatch::keep_busy() const {
+  if (device_.type != Device::Type::cpu) {
+    destination_.copy_from(source_);
+  }
+}
+
+std::optional<Timing> Stopwatch::time(const Maker& make, DType dtype) const {
+  std::vector<std::unique_ptr<Operands>> operands;
+  std::vector<Work> work;
+  double sets = 1;
+  for (int i = 0; i < static_cast<int>(sets); ++i) {
+    operands.push_back(std::make_unique<Operands>(device_, dtype));
+    work.push_back(make ? make(*operands.back()) : Work());
+    if (!work.back()) {
+      return std::nullopt;
+    }
+    if (seconds_ == 0) {
+      continue;
+    }
+    const double bytes = std::max(operands.back()->bytes(), 1.0);
+    sets = std::clamp(std::ceil(4 * cache_bytes_ / bytes) + 1, 2.0, std::min(kMostSets, std::max(2.0, kMostSetBytes / bytes)));
+  }
+  const auto round = [&] { std::ranges::for_each(work, [](const Work& w) { w(); }); };
+  round();  // loads code, chooses plans, warms up
+  device_api::Timestamp start(device_);
+  device_api::Timestamp end(device_);
+  std::vector<double> times;
+  double total = 0;
+  for (int i = 0; i < kMostRounds && (i < kLeastRounds || total < seconds_); ++i) {
+    keep_busy();
+    start.record();
+    round();
+    end.record();
+    const double time = end.seconds_since(start);
+    total += time;
+    times.push_back(time / static_cast<double>(work.size()));
+  }
+  std::ranges::sort(times);
+  return Timing{times[times.size() / 2], times.front(), times.back(), operands.front()->bytes()};
+}
+
+double Stopwatch::copy_bytes_per_second() const {
+  const int64_t bytes = source_.bytes();
+  const auto copy = [&] {
+    if (device_.type != Device::Type::cpu) {
+      destination_.copy_from(source_);
+      return;
+    }
+    // The CPU device's own copies take one thread.
+    constexpr int64_t kPiece = 1 << 20;
+#pragma omp parallel for
+    for (int64_t i = 0; i < bytes; i += kPiece) {
+      std::memcpy(destination_.data<uint8_t>() + i, source_.data<uint8_t>() + i,
+                  static_cast<size_t>(std::min(kPiece, bytes - i)));
+    }
+  };
+  device_api::Timestamp start(device_);
+  device_api::Timestamp end(device_);
+  std::vector<double> times;
+  for (int i = 0; i < 21; ++i) {
+    start.record();
+    copy();
+    end.record();
+    times.push_back(end.seconds_since(start));
+  }
+  std::ranges::nth_element(times, times.begin() + 10);
+  return 2.0 * static_cast<double>(bytes) / times[10];
+}
+
+}  // namespace residua::bench

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <optional>
+
+#include "bench/kernels/kernel_case.h"
+
+namespace residua::bench {
+
+/// Of one run of a piece of work, over rounds of many.
+struct Timing {
+  double median_s = 0;
+  double fastest_s = 0;
+  double slowest_s = 0;
+  double bytes = 0;  // of its operands
+};
+
+/// Times work by a device's own clock. Each run finds nothing of its operands in the caches: it takes turns on so many sets of
+/// them that all of the last cache has been replaced four times before a set's turn comes again.
+class Stopwatch {
+ public:
+  /// Spends at least `seconds` on each piece of work. 0 is a quick look: few runs on one set of operands, which the caches
+  /// hold.
+  Stopwatch(Device device, double seconds);
+
+  /// Nothing where the maker gives no work.
+  std::optional<Timing> time(const Maker& make, DType dtype) const;
+  /// Bytes read and written per second of a copy within the device's memory, of 1 GiB or, on the CPU device, 256 MiB.
+  double copy_bytes_per_second() const;
+
+ private:
+  /// Work that takes the device longer than the host needs to queue a round.
+  void keep_busy() const;
+
+  Device device_;
+  double seconds_;
+  double cache_bytes_;
+  Tensor source_, destination_;
+};
+
+}  // namespace residua::bench

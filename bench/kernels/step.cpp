@@ -1,0 +1,158 @@
+// What a training step has around its layers: input, loss, counters, update.
+#include "bench/kernels/kernel_case.h"
+#include "core/kernels/accumulate_metrics.h"
+#include "core/kernels/augment_input.h"
+#include "core/kernels/check_finite.h"
+#include "core/kernels/column_sum.h"
+#include "core/kernels/counted_mean.h"
+#include "core/kernels/finish_step.h"
+#include "core/kernels/prepare_input.h"
+#include "core/kernels/sgd.h"
+#include "core/kernels/softmax_cross_entropy.h"
+
+namespace residua::bench {
+namespace {
+
+constexpr int64_t kClasses = 1000;
+
+StepState* step_state(Operands& o) { return static_cast<StepState*>(o.zeroed(sizeof(StepState))); }
+
+void add_input(std::vector<KernelCase>& all, int64_t batch, int64_t source, int64_t side, int64_t channels) {
+  all.push_back({.kernel = "PrepareInput", .shape = shape_name({batch, side, side, channels}), .own = [=](Operands& o) {
+                   const int64_t source_size = batch * source * source * 3;
+                   PrepareInput args{.dtype = o.dtype(),
+                                     .batch = batch,
+                                     .in_height = source,
+                                     .in_width = source,
+                                     .in_channels = 3,
+                                     .height = side,
+                                     .width = side,
+                                     .channels = channels,
+                                     .source = o.read<uint8_t>(source_size, 0, 255),
+                                     .top = o.read<int32_t>(batch, 0, static_cast<double>(source - side)),
+                                     .left = o.read<int32_t>(batch, 0, static_cast<double>(source - side)),
+                                     .flip = o.read<uint8_t>(batch, 0, 1),
+                                     .mean = o.read<float>(3, 100, 150),
+                                     .per_pixel_mean = 0,
+                                     .inverse_std = o.read<float>(3, 0.01, 0.02),
+                                     .y = o.written(batch * side * side * channels)};
+                   o.count(static_cast<double>(batch * side * side * 3 - source_size));  // only the window is read
+                   return sequence(o, args);
+                 }});
+}
+
+/// Photos of which a square of side 320 is scaled to 256 pixels and the middle 224 of these are kept.
+void add_augmented_input(std::vector<KernelCase>& all, int64_t batch) {
+  constexpr int64_t kSide = 224;
+  constexpr int64_t kRegion = 320;
+  constexpr int64_t kUsed = kRegion * kSide / 256;
+  all.push_back({.kernel = "AugmentInput", .shape = shape_name({batch, kSide, kSide, 4}), .own = [=](Operands& o) {
+                   std::vector<AugmentImage> images;
+                   for (int64_t n = 0; n < batch; ++n) {
+                     images.push_back({.offset = n * kRegion * kRegion * 3,
+                                       .region_height = kRegion,
+                                       .region_width = kRegion,
+                                       .region_top = 0,
+                                       .region_left = 0,
+                                       .domain_height = kRegion,
+                                       .domain_width = kRegion,
+                                       .resized_height = 256,
+                                       .resized_width = 256,
+                                       .window_top = 16,
+                                       .window_left = 16,
+                                       .top = 0,
+                                       .left = 0,
+                                       .flip = n % 2});
+                   }
+                   const auto bytes = static_cast<int64_t>(images.size() * sizeof(AugmentImage));
+                   void* described = o.zeroed(bytes);
+                   device_api::copy(o.device(), described, Device{}, images.data(), bytes);
+                   o.count(static_cast<double>(bytes + batch * 3 * (kUsed * kUsed - kRegion * kRegion)));
+                   return sequence(o, AugmentInput{.dtype = o.dtype(),
+                                                   .batch = batch,
+                                                   .height = kSide,
+                                                   .width = kSide,
+                                                   .channels = 4,
+                                                   .source = o.read<uint8_t>(batch * kRegion * kRegion * 3, 0, 255),
+                                                   .images = static_cast<const AugmentImage*>(described),
+                                                   .colour_shift = o.read<float>(batch * 3, -20, 20),
+                                                   .mean = o.read<float>(3, 100, 150),
+                                                   .per_pixel_mean = 0,
+                                                   .inverse_std = o.read<float>(3, 0.01, 0.02),
+                                                   .y = o.written(batch * kSide * kSide * 4)});
+                 }});
+}
+
+void add_loss(std::vector<KernelCase>& all, int64_t batch) {
+  const int64_t size = batch * kClasses;
+  const std::string shape = shape_name({batch, kClasses});
+  const auto labels = [=](Operands& o) { return o.read<int32_t>(batch, 0, kClasses - 1); };
+  all.push_back({.kernel = "SoftmaxCrossEntropyForward", .shape = shape, .own = [=](Operands& o) {
+                   return sequence(o, SoftmaxCrossEntropyForward{o.dtype(), batch, kClasses, o.read(size), labels(o), 0.1f,
+                                                                 o.written<float>(batch), o.written<float>(batch),
+                                                                 o.written<int32_t>(1), o.written<int32_t>(1)});
+                 }});
+  all.push_back({.kernel = "SoftmaxCrossEntropyBackward", .shape = shape, .own = [=](Operands& o) {
+                   return sequence(
+                       o, SoftmaxCrossEntropyBackward{o.dtype(), batch, kClasses, o.read(size), labels(o), 0.1f,
+                                                      o.read<float>(batch, 6, 7), o.read<float>(1, 1, 1), o.written(size)});
+                 }});
+  all.push_back({.kernel = "ColumnSum", .shape = shape, .own = [=](Operands& o) {
+                   return sequence(o, ColumnSum{o.dtype(), batch, kClasses, o.read(size), o.written<float>(kClasses)});
+                 }});
+  all.push_back({.kernel = "CountedMean",
+                 .shape = shape_name({batch}),
+                 .own =
+                     [=](Operands& o) {
+                       return sequence(o, CountedMean{batch, o.read<float>(batch, 0, 7), labels(o), o.written<float>(1)});
+                     },
+                 .dtypes = {DType::f32}});
+  all.push_back({.kernel = "AccumulateMetrics",
+                 .shape = shape_name({batch}),
+                 .own =
+                     [=](Operands& o) {
+                       return sequence(o, AccumulateMetrics{batch, o.read<float>(batch, 0, 7), labels(o),
+                                                            o.read<int32_t>(1, 0, 9), o.read<int32_t>(1, 0, 9), step_state(o),
+                                                            static_cast<MetricsSums*>(o.zeroed(sizeof(MetricsSums)))});
+                     },
+                 .dtypes = {DType::f32}});
+}
+
+void add_update(std::vector<KernelCase>& all, int64_t parameters) {
+  const std::string shape = shape_name({parameters});
+  all.push_back({.kernel = "CheckFinite", .shape = shape, .own = [=](Operands& o) {
+                   return sequence(o, CheckFinite{o.dtype(), parameters, o.read(parameters), step_state(o)});
+                 }});
+  all.push_back({.kernel = "SgdUpdate", .shape = shape, .own = [=](Operands& o) {
+                   const bool copied = o.dtype() != DType::f32;
+                   auto* const state = step_state(o);
+                   const StepState one{};  // the rate is 0: weights stay what they are, however often this runs
+                   device_api::copy(o.device(), state, Device{}, &one, sizeof one);
+                   return sequence(o, SgdUpdate{o.dtype(), copied ? o.dtype() : DType::bf16, parameters, 0.9f, 1e-4f, state,
+                                                o.read(parameters), o.updated<float>(parameters), o.updated<float>(parameters),
+                                                copied ? o.written(parameters) : nullptr});
+                 }});
+}
+
+std::vector<KernelCase> cases(int64_t batch) {
+  std::vector<KernelCase> all;
+  add_input(all, batch, 256, 224, 4);
+  add_input(all, batch, 40, 32, 4);
+  add_augmented_input(all, batch);
+  add_loss(all, batch);
+  add_update(all, 11'689'512);  // ResNet-18
+  add_update(all, 25'557'032);  // ResNet-50
+  all.push_back({.kernel = "FinishStep",
+                 .shape = "1",
+                 .own =
+                     [](Operands& o) {
+                       return sequence(o, FinishStep{2.0f, 0.5f, 65536.0f, 2000, step_state(o)});
+                     },
+                 .dtypes = {DType::f32}});
+  return all;
+}
+
+const RegisterKernelCases registered(cases);
+
+}  // namespace
+}  // namespace residua::bench

@@ -1,0 +1,73 @@
+// The benchmark's cases give their kernels the memory that these need.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "bench/kernels/kernel_case.h"
+#include "bench/kernels/measure.h"
+#include "core/tensor/device_api.h"
+#include "tests/support/op_case.h"
+
+namespace residua::bench {
+namespace {
+
+constexpr double kMostBytes = 8e6;  // more takes the host CUDA device seconds
+
+TEST(KernelCases, StayWithinTheirMemory) {
+  for (const Device device : test::test_devices()) {
+    const int64_t overruns = device_api::memory_use(device).overruns;
+    device_api::set_fresh_memory(device, device_api::FreshMemory::poisoned);
+    int ran = 0;
+    for (const KernelCase& c : kernel_cases(1)) {
+      SCOPED_TRACE(c.name() + " on " + device.string());
+      for (const Maker& make : {c.own, c.unfused}) {
+        Operands operands(device, c.dtypes.back());
+        const Work work = make ? make(operands) : Work();
+        if (work && operands.bytes() < kMostBytes) {
+          work();
+          device_api::synchronize(device);
+          ++ran;
+        }
+      }
+      EXPECT_EQ(device_api::memory_use(device).overruns, overruns);
+    }
+    device_api::set_fresh_memory(device, device_api::FreshMemory::as_found);
+    EXPECT_GT(ran, 60) << "nearly all are that small";
+  }
+}
+
+TEST(KernelCases, HaveNamesOfTheirOwn) {
+  std::vector<std::string> names;
+  for (const KernelCase& c : kernel_cases(256)) {
+    names.push_back(c.name());
+  }
+  std::ranges::sort(names);
+  EXPECT_EQ(std::ranges::adjacent_find(names), names.end());
+}
+
+TEST(Stopwatch, TakesTurnsOnSetsOfOperandsThatNoCacheHolds) {
+  for (const Device device : test::test_devices()) {
+    int made = 0;
+    int runs = 0;
+    const auto make = [&](Operands& o) -> Work {
+      o.read<float>(16, 0, 1);
+      ++made;
+      return [&runs] { ++runs; };
+    };
+    const auto timing = Stopwatch(device, 1e-6).time(make, DType::f32);
+    ASSERT_TRUE(timing.has_value());
+    EXPECT_EQ(timing->bytes, 16 * sizeof(float));
+    EXPECT_EQ(made, 64) << "the most there are";
+    EXPECT_GT(runs, 64);
+    EXPECT_EQ(runs % 64, 0);
+    EXPECT_LE(timing->fastest_s, timing->median_s);
+    EXPECT_LE(timing->median_s, timing->slowest_s);
+    made = 0;
+    Stopwatch(device, 0).time(make, DType::f32);
+    EXPECT_EQ(made, 1);
+    EXPECT_FALSE(Stopwatch(device, 0).time({}, DType::f32).has_value());
+  }
+}
+
+}  // namespace
+}  // namespace residua::bench

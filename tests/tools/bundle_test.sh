@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# bundle_test.sh BUILD: an archive of the build, unpacked elsewhere, runs with an empty environment.
+set -euo pipefail
+source_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+build=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail() {
+  printf 'bundle_test: %s\n' "$1" >&2
+  exit 1
+}
+
+"$source_folder/tools/bundle" --build "$build" --output "$work/archive.tar.gz"
+mkdir "$work/else where"
+tar -xf "$work/archive.tar.gz" -C "$work/else where"
+root="$work/else where/archive"
+
+models=$(cd / && env -i "$root/bin/train-imagenet" --list-models)
+[[ $models == *resnet18* && $models == *plain20* ]] || fail "train-imagenet --list-models printed: $models"
+ln -s "$root/bin/classify" "$work/link"
+env -i "$work/link" --help | grep -q 'Names what images show' || fail "a link to a program does not start it"
+ran=$(cd / && env -i "$root/bin/residua-tests" --gtest_filter='*OpForward*/add_*cpu*')
+[[ $ran =~ PASSED.*[1-9][0-9]*\ tests ]] || fail "no operation's test ran: $ran"
+
+# Nothing that is in the archive may come from the system.
+loaded=$(env -i LD_TRACE_LOADED_OBJECTS=1 "$root/libexec/train-imagenet")
+for library in "$root"/lib/*.so*; do
+  [[ $loaded != *" => "*"/${library##*/} "* || $loaded == *" => $root/"*"/${library##*/} "* ]] || fail "${library##*/} is the system's: $loaded"
+done
+
+# A training run, whose curves are drawn by the archive's own script.
+(cd "$work" && env -i "$root/bin/train-imagenet" --dataset synthetic --synthetic-images 32 --model resnet20 -b 16 --iterations 2 --device cpu --output run >log 2>&1) ||
+  fail "training failed: $(cat "$work/log")"
+! grep -q "$source_folder" "$work/log" || fail "the source tree was used: $(cat "$work/log")"
+
+# A system that is too old is told so in one line.
+echo 99.1 >"$root/lib/glibc-version"
+status=0
+message=$(env -i "$root/bin/train-imagenet" --list-models 2>&1) || status=$?
+[[ $status == 2 && $message == *'needs glibc 99.1 or newer, and this system has 2.'* ]] || fail "exit $status: $message"
+echo 2.36 >"$root/lib/glibc-version"
+
+# So is one that lacks a CUDA library, and one that has it in a package of Python's is not.
+echo libresidua_absent.so.1 >"$root/lib/cuda-libraries"
+status=0
+message=$(env -i "$root/bin/classify" --help 2>&1) || status=$?
+[[ $status == 2 && $message == *'libresidua_absent.so.1 was not found'* ]] || fail "exit $status: $message"
+mkdir -p "$work/venv/lib/python3.99/site-packages/nvidia/absent/lib"
+touch "$work/venv/lib/python3.99/site-packages/nvidia/absent/lib/libresidua_absent.so.1"
+env -i VIRTUAL_ENV="$work/venv" "$root/bin/classify" --help >/dev/null || fail "a library of a Python package is not found"
+
+# The checks of a GPU say that there is none; rehearsed on the CPU, each part runs.
+if [[ ! -e /dev/nvidia0 ]]; then
+  status=0
+  message=$("$root/tools/gpu-check" 2>&1) || status=$?
+  [[ $status == 2 && $(wc -l <<<"$message") == 1 && $message == *'no NVIDIA GPU'* ]] || fail "gpu-check: exit $status: $message"
+fi
+echo -n >"$root/lib/cuda-libraries"
+(cd "$work" && "$root/tools/gpu-check" --device cpu --only a,b.memcheck,c,d,f,h >table 2>errors) || fail "gpu-check: $(cat "$work/table" "$work/errors")"
+(($(grep -c ' passed ' "$work/table") == 6)) || fail "gpu-check: $(cat "$work/table")"
