@@ -108,6 +108,14 @@ std::vector<OpCase> cases() {
        }) {
     all.push_back(make(z));
   }
+  for (const ConvolutionShape& z : std::initializer_list<ConvolutionShape>{
+           {2, 5, 4, 3, 7, 3, 3, 1, 1},
+           {2, 8, 9, 17, 16, 3, 3, 2, 1},
+           {3, 8, 6, 16, 32, 1, 1, 2, 0},
+           {1, 8, 8, 64, 64, 3, 3, 1, 1},
+       }) {
+    all.push_back(make_with_statistics(z));
+  }
   return all;
 }
 
