@@ -19,8 +19,8 @@ struct ColumnGrid {
   int64_t row_blocks;  // that share the rows of a chunk
   __host__ __device__ int64_t row_step() const { return row_blocks * lanes; }
 
-  /// As many blocks of 256 threads as run at once. A kernel that needs more than 64 registers says how few that is, and how many
-  /// threads a block can have at most.
+  /// As many blocks of 256 threads as run at once. A kernel that needs more than 64 registers says how few that is, and how
+  /// many threads a block can have at most.
   ColumnGrid(const Stream& stream, int64_t row_count, int64_t column_count, int64_t blocks_per_multiprocessor = 4,
              int most_threads = 1024)
       : rows(row_count), columns(static_cast<int>(column_count)) {
@@ -127,21 +127,24 @@ int64_t partials_bytes(const ColumnGrid& grid) {
   return grid.row_blocks * 2 * grid.columns * N * static_cast<int64_t>(sizeof(float));
 }
 
+/// Of a block of finish_sums_kernel, at most: its double sums take more than the 64 registers that 1024 threads can have.
+inline constexpr int kFinishThreads = 512;
+
 /// finish(channel, sum 0, sum 1) for each channel: partial sums are added over the row blocks and over the places of a row of
 /// `width` elements that belong to the channel. A warp takes 32 adjacent channels of a row, the warps of a block share the
 /// rows.
 template <class Finish>
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(kFinishThreads)
     finish_sums_kernel(int64_t channels, int64_t width, int64_t row_blocks, const float* partials, Finish finish) {
-  RESIDUA_SHARED(double, first, 1024);
-  RESIDUA_SHARED(double, second, 1024);
+  RESIDUA_SHARED(double, first, kFinishThreads);
+  RESIDUA_SHARED(double, second, kFinishThreads);
   const int thread = static_cast<int>(threadIdx.x);
   for (int64_t start = int64_t{blockIdx.x} * kWarp; start < channels; start += int64_t{gridDim.x} * kWarp) {
     const int64_t channel = start + lane();
     double sums[2] = {0, 0};
     if (channel < channels) {
       for (int64_t element = channel; element < width; element += channels) {
-#pragma unroll 4
+#pragma unroll 2
         for (int64_t row = warp(); row < row_blocks; row += warps()) {
           const float* from = partials + row * 2 * width + element;
           sums[0] += static_cast<double>(from[0]);
@@ -165,7 +168,8 @@ __global__ void __launch_bounds__(1024)
 
 template <int N, class Finish>
 void finish_sums(Stream& stream, const ColumnGrid& grid, int64_t channels, const float* partials, const Finish& finish) {
-  const LaunchShape shape{grid_blocks(stream, (channels + kWarp - 1) / kWarp, 4), block_threads(512)};
+  const LaunchShape shape{grid_blocks(stream, (channels + kWarp - 1) / kWarp, 4),
+                          std::min(block_threads(kFinishThreads), kFinishThreads)};
   launch(stream, shape, finish_sums_kernel<Finish>, channels, int64_t{grid.columns} * N, grid.row_blocks, partials, finish);
 }
 

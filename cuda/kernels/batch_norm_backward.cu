@@ -8,6 +8,8 @@
 namespace residua::cuda {
 namespace {
 
+constexpr int kApplyThreads = 768;  // of a block, at most: on sm_100 the 64 registers that 1024 threads can have are too few
+
 template <class T>
 struct Input {
   Pack<T, kPack> x, dy;
@@ -51,7 +53,7 @@ __global__ void __launch_bounds__(1024)
 }
 
 template <class T, bool Packed, bool HasMask, bool HasResidual>
-__global__ void __launch_bounds__(1024) apply_kernel(WideRows wide, ColumnGrid grid, BatchNormBackwardApply args) {
+__global__ void __launch_bounds__(kApplyThreads) apply_kernel(WideRows wide, ColumnGrid grid, BatchNormBackwardApply args) {
   const T* x = static_cast<const T*>(args.x);
   const T* dy = static_cast<const T*>(args.dy);
   T* dx = static_cast<T*>(args.dx);
@@ -102,7 +104,7 @@ void run(const BatchNormBackwardReduce& args, Stream& stream) {
 void run(const BatchNormBackwardApply& args, Stream& stream) {
   visit_float(args.dtype, [&]<class T>() {
     const WideRows wide(args.rows, args.channels);
-    const ColumnGrid grid(stream, wide.count, wide.packs);
+    const ColumnGrid grid(stream, wide.count, wide.packs, 4, kApplyThreads);
     visit_bool(aligned_to(sizeof(Pack<T, kPack>), args.x, args.dy, args.dx, args.dresidual), [&](auto packed) {
       visit_bool(args.mask != nullptr, [&](auto has_mask) {
         visit_bool(args.dresidual != nullptr, [&](auto has_residual) {
