@@ -81,9 +81,9 @@ class Loader {
  private:
   /// The memory of one batch, and how far it is.
   struct Slot {
-    Batch memory;  // of a full batch
+    Batch memory;                              // of a full batch
     std::optional<device_api::Pinned> pinned;  // its images
-    Batch batch;   // views of its first samples
+    Batch batch;                               // views of its first samples
     int64_t unfinished = 0;
   };
   /// Some samples of one batch, the unit of work of a thread.

@@ -17,7 +17,7 @@ enum class Purpose : uint8_t { inference, training };
 /// How a store lays a model out.
 struct ParameterStoreOptions {
   Device device{};
-  DType compute = DType::f32;          // of activations and of the matrix weights that operations read
+  DType compute = DType::f32;  // of activations and of the matrix weights that operations read
   /// Of the matrix weights' gradients; all others are f32. Default: what the device's convolutions compute, f32 on the CPU
   /// and the compute type on a CUDA device.
   std::optional<DType> matrix_gradient = {};

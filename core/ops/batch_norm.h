@@ -11,8 +11,8 @@ struct BatchNorm {
   Tensor beta;
   Tensor running_mean;  // read in Mode::evaluate; nothing here writes them
   Tensor running_var;
-  Tensor batch_mean;  // written in Mode::train and read again by the backward, which must come before the next forward of
-  Tensor batch_var;   // this layer; biased variance. Where undefined, the op allocates its own
+  Tensor batch_mean;       // written in Mode::train and read again by the backward, which must come before the next forward of
+  Tensor batch_var;        // this layer; biased variance. Where undefined, the op allocates its own
   Tensor batch_rstd = {};  // 1 / sqrt(batch_var + epsilon); where defined, these three are the statistics of x already, as
                            // conv2d_with_statistics leaves them
   float epsilon = 1e-5f;

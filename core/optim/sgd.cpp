@@ -150,9 +150,8 @@ StepState Sgd::state() {
   store_.batches_tracked += state.accepted_steps - counted_batches_;
   counted_batches_ = state.accepted_steps;
   if (state.loss_scale < kSmallestScale) {
-    fail(
-        "gradients are not finite even at a loss scale of {}: the training has diverged; lower the learning rate or use bf16",
-        state.loss_scale);
+    fail("gradients are not finite even at a loss scale of {}: the training has diverged; lower the learning rate or use bf16",
+         state.loss_scale);
   }
   return state;
 }

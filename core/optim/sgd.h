@@ -63,7 +63,7 @@ class Sgd {
   SgdOptions options_;
   float learning_rate_ = 0.0f;
   Tensor device_state_;
-  Tensor loss_scale_;               // a view into it
+  Tensor loss_scale_;            // a view into it
   int64_t counted_batches_ = 0;  // accepted steps that `batches_tracked` has
 };
 

@@ -86,7 +86,8 @@ void* MemoryPool::allocate(int64_t bytes) {
     data = take(wanted);
     use_.held_bytes += wanted;
   }
-  Block& block = blocks_.emplace(data, Block{.size = size, .owner = owner_, .user = std::string(profile::layer())}).first->second;
+  Block& block =
+      blocks_.emplace(data, Block{.size = size, .owner = owner_, .user = std::string(profile::layer())}).first->second;
   use_.live_bytes += size;
   use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
   ASAN_UNPOISON_MEMORY_REGION(data, static_cast<size_t>(size));

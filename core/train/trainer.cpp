@@ -62,15 +62,15 @@ class Trainer::Reporter {
   /// Reports the steps since the last report, whose metrics these are.
   void train(const TrainState& state, const Metrics& m, double rate, double wait_seconds) {
     const double seconds = seconds_since(start_);
-    const TrainRecord record{.iteration = state.iteration,
-                             .epoch = epoch(state),
-                             .loss = m.loss,
-                             .top1_error = m.top1_error,
-                             .top5_error = m.top5_error,
-                             .lr = rate,
-                             .images_per_second =
-                                 static_cast<double>((state.iteration - reported_iteration_) * state.batch_size) / seconds,
-                             .data_wait = (wait_seconds - wait_seconds_) / seconds};
+    const TrainRecord record{
+        .iteration = state.iteration,
+        .epoch = epoch(state),
+        .loss = m.loss,
+        .top1_error = m.top1_error,
+        .top5_error = m.top5_error,
+        .lr = rate,
+        .images_per_second = static_cast<double>((state.iteration - reported_iteration_) * state.batch_size) / seconds,
+        .data_wait = (wait_seconds - wait_seconds_) / seconds};
     log_.write(record);
     tensorboard_.scalar("train/loss", state.iteration, record.loss);
     tensorboard_.scalar("train/top1_error", state.iteration, record.top1_error);

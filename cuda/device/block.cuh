@@ -8,8 +8,8 @@
 #ifdef __CUDACC__
 #define RESIDUA_SHARED(Type, name, count) __shared__ __align__(16) Type name[count]
 #else
-#define RESIDUA_SHARED(Type, name, count)   \
-  static const char name##_place = 0;       \
+#define RESIDUA_SHARED(Type, name, count) \
+  static const char name##_place = 0;     \
   Type* const name = ::residua::host_cuda::shared_memory<Type>(&name##_place, count)
 #endif
 

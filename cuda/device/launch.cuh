@@ -68,9 +68,8 @@ void launch(Stream& stream, const LaunchShape& shape, void (*kernel)(Parameters.
     fail_launch_shape(shape.blocks, shape.threads);
   }
 #ifdef __CUDACC__
-  kernel<<<static_cast<unsigned>(shape.blocks), static_cast<unsigned>(shape.threads),
-           static_cast<size_t>(shape.shared_bytes), static_cast<cudaStream_t>(stream.native())>>>(
-      static_cast<Parameters>(std::forward<Args>(args))...);
+  kernel<<<static_cast<unsigned>(shape.blocks), static_cast<unsigned>(shape.threads), static_cast<size_t>(shape.shared_bytes),
+           static_cast<cudaStream_t>(stream.native())>>>(static_cast<Parameters>(std::forward<Args>(args))...);
   RESIDUA_CUDA_CHECK(cudaGetLastError());
 #else
   host_cuda::launch(stream, {shape.blocks, shape.threads, shape.shared_bytes},

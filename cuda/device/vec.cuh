@@ -63,8 +63,8 @@ struct Elements {
   static constexpr int kCount = N;
 };
 
-/// Shares [0, size) out over the grid: calls body(i, Elements<N>{}) for packs of N elements, and body(i, Elements<1>{}) for each
-/// of the rest.
+/// Shares [0, size) out over the grid: calls body(i, Elements<N>{}) for packs of N elements, and body(i, Elements<1>{}) for
+/// each of the rest.
 template <int N, class Body>
 __device__ inline void for_packs(int64_t size, const Body& body) {
   const int64_t packs = size / N;

@@ -5,7 +5,8 @@
 namespace residua::cuda {
 
 void fail_launch_shape(int64_t blocks, int threads) {
-  fail("launch of {} blocks of {} threads: wanted 1 to 2^31 - 1 blocks, and 32 to 1024 threads in whole warps", blocks, threads);
+  fail("launch of {} blocks of {} threads: wanted 1 to 2^31 - 1 blocks, and 32 to 1024 threads in whole warps", blocks,
+       threads);
 }
 
 void fail_element_type(DType dtype) {

@@ -2,11 +2,11 @@
 // operation and at its end; which one goes on next is what the orders differ in.
 #include "tests/host_cuda/fibers.h"
 
+#include <fmt/format.h>
 #include <algorithm>
 #include <boost/context/detail/fcontext.hpp>
 #include <boost/context/protected_fixedsize_stack.hpp>
 #include <exception>
-#include <fmt/format.h>
 #include <map>
 #include <memory>
 #include <random>
@@ -167,7 +167,8 @@ bool complete_warp_operations(unsigned first) {
         continue;
       }
       if (first + lane >= end || machine.fibers[first + lane].state == State::ended) {
-        throw KernelFault(fmt::format("thread {} waits in a warp operation for thread {}, which has returned", t, first + lane));
+        throw KernelFault(
+            fmt::format("thread {} waits in a warp operation for thread {}, which has returned", t, first + lane));
       }
       const Fiber& other = machine.fibers[first + lane];
       complete = other.state == State::warp;
@@ -270,8 +271,8 @@ void run_block(Order order) {
         machine.fibers[t].state = State::ready;
       }
     } else if (!moved) {
-      throw KernelFault(fmt::format("no thread can go on: {} wait at a barrier, {} in warp operations, {} have returned", waiting,
-                                    machine.threads - waiting - ended, ended));
+      throw KernelFault(fmt::format("no thread can go on: {} wait at a barrier, {} in warp operations, {} have returned",
+                                    waiting, machine.threads - waiting - ended, ended));
     }
   }
 }
@@ -310,7 +311,8 @@ void* shared_memory_bytes(const void* place, int64_t bytes) {
       total += used.bytes;
     }
     if (total > kMaxStaticSharedBytes) {
-      throw KernelFault(fmt::format("a block has {} bytes of static shared memory; at most {} can be had", total, kMaxStaticSharedBytes));
+      throw KernelFault(
+          fmt::format("a block has {} bytes of static shared memory; at most {} can be had", total, kMaxStaticSharedBytes));
     }
     array.data = std::make_unique_for_overwrite<unsigned char[]>(static_cast<size_t>(bytes));
     array.bytes = bytes;
@@ -326,7 +328,8 @@ void* dynamic_shared_memory() { return machine.dynamic_shared.get(); }
 
 void run_grid(const Shape& shape, const std::function<void()>& body) {
   if (shape.shared_bytes < 0 || shape.shared_bytes > kMaxSharedBytes) {
-    throw KernelFault(fmt::format("a block wants {} bytes of shared memory; at most {} can be had", shape.shared_bytes, kMaxSharedBytes));
+    throw KernelFault(
+        fmt::format("a block wants {} bytes of shared memory; at most {} can be had", shape.shared_bytes, kMaxSharedBytes));
   }
   prepare_fibers(static_cast<unsigned>(shape.threads));
   machine.body = &body;

@@ -129,7 +129,8 @@ void early_return_kernel(float* out, int count) {
 TEST(Fibers, AReturnBeforeABarrierIsFound) {
   for (const Order order : kOrders) {
     std::vector<float> out(kThreads);
-    EXPECT_THAT(fault(order, early_return_kernel, out.data(), 100), HasSubstr("28 threads returned while 100 wait at a barrier"));
+    EXPECT_THAT(fault(order, early_return_kernel, out.data(), 100),
+                HasSubstr("28 threads returned while 100 wait at a barrier"));
     EXPECT_EQ(fault(order, early_return_kernel, out.data(), kThreads), "");
   }
 }
@@ -163,9 +164,7 @@ void missing_lanes_kernel(float* out) {
 
 void wrong_lane_kernel(float* out) { out[threadIdx.x] = cuda::shuffle(1.0f, cuda::lane() + 1); }
 
-void wrong_mask_kernel(float* out) {
-  out[threadIdx.x] = cuda::lane() < 16 ? __shfl_sync(0xffu, 1.0f, 0) : 0.0f;
-}
+void wrong_mask_kernel(float* out) { out[threadIdx.x] = cuda::lane() < 16 ? __shfl_sync(0xffu, 1.0f, 0) : 0.0f; }
 
 void wrong_distance_kernel(float* out) {
   float sum = static_cast<float>(cuda::lane());

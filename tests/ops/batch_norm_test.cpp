@@ -17,7 +17,13 @@ struct Inputs {
   Tensor x, gamma, beta, residual;
 
   BatchNorm parameters() const {
-    return {.gamma = gamma, .beta = beta, .running_mean = {}, .running_var = {}, .batch_mean = {}, .batch_var = {}, .batch_rstd = {}};
+    return {.gamma = gamma,
+            .beta = beta,
+            .running_mean = {},
+            .running_var = {},
+            .batch_mean = {},
+            .batch_var = {},
+            .batch_rstd = {}};
   }
 };
 

@@ -78,7 +78,8 @@ void reference_step(std::vector<double>& weight, std::vector<double>& velocity, 
 
 TEST_P(SgdTest, FollowsPytorchsRuleOverSeveralSteps) {
   for (const DType compute : {DType::f32, DType::bf16, DType::f16}) {
-    Training training(GetParam(), {.compute = compute}, {.momentum = 0.9f, .weight_decay = 0.01f, .loss_scaling = LossScaling{}});
+    Training training(GetParam(), {.compute = compute},
+                      {.momentum = 0.9f, .weight_decay = 0.01f, .loss_scaling = LossScaling{}});
     std::map<std::string, std::vector<double>> weights;
     std::map<std::string, std::vector<double>> velocities;
     for (const auto& [name, values] : training.masters()) {
@@ -297,8 +298,8 @@ TEST_P(SgdTest, BadOptionsAreRefused) {
   EXPECT_THROW(training.sgd.set_loss_scale(0.0f), Error);
   EXPECT_THROW(training.sgd.set_loss_scale(std::numeric_limits<float>::quiet_NaN()), Error);
   EXPECT_THROW(training.sgd.set_loss_scale(1.0f, -1), Error);
-  for (const LossScaling& bad : {LossScaling{.initial = 0}, LossScaling{.growth = 0.5f}, LossScaling{.backoff = 1},
-                                 LossScaling{.growth_interval = 0}}) {
+  for (const LossScaling& bad :
+       {LossScaling{.initial = 0}, LossScaling{.growth = 0.5f}, LossScaling{.backoff = 1}, LossScaling{.growth_interval = 0}}) {
     EXPECT_THROW(Training(GetParam(), {}, {.loss_scaling = bad}), UsageError);
   }
 }

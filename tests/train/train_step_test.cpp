@@ -84,7 +84,8 @@ struct Setup {
 class TrainStepTest : public ::testing::TestWithParam<Setup> {
  protected:
   static std::optional<LossScaling> scaling() {
-    return GetParam().precision == DType::f16 ? std::optional(LossScaling{.initial = 1024, .growth_interval = 3}) : std::nullopt;
+    return GetParam().precision == DType::f16 ? std::optional(LossScaling{.initial = 1024, .growth_interval = 3})
+                                              : std::nullopt;
   }
 };
 
