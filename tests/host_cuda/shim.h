@@ -64,6 +64,8 @@ T shuffle(unsigned mask, T value, unsigned source) {
 
 }  // namespace residua::host_cuda
 
+// The names are CUDA's.
+// NOLINTBEGIN(readability-identifier-naming,bugprone-reserved-identifier)
 #define threadIdx (::residua::host_cuda::view.thread)
 #define blockIdx (::residua::host_cuda::view.block)
 #define blockDim (::residua::host_cuda::view.block_size)
@@ -90,3 +92,4 @@ inline int atomicExch(int* address, int value) { return std::exchange(*address, 
 
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline double rsqrt(double x) { return 1.0 / std::sqrt(x); }
+// NOLINTEND(readability-identifier-naming,bugprone-reserved-identifier)
