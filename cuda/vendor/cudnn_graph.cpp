@@ -8,6 +8,11 @@
 
 #include "core/tensor/error.h"
 
+#if CUDNN_FRONTEND_VERSION >= 11800
+#error "cudnn-frontend 1.18 to 1.32 (the newest that was looked at) ask cuDNN to add genstats' sums up in a type that they mistake \
+for another enumeration's (int8 for f16): use 1.17, as tools/setup --cuda does, or lift this once node/genstats.h is mended"
+#endif
+
 namespace residua::cuda {
 namespace {
 
