@@ -76,7 +76,9 @@ ResidualBlock::Projection::Projection(int64_t in_channels, int64_t out_channels,
   add_child("1", norm_);
 }
 
-Tensor ResidualBlock::Projection::forward(const Tensor& x, Mode mode) { return norm_.forward(convolution_, x, mode); }
+Tensor ResidualBlock::Projection::forward(const Tensor& x, Mode mode) {
+  return norm_.forward(norm_.after(convolution_, x, mode), mode);
+}
 
 Shape ResidualBlock::Projection::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {
   return norm_.summarize(name + ".1", convolution_.summarize(name + ".0", input, rows), rows);
@@ -125,15 +127,13 @@ Tensor ResidualBlock::shortcut(const Tensor& x, Mode mode) {
 }
 
 Tensor ResidualBlock::forward(const Tensor& x, Mode mode) {
-  Tensor y = x;
-  for (size_t i = 0; i + 1 < layers_.size(); ++i) {
-    y = layers_[i].norm->forward_relu(*layers_[i].convolution, y, mode);
+  const Tensor residual = shortcut_ == Shortcut::none ? Tensor() : shortcut(x, mode);
+  Unnormalized y = layers_.front().norm->after(*layers_.front().convolution, x, mode);
+  for (size_t i = 1; i < layers_.size(); ++i) {
+    y = layers_[i].norm->after_relu(*layers_[i].convolution, y, mode);
   }
-  const Layer& last = layers_.back();
-  if (shortcut_ == Shortcut::none) {
-    return last.norm->forward_relu(*last.convolution, y, mode);
-  }
-  return last.norm->forward_add_relu(*last.convolution, y, shortcut(x, mode), mode);
+  const BatchNorm2d& last = *layers_.back().norm;
+  return residual.defined() ? last.forward_add_relu(y, residual, mode) : last.forward_relu(y, mode);
 }
 
 Shape ResidualBlock::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {
@@ -202,8 +202,8 @@ int64_t stored_input_channels(DType compute) { return compute == DType::f32 ? 3 
 int64_t ResNet::input_channels() const { return conv1_->weight.shape[3]; }
 
 Tensor ResNet::forward(const Tensor& x, Mode mode) {
-  Tensor y = spec_.stem == Stem::imagenet ? bn1_->forward_relu_max_pool(*conv1_, x, kStemPool, mode)
-                                          : bn1_->forward_relu(*conv1_, x, mode);
+  const Unnormalized stem = bn1_->after(*conv1_, x, mode);
+  Tensor y = spec_.stem == Stem::imagenet ? bn1_->forward_relu_max_pool(stem, kStemPool, mode) : bn1_->forward_relu(stem, mode);
   for (const auto& stage : stages_) {
     y = stage->forward(y, mode);
   }

@@ -10,7 +10,8 @@ namespace residua::bench {
 namespace {
 
 InputActivation input_activation(Operands& o, int64_t channels) {
-  return {o.read<float>(channels, 0.5, 1.5), o.read<float>(channels, -0.5, 0.5)};
+  const auto parameter = [&] { return o.read<float>(channels, 0.5, 1.5); };
+  return {.gamma = parameter(), .beta = parameter(), .mean = parameter(), .rstd = parameter()};
 }
 
 OutputStatistics output_statistics(Operands& o, int64_t channels) {

@@ -23,12 +23,15 @@ struct ConvolutionShape {
   bool operator==(const ConvolutionShape&) const = default;
 };
 
-/// What a convolution reads in place of x: relu(scale[c] * x + bias[c]), rounded to the type of x, with zeros around it.
+/// What a convolution reads in place of x: relu(gamma * (x - mean) * rstd + beta), rounded to the type of x, with zeros around
+/// it.
 struct InputActivation {
-  const float* scale;  // [C], or null: x as it is
-  const float* bias;   // [C], or null with it
+  const float* gamma;  // [C], or null: x as it is
+  const float* beta;
+  const float* mean;
+  const float* rstd;
 };
-inline constexpr InputActivation kNoInputActivation{nullptr, nullptr};
+inline constexpr InputActivation kNoInputActivation{nullptr, nullptr, nullptr, nullptr};
 
 /// What BatchNormStatistics gives of y, taken on the way.
 struct OutputStatistics {
@@ -43,7 +46,7 @@ inline constexpr OutputStatistics kNoOutputStatistics{0, nullptr, nullptr, nullp
 /// BatchNormBackwardReduce gives of it, taken on the way.
 struct GradientSums {
   const void* x;        // [N, H, W, C], or null: no sums
-  const uint8_t* mask;  // where y > 0, from BatchNormApply
+  const uint8_t* mask;  // where y > 0, from BatchNormApply; or null: found from x
   const float* gamma;
   const float* beta;
   const float* mean;
@@ -65,7 +68,7 @@ struct ConvolutionForward {
   InputActivation activation;
   OutputStatistics statistics;
 
-  bool fused() const { return activation.scale != nullptr || statistics.mean != nullptr; }
+  bool fused() const { return activation.gamma != nullptr || statistics.mean != nullptr; }
 };
 
 /// dx = gradient of the input from dy.
@@ -74,7 +77,7 @@ struct ConvolutionBackwardData {
   ConvolutionShape shape;
   const void* dy;
   const void* w;
-  void* dx;  // overwritten; with sums, elements that their mask clears may hold anything: who reads dx applies the mask
+  void* dx;  // overwritten. Where y is not above 0, sums with a mask leave anything (who reads dx applies it), without one 0
   GradientSums sums;
 
   bool fused() const { return sums.x != nullptr; }
@@ -90,18 +93,28 @@ struct ConvolutionBackwardWeights {
   void* dw;  // [K, R, S, C] dw_dtype, overwritten
   InputActivation activation;
 
-  bool fused() const { return activation.scale != nullptr; }
+  bool fused() const { return activation.gamma != nullptr; }
+};
+
+/// Where the activation of a convolution's input is faster over the three passes: inside them (InputActivation, and
+/// GradientSums without a mask), or before them, on a copy of x with a mask.
+struct ActivationPlacement {
+  DType dtype;
+  ConvolutionShape shape;
+  bool* inside;  // host memory, overwritten when the call returns
 };
 
 namespace cpu {
 void run(const ConvolutionForward& args, Stream& stream);
 void run(const ConvolutionBackwardData& args, Stream& stream);
 void run(const ConvolutionBackwardWeights& args, Stream& stream);
+void run(const ActivationPlacement& args, Stream& stream);
 }  // namespace cpu
 namespace cuda {
 void run(const ConvolutionForward& args, Stream& stream);
 void run(const ConvolutionBackwardData& args, Stream& stream);
 void run(const ConvolutionBackwardWeights& args, Stream& stream);
+void run(const ActivationPlacement& args, Stream& stream);
 }  // namespace cuda
 
 }  // namespace residua

@@ -2,8 +2,8 @@
 
 #include "core/kernels/convolution.h"
 #include "core/kernels/profile.h"
+#include "core/ops/batch_norm_relu_conv2d.h"
 #include "core/ops/batch_norm_relu_max_pool.h"
-#include "core/ops/conv2d.h"
 #include "core/ops/linear.h"
 
 namespace residua {
@@ -53,12 +53,7 @@ Conv2d::Conv2d(const Conv2dSpec& spec) : weight(convolution_weight(checked(spec)
 
 Tensor Conv2d::forward(const Tensor& x, Mode) {
   const profile::Layer layer(weight.name);
-  return conv2d(x, weight.value, {.stride = spec_.stride, .padding = spec_.padding});
-}
-
-Tensor Conv2d::forward_with_statistics(const Tensor& x, const BatchNorm& norm) {
-  const profile::Layer layer(weight.name);
-  return conv2d_with_statistics(x, weight.value, {.stride = spec_.stride, .padding = spec_.padding}, norm);
+  return conv2d(x, weight.value, options());
 }
 
 Shape Conv2d::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {
@@ -117,13 +112,12 @@ void BatchNorm2d::check_rows(const Tensor& x, Mode mode) {
   }
 }
 
-Tensor BatchNorm2d::convolve(Conv2d& convolution, const Tensor& x, BatchNorm& p, Mode mode) {
+BatchNorm BatchNorm2d::tensors(Device device, Mode mode) const {
+  BatchNorm p = tensors();
   if (mode == Mode::train) {
-    p.batch_rstd = empty({statistics.channels}, DType::f32, x.device());
+    p.batch_rstd = empty({statistics.channels}, DType::f32, device);
   }
-  const Tensor y = mode == Mode::train ? convolution.forward_with_statistics(x, p) : convolution.forward(x, mode);
-  check_rows(y, mode);
-  return y;
+  return p;
 }
 
 Tensor BatchNorm2d::forward(const Tensor& x, Mode mode) {
@@ -132,32 +126,41 @@ Tensor BatchNorm2d::forward(const Tensor& x, Mode mode) {
   return batch_norm(x, tensors(), mode);
 }
 
-Tensor BatchNorm2d::forward(Conv2d& convolution, const Tensor& x, Mode mode) {
-  BatchNorm p = tensors();
-  const Tensor y = convolve(convolution, x, p, mode);
-  const profile::Layer layer(statistics.name);
-  return batch_norm(y, p, mode);
+Unnormalized BatchNorm2d::after(Conv2d& convolution, const Tensor& x, Mode mode) {
+  const profile::Layer layer(convolution.weight.name);
+  const BatchNorm p = tensors(x.device(), mode);
+  const Tensor y = conv2d(x, convolution.weight.value, convolution.options(), mode == Mode::train ? &p : nullptr);
+  check_rows(y, mode);
+  return {y, p};
 }
 
-Tensor BatchNorm2d::forward_relu(Conv2d& convolution, const Tensor& x, Mode mode) {
-  BatchNorm p = tensors();
-  const Tensor y = convolve(convolution, x, p, mode);
-  const profile::Layer layer(statistics.name);
-  return batch_norm_relu(y, p, mode);
+Unnormalized BatchNorm2d::after_relu(Conv2d& convolution, const Unnormalized& x, Mode mode) {
+  const profile::Layer layer(convolution.weight.name);
+  const BatchNorm p = tensors(x.x.device(), mode);
+  const Tensor y = batch_norm_relu_conv2d(x.x, x.norm, convolution.weight.value, convolution.options(), mode,
+                                          mode == Mode::train ? &p : nullptr);
+  check_rows(y, mode);
+  return {y, p};
 }
 
-Tensor BatchNorm2d::forward_add_relu(Conv2d& convolution, const Tensor& x, const Tensor& residual, Mode mode) {
-  BatchNorm p = tensors();
-  const Tensor y = convolve(convolution, x, p, mode);
+Tensor BatchNorm2d::forward(const Unnormalized& x, Mode mode) const {
   const profile::Layer layer(statistics.name);
-  return batch_norm_add_relu(y, residual, p, mode);
+  return batch_norm(x.x, x.norm, mode);
 }
 
-Tensor BatchNorm2d::forward_relu_max_pool(Conv2d& convolution, const Tensor& x, PoolOptions options, Mode mode) {
-  BatchNorm p = tensors();
-  const Tensor y = convolve(convolution, x, p, mode);
+Tensor BatchNorm2d::forward_relu(const Unnormalized& x, Mode mode) const {
   const profile::Layer layer(statistics.name);
-  return batch_norm_relu_max_pool(y, p, options, mode);
+  return batch_norm_relu(x.x, x.norm, mode);
+}
+
+Tensor BatchNorm2d::forward_add_relu(const Unnormalized& x, const Tensor& residual, Mode mode) const {
+  const profile::Layer layer(statistics.name);
+  return batch_norm_add_relu(x.x, residual, x.norm, mode);
+}
+
+Tensor BatchNorm2d::forward_relu_max_pool(const Unnormalized& x, PoolOptions options, Mode mode) const {
+  const profile::Layer layer(statistics.name);
+  return batch_norm_relu_max_pool(x.x, x.norm, options, mode);
 }
 
 Shape BatchNorm2d::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {

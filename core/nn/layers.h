@@ -5,6 +5,7 @@
 #include "core/nn/module.h"
 #include "core/nn/parameter.h"
 #include "core/ops/batch_norm.h"
+#include "core/ops/conv2d.h"
 #include "core/ops/pooling.h"
 
 namespace residua {
@@ -24,9 +25,8 @@ class Conv2d : public Module {
   /// Fails with UsageError on sizes below 1.
   explicit Conv2d(const Conv2dSpec& spec);
   Tensor forward(const Tensor& x, Mode mode = Mode::train) override;
-  /// For a batch normalisation in training that follows; see conv2d_with_statistics.
-  Tensor forward_with_statistics(const Tensor& x, const BatchNorm& norm);
   Shape summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const override;
+  Conv2dOptions options() const { return {.stride = spec_.stride, .padding = spec_.padding}; }
 
   Parameter weight;
 
@@ -34,19 +34,33 @@ class Conv2d : public Module {
   Conv2dSpec spec_;
 };
 
+/// What a batch normalisation is to read: a convolution's output and, in training, its statistics, taken on the way.
+struct Unnormalized {
+  Tensor x;
+  BatchNorm norm;
+};
+
 /// Batch normalisation over all but the last dimension, epsilon 1e-5; `weight` (gamma), `bias` (beta) and statistics.
 /// The running ones change only when the optimizer commits a step. See core/ops/batch_norm.h.
+///
+/// A network that has it behind every convolution calls `after` or `after_relu` and hands on the result, which lets each
+/// convolution do what it can of the normalisations beside it.
 class BatchNorm2d : public Module {
  public:
   explicit BatchNorm2d(int64_t channels);
-  /// In training this and the next fail on an input of a single row, which has no variance.
+  /// In training this and the next two fail on an input of a single row, which has no variance.
   Tensor forward(const Tensor& x, Mode mode) override;
-  /// The three forms of core/ops/batch_norm.h over `convolution` of x, which takes the statistics on its way.
-  Tensor forward(Conv2d& convolution, const Tensor& x, Mode mode);
-  Tensor forward_relu(Conv2d& convolution, const Tensor& x, Mode mode);
-  Tensor forward_add_relu(Conv2d& convolution, const Tensor& x, const Tensor& residual, Mode mode);
-  /// core/ops/batch_norm_relu_max_pool.h, likewise.
-  Tensor forward_relu_max_pool(Conv2d& convolution, const Tensor& x, PoolOptions options, Mode mode);
+
+  /// `convolution` of x, for this layer to normalise.
+  Unnormalized after(Conv2d& convolution, const Tensor& x, Mode mode);
+  /// `convolution` of the ReLU of x normalised, likewise: core/ops/batch_norm_relu_conv2d.h.
+  Unnormalized after_relu(Conv2d& convolution, const Unnormalized& x, Mode mode);
+
+  /// The forms of core/ops/batch_norm.h and core/ops/batch_norm_relu_max_pool.h.
+  Tensor forward(const Unnormalized& x, Mode mode) const;
+  Tensor forward_relu(const Unnormalized& x, Mode mode) const;
+  Tensor forward_add_relu(const Unnormalized& x, const Tensor& residual, Mode mode) const;
+  Tensor forward_relu_max_pool(const Unnormalized& x, PoolOptions options, Mode mode) const;
   Shape summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const override;
 
   Parameter weight;
@@ -55,7 +69,8 @@ class BatchNorm2d : public Module {
 
  private:
   BatchNorm tensors() const;
-  Tensor convolve(Conv2d& convolution, const Tensor& x, BatchNorm& p, Mode mode);
+  /// The same with memory for the statistics of an x, in training.
+  BatchNorm tensors(Device device, Mode mode) const;
   void check_rows(const Tensor& x, Mode mode);
 
   Tensor unbias_;            // the memory that `unbias_rows_` is true of

@@ -14,7 +14,7 @@ struct BatchNorm {
   Tensor batch_mean;       // written in Mode::train and read again by the backward, which must come before the next forward of
   Tensor batch_var;        // this layer; biased variance. Where undefined, the op allocates its own
   Tensor batch_rstd = {};  // 1 / sqrt(batch_var + epsilon); where defined, these three are the statistics of x already, as
-                           // conv2d_with_statistics leaves them
+                           // conv2d leaves them for its `next`
   float epsilon = 1e-5f;
 };
 

@@ -14,10 +14,9 @@ struct Conv2dOptions {
 /// padding, c]
 /// * w[k, r, s, c], zero outside of x. x [N, H, W, C], w [K, R, S, C] of the same floating type; y [N, P, Q, K] with
 /// P = floor((H + 2 * padding - R) / stride) + 1 and Q alike. Sums are kept in fp32.
-Tensor conv2d(const Tensor& x, const Tensor& w, Conv2dOptions options);
-
-/// The same for a batch normalisation in training that follows: the statistics of y that it needs are written to
-/// `norm.batch_mean`, `norm.batch_var` and `norm.batch_rstd`.
-Tensor conv2d_with_statistics(const Tensor& x, const Tensor& w, Conv2dOptions options, const BatchNorm& norm);
+///
+/// With `next`, a batch normalisation in training that follows, the statistics of y that it needs are written to its
+/// batch_mean, batch_var and batch_rstd.
+Tensor conv2d(const Tensor& x, const Tensor& w, Conv2dOptions options, const BatchNorm* next = nullptr);
 
 }  // namespace residua

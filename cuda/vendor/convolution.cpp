@@ -5,6 +5,7 @@
 #include "core/kernels/cast.h"
 #include "core/kernels/composed_convolution.h"
 #include "cuda/kernels/batch_norm_from_sums.h"
+#include "cuda/kernels/batch_norm_scale_bias.h"
 #include "cuda/vendor/vendor_device.h"
 
 namespace residua::cuda {
@@ -29,13 +30,13 @@ void execute(const ConvolutionGraph& graph, size_t plan, const BoundTensors& ten
   graph.execute(plan, vendor_device(stream).cudnn(), tensors, workspace.data());
 }
 
-/// cuDNN wants scale and bias in the type of x.
 void bind_activation(BoundTensors& tensors, const InputActivation& activation, DType dtype, int64_t channels,
-                     const ChannelVectors& converted, Stream& stream) {
-  run(Cast{DType::f32, dtype, channels, activation.scale, converted.at(0)}, stream);
-  run(Cast{DType::f32, dtype, channels, activation.bias, converted.at(1)}, stream);
-  tensors.emplace_back(Role::scale, converted.at(0));
-  tensors.emplace_back(Role::bias, converted.at(1));
+                     const ChannelVectors& line, Stream& stream) {
+  run(BatchNormScaleBias{dtype, channels, activation.gamma, activation.beta, activation.mean, activation.rstd, line.at(0),
+                         line.at(1)},
+      stream);
+  tensors.emplace_back(Role::scale, line.at(0));
+  tensors.emplace_back(Role::bias, line.at(1));
 }
 
 // A plan of cuDNN's run on the arguments of a contract.
@@ -47,10 +48,10 @@ void run_plan(const ConvolutionGraph& graph, size_t plan, const ConvolutionForwa
     execute(graph, plan, tensors, stream);
     return;
   }
-  const ChannelVectors converted(stream, 2, s.in_channels);
+  const ChannelVectors line(stream, 2, s.in_channels);
   const ChannelVectors sums(stream, 2, s.out_channels);
-  if (args.activation.scale != nullptr) {
-    bind_activation(tensors, args.activation, args.dtype, s.in_channels, converted, stream);
+  if (args.activation.gamma != nullptr) {
+    bind_activation(tensors, args.activation, args.dtype, s.in_channels, line, stream);
   }
   tensors.emplace_back(Role::sum, sums.at(0));
   tensors.emplace_back(Role::sum_of_squares, sums.at(1));
@@ -89,8 +90,8 @@ void run_plan(const ConvolutionGraph& graph, size_t plan, const ConvolutionBackw
     execute(graph, plan, tensors, stream);
     return;
   }
-  const ChannelVectors converted(stream, 2, args.shape.in_channels);
-  bind_activation(tensors, args.activation, args.dtype, args.shape.in_channels, converted, stream);
+  const ChannelVectors line(stream, 2, args.shape.in_channels);
+  bind_activation(tensors, args.activation, args.dtype, args.shape.in_channels, line, stream);
   execute(graph, plan, tensors, stream);
 }
 

@@ -168,7 +168,7 @@ std::string ConvolutionKey::string() const {
 bool operator<(const ConvolutionKey& a, const ConvolutionKey& b) { return values(a) < values(b); }
 
 ConvolutionKey key_of(const ConvolutionForward& args) {
-  const ConvolutionForm form = args.activation.scale != nullptr  ? ConvolutionForm::activated_forward_statistics
+  const ConvolutionForm form = args.activation.gamma != nullptr  ? ConvolutionForm::activated_forward_statistics
                                : args.statistics.mean != nullptr ? ConvolutionForm::forward_statistics
                                                                  : ConvolutionForm::forward;
   return {form, args.dtype, args.shape};

@@ -29,17 +29,22 @@ class VendorDevice {
   cudnnContext* cudnn();
   cublasLtContext* cublaslt();
 
-  /// Runs `args` by the way chosen for `key`, which is done at the first call; `candidates()` lists what to choose from. Fails
-  /// at a first call while work is being captured: timing cannot be part of a graph.
+  /// Chooses a way by time, or as the plan cache has it. Fails while work is being captured: timing cannot be part of a graph.
+  template <class Args>
+  Way<Args> fastest(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args, Stream& stream) {
+    check_not_capturing(key);
+    Choice choice;
+    Way<Args> way = choose<Args>(key, candidates, args, stream, cache(), clock(), choice);
+    choices_.emplace_back(key, std::move(choice));
+    return way;
+  }
+
+  /// Runs `args` by the way chosen for `key`, which is done at the first call; `candidates()` lists what to choose from.
   template <class Args, class Key, class Candidates>
   void run(std::map<Key, Way<Args>>& ways, const Key& key, const Args& args, Stream& stream, const Candidates& candidates) {
     auto found = ways.find(key);
     if (found == ways.end()) {
-      check_not_capturing(key.string());
-      Choice choice;
-      Way<Args> way = choose<Args>(key.string(), candidates(), args, stream, cache(), clock(), choice);
-      choices_.emplace_back(key.string(), std::move(choice));
-      found = ways.emplace(key, std::move(way)).first;
+      found = ways.emplace(key, fastest(key.string(), candidates(), args, stream)).first;
     }
     found->second(args, stream);
   }
@@ -51,6 +56,7 @@ class VendorDevice {
   std::map<ConvolutionKey, Way<ConvolutionBackwardData>> backward_data;
   std::map<ConvolutionKey, Way<ConvolutionBackwardWeights>> backward_weights;
   std::map<MatmulKey, Way<Matmul>> matmul;
+  std::map<ConvolutionKey, bool> activation_inside;  // by the key of the plain forward pass
 
  private:
   void check_not_capturing(const std::string& key) const;

@@ -181,7 +181,7 @@ ConvolutionForward forward(const ConvolutionKey& key) {
           nullptr,
           nullptr,
           nullptr,
-          activated ? InputActivation{f32_vector, f32_vector} : kNoInputActivation,
+          activated ? InputActivation{f32_vector, f32_vector, f32_vector, f32_vector} : kNoInputActivation,
           key.form == ConvolutionForm::forward ? kNoOutputStatistics : OutputStatistics{0, f32_vector, f32_vector, f32_vector}};
 }
 
@@ -197,7 +197,8 @@ ConvolutionBackwardWeights backward_weights(const ConvolutionKey& key) {
           nullptr,
           nullptr,
           nullptr,
-          key.form == ConvolutionForm::backward_weights ? kNoInputActivation : InputActivation{f32_vector, f32_vector}};
+          key.form == ConvolutionForm::backward_weights ? kNoInputActivation
+                                                        : InputActivation{f32_vector, f32_vector, f32_vector, f32_vector}};
 }
 
 /// The names that the engine would choose when cuDNN's plans take `plan_ms` and the composition takes 1 ms.

@@ -41,13 +41,30 @@ struct Fixture {
   Operand per_channel(double low, double high) { return draw({shape.in_channels}, DType::f32, low, high); }
 
   Tensor fresh(const Shape& size, DType type) const { return full(size, std::nanf(""), type, device); }
+};
 
-  /// relu(scale * x + bias), as stored.
-  HostArray activated(const HostArray& x, const HostArray& scale, const HostArray& bias) const {
+/// Parameters of a batch normalisation of x.
+struct Norm {
+  Operand gamma, beta, mean, rstd;
+
+  explicit Norm(Fixture& f)
+      : gamma(f.per_channel(-1.5, 1.5)),
+        beta(f.per_channel(-0.5, 0.5)),
+        mean(f.per_channel(-0.2, 0.2)),
+        rstd(f.per_channel(1, 2)) {}
+
+  InputActivation activation() const {
+    return {gamma.tensor.data<float>(), beta.tensor.data<float>(), mean.tensor.data<float>(), rstd.tensor.data<float>()};
+  }
+  double normalised(const HostArray& x, size_t i) const {
+    const size_t c = i % gamma.host.size();
+    return gamma.host[c] * (x[i] - mean.host[c]) * rstd.host[c] + beta.host[c];
+  }
+  /// Its ReLU, as stored.
+  HostArray activated(const HostArray& x, DType dtype) const {
     HostArray out(x.size());
     for (size_t i = 0; i < x.size(); ++i) {
-      const size_t c = i % scale.size();
-      out[i] = rounded(std::max(scale[c] * x[i] + bias[c], 0.0), dtype);
+      out[i] = rounded(std::max(normalised(x, i), 0.0), dtype);
     }
     return out;
   }
@@ -76,9 +93,9 @@ TEST(FusedConvolution, ForwardReadsAnActivatedInputAndGivesStatistics) {
   for_each_fixture([](Fixture& f) {
     const ConvolutionShape& s = f.shape;
     const Operand x = f.draw(f.x_shape()), w = f.draw(f.w_shape());
-    const Operand scale = f.per_channel(-1.5, 1.5), bias = f.per_channel(-0.5, 0.5);
-    const InputActivation activation{scale.tensor.data<float>(), bias.tensor.data<float>()};
-    const HostArray read = f.activated(x.host, scale.host, bias.host);
+    const Norm norm(f);
+    const InputActivation activation = norm.activation();
+    const HostArray read = norm.activated(x.host, f.dtype);
     HostArray y(static_cast<size_t>(f.y_shape().size()));
     for_each_product(s, [&](size_t i, size_t j, size_t o) { y[o] += read[i] * w.host[j]; });
     const size_t channels = static_cast<size_t>(s.out_channels);
@@ -121,14 +138,12 @@ TEST(FusedConvolution, BackwardDataGivesTheSumsOfBatchNormalisation) {
   for_each_fixture([](Fixture& f) {
     const ConvolutionShape& s = f.shape;
     const Operand dy = f.draw(f.y_shape()), w = f.draw(f.w_shape()), x = f.draw(f.x_shape());
-    const Operand gamma = f.per_channel(0.5, 1.5), beta = f.per_channel(-0.5, 0.5);
-    const Operand mean = f.per_channel(-0.2, 0.2), rstd = f.per_channel(1, 2);
+    const Norm norm(f);
     const size_t channels = static_cast<size_t>(s.in_channels);
     std::vector<uint8_t> mask((x.host.size() + 7) / 8, 0);
     std::vector<bool> set(x.host.size());
     for (size_t i = 0; i < x.host.size(); ++i) {
-      const size_t c = i % channels;
-      set[i] = gamma.host[c] * (x.host[i] - mean.host[c]) * rstd.host[c] + beta.host[c] > 0;
+      set[i] = norm.normalised(x.host, i) > 0;
       mask[i / 8] = static_cast<uint8_t>(mask[i / 8] | (set[i] ? 1U << (i % 8) : 0U));
     }
     const Tensor mask_tensor = empty({static_cast<int64_t>(mask.size())}, DType::u8, f.device);
@@ -141,27 +156,30 @@ TEST(FusedConvolution, BackwardDataGivesTheSumsOfBatchNormalisation) {
       const size_t c = i % channels;
       dx[i] = set[i] ? dx[i] : 0.0;
       sum_g[c] += dx[i];
-      sum_g_xhat[c] += dx[i] * (x.host[i] - mean.host[c]) * rstd.host[c];
+      sum_g_xhat[c] += dx[i] * (x.host[i] - norm.mean.host[c]) * norm.rstd.host[c];
     }
 
-    const Tensor out = f.fresh(f.x_shape(), f.dtype);
-    const Tensor got_g = f.fresh({s.in_channels}, DType::f32), got_xhat = f.fresh({s.in_channels}, DType::f32);
-    run(f.device, ConvolutionBackwardData{
-                      f.dtype,
-                      s,
-                      dy.tensor.data(),
-                      w.tensor.data(),
-                      out.data(),
-                      {x.tensor.data(), mask_tensor.data<uint8_t>(), gamma.tensor.data<float>(), beta.tensor.data<float>(),
-                       mean.tensor.data<float>(), rstd.tensor.data<float>(), got_g.data<float>(), got_xhat.data<float>()}});
-    std::vector<float> got = out.to_vector();
-    for (size_t i = 0; i < got.size(); ++i) {
-      got[i] = set[i] ? got[i] : 0.0f;
+    const InputActivation of = norm.activation();
+    for (const uint8_t* bits : {mask_tensor.data<uint8_t>(), static_cast<uint8_t*>(nullptr)}) {
+      SCOPED_TRACE(bits != nullptr ? "with a mask" : "without a mask");
+      const Tensor out = f.fresh(f.x_shape(), f.dtype);
+      const Tensor got_g = f.fresh({s.in_channels}, DType::f32), got_xhat = f.fresh({s.in_channels}, DType::f32);
+      run(f.device, ConvolutionBackwardData{f.dtype,
+                                            s,
+                                            dy.tensor.data(),
+                                            w.tensor.data(),
+                                            out.data(),
+                                            {x.tensor.data(), bits, of.gamma, of.beta, of.mean, of.rstd, got_g.data<float>(),
+                                             got_xhat.data<float>()}});
+      std::vector<float> got = out.to_vector();
+      for (size_t i = 0; i < got.size(); ++i) {
+        got[i] = set[i] || bits == nullptr ? got[i] : 0.0f;
+      }
+      const double tolerance = 8 * type_tolerance(f.dtype);
+      EXPECT_TRUE(close(got, dx, tolerance));
+      EXPECT_TRUE(close(got_g, sum_g, tolerance, 1));
+      EXPECT_TRUE(close(got_xhat, sum_g_xhat, tolerance, 1));
     }
-    const double tolerance = 8 * type_tolerance(f.dtype);
-    EXPECT_TRUE(close(got, dx, tolerance));
-    EXPECT_TRUE(close(got_g, sum_g, tolerance, 1));
-    EXPECT_TRUE(close(got_xhat, sum_g_xhat, tolerance, 1));
   });
 }
 
@@ -169,19 +187,14 @@ TEST(FusedConvolution, BackwardWeightsReadsAnActivatedInput) {
   for_each_fixture([](Fixture& f) {
     const ConvolutionShape& s = f.shape;
     const Operand x = f.draw(f.x_shape()), dy = f.draw(f.y_shape());
-    const Operand scale = f.per_channel(-1.5, 1.5), bias = f.per_channel(-0.5, 0.5);
-    const HostArray read = f.activated(x.host, scale.host, bias.host);
+    const Norm norm(f);
+    const HostArray read = norm.activated(x.host, f.dtype);
     HostArray dw(static_cast<size_t>(f.w_shape().size()));
     for_each_product(s, [&](size_t i, size_t j, size_t o) { dw[j] += dy.host[o] * read[i]; });
     for (const DType dw_dtype : {f.dtype, DType::f32}) {
       const Tensor out = f.fresh(f.w_shape(), dw_dtype);
-      run(f.device, ConvolutionBackwardWeights{f.dtype,
-                                               dw_dtype,
-                                               s,
-                                               x.tensor.data(),
-                                               dy.tensor.data(),
-                                               out.data(),
-                                               {scale.tensor.data<float>(), bias.tensor.data<float>()}});
+      run(f.device,
+          ConvolutionBackwardWeights{f.dtype, dw_dtype, s, x.tensor.data(), dy.tensor.data(), out.data(), norm.activation()});
       EXPECT_TRUE(close(out, dw, 8 * type_tolerance(f.dtype))) << "dw in " << name(dw_dtype);
     }
   });

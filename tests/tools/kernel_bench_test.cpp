@@ -47,7 +47,9 @@ TEST_F(KernelBench, HasEveryContract) {
   for (std::string line; std::getline(lines, line);) {
     measured.insert(line.substr(0, line.find(' ')));
   }
-  for (const std::string& contract : test::declared_contracts()) {
+  std::set<std::string> contracts = test::declared_contracts();
+  ASSERT_EQ(contracts.erase("ActivationPlacement"), 1) << "the one that asks a question and computes nothing";
+  for (const std::string& contract : contracts) {
     EXPECT_TRUE(measured.contains(contract)) << "no case in bench/kernels measures " << contract;
   }
 }

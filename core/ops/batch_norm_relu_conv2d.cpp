@@ -1,0 +1,104 @@
+#include "core/ops/batch_norm_relu_conv2d.h"
+
+#include "core/autograd/tape.h"
+#include "core/kernels/batch_norm.h"
+#include "core/kernels/run.h"
+#include "core/ops/batch_norm_statistics.h"
+#include "core/ops/convolution_shape.h"
+
+namespace residua {
+namespace {
+
+/// What the backward reads.
+struct Saved {
+  ConvolutionShape shape;
+  Tensor x, w, gamma, beta, mean, rstd;
+  Tensor activated, mask;  // undefined where the convolution activates x itself
+  Mode mode;
+};
+
+// Inputs of the node, in order.
+constexpr int kX = 0, kGamma = 1, kBeta = 2, kWeight = 3;
+
+InputActivation activation_of(const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& rstd) {
+  return {gamma.data<float>(), beta.data<float>(), mean.data<float>(), rstd.data<float>()};
+}
+
+bool is_inside(ActivationPlace place, const Tensor& x, const ConvolutionShape& shape) {
+  bool inside = place == ActivationPlace::inside;
+  if (place == ActivationPlace::fastest) {
+    run(x.device(), ActivationPlacement{x.dtype(), shape, &inside});
+  }
+  return inside;
+}
+
+void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
+  const auto& [shape, x, w, gamma, beta, mean, rstd, activated, mask, mode] = saved;
+  const Device device = x.device();
+  const bool inside = !activated.defined();
+  if (gradients.wants(kWeight)) {
+    const Tensor dw = gradients.output_as_stored(kWeight);
+    run(device, ConvolutionBackwardWeights{x.dtype(), dw.dtype(), shape, inside ? x.data() : activated.data(), dy.data(),
+                                           dw.data(), inside ? activation_of(gamma, beta, mean, rstd) : kNoInputActivation});
+  }
+  if (!gradients.wants(kX) && !gradients.wants(kGamma) && !gradients.wants(kBeta)) {
+    return;
+  }
+  const Shape channels{shape.in_channels};
+  const Tensor g = empty_like(x);
+  const Tensor dgamma = gradients.wants(kGamma) ? gradients.output(kGamma) : empty(channels, DType::f32, device);
+  const Tensor dbeta = gradients.wants(kBeta) ? gradients.output(kBeta) : empty(channels, DType::f32, device);
+  const uint8_t* bits = inside ? nullptr : mask.data<uint8_t>();
+  run(device, ConvolutionBackwardData{x.dtype(),
+                                      shape,
+                                      dy.data(),
+                                      w.data(),
+                                      g.data(),
+                                      {x.data(), bits, gamma.data<float>(), beta.data<float>(), mean.data<float>(),
+                                       rstd.data<float>(), dbeta.data<float>(), dgamma.data<float>()}});
+  if (!gradients.wants(kX)) {
+    return;
+  }
+  // As in batch_norm.cpp: running statistics do not depend on x.
+  const bool train = mode == Mode::train;
+  const Tensor none = train ? Tensor() : zeros(channels, DType::f32, device);
+  run(device,
+      BatchNormBackwardApply{x.dtype(), x.size() / shape.in_channels, shape.in_channels, x.data(), g.data(), bits,
+                             gamma.data<float>(), mean.data<float>(), rstd.data<float>(), (train ? dbeta : none).data<float>(),
+                             (train ? dgamma : none).data<float>(), g.data(), nullptr});
+  gradients.give(kX, g);
+}
+
+}  // namespace
+
+Tensor batch_norm_relu_conv2d(const Tensor& x, const BatchNorm& p, const Tensor& w, Conv2dOptions options, Mode mode,
+                              const BatchNorm* next, ActivationPlace place) {
+  const ArgumentCheck check("batch_norm_relu_conv2d");
+  const ConvolutionShape shape = convolution_shape(check, x, w, options);
+  const auto [rows, channels, mean, rstd] = norm_statistics(check, x, p, mode);
+  const Device device = x.device();
+  const OutputStatistics statistics = next != nullptr ? output_statistics(check, shape, device, *next) : kNoOutputStatistics;
+
+  const bool keep = grad_needed({x, p.gamma, p.beta, w});
+  InputActivation activation = activation_of(p.gamma, p.beta, mean, rstd);
+  Tensor activated;
+  Tensor mask;
+  if (!is_inside(place, x, shape)) {
+    activated = empty_like(x);
+    mask = keep ? empty({(x.size() + 7) / 8}, DType::u8, device) : Tensor();
+    run(device, BatchNormApply{x.dtype(), rows, channels, x.data(), nullptr, activation.gamma, activation.beta, activation.mean,
+                               activation.rstd, Activation::relu, activated.data(), keep ? mask.data<uint8_t>() : nullptr});
+    activation = kNoInputActivation;
+  }
+  const Tensor y = empty(convolved_shape(shape), x.dtype(), device);
+  run(device, ConvolutionForward{x.dtype(), shape, activated.defined() ? activated.data() : x.data(), w.data(), y.data(),
+                                 activation, statistics});
+  if (!keep) {
+    return y;
+  }
+  return record(y, {x, p.gamma, p.beta, w}, check.op(),
+                [saved = Saved{shape, x.detached(), w.detached(), p.gamma.detached(), p.beta.detached(), mean, rstd, activated,
+                               mask, mode}](const Tensor& dy, Gradients& gradients) { backward_rule(saved, dy, gradients); });
+}
+
+}  // namespace residua

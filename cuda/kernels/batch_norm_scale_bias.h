@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/tensor/dtype.h"
+#include "cuda/runtime/stream.h"
+
+namespace residua::cuda {
+
+/// gamma * (x - mean) * rstd + beta as scale * x + bias, for cuDNN, which wants both in the type of x. The bias makes up for
+/// the rounding of the scale at x = mean.
+struct BatchNormScaleBias {
+  DType dtype;  // of scale and bias
+  int64_t channels;
+  const float* gamma;
+  const float* beta;
+  const float* mean;
+  const float* rstd;
+  void* scale;  // [channels], overwritten
+  void* bias;   // [channels], overwritten
+};
+
+void run(const BatchNormScaleBias& args, Stream& stream);
+
+}  // namespace residua::cuda
