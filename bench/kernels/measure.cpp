@@ -19,12 +19,15 @@ constexpr double kMostCacheBytes = 0x1p27;  // a virtual machine is told of all 
 
 }  // namespace
 
-Stopwatch::Stopwatch(Device device, double seconds) : device_(device), seconds_(seconds) {
+int64_t Stopwatch::default_copy_bytes(Device device) {
+  return device.type == Device::Type::cpu ? int64_t{1} << 28 : int64_t{1} << 30;
+}
+
+Stopwatch::Stopwatch(Device device, double seconds, int64_t copy_bytes) : device_(device), seconds_(seconds) {
   const auto bytes = static_cast<double>(device_api::describe(device).cache_bytes);
   cache_bytes_ = bytes > 0 ? std::min(bytes, kMostCacheBytes) : kUnknownCacheBytes;
-  const int64_t size = device.type == Device::Type::cpu ? int64_t{1} << 28 : int64_t{1} << 30;
-  source_ = zeros({size}, DType::u8, device);
-  destination_ = zeros({size}, DType::u8, device);
+  source_ = zeros({copy_bytes}, DType::u8, device);
+  destination_ = zeros({copy_bytes}, DType::u8, device);
 }
 
 void Stopwatch::keep_busy() const {
@@ -86,14 +89,14 @@ double Stopwatch::copy_bytes_per_second() const {
   device_api::Timestamp start(device_);
   device_api::Timestamp end(device_);
   std::vector<double> times;
-  for (int i = 0; i < 21; ++i) {
+  for (int i = 0; i < (seconds_ == 0 ? kLeastRounds : 21); ++i) {
     start.record();
     copy();
     end.record();
     times.push_back(end.seconds_since(start));
   }
-  std::ranges::nth_element(times, times.begin() + 10);
-  return 2.0 * static_cast<double>(bytes) / times[10];
+  std::ranges::sort(times);
+  return 2.0 * static_cast<double>(bytes) / times[times.size() / 2];
 }
 
 }  // namespace residua::bench

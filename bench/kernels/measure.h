@@ -20,14 +20,17 @@ class Stopwatch {
  public:
   /// Spends at least `seconds` on each piece of work. 0 is a quick look: few runs on one set of operands, which the caches
   /// hold.
-  Stopwatch(Device device, double seconds);
+  Stopwatch(Device device, double seconds) : Stopwatch(device, seconds, default_copy_bytes(device)) {}
+  Stopwatch(Device device, double seconds, int64_t copy_bytes);
 
   /// Nothing where the maker gives no work.
   std::optional<Timing> time(const Maker& make, DType dtype) const;
-  /// Bytes read and written per second of a copy within the device's memory, of 1 GiB or, on the CPU device, 256 MiB.
+  /// Bytes read and written per second of a copy of `copy_bytes` within the device's memory.
   double copy_bytes_per_second() const;
 
  private:
+  /// 1 GiB or, on the CPU device, 256 MiB.
+  static int64_t default_copy_bytes(Device device);
   /// Work that takes the device longer than the host needs to queue a round.
   void keep_busy() const;
 

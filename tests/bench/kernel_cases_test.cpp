@@ -54,7 +54,7 @@ TEST(Stopwatch, TakesTurnsOnSetsOfOperandsThatNoCacheHolds) {
       ++made;
       return [&runs] { ++runs; };
     };
-    const auto timing = Stopwatch(device, 1e-6).time(make, DType::f32);
+    const auto timing = Stopwatch(device, 1e-6, 64).time(make, DType::f32);
     ASSERT_TRUE(timing.has_value());
     EXPECT_EQ(timing->bytes, 16 * sizeof(float));
     EXPECT_EQ(made, 64) << "the most there are";
@@ -63,9 +63,9 @@ TEST(Stopwatch, TakesTurnsOnSetsOfOperandsThatNoCacheHolds) {
     EXPECT_LE(timing->fastest_s, timing->median_s);
     EXPECT_LE(timing->median_s, timing->slowest_s);
     made = 0;
-    Stopwatch(device, 0).time(make, DType::f32);
+    Stopwatch(device, 0, 64).time(make, DType::f32);
     EXPECT_EQ(made, 1);
-    EXPECT_FALSE(Stopwatch(device, 0).time({}, DType::f32).has_value());
+    EXPECT_FALSE(Stopwatch(device, 0, 64).time({}, DType::f32).has_value());
   }
 }
 

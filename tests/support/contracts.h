@@ -1,20 +1,25 @@
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <set>
 #include <sstream>
 #include <string>
 
 namespace residua::test {
 
-/// Names of the contracts that sources name in `void run(const NAME& args, Stream& stream)`, at the start of a line.
+/// Names of the contracts in the text's `void run(const NAME& args, Stream& stream)`.
 inline std::set<std::string> contracts_in(const std::string& text) {
-  static const std::regex pattern(R"(void run\(const (\w+)& args, Stream& stream\))");
+  static const std::string before = "void run(const ";
+  static const std::string after = "& args, Stream& stream)";
   std::set<std::string> names;
-  for (std::sregex_iterator i(text.begin(), text.end(), pattern), end; i != end; ++i) {
-    names.insert((*i)[1]);
+  for (size_t at = text.find(before); at != std::string::npos; at = text.find(before, at + 1)) {
+    const size_t begin = at + before.size();
+    const size_t end = std::min(text.find('&', begin), text.size());
+    if (text.compare(end, after.size(), after) == 0) {
+      names.insert(text.substr(begin, end - begin));
+    }
   }
   return names;
 }

@@ -17,14 +17,14 @@ namespace {
 
 constexpr Device kDevice{Device::Type::cuda, 0};
 
-TEST(Contracts, AreFoundInTheHeaders) {
+TEST(EveryContract, IsFoundInTheHeaders) {
   EXPECT_THAT(contracts_in("namespace cuda {\nvoid run(const Add& args, Stream& stream);\n"
                            "void run(const ReluForward& args, Stream& stream);\n}"),
               ::testing::ElementsAre("Add", "ReluForward"));
   EXPECT_THAT(declared_contracts(), ::testing::IsSupersetOf({"Add", "BatchNormApply", "ConvolutionForward", "SgdUpdate"}));
 }
 
-TEST(Contracts, HaveACudaKernelEachOrAVendorsFunction) {
+TEST(EveryContract, HasACudaKernelOrAVendorsFunction) {
   std::set<std::string> defined = contracts_in_folder(RESIDUA_SOURCE_DIR "/cuda/kernels", {".cu"});
   const std::string vendor = RESIDUA_SOURCE_DIR "/cuda/vendor";
   if (std::filesystem::exists(vendor)) {
@@ -93,7 +93,7 @@ void run_training_steps() {
   }
 }
 
-TEST(Contracts, AreAllRunByTheCasesAndATrainingStep) {
+TEST(EveryContract, IsRunByACaseOrATrainingStep) {
   const Recorded recorded;
   run_operations();
   run_training_steps();
