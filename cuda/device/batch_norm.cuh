@@ -13,18 +13,12 @@ struct ForwardLine {
 
   __device__ void load(const float* gamma, const float* beta, const float* mean, const float* rstd, int64_t channels,
                        int64_t first) {
-    float other[N];
-    load_channels(gamma, channels, first, scale);
-    load_channels(rstd, channels, first, other);
+    float of[4][N];
+    load_channels({gamma, rstd, beta, mean}, channels, first, of);
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      scale[j] *= other[j];
-    }
-    load_channels(beta, channels, first, shift);
-    load_channels(mean, channels, first, other);
-#pragma unroll
-    for (int j = 0; j < N; ++j) {
-      shift[j] -= scale[j] * other[j];
+      scale[j] = of[0][j] * of[1][j];
+      shift[j] = of[2][j] - scale[j] * of[3][j];
     }
   }
   __device__ float y(int j, float x) const { return scale[j] * x + shift[j]; }
@@ -38,20 +32,13 @@ struct BackwardLine {
   __device__ void load(const float* gamma, const float* mean, const float* rstd, const float* sum_g, const float* sum_g_xhat,
                        int64_t rows, int64_t channels, int64_t first) {
     const float per_row = 1 / static_cast<float>(rows);
-    float other[N];
-    load_channels(gamma, channels, first, a);
-    load_channels(rstd, channels, first, other);
-    load_channels(sum_g_xhat, channels, first, b);
+    float of[5][N];
+    load_channels({gamma, rstd, sum_g_xhat, sum_g, mean}, channels, first, of);
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      a[j] *= other[j];
-      b[j] *= -a[j] * other[j] * per_row;
-    }
-    load_channels(sum_g, channels, first, c);
-    load_channels(mean, channels, first, other);
-#pragma unroll
-    for (int j = 0; j < N; ++j) {
-      c[j] = -a[j] * (c[j] * per_row) - b[j] * other[j];
+      a[j] = of[0][j] * of[1][j];
+      b[j] = of[2][j] * (-a[j] * of[1][j] * per_row);
+      c[j] = -a[j] * (of[3][j] * per_row) - b[j] * of[4][j];
     }
   }
   __device__ float dx(int j, float g, float x) const { return a[j] * g + (b[j] * x + c[j]); }
@@ -62,9 +49,10 @@ struct FinishBackward {
   const float* rstd;
   float *sum_g, *sum_g_xhat;
 
-  __device__ void operator()(int64_t channel, double g, double g_centred) const {
+  __device__ float known(int64_t channel) const { return rstd[channel]; }
+  __device__ void operator()(int64_t channel, float rstd_of_channel, double g, double g_centred) const {
     sum_g[channel] = static_cast<float>(g);
-    sum_g_xhat[channel] = static_cast<float>(g_centred * static_cast<double>(rstd[channel]));
+    sum_g_xhat[channel] = static_cast<float>(g_centred * static_cast<double>(rstd_of_channel));
   }
 };
 

@@ -20,13 +20,13 @@ struct ColumnGrid {
   __host__ __device__ int64_t row_step() const { return row_blocks * lanes; }
 
   /// As many blocks of 256 threads as run at once. A kernel that needs more than 64 registers says how few that is, and how
-  /// many threads a block can have at most.
+  /// many threads a block can have at most; one that sums wants fewer and larger ones, which leave fewer partial sums.
   ColumnGrid(const Stream& stream, int64_t row_count, int64_t column_count, int64_t blocks_per_multiprocessor = 4,
-             int most_threads = 1024)
+             int most_threads = 1024, int preferred_threads = 256)
       : rows(row_count), columns(static_cast<int>(column_count)) {
     chunks = (columns + 31) / 32;
     width = (columns + chunks - 1) / chunks;
-    const int threads = std::min(block_threads(256), most_threads);
+    const int threads = std::min(block_threads(preferred_threads), most_threads);
     lanes = threads / width;
     const int64_t wanted = std::max<int64_t>(1, (rows + lanes - 1) / lanes);
     const int64_t blocks = grid_blocks(stream, wanted * chunks, blocks_per_multiprocessor);
@@ -50,30 +50,55 @@ struct ColumnPlace {
   }
 };
 
-/// Per-channel values out[j] = table[(first + j) % channels], first < channels.
-template <int N>
-__device__ inline void load_channels(const float* table, int64_t channels, int64_t first, float (&out)[N]) {
-  if (N % 4 == 0 && first + N <= channels && reinterpret_cast<uintptr_t>(table + first) % 16 == 0) {
+/// Per-channel values out[k][j] = tables[k][(first + j) % channels], first < channels: all loads before the first use.
+template <int K, int N>
+__device__ inline void load_channels(const float* const (&tables)[K], int64_t channels, int64_t first, float (&out)[K][N]) {
+  bool packed = N % 4 == 0 && first + N <= channels;
 #pragma unroll
-    for (int j = 0; j + 4 <= N; j += 4) {
-      float part[4];
-      load(table + first + j, part);
+  for (int k = 0; k < K; ++k) {
+    packed = packed && reinterpret_cast<uintptr_t>(tables[k] + first) % 16 == 0;
+  }
+  if (packed) {
 #pragma unroll
-      for (int k = 0; k < 4; ++k) {
-        out[j + k] = part[k];
+    for (int k = 0; k < K; ++k) {
+#pragma unroll
+      for (int j = 0; j + 4 <= N; j += 4) {
+        float part[4];
+        load(tables[k] + first + j, part);
+#pragma unroll
+        for (int l = 0; l < 4; ++l) {
+          out[k][j + l] = part[l];
+        }
       }
     }
     return;
   }
 #pragma unroll
   for (int j = 0; j < N; ++j) {
-    out[j] = table[first];
+#pragma unroll
+    for (int k = 0; k < K; ++k) {
+      out[k][j] = tables[k][first];
+    }
     first = first + 1 == channels ? 0 : first + 1;
+  }
+}
+
+template <int N>
+__device__ inline void load_channels(const float* table, int64_t channels, int64_t first, float (&out)[N]) {
+  float loaded[1][N];
+  load_channels({table}, channels, first, loaded);
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    out[j] = loaded[0][j];
   }
 }
 
 // Sums over rows of two quantities of each element of a column, in two kernels. The first adds up in fp32 over a thread's rows,
 // then over the lanes of its block, and writes a row of partial sums; the second adds those up in double. The order is fixed.
+
+/// Blocks of a multiprocessor and their threads for the first kernel.
+inline constexpr int kSumBlocks = 2;
+inline constexpr int kSumThreads = 512;
 
 /// Dynamic shared memory of a block for add_lanes.
 template <int N>
@@ -129,48 +154,71 @@ int64_t partials_bytes(const ColumnGrid& grid) {
 
 /// Of a block of finish_sums_kernel, at most: its double sums take more than the 64 registers that 1024 threads can have.
 inline constexpr int kFinishThreads = 512;
+inline constexpr int kFinishChannels = 8;  // of a block: what a sector of 32 bytes holds of each row
 
-/// finish(channel, sum 0, sum 1) for each channel: partial sums are added over the row blocks and over the places of a row of
-/// `width` elements that belong to the channel. A warp takes 32 adjacent channels of a row, the warps of a block share the
-/// rows.
+/// finish(channel, finish.known(channel), sum 0, sum 1) for each channel: partial sums are added over the row blocks and over
+/// the `repeats` places of a row that belong to the channel, in a fixed order. A block has eight adjacent channels, whose terms
+/// its groups of eight threads share out; each loads several before it adds the first.
 template <class Finish>
 __global__ void __launch_bounds__(kFinishThreads)
-    finish_sums_kernel(int64_t channels, int64_t width, int64_t row_blocks, const float* partials, Finish finish) {
-  RESIDUA_SHARED(double, first, kFinishThreads);
-  RESIDUA_SHARED(double, second, kFinishThreads);
-  const int thread = static_cast<int>(threadIdx.x);
-  for (int64_t start = int64_t{blockIdx.x} * kWarp; start < channels; start += int64_t{gridDim.x} * kWarp) {
-    const int64_t channel = start + lane();
+    finish_sums_kernel(int64_t channels, int repeats, int terms, const float* partials, Finish finish) {
+  constexpr int kBatch = 8;
+  constexpr int kSlots = kWarp / kFinishChannels;  // of a warp
+  RESIDUA_SHARED(double, shared, 2 * kFinishThreads / kSlots);
+  const int slot = static_cast<int>(threadIdx.x) / kFinishChannels;
+  const int slots = warps() * kSlots;
+  const int64_t width = channels * repeats;
+  for (int64_t start = int64_t{blockIdx.x} * kFinishChannels; start < channels; start += int64_t{gridDim.x} * kFinishChannels) {
+    const int64_t channel = start + lane() % kFinishChannels;
+    const bool active = channel < channels;
+    const float known = active ? finish.known(channel) : 0.0f;
     double sums[2] = {0, 0};
-    if (channel < channels) {
-      for (int64_t element = channel; element < width; element += channels) {
-#pragma unroll 2
-        for (int64_t row = warp(); row < row_blocks; row += warps()) {
-          const float* from = partials + row * 2 * width + element;
-          sums[0] += static_cast<double>(from[0]);
-          sums[1] += static_cast<double>(from[width]);
-        }
+    for (int first = slot; first < terms; first += slots * kBatch) {
+      float loaded[2][kBatch];
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) {
+        const int term = first + b * slots;
+        const bool has = active && term < terms;
+        const float* from = partials + int64_t{term / repeats} * 2 * width + term % repeats * channels + channel;
+        loaded[0][b] = has ? from[0] : 0.0f;
+        loaded[1][b] = has ? from[width] : 0.0f;
+      }
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) {
+        sums[0] += static_cast<double>(loaded[0][b]);
+        sums[1] += static_cast<double>(loaded[1][b]);
       }
     }
+    sums[0] = warp_sum(sums[0], kFinishChannels);
+    sums[1] = warp_sum(sums[1], kFinishChannels);
     block_barrier();  // the last turn's sums have been read
-    first[thread] = sums[0];
-    second[thread] = sums[1];
+    if (lane() < kFinishChannels) {
+      shared[warp() * kFinishChannels + lane()] = sums[0];
+      shared[(warps() + warp()) * kFinishChannels + lane()] = sums[1];
+    }
     block_barrier();
-    if (warp() == 0 && channel < channels) {
-      for (int w = 1; w < warps(); ++w) {
-        sums[0] += first[w * kWarp + thread];
-        sums[1] += second[w * kWarp + thread];
+    if (warp() == 0) {
+      double totals[2] = {0, 0};
+      for (int w = lane() / kFinishChannels; w < warps(); w += kSlots) {
+        totals[0] += shared[w * kFinishChannels + lane() % kFinishChannels];
+        totals[1] += shared[(warps() + w) * kFinishChannels + lane() % kFinishChannels];
       }
-      finish(channel, sums[0], sums[1]);
+      totals[0] = warp_sum(totals[0], kFinishChannels);
+      totals[1] = warp_sum(totals[1], kFinishChannels);
+      if (active && lane() < kFinishChannels) {
+        finish(channel, known, totals[0], totals[1]);
+      }
     }
   }
 }
 
 template <int N, class Finish>
 void finish_sums(Stream& stream, const ColumnGrid& grid, int64_t channels, const float* partials, const Finish& finish) {
-  const LaunchShape shape{grid_blocks(stream, (channels + kWarp - 1) / kWarp, 4),
+  const LaunchShape shape{grid_blocks(stream, (channels + kFinishChannels - 1) / kFinishChannels, 4),
                           std::min(block_threads(kFinishThreads), kFinishThreads)};
-  launch(stream, shape, finish_sums_kernel<Finish>, channels, int64_t{grid.columns} * N, grid.row_blocks, partials, finish);
+  const auto repeats = static_cast<int>(int64_t{grid.columns} * N / channels);
+  launch(stream, shape, finish_sums_kernel<Finish>, channels, repeats, static_cast<int>(grid.row_blocks) * repeats, partials,
+         finish);
 }
 
 }  // namespace residua::cuda

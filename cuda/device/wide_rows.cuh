@@ -20,6 +20,11 @@ struct WideRows {
     count = size / (packs * kPack);
   }
   __host__ __device__ int64_t width() const { return packs * kPack; }
+  /// Of a column's first element.
+  __device__ int64_t channel(int column) const {
+    const int64_t element = int64_t{column} * kPack;
+    return channels % kPack == 0 ? element : element % channels;
+  }
 };
 
 /// How much of a pack there is, and whether it may be moved as one.
@@ -94,8 +99,19 @@ __device__ inline void for_column(const WideRows& wide, const ColumnGrid& grid, 
       use(i + u * step, loaded[u], whole);
     }
   }
-  for (; inside(i); i += step) {
-    use(i, load(i, whole), whole);
+  // What is left of a column is fewer rows than that; loads in place of missing ones repeat the first.
+  if (inside(i)) {
+    decltype(load(i, whole)) loaded[kUnroll];
+#pragma unroll
+    for (int u = 0; u + 1 < kUnroll || u == 0; ++u) {
+      loaded[u] = load(inside(i + u * step) ? i + u * step : i, whole);
+    }
+#pragma unroll
+    for (int u = 0; u + 1 < kUnroll || u == 0; ++u) {
+      if (inside(i + u * step)) {
+        use(i + u * step, loaded[u], whole);
+      }
+    }
   }
   const int64_t last = end + int64_t{place.column} * kPack;
   if (place.row == 0 && last < wide.size) {

@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(1024)
   float mean[kPack];
   float sum[2][kPack] = {};
   if (place.active) {
-    load_channels(args.mean, wide.channels, int64_t{place.column} * kPack % wide.channels, mean);
+    load_channels(args.mean, wide.channels, wide.channel(place.column), mean);
   }
   for_column<T, 32, Packed, Direction::down>(
       wide, grid, place, [&](int64_t i, auto extent) { return load_input<HasMask>(x, dy, args.mask, i, extent); },
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(kApplyThreads) apply_kernel(WideRows wide, Col
   }
   BackwardLine<kPack> line;
   line.load(args.gamma, args.mean, args.rstd, args.sum_g, args.sum_g_xhat, args.rows, wide.channels,
-            int64_t{place.column} * kPack % wide.channels);
+            wide.channel(place.column));
   for_column<T, 32, Packed, Direction::up>(
       wide, grid, place, [&](int64_t i, auto extent) { return load_input<HasMask>(x, dy, args.mask, i, extent); },
       [&](int64_t i, const Input<T>& in, auto extent) {
@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kApplyThreads) apply_kernel(WideRows wide, Col
 void run(const BatchNormBackwardReduce& args, Stream& stream) {
   visit_float(args.dtype, [&]<class T>() {
     const WideRows wide(args.rows, args.channels);
-    const ColumnGrid grid(stream, wide.count, wide.packs);
+    const ColumnGrid grid(stream, wide.count, wide.packs, kSumBlocks, 1024, kSumThreads);
     const device_api::Workspace workspace(stream.device(), partials_bytes<kPack>(grid));
     auto* partials = static_cast<float*>(workspace.data());
     LaunchShape shape = grid.launch;

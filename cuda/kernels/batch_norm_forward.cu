@@ -12,7 +12,7 @@
 namespace residua::cuda {
 namespace {
 
-constexpr int64_t kSamples = 8;
+constexpr int kSamples = 8;
 
 /// The mean of the pack's channels over `samples` rows, `spacing` rows apart, rounded to T: bits that no x has would be rounded
 /// off the same way in every sum.
@@ -20,16 +20,25 @@ template <class T, bool Packed>
 __device__ void estimate_means(const T* x, int64_t channels, int64_t first, int samples, int64_t spacing,
                                float (&mean)[kPack]) {
   float total[kPack] = {};
-#pragma unroll 2
-  for (int s = 0; s < samples; ++s) {
-    const T* row = x + s * spacing * channels;
-    if (Packed && channels % kPack == 0) {
-      const auto pack = load_pack(row + first, WholePack{});
+  if (Packed && channels % kPack == 0) {
+    constexpr int kBatch = sizeof(T) == 2 ? kSamples : kSamples / 2;  // are on their way at once, in 32 registers
+    for (int s = 0; s < samples; s += kBatch) {
+      Pack<T, kPack> rows[kBatch];
 #pragma unroll
-      for (int j = 0; j < kPack; ++j) {
-        total[j] += widen(pack.v[j]);
+      for (int b = 0; b < kBatch; ++b) {
+        rows[b] = load_pack(x + (s + b < samples ? s + b : 0) * spacing * channels + first, WholePack{});
       }
-    } else {
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) {
+#pragma unroll
+        for (int j = 0; j < kPack; ++j) {
+          total[j] += s + b < samples ? widen(rows[b].v[j]) : 0.0f;
+        }
+      }
+    }
+  } else {
+    for (int s = 0; s < samples; ++s) {
+      const T* row = x + s * spacing * channels;
       int64_t channel = first;
 #pragma unroll
       for (int j = 0; j < kPack; ++j) {
@@ -52,7 +61,7 @@ __global__ void __launch_bounds__(1024) statistics_kernel(WideRows wide, ColumnG
   float shift[kPack];
   float sum[2][kPack] = {};
   if (place.active) {
-    estimate_means<T, Packed>(x, wide.channels, int64_t{place.column} * kPack % wide.channels, samples, spacing, shift);
+    estimate_means<T, Packed>(x, wide.channels, wide.channel(place.column), samples, spacing, shift);
     if (place.row == 0) {
 #pragma unroll
       for (int j = 0; j < kPack; ++j) {
@@ -80,11 +89,12 @@ struct FinishStatistics {
   double rows, epsilon;
   float *mean, *variance, *rstd;  // `mean` holds the estimate
 
-  __device__ void operator()(int64_t channel, double sum, double squares) const {
+  __device__ float known(int64_t channel) const { return mean[channel]; }
+  __device__ void operator()(int64_t channel, float estimate, double sum, double squares) const {
     const double offset = sum / rows;
     double biased = squares / rows - offset * offset;
     biased = biased < 0 ? 0 : biased;
-    mean[channel] = static_cast<float>(static_cast<double>(mean[channel]) + offset);
+    mean[channel] = static_cast<float>(static_cast<double>(estimate) + offset);
     variance[channel] = static_cast<float>(biased);
     rstd[channel] = static_cast<float>(rsqrt(biased + epsilon));
   }
@@ -110,8 +120,8 @@ __global__ void __launch_bounds__(1024) apply_kernel(WideRows wide, ColumnGrid g
     return;
   }
   ForwardLine<kPack> line;
-  line.load(args.gamma, args.beta, args.mean, args.rstd, wide.channels, int64_t{place.column} * kPack % wide.channels);
-  for_column<T, 32, Packed, Direction::up>(
+  line.load(args.gamma, args.beta, args.mean, args.rstd, wide.channels, wide.channel(place.column));
+  for_column<T, HasResidual ? 32 : 64, Packed, Direction::up>(
       wide, grid, place,
       [&](int64_t i, auto extent) {
         ApplyInput<T, HasResidual> in;
@@ -158,10 +168,10 @@ void run(const BatchNormStatistics& args, Stream& stream) {
   visit_float(args.dtype, [&]<class T>() {
     const auto* x = static_cast<const T*>(args.x);
     const WideRows wide(args.rows, args.channels);
-    const ColumnGrid grid(stream, wide.count, wide.packs);
+    const ColumnGrid grid(stream, wide.count, wide.packs, kSumBlocks, 1024, kSumThreads);
     const device_api::Workspace workspace(stream.device(), partials_bytes<kPack>(grid));
     auto* partials = static_cast<float*>(workspace.data());
-    const int64_t samples = std::min(args.rows, kSamples);
+    const int64_t samples = std::min<int64_t>(args.rows, kSamples);
     const int64_t spacing = args.rows / std::max<int64_t>(samples, 1);
     LaunchShape shape = grid.launch;
     shape.shared_bytes = lane_sums_bytes<kPack>(shape.threads);

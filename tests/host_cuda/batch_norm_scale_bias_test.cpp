@@ -1,0 +1,45 @@
+#include "cuda/kernels/batch_norm_scale_bias.h"
+
+#include <gtest/gtest.h>
+
+#include "core/tensor/device_api.h"
+#include "cuda/runtime/launch_options.h"
+#include "tests/support/compare.h"
+#include "tests/support/op_case.h"
+
+namespace residua::test {
+namespace {
+
+TEST(BatchNormScaleBias, NormalisesWithARoundedScaleThatIsRightAtTheMean) {
+  const Device device{Device::Type::cuda, 0};
+  Random random("scale and bias");
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+    for (const int64_t channels : {1, 31, 64, 1000}) {
+      HostArray gamma, beta, mean, rstd, scale, bias;
+      for (int64_t c = 0; c < channels; ++c) {
+        gamma.push_back(rounded(random.uniform(-2, 2), DType::f32));
+        beta.push_back(rounded(random.uniform(-1, 1), DType::f32));
+        mean.push_back(rounded(random.uniform(-5, 5), DType::f32));
+        rstd.push_back(rounded(random.uniform(0.1, 3), DType::f32));
+        scale.push_back(rounded(static_cast<float>(gamma.back()) * static_cast<float>(rstd.back()), dtype));
+        bias.push_back(beta.back() - mean.back() * scale.back());
+      }
+      const auto on_device = [&](const HostArray& of) { return to_tensor(of, {channels}, DType::f32, device); };
+      const Tensor tensors[] = {on_device(gamma), on_device(beta), on_device(mean), on_device(rstd)};
+      for (const int threads : {0, 32, 1024}) {
+        cuda::launch_options() = {.threads = threads, .max_blocks = threads == 0 ? 0 : 2};
+        const Tensor got_scale = empty({channels}, dtype, device), got_bias = empty({channels}, dtype, device);
+        run(cuda::BatchNormScaleBias{dtype, channels, tensors[0].data<float>(), tensors[1].data<float>(),
+                                     tensors[2].data<float>(), tensors[3].data<float>(), got_scale.data(), got_bias.data()},
+            cuda::current_stream(device));
+        cuda::launch_options() = {};
+        EXPECT_TRUE(close(got_scale, scale, 1e-7)) << name(dtype) << ", " << channels << " channels, " << threads << " threads";
+        EXPECT_TRUE(close(got_bias, bias, type_tolerance(dtype)))
+            << name(dtype) << ", " << channels << " channels, " << threads << " threads";
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace residua::test
