@@ -193,14 +193,19 @@ def measure(args, mode):
     loss = float(loss)
     warmup_s = time.perf_counter() - start
     times = []
-    for _ in range(args.steps):
-        if cuda:
-            torch.cuda.synchronize()
-        begin = time.perf_counter()
-        loss = step()
-        if cuda:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - begin)
+    if cuda:  # nothing waits between steps
+        ends = [torch.cuda.Event(enable_timing=True) for _ in range(args.steps + 1)]
+        ends[0].record()
+        for end in ends[1:]:
+            loss = step()
+            end.record()
+        torch.cuda.synchronize()
+        times = [begin.elapsed_time(end) * 1e-3 for begin, end in zip(ends, ends[1:])]
+    else:
+        for _ in range(args.steps):
+            begin = time.perf_counter()
+            loss = step()
+            times.append(time.perf_counter() - begin)
     loss = float(loss)
     if not math.isfinite(loss):
         raise RuntimeError(f"the loss became {loss}: not a training step")

@@ -94,9 +94,10 @@ MemoryUse memory_use(Device device) { return pool(device).use(); }
 
 void set_fresh_memory(Device device, FreshMemory fresh) { pool(device).set_fresh_memory(fresh); }
 
-Pinned::Pinned(Device device, void* data, int64_t bytes) : device_(device), data_(data) {
-  choose(
-      device, [] {}, [&](int index) { cuda::pin(index, data, bytes); });
+Pinned::Pinned(Device device, void* data, int64_t bytes) : device_(device) {
+  const bool pinned = choose(
+      device, [] { return false; }, [&](int index) { return cuda::pin(index, data, bytes); });
+  data_ = pinned ? data : nullptr;
 }
 
 Pinned::~Pinned() {

@@ -86,7 +86,7 @@ class Workspace {
 };
 
 /// Host memory that a CUDA device may read on its own while it lives: uploads from it do not hold up the caller. Does nothing
-/// for the CPU device.
+/// for the CPU device, and where the system refuses.
 class Pinned {
  public:
   Pinned(Device device, void* data, int64_t bytes);

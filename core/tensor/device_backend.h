@@ -35,7 +35,8 @@ const char* describe_memory(int device);
 std::string describe_plans(int device);
 device_api::DeviceDescription describe(int device);
 
-void pin(int device, void* data, int64_t bytes);
+/// False where the system refuses.
+bool pin(int device, void* data, int64_t bytes);
 void unpin(int device, void* data) noexcept;
 
 void* make_event(int device);

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <mutex>
+
 #include "core/tensor/device_backend.h"
 #include "core/tensor/error.h"
 #include "cuda/runtime/context.h"
@@ -78,9 +80,18 @@ const char* describe_memory(int device) {
   return at.memory_description.c_str();
 }
 
-void pin(int device, void* data, int64_t bytes) {
+bool pin(int device, void* data, int64_t bytes) {
   context(device);
-  RESIDUA_CUDA_CHECK(cudaHostRegister(data, static_cast<size_t>(bytes), cudaHostRegisterDefault));
+  const cudaError_t status = cudaHostRegister(data, static_cast<size_t>(bytes), cudaHostRegisterDefault);
+  if (status == cudaSuccess) {
+    return true;
+  }
+  static_cast<void>(cudaGetLastError());  // it would show again at the next launch
+  static std::once_flag warned;
+  std::call_once(warned, [&] {
+    spdlog::warn("host memory cannot be pinned ({}; see ulimit -l): uploads are slower", cudaGetErrorString(status));
+  });
+  return false;
 }
 
 void unpin(int, void* data) noexcept {

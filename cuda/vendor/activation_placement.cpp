@@ -1,7 +1,9 @@
 // Whether a convolution's input is activated inside its passes or before them is found by running all of them both ways.
 #include <algorithm>
+#include <random>
 
 #include "core/kernels/batch_norm.h"
+#include "core/kernels/cast.h"
 #include "core/kernels/fill.h"
 #include "cuda/vendor/convolution.h"
 #include "cuda/vendor/vendor_device.h"
@@ -11,7 +13,24 @@ namespace {
 
 using device_api::Workspace;
 
-/// The passes of one convolution on memory of their own, full of zeros.
+/// Fills memory with random values of [-1, 1], which repeat after a while: a device computes faster with zeros.
+void fill_random(DType dtype, void* memory, int64_t size, Stream& stream) {
+  const Device device = stream.device();
+  std::vector<float> drawn(static_cast<size_t>(std::min<int64_t>(size, 1 << 18)));
+  std::minstd_rand random;
+  std::ranges::generate(drawn, [&] { return std::uniform_real_distribution<float>(-1, 1)(random); });
+  auto filled = static_cast<int64_t>(drawn.size());
+  const Workspace values(device, filled * int64_t{sizeof(float)});
+  device_api::copy(device, values.data(), Device{}, drawn.data(), filled * int64_t{sizeof(float)});
+  run(Cast{DType::f32, dtype, filled, values.data(), memory}, stream);
+  const int64_t each = size_bytes(dtype);
+  for (; filled < size; filled *= 2) {
+    device_api::copy(device, static_cast<unsigned char*>(memory) + filled * each, device, memory,
+                     std::min(filled, size - filled) * each);
+  }
+}
+
+/// The passes of one convolution on memory of their own.
 class Passes {
  public:
   Passes(DType dtype, const ConvolutionShape& shape, Stream& stream)
@@ -25,9 +44,9 @@ class Passes {
         dw_(stream.device(), bytes(weights())),
         y_(stream.device(), bytes(shape.batch * shape.out_height() * shape.out_width() * shape.out_channels)),
         vectors_(stream.device(), 9 * vector() * int64_t{sizeof(float)}) {
-    run(Fill{dtype, rows_ * shape.in_channels, 0, x_.data()}, stream);
-    run(Fill{dtype, weights(), 0, w_.data()}, stream);
-    run(Fill{DType::f32, 9 * vector(), 0, vectors_.data()}, stream);
+    fill_random(dtype, x_.data(), rows_ * shape.in_channels, stream);
+    fill_random(dtype, w_.data(), weights(), stream);
+    run(Fill{DType::f32, 9 * vector(), 0.5f, vectors_.data()}, stream);
   }
 
   void activated_before(Stream& stream) const {

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
-#include <limits>
 #include <string>
 #include <vector>
 
@@ -25,8 +25,9 @@ struct Candidate {
 /// Milliseconds that a device takes for what `work` queues.
 using Clock = std::function<double(const std::function<void()>& work)>;
 
-/// The median of several timings, fewer if the first is far above `best`.
-double median_milliseconds(const Clock& clock, const std::function<void()>& work, double best);
+/// The median time of each, taken in turns once the device has been busy for a while. What is far slower than the fastest is
+/// timed only once.
+std::vector<double> median_milliseconds(const Clock& clock, const std::vector<std::function<void()>>& works);
 
 /// The candidate that the cache names or, where it does not know `key` or names one that cannot be built, the fastest on
 /// `args`, which each of them may overwrite the outputs of. Fails when there is none.
@@ -45,35 +46,38 @@ Way<Args> choose(const std::string& key, const std::vector<Candidate<Args>>& can
     }
   }
   chosen = {};
-  Way<Args> fastest;
-  double best = std::numeric_limits<double>::infinity();
   std::string failure = "none could be built";
+  std::vector<Way<Args>> ways;
+  std::vector<std::string> names;
   for (const Candidate<Args>& candidate : candidates) {
     Way<Args> way = candidate.build();
     if (!way) {
       continue;
     }
-    double milliseconds = 0;
     try {
       clock([&] { way(args, stream); });  // loads its kernels, and chooses the ways of what it is composed of
-      milliseconds = median_milliseconds(
-          clock, [&] { way(args, stream); }, best);
     } catch (const Error& error) {
       failure = error.what();
       continue;
     }
-    chosen.milliseconds.emplace_back(candidate.name, milliseconds);
-    if (!fastest || milliseconds < best) {
-      best = milliseconds;
-      chosen.name = candidate.name;
-      fastest = std::move(way);
-    }
+    ways.push_back(std::move(way));
+    names.push_back(candidate.name);
   }
-  if (!fastest) {
+  if (ways.empty()) {
     fail("there is no way to run {}: of {} candidates, {}", key, candidates.size(), failure);
   }
+  std::vector<std::function<void()>> works;
+  for (const Way<Args>& way : ways) {
+    works.emplace_back([&] { way(args, stream); });
+  }
+  const std::vector<double> medians = median_milliseconds(clock, works);
+  const auto fastest = static_cast<size_t>(std::ranges::min_element(medians) - medians.begin());
+  chosen.name = names[fastest];
+  for (size_t i = 0; i < names.size(); ++i) {
+    chosen.milliseconds.emplace_back(names[i], medians[i]);
+  }
   cache.put(key, chosen);
-  return fastest;
+  return std::move(ways[fastest]);
 }
 
 }  // namespace residua::cuda

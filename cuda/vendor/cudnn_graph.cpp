@@ -9,7 +9,8 @@
 #include "core/tensor/error.h"
 
 #if CUDNN_FRONTEND_VERSION >= 11800
-#error "cudnn-frontend 1.18 to 1.32 (the newest that was looked at) ask cuDNN to add genstats' sums up in a type that they mistake \
+#error \
+    "cudnn-frontend 1.18 to 1.32 (the newest that was looked at) ask cuDNN to add genstats' sums up in a type that they mistake \
 for another enumeration's (int8 for f16): use 1.17, as tools/setup --cuda does, or lift this once node/genstats.h is mended"
 #endif
 
@@ -141,7 +142,7 @@ class Builder {
 auto values(const ConvolutionKey& k) {
   const ConvolutionShape& s = k.shape;
   return std::tuple(k.form, k.dtype, s.batch, s.in_height, s.in_width, s.in_channels, s.out_channels, s.kernel_height,
-                    s.kernel_width, s.stride, s.padding);
+                    s.kernel_width, s.stride, s.padding, k.without);
 }
 
 }  // namespace
@@ -160,8 +161,9 @@ std::string_view name(ConvolutionForm form) {
 }
 
 std::string ConvolutionKey::string() const {
-  return fmt::format("{} {} {}x{}x{}x{} to {}, {}x{}, stride {}, padding {}", name(form), residua::name(dtype), shape.batch,
-                     shape.in_height, shape.in_width, shape.in_channels, shape.out_channels, shape.kernel_height,
+  const char* missing = !without ? "" : form == ConvolutionForm::backward_data_sums ? " without mask" : " left unused";
+  return fmt::format("{}{} {} {}x{}x{}x{} to {}, {}x{}, stride {}, padding {}", name(form), missing, residua::name(dtype),
+                     shape.batch, shape.in_height, shape.in_width, shape.in_channels, shape.out_channels, shape.kernel_height,
                      shape.kernel_width, shape.stride, shape.padding);
 }
 
@@ -171,11 +173,13 @@ ConvolutionKey key_of(const ConvolutionForward& args) {
   const ConvolutionForm form = args.activation.gamma != nullptr  ? ConvolutionForm::activated_forward_statistics
                                : args.statistics.mean != nullptr ? ConvolutionForm::forward_statistics
                                                                  : ConvolutionForm::forward;
-  return {form, args.dtype, args.shape};
+  return {form, args.dtype, args.shape,
+          form == ConvolutionForm::activated_forward_statistics && args.statistics.mean == nullptr};
 }
 
 ConvolutionKey key_of(const ConvolutionBackwardData& args) {
-  return {args.fused() ? ConvolutionForm::backward_data_sums : ConvolutionForm::backward_data, args.dtype, args.shape};
+  return {args.fused() ? ConvolutionForm::backward_data_sums : ConvolutionForm::backward_data, args.dtype, args.shape,
+          args.fused() && args.sums.mask == nullptr};
 }
 
 ConvolutionKey key_of(const ConvolutionBackwardWeights& args) {

@@ -33,6 +33,9 @@ struct ConvolutionKey {
   ConvolutionForm form;
   DType dtype;
   ConvolutionShape shape;
+  /// Of calls without what the form can have: statistics of an activated forward pass, the mask of sums. The plans are the
+  /// same, but the composition that they compete with is not.
+  bool without = false;
 
   /// "forward f16 256x56x56x64 to 64, 3x3, stride 1, padding 1"
   std::string string() const;

@@ -65,6 +65,8 @@ class LtMatmul {
     set(desc_.handle, CUBLASLT_MATMUL_DESC_TRANSB, operation(of.second.transpose));
     if (key.biased) {
       set(desc_.handle, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+      // The heuristic takes the alignment that it may count on from the pointer.
+      set(desc_.handle, CUBLASLT_MATMUL_DESC_BIAS_POINTER, reinterpret_cast<const void*>(key.alignment));
     }
     create(first_, key.dtype, of.first);
     create(second_, key.dtype, of.second);

@@ -36,7 +36,7 @@ MatmulKey key_of(const Matmul& args) {
           args.transpose_a,
           args.transpose_b,
           args.bias != nullptr,
-          std::min({alignment_of(args.a), alignment_of(args.b), alignment_of(args.c)})};
+          std::min({alignment_of(args.a), alignment_of(args.b), alignment_of(args.c), alignment_of(args.bias)})};
 }
 
 ColumnMajor column_major(const MatmulKey& key) {

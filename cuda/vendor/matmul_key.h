@@ -13,7 +13,7 @@ struct MatmulKey {
   int64_t m, n, k;
   Transpose transpose_a, transpose_b;
   bool biased;
-  int64_t alignment;  // in bytes, of the worst aligned of a, b and c; at most 256
+  int64_t alignment;  // in bytes, of the worst aligned of a, b, c and bias; at most 256
 
   std::string string() const;
 };

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 #include <set>
 #include <sstream>
@@ -13,6 +14,7 @@
 #include "core/tensor/error.h"
 #include "cuda/vendor/convolution.h"
 #include "models/catalog.h"
+#include "tests/support/op_case.h"
 #include "tests/support/temporary_folder.h"
 
 namespace residua::cuda {
@@ -132,6 +134,42 @@ TEST(CudnnPlans, AreKnownForEveryPassOfEveryConvolution) {
       for (const ConvolutionForm form : kPlainForms) {
         const ConvolutionGraph graph(with_form(key, form), h100());
         EXPECT_THAT(graph.plans(), Not(IsEmpty())) << with_form(key, form).string() << ": " << graph.refusal();
+      }
+    }
+  }
+}
+
+/// The convolutions that the operations' cases run, by the shapes of x and w and the options in their names.
+std::set<ConvolutionKey> convolutions_of_the_cases(DType dtype) {
+  std::set<ConvolutionKey> found;
+  for (const test::OpCase& c : test::op_cases()) {
+    int stride = 0, padding = 0;
+    const size_t options = c.name.find("stride_");
+    if (!c.op.ends_with("conv2d") || options == std::string::npos ||
+        std::sscanf(c.name.c_str() + options, "stride_%d_padding_%d", &stride, &padding) != 2) {
+      continue;
+    }
+    const auto shape_of = [&](const char* name) { return std::ranges::find(c.inputs, name, &test::OpInput::name)->shape; };
+    const Shape x = shape_of("x"), w = shape_of("w");
+    found.insert({ConvolutionForm::forward,
+                  dtype,
+                  {x.dim(0), x.dim(1), x.dim(2), x.dim(3), w.dim(0), w.dim(1), w.dim(2), stride, padding}});
+  }
+  return found;
+}
+
+TEST(CudnnPlans, ExistForTheConvolutionsOfTheTests) {
+  for (const DType dtype : kTypes) {
+    const std::set<ConvolutionKey> all = convolutions_of_the_cases(dtype);
+    EXPECT_GT(all.size(), 15);
+    for (const ConvolutionKey& key : all) {
+      for (const ConvolutionForm form : kPlainForms) {
+        ConvolutionGraph graph(with_form(key, form), h100());
+        bool built = false;
+        for (size_t plan = 0; plan < graph.plans().size() && !built; ++plan) {
+          built = graph.build(plan);
+        }
+        EXPECT_TRUE(built) << with_form(key, form).string() << ": " << graph.plans().size() << " plans; " << graph.refusal();
       }
     }
   }

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "core/tensor/device_api.h"
@@ -53,7 +54,7 @@ class Bench {
     };
   }
 
-  std::map<std::string, std::vector<double>> milliseconds;  // of successive runs, the first to warm up; none: cannot be built
+  std::map<std::string, std::vector<double>> milliseconds;  // of successive runs, the first to load; none: cannot be built
   std::map<std::string, int> built, runs, timings;
   std::string last;
   PlanCache cache{"", "device"};
@@ -108,8 +109,29 @@ TEST(Choose, RunsAHopelessCandidateOnlyTwice) {
   Bench bench;
   bench.milliseconds = {{"good", {1.0}}, {"hopeless", {1.6}}, {"close", {1.4}}};
   bench.choose_from({"good", "hopeless", "close"});
-  EXPECT_EQ(bench.runs["hopeless"], 2) << "one to warm up, one by the clock";
+  EXPECT_EQ(bench.runs["hopeless"], 2) << "one to load, one by the clock";
   EXPECT_GT(bench.runs["close"], 4);
+}
+
+TEST(Choose, IsNotFooledByADeviceThatIsSlowAtFirst) {
+  Bench bench;
+  bench.milliseconds = {{"good", std::vector<double>(200, 1.0)}, {"worse", {1.2}}};
+  std::fill_n(bench.milliseconds["good"].begin(), 5, 3.0);
+  EXPECT_EQ(bench.choose_from({"good", "worse"}), "good");
+}
+
+TEST(Choose, TimesInTurns) {
+  Bench bench;
+  bench.milliseconds = {{"a", {1.0}}, {"b", {1.1}}};
+  std::string order;
+  const Clock clock = [&, inner = bench.clock()](const std::function<void()>& work) {
+    const double shown = inner(work);
+    order += bench.last;
+    return shown;
+  };
+  choose<int>("key", bench.candidates({"a", "b"}), 0, current_stream({Device::Type::cuda, 0}), bench.cache, clock,
+              bench.choice);
+  EXPECT_THAT(order, ::testing::EndsWith("ababababababab"));
 }
 
 TEST(Choose, FailsWhereThereIsNoWay) {

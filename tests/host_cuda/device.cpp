@@ -154,7 +154,10 @@ const char* describe_memory(int) { return "the host CUDA device"; }
 std::string describe_plans(int) { return ""; }
 device_api::DeviceDescription describe(int) { return {"the host CUDA device", "fibers", 0}; }
 
-void pin(int, void* data, int64_t bytes) { host_cuda::pinned()[data] = bytes; }
+bool pin(int, void* data, int64_t bytes) {
+  host_cuda::pinned()[data] = bytes;
+  return true;
+}
 void unpin(int, void* data) noexcept { host_cuda::pinned().erase(data); }
 
 void* make_event(int) { return new host_cuda::HostEvent; }
