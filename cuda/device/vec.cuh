@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstring>
+
 #include "cuda/device/math.cuh"
 
 namespace residua::cuda {
@@ -13,6 +15,29 @@ struct alignas(sizeof(T) * N) Pack {
 /// Elements of T in 16 bytes.
 template <class T>
 inline constexpr int kVec = 16 / static_cast<int>(sizeof(T));
+
+template <int N, class T>
+__device__ inline Pack<T, N> pack_at(const T* p) {
+  return *reinterpret_cast<const Pack<T, N>*>(p);
+}
+
+/// Two elements of a 16-bit type come out of their word in one instruction each, one by one in up to three.
+template <class T, int N>
+__device__ inline void widen(const Pack<T, N>& pack, float (&out)[N]) {
+  if constexpr (sizeof(T) == 2 && N % 2 == 0) {
+    Pack<uint32_t, N / 2> words;
+    memcpy(&words, &pack, sizeof words);
+#pragma unroll
+    for (int i = 0; i < N / 2; ++i) {
+      widen_pair<T>(words.v[i], out[2 * i], out[2 * i + 1]);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      out[i] = widen(pack.v[i]);
+    }
+  }
+}
 
 template <int N, class T>
 __device__ inline void load(const T* p, float (&out)[N]) {

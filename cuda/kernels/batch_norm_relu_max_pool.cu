@@ -18,11 +18,6 @@ namespace {
 template <class T>
 constexpr int kChannels = 8 / static_cast<int>(sizeof(T));  // of a thread: 8 bytes
 
-template <class T, int N>
-__device__ Pack<T, N> load_pack(const T* p) {
-  return *reinterpret_cast<const Pack<T, N>*>(p);
-}
-
 /// Indices of up to four channels as bytes of one register.
 template <int N>
 struct Winners {
@@ -124,7 +119,7 @@ __global__ void __launch_bounds__(1024, 1)
         const int h = clamped(top + i, s.in_height);
         const int w = clamped(left + k, s.in_width);
         const int here = (h - top) * window + w - left;
-        const auto pack = load_pack<T, N>(image + (int64_t{h} * s.in_width + w) * s.channels);
+        const auto pack = pack_at<N>(image + (int64_t{h} * s.in_width + w) * s.channels);
 #pragma unroll
         for (int j = 0; j < N; ++j) {
           const float value = normalise.y(j, widen(pack.v[j]));
@@ -167,7 +162,7 @@ __device__ void for_tile(const Pooling& s, const T* x, const T* dy, const uint8_
     const int column = q - k % kReach;
     const bool exists = line >= 0 && line < s.out_height && column >= 0 && column < s.out_width;
     const int from = exists ? last - (k / kReach * s.out_width + k % kReach) * channels : 0;
-    gradients[k] = load_pack<T, N>(dy + out_image + from);
+    gradients[k] = pack_at<N>(dy + out_image + from);
     winners[k] = load_winners<N>(index + out_image + from);
     winners[k].bytes = exists ? winners[k].bytes : 0xffffffffu;
   }
@@ -198,7 +193,7 @@ __device__ void for_tile(const Pooling& s, const T* x, const T* dy, const uint8_
   Pack<T, N> values[Stride * Stride];
 #pragma unroll
   for (int k = 0; k < Stride * Stride; ++k) {
-    values[k] = load_pack<T, N>(x + in_image + (inside(k / Stride, k % Stride) ? at(k / Stride, k % Stride) : 0));
+    values[k] = pack_at<N>(x + in_image + (inside(k / Stride, k % Stride) ? at(k / Stride, k % Stride) : 0));
   }
 #pragma unroll
   for (int k = 0; k < Stride * Stride; ++k) {
@@ -218,7 +213,7 @@ __device__ void for_pixel(const Pooling& s, const T* x, const T* dy, const uint8
       if (p < s.out_height && q < s.out_width) {
         const int place = (h + s.padding - p * s.stride) * s.window + w + s.padding - q * s.stride;
         const int64_t from = ((int64_t{image} * s.out_height + p) * s.out_width + q) * s.channels + channel;
-        const auto gradient = load_pack<T, N>(dy + from);
+        const auto gradient = pack_at<N>(dy + from);
         const auto winner = load_winners<N>(index + from);
 #pragma unroll
         for (int j = 0; j < N; ++j) {
@@ -228,7 +223,7 @@ __device__ void for_pixel(const Pooling& s, const T* x, const T* dy, const uint8
     }
   }
   const int64_t at = ((int64_t{image} * s.in_height + h) * s.in_width + w) * s.channels + channel;
-  use(at, load_pack<T, N>(x + at), g);
+  use(at, pack_at<N>(x + at), g);
 }
 
 // A tile takes up to 85 registers.
