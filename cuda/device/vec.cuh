@@ -82,6 +82,43 @@ __device__ inline void store(T* p, const float (&in)[N]) {
   }
 }
 
+template <int N>
+__device__ inline void widen_bytes(const Pack<uint8_t, N>& pack, int (&out)[N]) {
+  if constexpr (N % 4 == 0) {
+    Pack<uint32_t, N / 4> words;
+    memcpy(&words, &pack, sizeof words);
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      out[i] = static_cast<int>(words.v[i / 4] >> 8 * (i % 4) & 0xff);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      out[i] = pack.v[i];
+    }
+  }
+}
+
+/// Stores values of 0 to 255 as bytes.
+template <int N>
+__device__ inline void store_bytes(uint8_t* p, const int (&in)[N]) {
+  if constexpr (N % 4 == 0) {
+    Pack<uint32_t, N / 4> words;
+#pragma unroll
+    for (int i = 0; i < N / 4; ++i) {
+      const int low = in[4 * i] + (in[4 * i + 1] << 8);
+      const int high = in[4 * i + 2] + (in[4 * i + 3] << 8);
+      words.v[i] = static_cast<uint32_t>(low) + (static_cast<uint32_t>(high) << 16);
+    }
+    store_words(p, words);
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      p[i] = static_cast<uint8_t>(in[i]);
+    }
+  }
+}
+
 /// A number of elements that is known when compiling.
 template <int N>
 struct Elements {

@@ -13,6 +13,7 @@
 #include "cuda/device/arch/maximum.cuh"
 #include "cuda/device/batch_norm.cuh"
 #include "cuda/device/columns.cuh"
+#include "cuda/kernels/pool_window.cuh"
 
 namespace residua::cuda {
 namespace {
@@ -34,11 +35,6 @@ template <int N>
 __device__ Winners<N> load_winners(const uint8_t* p) {
   using Word = std::conditional_t<N == 4, uint32_t, std::conditional_t<N == 2, uint16_t, uint8_t>>;
   return {*reinterpret_cast<const Word*>(p)};
-}
-
-__device__ int clamped(int value, int size) {
-  const int low = value < size - 1 ? value : size - 1;
-  return low < 0 ? 0 : low;
 }
 
 /// [batch, height, width] of outputs or tiles, as the rows that a grid's threads step through without a division.
@@ -79,22 +75,6 @@ struct AreaPlace {
   }
 };
 
-/// PoolShape in the types that kernels count in.
-struct Pooling {
-  int in_height, in_width, out_height, out_width, window, stride, padding;
-  int64_t channels;
-
-  explicit Pooling(const PoolShape& s)
-      : in_height(static_cast<int>(s.in_height)),
-        in_width(static_cast<int>(s.in_width)),
-        out_height(static_cast<int>(s.out_height())),
-        out_width(static_cast<int>(s.out_width())),
-        window(static_cast<int>(s.window)),
-        stride(static_cast<int>(s.stride)),
-        padding(static_cast<int>(s.padding)),
-        channels(s.channels) {}
-};
-
 /// Channels that a forward thread pools at once: as few as are widened together, for its loads to have registers.
 template <int N>
 constexpr int kPooled = N % 2 == 0 ? 2 : 1;
@@ -126,36 +106,22 @@ struct Largest {
       best[j] = maximum(best[j], value);
     }
   }
-  __device__ uint32_t place(int j) const {
-    return static_cast<uint32_t>(best[j] > kStoredAsZero<T> ? winner[j] : kNoWinner);  // NaN is not above 0
-  }
 };
 
 /// Of N adjacent channels.
 template <class T, int N>
-__device__ void store_pooled(const Largest<T, kPooled<N>> (&largest)[N / kPooled<N>], T* y) {
-  float out[N];
+__device__ void store_pooled(const Largest<T, kPooled<N>> (&largest)[N / kPooled<N>], T* y, uint8_t* index) {
+  float best[N];
+  int winner[N];
 #pragma unroll
   for (int j = 0; j < N; ++j) {
-    out[j] = largest[j / kPooled<N>].best[j % kPooled<N>];
+    const auto& part = largest[j / kPooled<N>];
+    best[j] = part.best[j % kPooled<N>];
+    winner[j] = best[j] > kStoredAsZero<T> ? part.winner[j % kPooled<N>] : kNoWinner;  // NaN is not above 0
   }
-  store(y, out);
-}
-template <class T, int N>
-__device__ void store_places(const Largest<T, kPooled<N>> (&largest)[N / kPooled<N>], uint8_t* index) {
-  const auto place = [&](int j) { return largest[j / kPooled<N>].place(j % kPooled<N>); };
-  if constexpr (N % 4 == 0) {
-    Pack<uint32_t, N / 4> words;
-#pragma unroll
-    for (int j = 0; j < N / 4; ++j) {
-      words.v[j] = place(4 * j) + (place(4 * j + 1) << 8) + ((place(4 * j + 2) + (place(4 * j + 3) << 8)) << 16);
-    }
-    store_words(index, words);
-  } else {
-#pragma unroll
-    for (int j = 0; j < N; ++j) {
-      index[j] = static_cast<uint8_t>(place(j));
-    }
+  store(y, best);
+  if (index != nullptr) {
+    store_bytes(index, winner);
   }
 }
 
@@ -193,16 +159,14 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
           held[i][k] = pack_at<N>(x + (line[i] + column[k]));
         }
       }
-      // A place in the padding holds the pixel next to it, which the window has too. Before the window it has that pixel's
-      // name, behind it that pixel has been considered before: it never wins in a name of its own.
-      const auto name = [](int i, int first) { return i < Window / 2 && i < -first ? -first : i; };
 #pragma unroll
       for (int part = 0; part < N / kPooled<N>; ++part) {
 #pragma unroll
         for (int i = 0; i < Window; ++i) {
 #pragma unroll
           for (int k = 0; k < Window; ++k) {
-            largest[part].consider(normalise, part * kPooled<N>, held[i][k], name(i, top) * Window + name(k, left));
+            largest[part].consider(normalise, part * kPooled<N>, held[i][k],
+                                   name_of<Window>(i, top) * Window + name_of<Window>(k, left));
           }
         }
       }
@@ -218,10 +182,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
         }
       }
     }
-    store_pooled<T, N>(largest, static_cast<T*>(args.y) + to);
-    if (args.index != nullptr) {
-      store_places<T, N>(largest, args.index + to);
-    }
+    store_pooled<T, N>(largest, static_cast<T*>(args.y) + to, args.index == nullptr ? nullptr : args.index + to);
   }
 }
 
@@ -258,6 +219,8 @@ __device__ void for_tile(const Pooling& s, const T* x, const T* dy, const uint8_
   float g[Stride * Stride][N] = {};
 #pragma unroll
   for (int from = 0; from < kReach * kReach; ++from) {
+    float v[N];
+    widen(gradients[from], v);
 #pragma unroll
     for (int to = 0; to < Stride * Stride; ++to) {
       const int line = to / Stride + from / kReach * Stride;
@@ -265,7 +228,9 @@ __device__ void for_tile(const Pooling& s, const T* x, const T* dy, const uint8_
       if (line < Window && column < Window) {
 #pragma unroll
         for (int j = 0; j < N; ++j) {
-          g[to][j] += winners[from].are(j, line * Window + column) ? widen(gradients[from].v[j]) : 0.0f;
+          if (winners[from].are(j, line * Window + column)) {
+            g[to][j] += v[j];
+          }
         }
       }
     }
