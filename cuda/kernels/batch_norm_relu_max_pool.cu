@@ -125,7 +125,7 @@ __device__ void store_pooled(const Largest<T, kPooled<N>> (&largest)[N / kPooled
   }
 }
 
-/// `Window`: the window, in tensors of fewer than 2^30 elements, or 0: any.
+/// `Window`: the window, in tensors of fewer than 2^32 elements, or 0: any.
 template <class T, int N, int Window>
 __global__ void __launch_bounds__(kThreads, kBlocks)
     forward_kernel(Pooling s, ColumnGrid grid, Area area, BatchNormReluMaxPoolForward args) {
@@ -143,13 +143,15 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
     const int left = at.column * s.stride - s.padding;
     Largest<T, kPooled<N>> largest[N / kPooled<N>];
     if constexpr (Window > 0) {
-      const int channels = static_cast<int>(s.channels);
-      int line[Window];
-      int column[Window];
+      const auto channels = static_cast<uint32_t>(s.channels);
+      const auto first_line = static_cast<uint32_t>(at.image) * static_cast<uint32_t>(s.in_height);
+      const uint32_t pitch = static_cast<uint32_t>(s.in_width) * channels;
+      uint32_t line[Window];
+      uint32_t column[Window];
 #pragma unroll
       for (int k = 0; k < Window; ++k) {
-        line[k] = (at.image * s.in_height + clamped(top + k, s.in_height)) * s.in_width * channels;
-        column[k] = clamped(left + k, s.in_width) * channels + static_cast<int>(channel);
+        line[k] = (first_line + static_cast<uint32_t>(clamped(top + k, s.in_height))) * pitch;
+        column[k] = static_cast<uint32_t>(clamped(left + k, s.in_width)) * channels + static_cast<uint32_t>(channel);
       }
       Pack<T, N> held[Window][Window];
 #pragma unroll
@@ -364,7 +366,7 @@ void run(const BatchNormReluMaxPoolForward& args, Stream& stream) {
     visit_pack<T>(packed, [&]<int N>(Elements<N>) {
       const ColumnGrid grid(stream, s.batch * s.out_height() * s.out_width(), s.channels / N, kBlocks, kThreads);
       const Area area(grid, s.out_height(), s.out_width());
-      visit_bool(s.window == 3 && s.batch * s.in_height * s.in_width * s.channels < INT32_MAX / 2, [&](auto three) {
+      visit_bool(s.window == 3 && s.batch * s.in_height * s.in_width * s.channels <= UINT32_MAX, [&](auto three) {
         launch(stream, grid.launch, forward_kernel < T, N, three() ? 3 : 0 >, Pooling(s), grid, area, args);
       });
     });
