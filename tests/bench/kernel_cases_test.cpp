@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 
 #include "bench/kernels/kernel_case.h"
 #include "bench/kernels/measure.h"
@@ -47,44 +46,45 @@ TEST(KernelCases, HaveNamesOfTheirOwn) {
   EXPECT_EQ(std::ranges::adjacent_find(names), names.end());
 }
 
-/// What a stopwatch does with work whose operands are `bytes` beside 16 floats.
-struct Timed {
-  int made = 0;
-  int runs = 0;
-  std::optional<Timing> timing;
-
-  Timed(const Stopwatch& stopwatch, double bytes) {
+TEST(Stopwatch, MovesFourGigabytesInARoundOnAGpu) {
+  constexpr double kBytes = 1e8;
+  for (const Device device : test::test_devices()) {
+    int made = 0;
+    int runs = 0;
     const auto make = [&](Operands& o) -> Work {
-      o.read<float>(16, 0, 1);
-      o.count(bytes);
+      o.count(kBytes);
       ++made;
-      return [this] { ++runs; };
+      return [&runs] { ++runs; };
     };
-    timing = stopwatch.time(make, DType::f32);
+    const Stopwatch stopwatch(device, 1e-9);
+    stopwatch.time(make, DType::f32);
+    const int cycles = device.type == Device::Type::cpu ? 1 : static_cast<int>(std::ceil(4e9 / (made * kBytes)));
+    EXPECT_GT(runs, made * cycles);
+    EXPECT_EQ((runs - made) % (made * cycles), 0) << "after one cycle that nobody times";
   }
-};
+}
 
 TEST(Stopwatch, TakesTurnsOnSetsOfOperandsThatNoCacheHolds) {
   for (const Device device : test::test_devices()) {
-    const Stopwatch stopwatch(device, 1e-6);
-    const Timed small(stopwatch, 0);
-    ASSERT_TRUE(small.timing.has_value());
-    EXPECT_EQ(small.timing->bytes, 16 * sizeof(float));
-    EXPECT_EQ(small.made, 64) << "the most there are";
-    EXPECT_GT(small.runs, 64);
-    EXPECT_EQ(small.runs % 64, 0);
-    EXPECT_LE(small.timing->fastest_s, small.timing->median_s);
-    EXPECT_LE(small.timing->median_s, small.timing->slowest_s);
-
-    constexpr double kBytes = 1e8;
-    const Timed large(stopwatch, kBytes);
-    const int cycles = device.type == Device::Type::cpu ? 1 : static_cast<int>(std::ceil(4e9 / (large.made * kBytes)));
-    EXPECT_GT(large.runs, large.made * cycles);
-    EXPECT_EQ((large.runs - large.made) % (large.made * cycles), 0) << "a round moves 4 GB; one cycle before is not timed";
-
-    const Stopwatch quick(device, 0);
-    EXPECT_EQ(Timed(quick, 0).made, 1);
-    EXPECT_FALSE(quick.time({}, DType::f32).has_value());
+    int made = 0;
+    int runs = 0;
+    const auto make = [&](Operands& o) -> Work {
+      o.read<float>(16, 0, 1);
+      ++made;
+      return [&runs] { ++runs; };
+    };
+    const auto timing = Stopwatch(device, 1e-6).time(make, DType::f32);
+    ASSERT_TRUE(timing.has_value());
+    EXPECT_EQ(timing->bytes, 16 * sizeof(float));
+    EXPECT_EQ(made, 64) << "the most there are";
+    EXPECT_GT(runs, 64);
+    EXPECT_EQ(runs % 64, 0);
+    EXPECT_LE(timing->fastest_s, timing->median_s);
+    EXPECT_LE(timing->median_s, timing->slowest_s);
+    made = 0;
+    Stopwatch(device, 0).time(make, DType::f32);
+    EXPECT_EQ(made, 1);
+    EXPECT_FALSE(Stopwatch(device, 0).time({}, DType::f32).has_value());
   }
 }
 
