@@ -14,6 +14,10 @@ constexpr int kLeastRounds = 5;
 constexpr int kMostRounds = 1000;
 constexpr double kMostSets = 64;
 constexpr double kMostSetBytes = 0x1p32;  // of all sets together, unless two are more
+// Of a timed round on a GPU, so that neither the recording of its events nor what stands dirty in the caches when it starts,
+// and is written back meanwhile, counts for much.
+constexpr double kRoundBytes = 4e9;
+constexpr double kMostWorks = 128;  // of such a round: the host has to queue them
 constexpr double kUnknownCacheBytes = 0x1p26;
 constexpr double kMostCacheBytes = 0x1p27;  // a virtual machine is told of all of its host's
 
@@ -52,8 +56,14 @@ std::optional<Timing> Stopwatch::time(const Maker& make, DType dtype) const {
     const double bytes = std::max(operands.back()->bytes(), 1.0);
     sets = std::clamp(std::ceil(4 * cache_bytes_ / bytes) + 1, 2.0, std::min(kMostSets, std::max(2.0, kMostSetBytes / bytes)));
   }
-  const auto round = [&] { std::ranges::for_each(work, [](const Work& w) { w(); }); };
-  round();  // loads code, chooses plans, warms up
+  const auto cycle = [&] { std::ranges::for_each(work, [](const Work& w) { w(); }); };
+  const auto works = static_cast<double>(work.size());
+  double cycles = 1;  // of a round
+  if (seconds_ > 0 && device_.type != Device::Type::cpu) {
+    const double cycle_bytes = works * std::max(operands.front()->bytes(), 1.0);
+    cycles = std::max(1.0, std::min(std::ceil(kRoundBytes / cycle_bytes), std::floor(kMostWorks / works)));
+  }
+  cycle();  // loads code, chooses plans, warms up
   device_api::Timestamp start(device_);
   device_api::Timestamp end(device_);
   std::vector<double> times;
@@ -61,11 +71,13 @@ std::optional<Timing> Stopwatch::time(const Maker& make, DType dtype) const {
   for (int i = 0; i < kMostRounds && (i < kLeastRounds || total < seconds_); ++i) {
     keep_busy();
     start.record();
-    round();
+    for (int c = 0; c < static_cast<int>(cycles); ++c) {
+      cycle();
+    }
     end.record();
     const double time = end.seconds_since(start);
     total += time;
-    times.push_back(time / static_cast<double>(work.size()));
+    times.push_back(time / (cycles * works));
   }
   std::ranges::sort(times);
   return Timing{times[times.size() / 2], times.front(), times.back(), operands.front()->bytes()};

@@ -15,7 +15,8 @@ struct Timing {
 };
 
 /// Times work by a device's own clock. Each run finds nothing of its operands in the caches: it takes turns on so many sets of
-/// them that all of the last cache has been replaced four times before a set's turn comes again.
+/// them that all of the last cache has been replaced four times before a set's turn comes again. On a GPU the turns of one
+/// round go on until 4 GB have been moved, or 128 runs made.
 class Stopwatch {
  public:
   /// Spends at least `seconds` on each piece of work. 0 is a quick look: few runs on one set of operands, which the caches

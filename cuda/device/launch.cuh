@@ -42,9 +42,10 @@ inline int64_t grid_blocks(const Stream& stream, int64_t wanted, int64_t per_mul
   return std::clamp<int64_t>(wanted, 1, limit);
 }
 
-/// A grid-stride loop over `items`: each thread takes item `global_thread()`, then every `grid_threads()`-th.
-inline LaunchShape grid_for(const Stream& stream, int64_t items, int preferred_threads = 256) {
-  const int threads = block_threads(preferred_threads);
+/// A grid-stride loop over `items`: each thread takes item `global_thread()`, then every `grid_threads()`-th. A kernel with
+/// __launch_bounds__ says how many threads a block can have at most.
+inline LaunchShape grid_for(const Stream& stream, int64_t items, int preferred_threads = 256, int most_threads = 1024) {
+  const int threads = std::min(block_threads(preferred_threads), most_threads);
   return {grid_blocks(stream, (items + threads - 1) / threads, 32), threads};
 }
 

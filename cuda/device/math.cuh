@@ -26,6 +26,9 @@ __device__ inline T narrow(float v);
 /// Two elements of a 16-bit type in a word, the first in its lower half.
 template <class T>
 __device__ inline uint32_t narrow_pair(float first, float second);
+/// Back again.
+template <class T>
+__device__ inline void widen_pair(uint32_t word, float& first, float& second);
 
 template <>
 __device__ inline float narrow<float>(float v) {
@@ -52,6 +55,18 @@ __device__ inline uint32_t narrow_pair<bf16>(float first, float second) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
   return *reinterpret_cast<const uint32_t*>(&pair);
 }
+
+template <>
+__device__ inline void widen_pair<f16>(uint32_t word, float& first, float& second) {
+  const float2 pair = __half22float2(*reinterpret_cast<const __half2*>(&word));
+  first = pair.x;
+  second = pair.y;
+}
+template <>
+__device__ inline void widen_pair<bf16>(uint32_t word, float& first, float& second) {
+  first = __uint_as_float(word << 16);
+  second = __uint_as_float(word & 0xffff0000u);
+}
 #else
 template <>
 inline f16 narrow<f16>(float v) {
@@ -64,6 +79,11 @@ inline bf16 narrow<bf16>(float v) {
 template <class T>
 inline uint32_t narrow_pair(float first, float second) {
   return from_float<T>(first).bits | static_cast<uint32_t>(from_float<T>(second).bits) << 16;
+}
+template <class T>
+inline void widen_pair(uint32_t word, float& first, float& second) {
+  first = to_float(T{static_cast<uint16_t>(word)});
+  second = to_float(T{static_cast<uint16_t>(word >> 16)});
 }
 #endif
 

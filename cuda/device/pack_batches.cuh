@@ -4,19 +4,6 @@
 
 namespace residua::cuda {
 
-template <int N, class T>
-__device__ inline Pack<T, N> pack_at(const T* p) {
-  return *reinterpret_cast<const Pack<T, N>*>(p);
-}
-
-template <class T, int N>
-__device__ inline void widen(const Pack<T, N>& pack, float (&out)[N]) {
-#pragma unroll
-  for (int i = 0; i < N; ++i) {
-    out[i] = widen(pack.v[i]);
-  }
-}
-
 /// for_packs with its body in two halves: what read(i, Elements<K>{}) returns is given to write(i, ...). A thread reads up to
 /// `Batch` packs before it writes the first, so that as many loads are on their way at once. A block takes tiles of Batch *
 /// blockDim packs that lie side by side.

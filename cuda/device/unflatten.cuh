@@ -40,28 +40,34 @@ class Divisor {
 /// Takes the flat index of an element of [images, rows, columns, depth] apart.
 class Unflatten {
  public:
-  struct Place {
-    int64_t image, row, column, depth;
+  template <class Int>
+  struct PlaceIn {
+    Int image, row, column, depth;
   };
+  using Place = PlaceIn<int64_t>;
 
   Unflatten(int64_t rows, int64_t columns, int64_t depth) : rows_(rows), columns_(columns), depth_(depth) {}
 
   __device__ Place operator()(int64_t i) const {
     if (i < Divisor::kLimit) {
-      return split<uint32_t>(static_cast<uint32_t>(i), [](const Divisor& d, uint32_t n) { return d.of_small(n); });
+      return split<int64_t>(static_cast<uint32_t>(i), [](const Divisor& d, uint32_t n) { return d.of_small(n); });
     }
     return split<int64_t>(i, [](const Divisor& d, int64_t n) { return n / d.value(); });
   }
+  /// The same where no index reaches 2^31.
+  __device__ PlaceIn<int> of_small(int i) const {
+    return split<int>(static_cast<uint32_t>(i), [](const Divisor& d, uint32_t n) { return d.of_small(n); });
+  }
 
  private:
-  template <class Int, class Divide>
-  __device__ Place split(Int i, const Divide& divide) const {
+  template <class Out, class Int, class Divide>
+  __device__ PlaceIn<Out> split(Int i, const Divide& divide) const {
     const Int pixel = divide(depth_, i);
     const Int line = divide(columns_, pixel);
     const Int image = divide(rows_, line);
-    return {static_cast<int64_t>(image), static_cast<int64_t>(line - image * static_cast<Int>(rows_.value())),
-            static_cast<int64_t>(pixel - line * static_cast<Int>(columns_.value())),
-            static_cast<int64_t>(i - pixel * static_cast<Int>(depth_.value()))};
+    return {static_cast<Out>(image), static_cast<Out>(line - image * static_cast<Int>(rows_.value())),
+            static_cast<Out>(pixel - line * static_cast<Int>(columns_.value())),
+            static_cast<Out>(i - pixel * static_cast<Int>(depth_.value()))};
   }
 
   Divisor rows_, columns_, depth_;

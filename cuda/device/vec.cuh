@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstring>
+
 #include "cuda/device/math.cuh"
 
 namespace residua::cuda {
@@ -13,6 +15,29 @@ struct alignas(sizeof(T) * N) Pack {
 /// Elements of T in 16 bytes.
 template <class T>
 inline constexpr int kVec = 16 / static_cast<int>(sizeof(T));
+
+template <int N, class T>
+__device__ inline Pack<T, N> pack_at(const T* p) {
+  return *reinterpret_cast<const Pack<T, N>*>(p);
+}
+
+/// Two elements of a 16-bit type come out of their word in one instruction each, one by one in up to three.
+template <class T, int N>
+__device__ inline void widen(const Pack<T, N>& pack, float (&out)[N]) {
+  if constexpr (sizeof(T) == 2 && N % 2 == 0) {
+    Pack<uint32_t, N / 2> words;
+    memcpy(&words, &pack, sizeof words);
+#pragma unroll
+    for (int i = 0; i < N / 2; ++i) {
+      widen_pair<T>(words.v[i], out[2 * i], out[2 * i + 1]);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      out[i] = widen(pack.v[i]);
+    }
+  }
+}
 
 template <int N, class T>
 __device__ inline void load(const T* p, float (&out)[N]) {
@@ -54,6 +79,43 @@ __device__ inline void store(T* p, const float (&in)[N]) {
       pack.v[i] = narrow<T>(in[i]);
     }
     *reinterpret_cast<Pack<T, N>*>(p) = pack;
+  }
+}
+
+template <int N>
+__device__ inline void widen_bytes(const Pack<uint8_t, N>& pack, int (&out)[N]) {
+  if constexpr (N % 4 == 0) {
+    Pack<uint32_t, N / 4> words;
+    memcpy(&words, &pack, sizeof words);
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      out[i] = static_cast<int>(words.v[i / 4] >> 8 * (i % 4) & 0xff);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      out[i] = pack.v[i];
+    }
+  }
+}
+
+/// Stores values of 0 to 255 as bytes.
+template <int N>
+__device__ inline void store_bytes(uint8_t* p, const int (&in)[N]) {
+  if constexpr (N % 4 == 0) {
+    Pack<uint32_t, N / 4> words;
+#pragma unroll
+    for (int i = 0; i < N / 4; ++i) {
+      const int low = in[4 * i] + (in[4 * i + 1] << 8);
+      const int high = in[4 * i + 2] + (in[4 * i + 3] << 8);
+      words.v[i] = static_cast<uint32_t>(low) + (static_cast<uint32_t>(high) << 16);
+    }
+    store_words(p, words);
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      p[i] = static_cast<uint8_t>(in[i]);
+    }
   }
 }
 

@@ -1,27 +1,29 @@
-// Batch normalisation, ReLU and max pooling in one. A thread takes 8 bytes of adjacent channels (one where their number or an
-// address does not allow it), whose parameters stay in its registers (cuda/device/columns.cuh).
+// Batch normalisation, ReLU and max pooling in one. A thread takes 16 bytes of adjacent channels forward and 8 backward (one
+// channel where their number or an address does not allow it), whose parameters stay in its registers
+// (cuda/device/columns.cuh).
 //
-// Forward: an output at a time. Its window is loaded whole before the first use; the caches turn that into one read of x from
-// memory. y and the index are written once.
+// Forward: an output at a time. Its window's loads are issued before its values are used; the caches turn them into one read of
+// x from memory. y and the index are written once.
 //
 // Backward: a tile of stride x stride pixels at a time, aligned to the padded image, so that every pixel of a tile has the same
 // place in the same windows for every tile. With window 3 and stride 2 that is nine places of four pixels in four windows,
 // which are loaded once for the tile and by up to three neighbours, from the caches. Both kernels read x, dy and the index once
 // from memory and the second writes dx once. Other windows are taken pixel by pixel.
 #include "core/kernels/batch_norm_relu_max_pool.h"
+#include "cuda/device/arch/maximum.cuh"
 #include "cuda/device/batch_norm.cuh"
 #include "cuda/device/columns.cuh"
+#include "cuda/kernels/pool_window.cuh"
 
 namespace residua::cuda {
 namespace {
 
-template <class T>
-constexpr int kChannels = 8 / static_cast<int>(sizeof(T));  // of a thread: 8 bytes
+// A window or a tile takes up to 85 registers.
+constexpr int kThreads = 256;
+constexpr int kBlocks = 3;
 
-template <class T, int N>
-__device__ Pack<T, N> load_pack(const T* p) {
-  return *reinterpret_cast<const Pack<T, N>*>(p);
-}
+template <class T>
+constexpr int kChannels = 8 / static_cast<int>(sizeof(T));  // of a thread backward: 8 bytes
 
 /// Indices of up to four channels as bytes of one register.
 template <int N>
@@ -34,8 +36,6 @@ __device__ Winners<N> load_winners(const uint8_t* p) {
   using Word = std::conditional_t<N == 4, uint32_t, std::conditional_t<N == 2, uint16_t, uint8_t>>;
   return {*reinterpret_cast<const Word*>(p)};
 }
-
-__device__ int clamped(int value, int size) { return value < 0 ? 0 : value < size ? value : size - 1; }
 
 /// [batch, height, width] of outputs or tiles, as the rows that a grid's threads step through without a division.
 struct Area {
@@ -75,29 +75,61 @@ struct AreaPlace {
   }
 };
 
-/// PoolShape in the types that kernels count in.
-struct Pooling {
-  int in_height, in_width, out_height, out_width, window, stride, padding;
-  int64_t channels;
+/// Channels that a forward thread pools at once: as few as are widened together, for its loads to have registers.
+template <int N>
+constexpr int kPooled = N % 2 == 0 ? 2 : 1;
 
-  explicit Pooling(const PoolShape& s)
-      : in_height(static_cast<int>(s.in_height)),
-        in_width(static_cast<int>(s.in_width)),
-        out_height(static_cast<int>(s.out_height())),
-        out_width(static_cast<int>(s.out_width())),
-        window(static_cast<int>(s.window)),
-        stride(static_cast<int>(s.stride)),
-        padding(static_cast<int>(s.padding)),
-        channels(s.channels) {}
+/// The largest value so far of each of N channels and its place in the window, among values that are stored as positive.
+template <class T, int N>
+struct Largest {
+  float best[N];
+  int winner[N];
+
+  __device__ Largest() {
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      best[j] = kStoredAsZero<T>;
+      winner[j] = kNoWinner;
+    }
+  }
+  /// Channels [first, first + N) of a pixel.
+  template <int Channels>
+  __device__ void consider(const ForwardLine<Channels>& normalise, int first, const Pack<T, Channels>& pixel, int here) {
+    Pack<T, N> part;
+    memcpy(&part, pixel.v + first, sizeof part);
+    float x[N];
+    widen(part, x);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const float value = normalise.y(first + j, x[j]);
+      winner[j] = value > best[j] ? here : winner[j];
+      best[j] = maximum(best[j], value);
+    }
+  }
 };
 
-/// `Window`: the window where its loops are to be unrolled, or 0.
+/// Of N adjacent channels.
+template <class T, int N>
+__device__ void store_pooled(const Largest<T, kPooled<N>> (&largest)[N / kPooled<N>], T* y, uint8_t* index) {
+  float best[N];
+  int winner[N];
+#pragma unroll
+  for (int j = 0; j < N; ++j) {
+    const auto& part = largest[j / kPooled<N>];
+    best[j] = part.best[j % kPooled<N>];
+    winner[j] = best[j] > kStoredAsZero<T> ? part.winner[j % kPooled<N>] : kNoWinner;  // NaN is not above 0
+  }
+  store(y, best);
+  if (index != nullptr) {
+    store_bytes(index, winner);
+  }
+}
+
+/// `Window`: the window, in tensors of fewer than 2^32 elements, or 0: any.
 template <class T, int N, int Window>
-__global__ void __launch_bounds__(1024, 1)
+__global__ void __launch_bounds__(kThreads, kBlocks)
     forward_kernel(Pooling s, ColumnGrid grid, Area area, BatchNormReluMaxPoolForward args) {
   const T* x = static_cast<const T*>(args.x);
-  T* y = static_cast<T*>(args.y);
-  const int window = Window > 0 ? Window : s.window;
   const ColumnPlace place(grid);
   if (!place.active) {
     return;
@@ -105,48 +137,54 @@ __global__ void __launch_bounds__(1024, 1)
   const int64_t channel = int64_t{place.column} * N;
   ForwardLine<N> normalise;
   normalise.load(args.gamma, args.beta, args.mean, args.rstd, s.channels, channel);
-  for (AreaPlace at(area, place.row); at.image < area.images; at.advance(area)) {
+  int64_t to = place.row * s.channels + channel;
+  for (AreaPlace at(area, place.row); at.image < area.images; at.advance(area), to += grid.row_step() * s.channels) {
     const int top = at.line * s.stride - s.padding;
     const int left = at.column * s.stride - s.padding;
-    const T* image = x + int64_t{at.image} * s.in_height * s.in_width * s.channels + channel;
-    float best[N];
-    int winner[N];
+    Largest<T, kPooled<N>> largest[N / kPooled<N>];
+    if constexpr (Window > 0) {
+      const auto channels = static_cast<uint32_t>(s.channels);
+      const auto first_line = static_cast<uint32_t>(at.image) * static_cast<uint32_t>(s.in_height);
+      const uint32_t pitch = static_cast<uint32_t>(s.in_width) * channels;
+      uint32_t line[Window];
+      uint32_t column[Window];
 #pragma unroll
-    for (int j = 0; j < N; ++j) {
-      best[j] = -INFINITY;
-      winner[j] = 0;
-    }
+      for (int k = 0; k < Window; ++k) {
+        line[k] = (first_line + static_cast<uint32_t>(clamped(top + k, s.in_height))) * pitch;
+        column[k] = static_cast<uint32_t>(clamped(left + k, s.in_width)) * channels + static_cast<uint32_t>(channel);
+      }
+      Pack<T, N> held[Window][Window];
 #pragma unroll
-    for (int i = 0; i < window; ++i) {
+      for (int i = 0; i < Window; ++i) {
 #pragma unroll
-      for (int k = 0; k < window; ++k) {
-        // A place in the padding stands for the pixel next to it, which the window has too: it never wins in its own name.
-        const int h = clamped(top + i, s.in_height);
-        const int w = clamped(left + k, s.in_width);
-        const int here = (h - top) * window + w - left;
-        const auto pack = load_pack<T, N>(image + (int64_t{h} * s.in_width + w) * s.channels);
+        for (int k = 0; k < Window; ++k) {
+          held[i][k] = pack_at<N>(x + (line[i] + column[k]));
+        }
+      }
 #pragma unroll
-        for (int j = 0; j < N; ++j) {
-          const float value = normalise.y(j, widen(pack.v[j]));
-          // True also where the value is NaN, unless one was there before.
-          const bool wins = !(value <= best[j]) && best[j] == best[j];
-          best[j] = wins ? value : best[j];
-          winner[j] = wins ? here : winner[j];
+      for (int part = 0; part < N / kPooled<N>; ++part) {
+#pragma unroll
+        for (int i = 0; i < Window; ++i) {
+#pragma unroll
+          for (int k = 0; k < Window; ++k) {
+            largest[part].consider(normalise, part * kPooled<N>, held[i][k],
+                                   name_of<Window>(i, top) * Window + name_of<Window>(k, left));
+          }
+        }
+      }
+    } else {
+      const T* image = x + int64_t{at.image} * s.in_height * s.in_width * s.channels + channel;
+      for (int i = top < 0 ? -top : 0; i < s.window && top + i < s.in_height; ++i) {
+        for (int k = left < 0 ? -left : 0; k < s.window && left + k < s.in_width; ++k) {
+          const auto pixel = pack_at<N>(image + (int64_t{top + i} * s.in_width + left + k) * s.channels);
+#pragma unroll
+          for (int part = 0; part < N / kPooled<N>; ++part) {
+            largest[part].consider(normalise, part * kPooled<N>, pixel, i * s.window + k);
+          }
         }
       }
     }
-    float out[N];
-    Pack<uint8_t, N> index;
-#pragma unroll
-    for (int j = 0; j < N; ++j) {
-      out[j] = best[j] < 0 ? 0.0f : best[j];
-      index.v[j] = static_cast<uint8_t>(best[j] > kStoredAsZero<T> ? winner[j] : kNoWinner);
-    }
-    const int64_t to = ((int64_t{at.image} * s.out_height + at.line) * s.out_width + at.column) * s.channels + channel;
-    store(y + to, out);
-    if (args.index != nullptr) {
-      *reinterpret_cast<Pack<uint8_t, N>*>(args.index + to) = index;
-    }
+    store_pooled<T, N>(largest, static_cast<T*>(args.y) + to, args.index == nullptr ? nullptr : args.index + to);
   }
 }
 
@@ -167,7 +205,7 @@ __device__ void for_tile(const Pooling& s, const T* x, const T* dy, const uint8_
     const int column = q - k % kReach;
     const bool exists = line >= 0 && line < s.out_height && column >= 0 && column < s.out_width;
     const int from = exists ? last - (k / kReach * s.out_width + k % kReach) * channels : 0;
-    gradients[k] = load_pack<T, N>(dy + out_image + from);
+    gradients[k] = pack_at<N>(dy + out_image + from);
     winners[k] = load_winners<N>(index + out_image + from);
     winners[k].bytes = exists ? winners[k].bytes : 0xffffffffu;
   }
@@ -183,6 +221,8 @@ __device__ void for_tile(const Pooling& s, const T* x, const T* dy, const uint8_
   float g[Stride * Stride][N] = {};
 #pragma unroll
   for (int from = 0; from < kReach * kReach; ++from) {
+    float v[N];
+    widen(gradients[from], v);
 #pragma unroll
     for (int to = 0; to < Stride * Stride; ++to) {
       const int line = to / Stride + from / kReach * Stride;
@@ -190,7 +230,9 @@ __device__ void for_tile(const Pooling& s, const T* x, const T* dy, const uint8_
       if (line < Window && column < Window) {
 #pragma unroll
         for (int j = 0; j < N; ++j) {
-          g[to][j] += winners[from].are(j, line * Window + column) ? widen(gradients[from].v[j]) : 0.0f;
+          if (winners[from].are(j, line * Window + column)) {
+            g[to][j] += v[j];
+          }
         }
       }
     }
@@ -198,7 +240,7 @@ __device__ void for_tile(const Pooling& s, const T* x, const T* dy, const uint8_
   Pack<T, N> values[Stride * Stride];
 #pragma unroll
   for (int k = 0; k < Stride * Stride; ++k) {
-    values[k] = load_pack<T, N>(x + in_image + (inside(k / Stride, k % Stride) ? at(k / Stride, k % Stride) : 0));
+    values[k] = pack_at<N>(x + in_image + (inside(k / Stride, k % Stride) ? at(k / Stride, k % Stride) : 0));
   }
 #pragma unroll
   for (int k = 0; k < Stride * Stride; ++k) {
@@ -218,7 +260,7 @@ __device__ void for_pixel(const Pooling& s, const T* x, const T* dy, const uint8
       if (p < s.out_height && q < s.out_width) {
         const int place = (h + s.padding - p * s.stride) * s.window + w + s.padding - q * s.stride;
         const int64_t from = ((int64_t{image} * s.out_height + p) * s.out_width + q) * s.channels + channel;
-        const auto gradient = load_pack<T, N>(dy + from);
+        const auto gradient = pack_at<N>(dy + from);
         const auto winner = load_winners<N>(index + from);
 #pragma unroll
         for (int j = 0; j < N; ++j) {
@@ -228,12 +270,8 @@ __device__ void for_pixel(const Pooling& s, const T* x, const T* dy, const uint8
     }
   }
   const int64_t at = ((int64_t{image} * s.in_height + h) * s.in_width + w) * s.channels + channel;
-  use(at, load_pack<T, N>(x + at), g);
+  use(at, pack_at<N>(x + at), g);
 }
-
-// A tile takes up to 85 registers.
-constexpr int kThreads = 256;
-constexpr int kBlocks = 3;
 
 /// One of the two for all tiles or pixels of a thread. `Window` and `Stride` are 0 for any.
 template <int Window, int Stride, class T, int N, class Use>
@@ -323,17 +361,15 @@ void visit_backward(const PoolShape& s, Stream& stream, const uint8_t* index, co
 void run(const BatchNormReluMaxPoolForward& args, Stream& stream) {
   const PoolShape& s = args.shape;
   visit_float(args.dtype, [&]<class T>() {
-    visit_channels<T>(
-        s, args.index,
-        [&](auto elements) {
-          constexpr int kElements = decltype(elements)::kCount;
-          const ColumnGrid grid(stream, s.batch * s.out_height() * s.out_width(), s.channels / kElements);
-          const Area area(grid, s.out_height(), s.out_width());
-          visit_bool(s.window == 3, [&](auto three) {
-            launch(stream, grid.launch, forward_kernel < T, kElements, three() ? 3 : 0 >, Pooling(s), grid, area, args);
-          });
-        },
-        args.x, args.y);
+    const bool packed = s.channels % kVec<T> == 0 && aligned_to(kVec<T>, args.index) &&
+                        aligned_to(16, static_cast<const T*>(args.x), static_cast<const T*>(args.y));
+    visit_pack<T>(packed, [&]<int N>(Elements<N>) {
+      const ColumnGrid grid(stream, s.batch * s.out_height() * s.out_width(), s.channels / N, kBlocks, kThreads);
+      const Area area(grid, s.out_height(), s.out_width());
+      visit_bool(s.window == 3 && s.batch * s.in_height * s.in_width * s.channels <= UINT32_MAX, [&](auto three) {
+        launch(stream, grid.launch, forward_kernel < T, N, three() ? 3 : 0 >, Pooling(s), grid, area, args);
+      });
+    });
   });
 }
 

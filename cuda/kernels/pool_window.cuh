@@ -5,6 +5,35 @@
 
 namespace residua::cuda {
 
+/// PoolShape in the types that kernels count in.
+struct Pooling {
+  int in_height, in_width, out_height, out_width, window, stride, padding;
+  int64_t channels;
+
+  explicit Pooling(const PoolShape& s)
+      : in_height(static_cast<int>(s.in_height)),
+        in_width(static_cast<int>(s.in_width)),
+        out_height(static_cast<int>(s.out_height())),
+        out_width(static_cast<int>(s.out_width())),
+        window(static_cast<int>(s.window)),
+        stride(static_cast<int>(s.stride)),
+        padding(static_cast<int>(s.padding)),
+        channels(s.channels) {}
+};
+
+__device__ inline int clamped(int value, int size) {
+  const int low = value < size - 1 ? value : size - 1;
+  return low < 0 ? 0 : low;
+}
+
+/// A window of one dimension whose places are all read, those in the padding too: there stands the pixel next to it, which the
+/// window has as well. Place `i`, of which the first is pixel `first`, has before the image the name of that pixel; behind the
+/// image that pixel has been considered before. So nothing in the padding wins in a name of its own.
+template <int Window>
+__device__ inline int name_of(int i, int first) {
+  return i < Window / 2 && i < -first ? -first : i;
+}
+
 /// The `count` input pixels of one dimension, from `begin` on, in the window of output pixel `out`. Before them it has `lead`
 /// pixels of padding.
 struct PoolWindow {
@@ -17,11 +46,6 @@ struct PoolWindow {
     begin = first < 0 ? 0 : first;
     lead = static_cast<int>(begin - first);
     count = static_cast<int>(end - begin);
-  }
-  /// Which of the pixels stands at place `i` of the window or, where that is padding, is the nearest.
-  __device__ int nearest(int i) const {
-    const int pixel = i < lead ? 0 : i - lead;
-    return pixel < count ? pixel : count - 1;
   }
 };
 

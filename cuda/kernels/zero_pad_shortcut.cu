@@ -1,5 +1,11 @@
-// The parameter-free shortcut. A thread makes a pack of 16 bytes of the output at a time, grid-stride; where a channel count
-// is no multiple of a pack, one element. Each byte crosses memory once; of x, `stride` reads only the pixels it takes.
+// The parameter-free shortcut. Each byte crosses memory once; of x, `stride` reads only the pixels it takes.
+//
+// The networks' stride of 2, in packs of 16 bytes, counted in 32 bits: forward, a thread makes a pack of the old channels of y
+// and, while it waits for x, its part of that pixel's new channels, so that all lanes of a warp do the same; four loads of an
+// average are in flight, or those of two packs that are only copied. Backward, a thread reads a pack of dy and writes the up to
+// 2 x 2 packs of dx that it goes to.
+//
+// Any other stride, size or channel count: a pack (where the channels allow it) or an element of the output at a time.
 #include "core/kernels/zero_pad_shortcut.h"
 
 #include "cuda/device/unflatten.cuh"
@@ -7,6 +13,148 @@
 
 namespace residua::cuda {
 namespace {
+
+/// ZeroPadShortcutShape for stride 2, in the type that its kernels count in.
+struct Halving {
+  int in_height, in_width, in_channels, out_height, out_width, out_channels, first_channel;
+
+  explicit Halving(const ZeroPadShortcutShape& s)
+      : in_height(static_cast<int>(s.in_height)),
+        in_width(static_cast<int>(s.in_width)),
+        in_channels(static_cast<int>(s.in_channels)),
+        out_height(static_cast<int>(s.out_height())),
+        out_width(static_cast<int>(s.out_width())),
+        out_channels(static_cast<int>(s.out_channels)),
+        first_channel(static_cast<int>(s.first_channel())) {}
+
+  /// For tensors of fewer than 2^30 elements: the first pixel past them has a number too.
+  static bool takes(const ZeroPadShortcutShape& s) {
+    const int64_t x_size = s.batch * s.in_height * s.in_width * s.in_channels;
+    const int64_t y_size = s.batch * s.out_height() * s.out_width() * s.out_channels;
+    return s.stride == 2 && std::max(x_size, y_size) < int64_t{1} << 30;
+  }
+
+  /// The first element of output pixel `at` in y or dy, and of its first input pixel in x or dx.
+  __device__ int out(const Unflatten::PlaceIn<int>& at) const {
+    return ((at.image * out_height + at.row) * out_width + at.column) * out_channels;
+  }
+  __device__ int in(const Unflatten::PlaceIn<int>& at) const {
+    return ((at.image * in_height + 2 * at.row) * in_width + 2 * at.column) * in_channels;
+  }
+  /// Whether output pixel `at` has a second row or column of input pixels.
+  __device__ bool two_rows(const Unflatten::PlaceIn<int>& at) const { return 2 * at.row + 1 < in_height; }
+  __device__ bool two_columns(const Unflatten::PlaceIn<int>& at) const { return 2 * at.column + 1 < in_width; }
+};
+
+/// 1 / (the pixels of a window).
+__device__ inline float share_of(bool two_rows, bool two_columns) {
+  return (two_rows ? 0.5f : 1.0f) * (two_columns ? 0.5f : 1.0f);
+}
+
+template <class T, int N>
+__device__ inline void store_pack(T* p, const Pack<T, N>& pack) {
+  *reinterpret_cast<Pack<T, N>*>(p) = pack;
+}
+
+/// Packs of a thread of halve_forward at a time.
+template <ShortcutPool Pool>
+constexpr int kAtOnce = Pool == ShortcutPool::average ? 1 : 2;
+
+/// `packs`: of the old channels of y.
+template <class T, int N, ShortcutPool Pool>
+__global__ void halve_forward(ZeroPadShortcutForward args, Halving s, Unflatten unflatten, int packs) {
+  constexpr int kPixels = Pool == ShortcutPool::average ? 4 : 1;
+  const T* x = static_cast<const T*>(args.x);
+  T* y = static_cast<T*>(args.y);
+  const int step = static_cast<int>(grid_threads());
+  for (int first = static_cast<int>(global_thread()); first < packs; first += kAtOnce<Pool> * step) {
+    Pack<T, N> held[kAtOnce<Pool>][kPixels];
+    Unflatten::PlaceIn<int> place[kAtOnce<Pool>];
+#pragma unroll
+    for (int u = 0; u < kAtOnce<Pool>; ++u) {
+      const int i = first + u * step;
+      place[u] = unflatten.of_small(i < packs ? i : first);
+      const T* from = x + (s.in(place[u]) + place[u].depth * N);
+#pragma unroll
+      for (int k = 0; k < kPixels; ++k) {
+        const int line = k / 2 != 0 && s.two_rows(place[u]) ? s.in_width : 0;
+        const int column = k % 2 != 0 && s.two_columns(place[u]) ? 1 : 0;
+        held[u][k] = pack_at<N>(from + (line + column) * s.in_channels);
+      }
+    }
+#pragma unroll
+    for (int u = 0; u < kAtOnce<Pool>; ++u) {
+      if (first + u * step >= packs) {
+        continue;
+      }
+      const int pixel = s.out(place[u]);
+      const int channel = place[u].depth * N;
+      // Its part of the new channels: a pack of every in_channels.
+      for (int c = channel; c < s.out_channels - s.in_channels; c += s.in_channels) {
+        store_pack(y + (pixel + c + (c < s.first_channel ? 0 : s.in_channels)), Pack<T, N>{});
+      }
+      T* to = y + (pixel + s.first_channel + channel);
+      if constexpr (Pool == ShortcutPool::stride) {
+        store_pack(to, held[u][0]);
+      } else {
+        const float share = share_of(s.two_rows(place[u]), s.two_columns(place[u]));
+        float total[N] = {};
+#pragma unroll
+        for (int k = 0; k < kPixels; ++k) {
+          if ((k / 2 == 0 || s.two_rows(place[u])) && (k % 2 == 0 || s.two_columns(place[u]))) {
+            float v[N];
+            widen(held[u][k], v);
+#pragma unroll
+            for (int j = 0; j < N; ++j) {
+              total[j] += v[j];
+            }
+          }
+        }
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          total[j] *= share;
+        }
+        store(to, total);
+      }
+    }
+  }
+}
+
+/// `packs`: of the old channels of dy.
+template <class T, int N, ShortcutPool Pool>
+__global__ void halve_backward(ZeroPadShortcutBackward args, Halving s, Unflatten unflatten, int packs) {
+  const T* dy = static_cast<const T*>(args.dy);
+  T* dx = static_cast<T*>(args.dx);
+  for (int i = static_cast<int>(global_thread()); i < packs; i += static_cast<int>(grid_threads())) {
+    const auto place = unflatten.of_small(i);
+    const bool two_rows = s.two_rows(place);
+    const bool two_columns = s.two_columns(place);
+    const Pack<T, N> held = pack_at<N>(dy + (s.out(place) + s.first_channel + place.depth * N));
+    float first[N];
+    float others[N] = {};
+    widen(held, first);
+    if constexpr (Pool == ShortcutPool::average) {
+      const float share = share_of(two_rows, two_columns);
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        first[j] *= share;
+        others[j] = first[j];
+      }
+    }
+    T* to = dx + (s.in(place) + place.depth * N);
+    store(to, first);
+    if (two_columns) {
+      store(to + s.in_channels, others);
+    }
+    if (two_rows) {
+      to += s.in_width * s.in_channels;
+      store(to, others);
+      if (two_columns) {
+        store(to + s.in_channels, others);
+      }
+    }
+  }
+}
 
 /// The input pixels [begin, end) of one dimension that output pixel `out` is made of.
 struct Window {
@@ -85,12 +233,31 @@ bool packs_fit(const ZeroPadShortcutShape& s, const void* x, const void* y) {
          aligned_to(16, static_cast<const T*>(x), static_cast<const T*>(y));
 }
 
+/// Calls f with the pool as a std::integral_constant.
+template <class F>
+void visit_pool(ShortcutPool pool, const F& f) {
+  if (pool == ShortcutPool::average) {
+    f(std::integral_constant<ShortcutPool, ShortcutPool::average>{});
+  } else {
+    f(std::integral_constant<ShortcutPool, ShortcutPool::stride>{});
+  }
+}
+
 }  // namespace
 
 void run(const ZeroPadShortcutForward& args, Stream& stream) {
   const ZeroPadShortcutShape& s = args.shape;
   visit_float(args.dtype, [&]<class T>() {
-    visit_pack<T>(packs_fit<T>(s, args.x, args.y), [&]<int N>(Elements<N>) {
+    const bool packed = packs_fit<T>(s, args.x, args.y);
+    if (packed && Halving::takes(s)) {
+      const int64_t packs = s.batch * s.out_height() * s.out_width() * s.in_channels / kVec<T>;
+      visit_pool(s.pool, [&](auto pool) {
+        launch(stream, grid_for(stream, (packs + kAtOnce<pool()> - 1) / kAtOnce<pool()>), halve_forward<T, kVec<T>, pool()>,
+               args, Halving(s), Unflatten(s.out_height(), s.out_width(), s.in_channels / kVec<T>), static_cast<int>(packs));
+      });
+      return;
+    }
+    visit_pack<T>(packed, [&]<int N>(Elements<N>) {
       const int64_t packs = s.batch * s.out_height() * s.out_width() * s.out_channels / N;
       launch(stream, grid_for(stream, packs), zero_pad_shortcut_forward<T, N>, args,
              Unflatten(s.out_height(), s.out_width(), s.out_channels / N), packs);
@@ -101,7 +268,16 @@ void run(const ZeroPadShortcutForward& args, Stream& stream) {
 void run(const ZeroPadShortcutBackward& args, Stream& stream) {
   const ZeroPadShortcutShape& s = args.shape;
   visit_float(args.dtype, [&]<class T>() {
-    visit_pack<T>(packs_fit<T>(s, args.dx, args.dy), [&]<int N>(Elements<N>) {
+    const bool packed = packs_fit<T>(s, args.dx, args.dy);
+    if (packed && Halving::takes(s)) {
+      const int64_t packs = s.batch * s.out_height() * s.out_width() * s.in_channels / kVec<T>;
+      visit_pool(s.pool, [&](auto pool) {
+        launch(stream, grid_for(stream, packs), halve_backward<T, kVec<T>, pool()>, args, Halving(s),
+               Unflatten(s.out_height(), s.out_width(), s.in_channels / kVec<T>), static_cast<int>(packs));
+      });
+      return;
+    }
+    visit_pack<T>(packed, [&]<int N>(Elements<N>) {
       const int64_t packs = s.batch * s.in_height * s.in_width * s.in_channels / N;
       launch(stream, grid_for(stream, packs), zero_pad_shortcut_backward<T, N>, args,
              Unflatten(s.in_height, s.in_width, s.in_channels / N), Divisor(s.stride), packs);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "bench/kernels/kernel_case.h"
 #include "bench/kernels/measure.h"
@@ -43,6 +44,24 @@ TEST(KernelCases, HaveNamesOfTheirOwn) {
   }
   std::ranges::sort(names);
   EXPECT_EQ(std::ranges::adjacent_find(names), names.end());
+}
+
+TEST(Stopwatch, MovesFourGigabytesInARoundOnAGpu) {
+  constexpr double kBytes = 1e8;
+  for (const Device device : test::test_devices()) {
+    int made = 0;
+    int runs = 0;
+    const auto make = [&](Operands& o) -> Work {
+      o.count(kBytes);
+      ++made;
+      return [&runs] { ++runs; };
+    };
+    const Stopwatch stopwatch(device, 1e-9);
+    stopwatch.time(make, DType::f32);
+    const int cycles = device.type == Device::Type::cpu ? 1 : static_cast<int>(std::ceil(4e9 / (made * kBytes)));
+    EXPECT_GT(runs, made * cycles);
+    EXPECT_EQ((runs - made) % (made * cycles), 0) << "after one cycle that nobody times";
+  }
 }
 
 TEST(Stopwatch, TakesTurnsOnSetsOfOperandsThatNoCacheHolds) {

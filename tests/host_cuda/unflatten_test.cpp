@@ -44,6 +44,10 @@ TEST(Unflatten, TakesIndicesOfAnySizeApart) {
           ASSERT_TRUE(at.row >= 0 && at.row < rows && at.column >= 0 && at.column < columns && at.depth >= 0 &&
                       at.depth < depth);
           ASSERT_EQ(((at.image * rows + at.row) * columns + at.column) * depth + at.depth, index);
+          if (index < kLimit) {
+            const auto [image, row, column, place] = unflatten.of_small(static_cast<int>(index));
+            ASSERT_TRUE(image == at.image && row == at.row && column == at.column && place == at.depth);
+          }
         }
       }
     }

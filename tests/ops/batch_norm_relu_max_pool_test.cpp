@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/autograd/tape.h"
+#include "core/ops/relu.h"
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
 
@@ -127,14 +128,57 @@ TEST(BatchNormReluMaxPool, HasNoGradientWhereNothingIsAboveZero) {
 
 TEST(BatchNormReluMaxPool, ANaNWins) {
   for (const Device device : test_devices()) {
-    const auto all = [&](float value) { return full({3}, value, DType::f32, device); };
-    const BatchNorm p{
-        .gamma = all(1), .beta = all(0), .running_mean = all(0), .running_var = all(1), .batch_mean = {}, .batch_var = {}};
-    const Tensor x = full({1, 3, 3, 3}, 100.0f, DType::f32);
-    x.data<float>()[4] = std::nanf("");
-    const std::vector<float> y = batch_norm_relu_max_pool(x.to(device), p, kPool, Mode::evaluate).to_vector();
-    for (size_t i = 0; i < y.size(); ++i) {
-      EXPECT_EQ(std::isnan(y[i]), i == 1 || i == 4) << i;
+    for (const int64_t channels : {int64_t{3}, int64_t{16}}) {
+      const auto all = [&](float value) { return full({channels}, value, DType::f32, device); };
+      const BatchNorm p{
+          .gamma = all(1), .beta = all(0), .running_mean = all(0), .running_var = all(1), .batch_mean = {}, .batch_var = {}};
+      const Tensor x = full({1, 3, 3, channels}, 100.0f, DType::f32);
+      x.data<float>()[channels + 1] = std::nanf("");
+      const std::vector<float> y = batch_norm_relu_max_pool(x.to(device), p, kPool, Mode::evaluate).to_vector();
+      for (int64_t i = 0; i < std::ssize(y); ++i) {
+        EXPECT_EQ(std::isnan(y[static_cast<size_t>(i)]), i == 1 || i == channels + 1) << i;
+      }
+    }
+  }
+}
+
+TEST(BatchNormReluMaxPool, IsTheCompositionWhereValuesAreEqualOrNaN) {
+  Random random("ties");
+  for (const Device device : test_devices()) {
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+      for (const int64_t channels : {int64_t{5}, int64_t{16}}) {
+        SCOPED_TRACE(fmt::format("{} channels of {} on {}", channels, name(dtype), device.string()));
+        const auto all = [&](float value) { return full({channels}, value, DType::f32, device); };
+        BatchNorm p{
+            .gamma = all(1), .beta = all(0), .running_mean = all(0), .running_var = all(1), .batch_mean = {}, .batch_var = {}};
+        p.epsilon = 0;
+        const Shape shape{2, 9, 8, channels};
+        std::vector<float> values(static_cast<size_t>(shape.size()));
+        for (float& value : values) {
+          const int64_t drawn = random.integer(-3, 30);
+          value = drawn > 28 ? std::nanf("") : drawn == 28 ? -INFINITY : static_cast<float>(drawn % 3);
+        }
+        Tensor x = from_values(shape, values, dtype, device);
+        Tensor z = from_values(shape, values, dtype, device);
+        x.set_requires_grad(true);
+        z.set_requires_grad(true);
+        const Tensor got = batch_norm_relu_max_pool(x, p, kPool, Mode::evaluate);
+        const Tensor want = max_pool(relu(z), kPool);
+        EXPECT_TRUE(close(got, doubles(want), 0.0));
+        std::vector<float> dy(static_cast<size_t>(got.size()));
+        for (float& g : dy) {
+          g = static_cast<float>(random.integer(-16, 16));
+        }
+        backward(projected(got, from_values(got.shape(), dy, dtype, device)));
+        backward(projected(want, from_values(got.shape(), dy, dtype, device)));
+        const std::vector<float> dx = x.grad().to_vector();
+        const std::vector<float> dz = z.grad().to_vector();
+        for (size_t i = 0; i < dx.size(); ++i) {
+          if (std::isfinite(values[i])) {  // the gradient of the others is NaN, through the normalisation
+            EXPECT_EQ(dx[i], dz[i]) << i;
+          }
+        }
+      }
     }
   }
 }
