@@ -30,8 +30,9 @@ int64_t Stopwatch::default_copy_bytes(Device device) {
 Stopwatch::Stopwatch(Device device, double seconds, int64_t copy_bytes) : device_(device), seconds_(seconds) {
   const auto bytes = static_cast<double>(device_api::describe(device).cache_bytes);
   cache_bytes_ = bytes > 0 ? std::min(bytes, kMostCacheBytes) : kUnknownCacheBytes;
-  source_ = zeros({copy_bytes}, DType::u8, device);
-  destination_ = zeros({copy_bytes}, DType::u8, device);
+  const Shape floats{copy_bytes / int64_t{sizeof(float)}};
+  source_ = zeros(floats, DType::f32, device);
+  destination_ = zeros(floats, DType::f32, device);
 }
 
 void Stopwatch::keep_busy() const {
@@ -94,7 +95,7 @@ double Stopwatch::copy_bytes_per_second() const {
     constexpr int64_t kPiece = 1 << 20;
 #pragma omp parallel for
     for (int64_t i = 0; i < bytes; i += kPiece) {
-      std::memcpy(destination_.data<uint8_t>() + i, source_.data<uint8_t>() + i,
+      std::memcpy(static_cast<unsigned char*>(destination_.data()) + i, static_cast<unsigned char*>(source_.data()) + i,
                   static_cast<size_t>(std::min(kPiece, bytes - i)));
     }
   };

@@ -56,7 +56,7 @@ TEST(Stopwatch, MovesFourGigabytesInARoundOnAGpu) {
       ++made;
       return [&runs] { ++runs; };
     };
-    const Stopwatch stopwatch(device, 1e-9);
+    const Stopwatch stopwatch(device, 1e-9, 64);
     stopwatch.time(make, DType::f32);
     const int cycles = device.type == Device::Type::cpu ? 1 : static_cast<int>(std::ceil(4e9 / (made * kBytes)));
     EXPECT_GT(runs, made * cycles);

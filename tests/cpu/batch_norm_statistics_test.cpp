@@ -62,7 +62,7 @@ TEST(BatchNormStatistics, HoldFarFromZero) {
 
 TEST(BatchNormStatistics, HoldWhereTheFirstRowsAreUnlikeTheOthers) {
   Random random("outliers");
-  expect_statistics<float>("one row of 1000", 50000, 16, 1e-5,
+  expect_statistics<float>("one row of 1000", 50000, 16, 3e-5,  // its square, 1e6, rounds off a little of each small one
                            [&](int64_t r, int64_t) { return r == 0 ? 1000.0 : random.uniform(-1.0, 1.0); });
   expect_statistics<float>("a dark first image", 8 * 1024, 64, 1e-5,
                            [&](int64_t r, int64_t) { return r < 1024 ? -300.0 : 20.0 + random.uniform(-1.0, 1.0); });
