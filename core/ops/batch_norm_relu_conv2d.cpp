@@ -24,9 +24,9 @@ InputActivation activation_of(const Tensor& gamma, const Tensor& beta, const Ten
   return {gamma.data<float>(), beta.data<float>(), mean.data<float>(), rstd.data<float>()};
 }
 
-bool is_inside(ActivationPlace place, const Tensor& x, const ConvolutionShape& shape) {
+bool is_inside(ActivationPlace place, const Tensor& x, const ConvolutionShape& shape, Mode mode) {
   bool inside = place == ActivationPlace::inside;
-  if (place == ActivationPlace::fastest) {
+  if (place == ActivationPlace::fastest && mode == Mode::train) {
     run(x.device(), ActivationPlacement{x.dtype(), shape, &inside});
   }
   return inside;
@@ -83,7 +83,7 @@ Tensor batch_norm_relu_conv2d(const Tensor& x, const BatchNorm& p, const Tensor&
   InputActivation activation = activation_of(p.gamma, p.beta, mean, rstd);
   Tensor activated;
   Tensor mask;
-  if (!is_inside(place, x, shape)) {
+  if (!is_inside(place, x, shape, mode)) {
     activated = empty_like(x);
     mask = keep ? empty({(x.size() + 7) / 8}, DType::u8, device) : Tensor();
     run(device, BatchNormApply{x.dtype(), rows, channels, x.data(), nullptr, activation.gamma, activation.beta, activation.mean,

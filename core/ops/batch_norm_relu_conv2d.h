@@ -8,7 +8,8 @@
 namespace residua {
 
 /// Where the activation of a convolution's input is computed: before the convolution's passes, into memory that they read, or
-/// inside each of them, from x, so that it is never stored. `fastest` is what the device finds faster.
+/// inside each of them, from x, so that it is never stored. `fastest` is what the device finds faster over the passes of
+/// training; in evaluation, which has but one, it is `before`.
 enum class ActivationPlace : uint8_t { fastest, before, inside };
 
 /// y = conv2d(batch_norm_relu(x, p, mode), w, options, next), whose backward takes batch normalisation's sums while it computes

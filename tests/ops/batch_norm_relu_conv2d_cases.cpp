@@ -165,9 +165,9 @@ OpCase make(const Form& form) {
 
 std::vector<OpCase> cases() {
   const ConvolutionShape odd{2, 5, 4, 7, 5, 3, 3, 1, 1};
-  std::vector<OpCase> all{make({odd, Mode::train, ActivationPlace::fastest, true}),
-                          make({odd, Mode::train, ActivationPlace::before, false}),
-                          make({odd, Mode::train, ActivationPlace::inside, false})};
+  std::vector<OpCase> all{
+      make({odd, Mode::train, ActivationPlace::fastest, true}), make({odd, Mode::train, ActivationPlace::before, false}),
+      make({odd, Mode::train, ActivationPlace::inside, false}), make({odd, Mode::evaluate, ActivationPlace::fastest, false})};
   for (const ActivationPlace place : {ActivationPlace::before, ActivationPlace::inside}) {
     for (const ConvolutionShape& s :
          {ConvolutionShape{3, 6, 5, 17, 7, 1, 1, 1, 0}, ConvolutionShape{2, 7, 8, 12, 9, 3, 3, 2, 1},
