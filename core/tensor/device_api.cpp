@@ -14,10 +14,6 @@ namespace {
 
 bool is_cpu(Device device) { return device.type == Device::Type::cpu; }
 
-[[noreturn]] void fail_without_cuda(Device device) {
-  fail("device {} was asked for, but this build has no CUDA: configure with -DRESIDUA_CUDA=ON", device.string());
-}
-
 /// Calls the first of two functions for the CPU device, the second for a CUDA device.
 template <class Cpu, class Cuda>
 auto choose(Device device, const Cpu& on_cpu, [[maybe_unused]] const Cuda& on_cuda) {
@@ -27,7 +23,7 @@ auto choose(Device device, const Cpu& on_cpu, [[maybe_unused]] const Cuda& on_cu
   if constexpr (kBuiltWithCuda) {
     return on_cuda(device.index);
   } else {
-    fail_without_cuda(device);
+    fail("device {} was asked for, but this build has no CUDA: configure with -DRESIDUA_CUDA=ON", device.string());
   }
 }
 

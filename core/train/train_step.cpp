@@ -15,7 +15,6 @@ constexpr int64_t kStepsBeforeCapture = 2;
 
 TrainStep::TrainStep(Module& model, ParameterStore& store, Sgd& sgd, TrainStepOptions options)
     : model_(model),
-      store_(store),
       sgd_(sgd),
       options_(std::move(options)),
       device_(store.options().device),

@@ -45,7 +45,6 @@ class TrainStep {
   void run_step(const Batch& batch);
 
   Module& model_;
-  ParameterStore& store_;
   Sgd& sgd_;
   TrainStepOptions options_;
   Device device_;

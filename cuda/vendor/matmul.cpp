@@ -66,7 +66,8 @@ class LtMatmul {
     if (key.biased) {
       set(desc_.handle, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
       // The heuristic takes the alignment that it may count on from the pointer.
-      set(desc_.handle, CUBLASLT_MATMUL_DESC_BIAS_POINTER, reinterpret_cast<const void*>(key.alignment));
+      alignas(512) static const unsigned char places[512] = {};
+      set(desc_.handle, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(places + key.alignment));
     }
     create(first_, key.dtype, of.first);
     create(second_, key.dtype, of.second);

@@ -20,7 +20,6 @@
 namespace residua::cuda {
 namespace {
 
-using ::testing::AnyOf;
 using ::testing::Contains;
 using ::testing::IsEmpty;
 using ::testing::Not;

@@ -102,6 +102,7 @@ INSTANTIATE_TEST_SUITE_P(All, OpOrders, ::testing::ValuesIn(op_cases()), [](cons
 
 }  // namespace
 
+// NOLINTNEXTLINE(readability-identifier-naming): GoogleTest's name
 void PrintTo(const OpCase& c, std::ostream* out) { *out << c.full_name(); }
 
 }  // namespace residua::test

@@ -29,6 +29,7 @@ std::string test_name(const ::testing::TestParamInfo<Param>& info) {
   return text;
 }
 
+// NOLINTNEXTLINE(readability-identifier-naming): GoogleTest's name
 void PrintTo(const Param& param, std::ostream* out) { *out << param.c.full_name() << " on " << param.device.string(); }
 
 template <class Predicate>

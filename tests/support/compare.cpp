@@ -1,5 +1,6 @@
 #include "tests/support/compare.h"
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -73,7 +74,7 @@ AssertionResult same_bits(const Tensor& a, const Tensor& b) {
   const std::vector<float> va = host_a.to_vector();
   const std::vector<float> vb = host_b.to_vector();
   for (size_t i = 0; i < va.size(); ++i) {
-    if (std::memcmp(&va[i], &vb[i], sizeof(float)) != 0) {
+    if (std::bit_cast<uint32_t>(va[i]) != std::bit_cast<uint32_t>(vb[i])) {
       return AssertionFailure() << "element " << i << " of " << va.size() << " differs: " << va[i] << " and " << vb[i];
     }
   }

@@ -37,7 +37,7 @@ TEST(Tensor, IsAlignedAndMayBeEmpty) {
 
 TEST(Tensor, HandlesShareMemoryAndClonesDoNot) {
   const Tensor a = from_values({3}, Floats{1, 2, 3});
-  const Tensor handle = a;
+  const Tensor handle = a;  // NOLINT(performance-unnecessary-copy-initialization): the copy is what is tested
   const Tensor copy = a.clone();
   a.data<float>()[1] = 20;
   EXPECT_EQ(handle.to_vector(), (Floats{1, 20, 3}));

@@ -2,12 +2,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 #include <array>
 
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 
 #include "tests/support/temporary_folder.h"
