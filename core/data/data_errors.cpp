@@ -6,8 +6,11 @@ namespace residua {
 
 void DataErrors::add(const std::string& name, const std::string& what) {
   const std::lock_guard lock(mutex_);
-  messages_.emplace(name, what);
-  if (static_cast<int64_t>(messages_.size()) > max_bad_images_) {
+  const auto too_many = [&] { return static_cast<int64_t>(messages_.size()) > max_bad_images_; };
+  if (!too_many()) {
+    messages_.emplace(name, what);
+  }
+  if (too_many()) {
     fail("{} images cannot be read, and at most {} may be skipped:\n{}", messages_.size(), max_bad_images_, summary_locked());
   }
 }

@@ -14,7 +14,7 @@ class DataErrors {
   explicit DataErrors(int64_t max_bad_images) : max_bad_images_(max_bad_images) {}
 
   /// Notes a bad image; `what` is the error's message. The same image again counts once. Fails with a summary when there are
-  /// too many.
+  /// too many, the same one from then on, whichever thread sees it first.
   void add(const std::string& name, const std::string& what);
 
   /// Number of different bad images so far.

@@ -1,0 +1,45 @@
+#include "core/data/data_errors.h"
+
+#include <gtest/gtest.h>
+
+#include "core/tensor/error.h"
+
+namespace residua {
+namespace {
+
+std::string failure_of(DataErrors& errors, const std::string& name) {
+  try {
+    errors.add(name, name + ": is bad");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(DataErrors, CountEachImageOnce) {
+  DataErrors errors(2);
+  EXPECT_EQ(errors.summary(), "");
+  EXPECT_EQ(failure_of(errors, "b"), "");
+  EXPECT_EQ(failure_of(errors, "a"), "");
+  EXPECT_EQ(failure_of(errors, "b"), "");
+  EXPECT_EQ(errors.count(), 2);
+  EXPECT_EQ(errors.summary(), "  a: is bad\n  b: is bad\n");
+}
+
+TEST(DataErrors, FailAlikeForEveryoneOnceThereAreTooMany) {
+  DataErrors errors(1);
+  EXPECT_EQ(failure_of(errors, "a"), "");
+  const std::string first = failure_of(errors, "b");
+  EXPECT_EQ(first, "2 images cannot be read, and at most 1 may be skipped:\n  a: is bad\n  b: is bad\n");
+  EXPECT_EQ(failure_of(errors, "c"), first) << "as from another worker, before it hears that the epoch has failed";
+  EXPECT_EQ(failure_of(errors, "a"), first);
+  EXPECT_EQ(errors.count(), 2);
+}
+
+TEST(DataErrors, NoneMayBeAllowed) {
+  DataErrors errors(0);
+  EXPECT_NE(failure_of(errors, "a"), "");
+}
+
+}  // namespace
+}  // namespace residua
