@@ -4,7 +4,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 #include <deque>
 #include <fstream>
 #include <iostream>
@@ -134,7 +133,7 @@ int run_benchmark(const Options& o) {
     print_profile(recorder, o.steps);
     return 0;
   }
-  // Nothing waits between steps, as in training: the next batch is uploaded meanwhile.
+  // The device waits for nothing between steps, as in training: the next batch is uploaded meanwhile.
   std::deque<device_api::Timestamp> ends;
   ends.emplace_back(device).record();
   for (int i = 0; i < o.steps; ++i) {

@@ -35,8 +35,9 @@ Stopwatch::Stopwatch(Device device, double seconds, int64_t copy_bytes) : device
   destination_ = zeros(floats, DType::f32, device);
 }
 
-void Stopwatch::keep_busy() const {
-  if (device_.type != Device::Type::cpu) {
+void Stopwatch::keep_busy(double runs) const {
+  constexpr double kRunsACopy = 32;  // about 20 us of the host's for each
+  for (double queued = 0; queued < runs && device_.type != Device::Type::cpu; queued += kRunsACopy) {
     destination_.copy_from(source_);
   }
 }
@@ -70,7 +71,7 @@ std::optional<Timing> Stopwatch::time(const Maker& make, DType dtype) const {
   std::vector<double> times;
   double total = 0;
   for (int i = 0; i < kMostRounds && (i < kLeastRounds || total < seconds_); ++i) {
-    keep_busy();
+    keep_busy(cycles * works);
     start.record();
     for (int c = 0; c < static_cast<int>(cycles); ++c) {
       cycle();

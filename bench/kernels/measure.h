@@ -32,8 +32,8 @@ class Stopwatch {
  private:
   /// 1 GiB or, on the CPU device, 256 MiB.
   static int64_t default_copy_bytes(Device device);
-  /// Work that takes the device longer than the host needs to queue a round.
-  void keep_busy() const;
+  /// Work that takes the device longer than the host needs to queue so many runs.
+  void keep_busy(double runs) const;
 
   Device device_;
   double seconds_;

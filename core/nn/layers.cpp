@@ -143,24 +143,31 @@ Unnormalized BatchNorm2d::after_relu(Conv2d& convolution, const Unnormalized& x,
   return {y, p};
 }
 
+const BatchNorm& BatchNorm2d::checked(const Unnormalized& x) const {
+  if (x.norm.gamma.data() != weight.value.data()) {
+    fail("{} was given a convolution's output that another layer was to normalise", statistics.name);
+  }
+  return x.norm;
+}
+
 Tensor BatchNorm2d::forward(const Unnormalized& x, Mode mode) const {
   const profile::Layer layer(statistics.name);
-  return batch_norm(x.x, x.norm, mode);
+  return batch_norm(x.x, checked(x), mode);
 }
 
 Tensor BatchNorm2d::forward_relu(const Unnormalized& x, Mode mode) const {
   const profile::Layer layer(statistics.name);
-  return batch_norm_relu(x.x, x.norm, mode);
+  return batch_norm_relu(x.x, checked(x), mode);
 }
 
 Tensor BatchNorm2d::forward_add_relu(const Unnormalized& x, const Tensor& residual, Mode mode) const {
   const profile::Layer layer(statistics.name);
-  return batch_norm_add_relu(x.x, residual, x.norm, mode);
+  return batch_norm_add_relu(x.x, residual, checked(x), mode);
 }
 
 Tensor BatchNorm2d::forward_relu_max_pool(const Unnormalized& x, PoolOptions options, Mode mode) const {
   const profile::Layer layer(statistics.name);
-  return batch_norm_relu_max_pool(x.x, x.norm, options, mode);
+  return batch_norm_relu_max_pool(x.x, checked(x), options, mode);
 }
 
 Shape BatchNorm2d::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {

@@ -34,7 +34,8 @@ class Conv2d : public Module {
   Conv2dSpec spec_;
 };
 
-/// What a batch normalisation is to read: a convolution's output and, in training, its statistics, taken on the way.
+/// What a batch normalisation is to read: a convolution's output and, in training, its statistics, taken on the way. They are
+/// in memory of the layer's own, until its next `after`.
 struct Unnormalized {
   Tensor x;
   BatchNorm norm;
@@ -48,7 +49,7 @@ struct Unnormalized {
 class BatchNorm2d : public Module {
  public:
   explicit BatchNorm2d(int64_t channels);
-  /// In training this and the next two fail on an input of a single row, which has no variance.
+  /// Fails in training on a single row, which has no variance, as the next two do if their convolution makes but one.
   Tensor forward(const Tensor& x, Mode mode) override;
 
   /// `convolution` of x, for this layer to normalise.
@@ -68,6 +69,8 @@ class BatchNorm2d : public Module {
   RunningStatistics statistics;
 
  private:
+  /// Fails if x was made for another layer.
+  const BatchNorm& checked(const Unnormalized& x) const;
   BatchNorm tensors() const;
   /// The same with memory for the statistics of an x, in training.
   BatchNorm tensors(Device device, Mode mode) const;

@@ -1,5 +1,6 @@
 // Whether a convolution's input is activated inside its passes or before them is found by running all of them both ways.
 #include <algorithm>
+#include <optional>
 #include <random>
 
 #include "core/kernels/batch_norm.h"
@@ -85,12 +86,16 @@ bool measure(const ActivationPlacement& args, const ConvolutionKey& key, VendorD
       return false;
     }
   }
-  const auto passes = std::make_shared<Passes>(args.dtype, args.shape, stream);
-  const auto candidate = [&](const char* name, void (Passes::*run)(Stream&) const,
+  // Made when there is something to time.
+  const auto passes = std::make_shared<std::optional<Passes>>();
+  const auto candidate = [&](const char* name, void (Passes::*passes_of)(Stream&) const,
                              bool inside) -> Candidate<ActivationPlacement> {
     return {name, [=] {
               return [=](const ActivationPlacement& call, Stream& on) {
-                (passes.get()->*run)(on);
+                if (!passes->has_value()) {
+                  passes->emplace(call.dtype, call.shape, on);
+                }
+                ((**passes).*passes_of)(on);
                 *call.inside = inside;
               };
             }};

@@ -26,7 +26,7 @@ struct Candidate {
 using Clock = std::function<double(const std::function<void()>& work)>;
 
 /// The median time of each, taken in turns once the device has been busy for a while. What is far slower than the fastest is
-/// timed only once.
+/// timed only twice.
 std::vector<double> median_milliseconds(const Clock& clock, const std::vector<std::function<void()>>& works);
 
 /// The candidate that the cache names or, where it does not know `key` or names one that cannot be built, the fastest on

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "core/tensor/device_api.h"
 #include "cuda/runtime/launch_options.h"
 #include "tests/support/compare.h"
@@ -34,8 +36,14 @@ TEST(BatchNormScaleBias, NormalisesWithARoundedScaleThatIsRightAtTheMean) {
             cuda::current_stream(device));
         cuda::launch_options() = {};
         EXPECT_TRUE(close(got_scale, scale, 1e-7)) << name(dtype) << ", " << channels << " channels, " << threads << " threads";
-        EXPECT_TRUE(close(got_bias, bias, type_tolerance(dtype)))
-            << name(dtype) << ", " << channels << " channels, " << threads << " threads";
+        const std::vector<float> got = got_bias.to_vector();
+        for (size_t c = 0; c < got.size(); ++c) {
+          // Rounded once from what fp32 makes of it: a bias of the scale before rounding would be further off.
+          const double half = dtype == DType::f32 ? 0x1p-24 : dtype == DType::f16 ? 0x1p-11 : 0x1p-8;
+          EXPECT_LE(std::fabs(static_cast<double>(got[c]) - bias[c]),
+                    1.01 * half * std::fabs(bias[c]) + 1e-6 * (std::fabs(beta[c]) + std::fabs(mean[c] * scale[c])) + 1e-7)
+              << name(dtype) << ", channel " << c << " of " << channels << ", " << threads << " threads";
+        }
       }
     }
   }

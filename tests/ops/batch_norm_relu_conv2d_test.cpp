@@ -55,7 +55,7 @@ TEST(BatchNormReluConv2d, IsTheComposition) {
   for (const Device device : test_devices()) {
     for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
       for (const ActivationPlace place : {ActivationPlace::fastest, ActivationPlace::before, ActivationPlace::inside}) {
-        SCOPED_TRACE(fmt::format("{} {}", device.string(), name(dtype)));
+        SCOPED_TRACE(fmt::format("{} {}, place {}", device.string(), name(dtype), static_cast<int>(place)));
         compare_with_composition(dtype, device, place, [&](const Tensor& got, const Tensor& want) {
           const std::vector<float> values = want.to_vector();
           EXPECT_TRUE(close(got, HostArray(values.begin(), values.end()), 4 * type_tolerance(dtype)));

@@ -103,6 +103,11 @@ TEST(Tensor, ReturnsItsMemory) {
   EXPECT_EQ(device_api::memory_use({}).live_bytes, before);
 }
 
+/// Wrong on purpose, whatever watches.
+__attribute__((noinline, no_sanitize("address"))) void write_past_the_end(const Tensor& a) {
+  static_cast<float*>(a.data())[a.size()] = 0.0f;
+}
+
 TEST(Tensor, FindsWritesPastTheEndOfPoisonedMemory) {
   device_api::set_fresh_memory({}, device_api::FreshMemory::poisoned);
   const int64_t before = device_api::memory_use({}).overruns;
@@ -114,7 +119,7 @@ TEST(Tensor, FindsWritesPastTheEndOfPoisonedMemory) {
   EXPECT_EQ(device_api::memory_use({}).overruns, before);
   {
     const Tensor a = empty({3}, DType::f32);
-    static_cast<float*>(a.data())[3] = 0.0f;
+    write_past_the_end(a);
   }
   EXPECT_EQ(device_api::memory_use({}).overruns, before + 1);
   device_api::set_fresh_memory({}, device_api::FreshMemory::as_found);
