@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -28,9 +29,9 @@ namespace {
 struct Options {
   std::string model = "resnet18";
   std::string shortcut;
-  int64_t size = 224;
+  std::optional<int64_t> size = {};
   int64_t batch = 32;
-  int64_t classes = 1000;
+  std::optional<int64_t> classes = {};
   std::string precision = "auto";
   std::string device = "auto";
   std::string cuda_graph = "on";
@@ -42,18 +43,18 @@ struct Options {
   bool explain_plans = false;
 };
 
-Batch synthetic_batch(const Options& o) {
+Batch synthetic_batch(int64_t count, int64_t size, int64_t classes) {
   std::mt19937_64 random(std::random_device{}());
   Batch batch;
-  batch.images = empty({o.batch, o.size, o.size, 3}, DType::u8);
+  batch.images = empty({count, size, size, 3}, DType::u8);
   std::ranges::generate(batch.images.span<uint8_t>(), [&] { return static_cast<uint8_t>(random()); });
-  batch.labels = empty({o.batch}, DType::i32);
+  batch.labels = empty({count}, DType::i32);
   std::ranges::generate(batch.labels.span<int32_t>(),
-                        [&] { return static_cast<int32_t>(random() % static_cast<uint64_t>(o.classes)); });
-  batch.top = zeros({o.batch}, DType::i32);
-  batch.left = zeros({o.batch}, DType::i32);
-  batch.flip = zeros({o.batch}, DType::u8);
-  batch.height = batch.width = o.size;
+                        [&] { return static_cast<int32_t>(random() % static_cast<uint64_t>(classes)); });
+  batch.top = zeros({count}, DType::i32);
+  batch.left = zeros({count}, DType::i32);
+  batch.flip = zeros({count}, DType::u8);
+  batch.height = batch.width = size;
   return batch;
 }
 
@@ -97,7 +98,8 @@ int run_benchmark(const Options& o) {
     omp_set_num_threads(o.threads);
   }
   ResNetSpec spec = model_spec(o.model);
-  spec.classes = o.classes;
+  const int64_t size = o.size.value_or(spec.image_size());
+  spec.classes = o.classes.value_or(spec.classes);
   if (!o.shortcut.empty()) {
     set_shortcut(spec, parse_shortcut(o.shortcut));
   }
@@ -112,7 +114,7 @@ int run_benchmark(const Options& o) {
                           .mean = full({3}, 127.5f, DType::f32, device),
                           .inverse_std = full({3}, 1.0f / 64.0f, DType::f32, device)};
   TrainStep step(model, store, sgd, {.input = input, .capture = o.cuda_graph == "off" ? Capture::off : Capture::on});
-  const Batch batch = synthetic_batch(o);
+  const Batch batch = synthetic_batch(o.batch, size, spec.classes);
   const device_api::Pinned pinned(device, batch.images.data(), batch.images.bytes());  // as the loader's
 
   const int untimed = o.explain_plans ? std::max(o.warmup, 1) : o.warmup;
@@ -147,9 +149,9 @@ int run_benchmark(const Options& o) {
   std::ranges::sort(seconds);
   const double median = seconds[seconds.size() / 2];
   const double rate = static_cast<double>(o.batch) / median;
-  const double flops = 6.0 * static_cast<double>(summarize(model, {o.batch, o.size, o.size, 3}).multiply_adds);
+  const double flops = 6.0 * static_cast<double>(summarize(model, {o.batch, size, size, 3}).multiply_adds);
   const nlohmann::json result = {{"model", o.model},
-                                 {"size", o.size},
+                                 {"size", size},
                                  {"batch", o.batch},
                                  {"precision", name(precision)},
                                  {"device", device.string()},
@@ -166,7 +168,7 @@ int run_benchmark(const Options& o) {
   fmt::print(
       "{} {}x{} batch {} {} on {}: {:.1f} img/s, median {:.2f} ms ({:.2f} to {:.2f}), {:.0f} GFLOP/s, {} MiB resident at "
       "most\n",
-      o.model, o.size, o.size, o.batch, name(precision), device.string(), rate, median * 1e3, seconds.front() * 1e3,
+      o.model, size, size, o.batch, name(precision), device.string(), rate, median * 1e3, seconds.front() * 1e3,
       seconds.back() * 1e3, flops / median * 1e-9, peak_resident_bytes() >> 20);
   if (!o.json.empty()) {
     std::ofstream file(o.json);
@@ -187,9 +189,10 @@ int main(int argc, char** argv) {
   app.option_defaults()->always_capture_default();
   app.add_option("-m,--model", o.model, "name from train-imagenet --list-models");
   app.add_option("--shortcut", o.shortcut, "A, B or C");
-  app.add_option("--size", o.size, "pixels of the input's side")->check(CLI::Range(8, 4096));
+  app.add_option("--size", o.size, "pixels of the input's side (default: 224, for a CIFAR network 32)")
+      ->check(CLI::Range(8, 4096));
   app.add_option("-b,--batch-size", o.batch)->check(CLI::Range(1, 1 << 20));
-  app.add_option("--classes", o.classes)->check(CLI::Range(1, 1 << 20));
+  app.add_option("--classes", o.classes, "(default: 1000, for a CIFAR network 10)")->check(CLI::Range(1, 1 << 20));
   app.add_option("--precision", o.precision, "auto, fp32, bf16 or fp16");
   app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N");
   app.add_option("--cuda-graph", o.cuda_graph, "replay the whole step as one graph on a CUDA device")

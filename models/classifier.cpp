@@ -100,7 +100,7 @@ std::vector<std::string> make_class_names(const ClassifierOptions& options, cons
 
 int64_t make_crop_size(const ClassifierOptions& options, const Safetensors& file, const ResNetSpec& spec) {
   const std::optional<int64_t> stored = Metadata(file).json<int64_t>("input_size");
-  return options.crop_size ? *options.crop_size : stored.value_or(spec.stem == Stem::cifar ? 32 : 224);
+  return options.crop_size ? *options.crop_size : stored.value_or(spec.image_size());
 }
 
 InputStatistics make_statistics(const ClassifierOptions& options, const Safetensors& file, int64_t crop_size) {

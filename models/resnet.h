@@ -45,6 +45,8 @@ struct ResNetSpec {
 
   /// Number of layers with weights, projections not counted, as in the paper's names: 34 for plain34.
   int64_t depth() const;
+  /// Pixels of the side of the images it was designed for: 224, or 32 for the CIFAR networks. It takes others.
+  int64_t image_size() const { return stem == Stem::cifar ? 32 : 224; }
 };
 
 /// "A", "B", "C" (or lower case); "none" for a plain network. Fails with UsageError on another.

@@ -173,7 +173,7 @@ int run(TrainOptions o) {
     const bool cifar = o.model && model_spec(*o.model).stem == Stem::cifar;
     fill_defaults(o, !cifar);
     ResNetSpec spec = make_spec(o, precision);
-    const int64_t size = o.crop_size.value_or(cifar ? 32 : 224);
+    const int64_t size = o.crop_size.value_or(spec.image_size());
     fmt::print("{}\n", summarize(ResNet(spec), {1, size, size, 3}).table());
     return 0;
   }

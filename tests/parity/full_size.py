@@ -4,9 +4,10 @@ The rule: for each tensor, the relative L2 error of its update (of its value, fo
 PyTorch's own fp32 step (the worse of NCHW and NHWC) plus 1e-5; logits are within 1e-4 of the largest. Prints a table, and exits 1
 when the rule does not hold.
 
-Where a ReLU's input is so close to 0 that rounding decides its sign, a gradient changes by a thousand times the rounding, by luck, in PyTorch
-as in Residua. The betas of the weights are therefore such that in float64 no input of this batch is close to 0. --kinks leaves them at 0; the
-rule then needs RESIDUA_WINOGRAD=off, which rounds less: bench/results/parity.md has what was measured.
+Where a ReLU's input is so close to 0 that rounding decides its sign, a gradient changes by a thousand times the rounding, by luck, in
+PyTorch as in Residua. The betas of the weights are therefore such that in float64 no input of this batch is close to 0. --kinks
+leaves them at 0; whether the rule holds is then luck, as it is between PyTorch's own two layouts: bench/results/parity.md has what was
+measured.
 
 usage: python3 full_size.py [--program build/cpu/bin/parity-step] [--size 224] [--batch 8] [--kinks] [CASE...]
 needs torch, torchvision, numpy and safetensors
