@@ -35,10 +35,22 @@ struct Layer {
             .y = o.written(size()),
             .mask = activated ? o.written<uint8_t>((size() + 7) / 8) : nullptr};
   }
-  BatchNormBackwardReduce reduce(const void* x, const void* dy, const uint8_t* mask) {
-    return {o.dtype(), rows, channels, x, dy, mask, parameter(), parameter(), sum(), sum()};
+  /// `more` is a second term of the gradient.
+  BatchNormBackwardReduce reduce(const void* x, const void* dy, Form form, const void* more = nullptr) {
+    return {.dtype = o.dtype(),
+            .rows = rows,
+            .channels = channels,
+            .x = x,
+            .dy = dy,
+            .more = more,
+            .mask = form == Form::plain ? nullptr : mask(),
+            .mean = parameter(),
+            .rstd = parameter(),
+            .sum_g = sum(),
+            .sum_g_xhat = sum(),
+            .g = form == Form::add_relu ? o.written(size()) : nullptr};
   }
-  BatchNormBackwardApply backward_apply(const void* x, const void* dy, const uint8_t* mask, Form form) {
+  BatchNormBackwardApply backward_apply(const void* x, const void* dy, const uint8_t* mask) {
     return {.dtype = o.dtype(),
             .rows = rows,
             .channels = channels,
@@ -50,13 +62,12 @@ struct Layer {
             .rstd = parameter(),
             .sum_g = parameter(),
             .sum_g_xhat = parameter(),
-            .dx = o.written(size()),
-            .dresidual = form == Form::add_relu ? o.written(size()) : nullptr};
+            .dx = o.written(size())};
   }
   /// The simple kernels around batch normalisation that a fused one replaces.
   Add add(const void* a) { return {o.dtype(), size(), a, o.read(size()), o.written(size())}; }
   ReluForward relu(const void* x) { return {o.dtype(), size(), x, o.written(size())}; }
-  ReluBackward relu_backward() { return {o.dtype(), size(), o.read(size()), o.read(size()), o.written(size())}; }
+  ReluBackward relu_backward(const void* dy) { return {o.dtype(), size(), o.read(size()), dy, o.written(size())}; }
 
   Operands& o;
   int64_t rows, channels;
@@ -95,20 +106,44 @@ void add_layer(std::vector<KernelCase>& all, const std::string& shape, int64_t r
                return sequence(o, l.apply(o.read(l.size()), form));
              },
          .unfused = activated ? Maker([=](Operands& o) { return unfused_forward(o, rows, channels, form, false); }) : Maker()});
-    all.push_back({.kernel = "BatchNormBackwardApply" + suffix(form),
+    all.push_back({.kernel = "BatchNormBackwardReduce" + suffix(form),
                    .shape = shape,
                    .own =
                        [=](Operands& o) {
                          Layer l(o, rows, channels);
-                         return sequence(
-                             o, l.backward_apply(o.read(l.size()), o.read(l.size()), activated ? l.mask() : nullptr, form));
+                         const void* more = form == Form::add_relu ? o.read(l.size()) : nullptr;  // as after a block
+                         return sequence(o, l.reduce(o.read(l.size()), o.read(l.size()), form, more));
                        },
                    .unfused = activated ? Maker([=](Operands& o) {
                      Layer l(o, rows, channels);
-                     const ReluBackward relu = l.relu_backward();  // its dx is the residual's gradient
-                     return sequence(o, relu, l.backward_apply(o.read(l.size()), relu.dx, nullptr, Form::plain));
+                     const auto sums = [&](const ReluBackward& relu) {
+                       return l.reduce(o.read(l.size()), relu.dx, Form::plain);
+                     };
+                     if (form == Form::relu) {
+                       const ReluBackward relu = l.relu_backward(o.read(l.size()));
+                       return sequence(o, relu, sums(relu));
+                     }
+                     const Add add = l.add(o.read(l.size()));
+                     const ReluBackward relu = l.relu_backward(add.y);
+                     return sequence(o, add, relu, sums(relu));
                    })
                                         : Maker()});
+    if (form != Form::add_relu) {  // whose gradient has been masked where the sums were taken
+      all.push_back({.kernel = "BatchNormBackwardApply" + suffix(form),
+                     .shape = shape,
+                     .own =
+                         [=](Operands& o) {
+                           Layer l(o, rows, channels);
+                           return sequence(
+                               o, l.backward_apply(o.read(l.size()), o.read(l.size()), activated ? l.mask() : nullptr));
+                         },
+                     .unfused = activated ? Maker([=](Operands& o) {
+                       Layer l(o, rows, channels);
+                       const ReluBackward relu = l.relu_backward(o.read(l.size()));
+                       return sequence(o, relu, l.backward_apply(o.read(l.size()), relu.dx, nullptr));
+                     })
+                                          : Maker()});
+    }
     const std::string op = form == Form::plain ? "batch_norm" : form == Form::relu ? "batch_norm_relu" : "batch_norm_add_relu";
     all.push_back(
         {.kernel = op + " forward",
@@ -122,47 +157,36 @@ void add_layer(std::vector<KernelCase>& all, const std::string& shape, int64_t r
              },
          .unfused = activated ? Maker([=](Operands& o) { return unfused_forward(o, rows, channels, form, true); }) : Maker(),
          .cudnn = cudnn_batch_norm(Pass::forward, form, rows, channels)});
-    all.push_back(
-        {.kernel = op + " backward",
-         .shape = shape,
-         .own =
-             [=](Operands& o) {
-               Layer l(o, rows, channels);
-               const void* x = o.read(l.size());
-               const void* dy = o.read(l.size());
-               const uint8_t* mask = activated ? l.mask() : nullptr;
-               const BatchNormBackwardReduce reduce = l.reduce(x, dy, mask);
-               BatchNormBackwardApply apply = l.backward_apply(x, dy, mask, form);
-               // Sums come first: x, dy and the mask cross twice.
-               o.count(static_cast<double>(2 * l.size() * size_bytes(o.dtype()) + (activated ? (l.size() + 7) / 8 : 0)));
-               apply.sum_g = reduce.sum_g;
-               apply.sum_g_xhat = reduce.sum_g_xhat;
-               return sequence(o, reduce, apply);
-             },
-         .unfused = activated ? Maker([=](Operands& o) {
-           Layer l(o, rows, channels);
-           const ReluBackward relu = l.relu_backward();
-           const void* x = o.read(l.size());
-           return sequence(o, relu, l.reduce(x, relu.dx, nullptr), l.backward_apply(x, relu.dx, nullptr, Form::plain));
-         })
-                              : Maker(),
-         .cudnn = cudnn_batch_norm(Pass::backward, form, rows, channels)});
-  }
-  for (const Form form : {Form::plain, Form::relu}) {
-    const bool activated = form != Form::plain;
-    all.push_back({.kernel = "BatchNormBackwardReduce" + suffix(form),
+    all.push_back({.kernel = op + " backward",
                    .shape = shape,
                    .own =
                        [=](Operands& o) {
                          Layer l(o, rows, channels);
-                         return sequence(o, l.reduce(o.read(l.size()), o.read(l.size()), activated ? l.mask() : nullptr));
+                         const void* x = o.read(l.size());
+                         const void* dy = o.read(l.size());
+                         const BatchNormBackwardReduce reduce = l.reduce(x, dy, form);
+                         BatchNormBackwardApply apply = l.backward_apply(x, dy, reduce.mask);
+                         double again =
+                             2.0 * static_cast<double>(l.size() * size_bytes(o.dtype()));  // x and the gradient cross twice
+                         if (reduce.g != nullptr) {
+                           apply.dy = reduce.g;
+                           apply.mask = nullptr;
+                         } else if (activated) {
+                           again += static_cast<double>((l.size() + 7) / 8);
+                         }
+                         o.count(again);
+                         apply.sum_g = reduce.sum_g;
+                         apply.sum_g_xhat = reduce.sum_g_xhat;
+                         return sequence(o, reduce, apply);
                        },
                    .unfused = activated ? Maker([=](Operands& o) {
                      Layer l(o, rows, channels);
-                     const ReluBackward relu = l.relu_backward();
-                     return sequence(o, relu, l.reduce(o.read(l.size()), relu.dx, nullptr));
+                     const ReluBackward relu = l.relu_backward(o.read(l.size()));
+                     const void* x = o.read(l.size());
+                     return sequence(o, relu, l.reduce(x, relu.dx, Form::plain), l.backward_apply(x, relu.dx, nullptr));
                    })
-                                        : Maker()});
+                                        : Maker(),
+                   .cudnn = cudnn_batch_norm(Pass::backward, form, rows, channels)});
   }
 }
 

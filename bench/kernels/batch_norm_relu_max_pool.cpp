@@ -51,10 +51,10 @@ std::vector<KernelCase> cases(int64_t batch) {
        .unfused =
            [=](Operands& o) {
              const MaxPoolBackward pool{o.dtype(), s, o.read(y_size), index(o), o.written(x_size)};
-             return sequence(
-                 o, pool,
-                 BatchNormBackwardReduce{o.dtype(), rows, s.channels, o.read(x_size), pool.dx,
-                                         o.read<uint8_t>(x_size / 8, 0, 255), parameter(o), parameter(o), sum(o), sum(o)});
+             return sequence(o, pool,
+                             BatchNormBackwardReduce{o.dtype(), rows, s.channels, o.read(x_size), pool.dx, nullptr,
+                                                     o.read<uint8_t>(x_size / 8, 0, 255), parameter(o), parameter(o), sum(o),
+                                                     sum(o), nullptr});
            }},
       {.kernel = "BatchNormReluMaxPoolBackwardApply",
        .shape = shape,

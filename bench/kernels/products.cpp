@@ -117,8 +117,8 @@ void add_convolution(std::vector<KernelCase>& all, const ConvolutionShape& s) {
         const ConvolutionBackwardData plain = backward_data(o);
         const GradientSums sums = gradient_sums(o, x_rows, s.in_channels);
         return sequence(o, plain,
-                        BatchNormBackwardReduce{o.dtype(), x_rows, s.in_channels, sums.x, plain.dx, sums.mask, sums.mean,
-                                                sums.rstd, sums.sum_g, sums.sum_g_xhat});
+                        BatchNormBackwardReduce{o.dtype(), x_rows, s.in_channels, sums.x, plain.dx, nullptr, sums.mask,
+                                                sums.mean, sums.rstd, sums.sum_g, sums.sum_g_xhat, nullptr});
       });
   add("ConvolutionBackwardWeights", [=](Operands& o) { return sequence(o, backward_weights(o, false)); });
   add(

@@ -58,6 +58,10 @@ void accumulate_node(Node& node, const Tensor& gradient) {
     node.gradient = gradient;
     return;
   }
+  if (node.sums && !node.more.defined()) {
+    node.more = gradient;
+    return;
+  }
   const Tensor sum = empty_like(node.gradient);
   run(sum.device(),
       Add{.dtype = sum.dtype(), .size = sum.size(), .a = node.gradient.data(), .b = gradient.data(), .y = sum.data()});
@@ -132,7 +136,9 @@ bool grad_needed(std::initializer_list<Tensor> inputs) {
   return recording && std::ranges::any_of(inputs, [](const Tensor& t) { return t.defined() && t.requires_grad(); });
 }
 
-Tensor record(Tensor output, std::vector<Tensor> inputs, const char* name, BackwardRule rule) {
+namespace {
+
+Tensor record(Tensor output, const std::vector<Tensor>& inputs, const char* name, bool sums, BackwardRuleOfSum rule) {
   std::vector<Edge> edges;
   bool needed = false;
   for (const Tensor& input : inputs) {
@@ -145,10 +151,23 @@ Tensor record(Tensor output, std::vector<Tensor> inputs, const char* name, Backw
                                                                 .layer = profile::layer(),
                                                                 .sequence = next_sequence++,
                                                                 .inputs = std::move(edges),
+                                                                .sums = sums,
                                                                 .rule = std::move(rule),
-                                                                .gradient = {}});
+                                                                .gradient = {},
+                                                                .more = {}});
   }
   return output;
+}
+
+}  // namespace
+
+Tensor record(Tensor output, std::vector<Tensor> inputs, const char* name, BackwardRule rule) {
+  return record(std::move(output), inputs, name, false,
+                [rule = std::move(rule)](const Tensor& dy, const Tensor&, Gradients& gradients) { rule(dy, gradients); });
+}
+
+Tensor record(Tensor output, std::vector<Tensor> inputs, const char* name, BackwardRuleOfSum rule) {
+  return record(std::move(output), inputs, name, true, std::move(rule));
 }
 
 void backward(const Tensor& loss, float scale) { backward(loss, full(loss.shape(), scale, loss.dtype(), loss.device())); }
@@ -181,10 +200,11 @@ void backward(const Tensor& loss, const Tensor& scale) {
       fail("second backward() through {}: the graph was freed by the first; run the forward pass again", node->name);
     }
     const Tensor dy = std::exchange(node->gradient, {});
+    const Tensor more = std::exchange(node->more, {});
     if (dy.defined()) {
       const profile::Layer layer(node->layer);
       Gradients gradients(*node);
-      node->rule(dy, gradients);
+      node->rule(dy, more, gradients);
       gradients.finish();
     }
     node->rule = nullptr;

@@ -13,6 +13,9 @@ class Gradients;
 
 /// Computes the gradients of an operation's inputs from the gradient `dy` of its output.
 using BackwardRule = std::function<void(const Tensor& dy, Gradients& gradients)>;
+/// The same from dy + more, for a kernel that adds as it reads and so spares a pass over memory: `more` is undefined where the
+/// gradient came in one piece.
+using BackwardRuleOfSum = std::function<void(const Tensor& dy, const Tensor& more, Gradients& gradients)>;
 
 /// What a node remembers of an input: its history and its form, not its contents. What a rule reads it has captured.
 struct Edge {
@@ -28,8 +31,9 @@ struct Node {
   std::string_view layer;    // that the profiler books it under
   int64_t sequence;          // order of recording; backward runs from high to low
   std::vector<Edge> inputs;  // cleared once the node has run
-  BackwardRule rule;         // cleared once the node has run
-  Tensor gradient;           // of the output, summed over its consumers
+  bool sums;                 // whether the rule adds `more` itself
+  BackwardRuleOfSum rule;    // cleared once the node has run
+  Tensor gradient, more;     // of the output, over its consumers: their sum
 };
 
 /// What autograd keeps beside a tensor: a leaf has `requires_grad` and a gradient, any other has the node that made it.
@@ -73,6 +77,7 @@ class Gradients {
 /// Makes `output` a function of `inputs`. Does nothing inside NoGrad or when no input needs a gradient.
 /// The rule must capture `output.detached()`, never `output`: that would be a cycle and a leak.
 Tensor record(Tensor output, std::vector<Tensor> inputs, const char* name, BackwardRule rule);
+Tensor record(Tensor output, std::vector<Tensor> inputs, const char* name, BackwardRuleOfSum rule);
 
 /// Whether `record` would do anything for these inputs: an op need not keep what only its backward reads otherwise.
 bool grad_needed(std::initializer_list<Tensor> inputs);

@@ -38,21 +38,25 @@ struct BatchNormApply {
   uint8_t* mask;  // [ceil(rows * channels / 8)] or null: bit i (lowest first) is set where y[i] > 0; overwritten
 };
 
-/// With g = dy where the mask is set (everywhere if it is null) and xhat = (x - mean) * rstd:
-/// sum_g = sum over rows of g (the gradient of beta), sum_g_xhat = sum over rows of g * xhat (that of gamma).
+/// With g = dy + more (rounded to `dtype`) where the mask is set (everywhere if it is null), 0 elsewhere, and
+/// xhat = (x - mean) * rstd: sum_g = sum over rows of g (the gradient of beta), sum_g_xhat = sum over rows of g * xhat (that of
+/// gamma). g is the residual's gradient.
 struct BatchNormBackwardReduce {
   DType dtype;
   int64_t rows, channels;
   const void* x;
   const void* dy;
+  const void* more;     // or null: 0; with it g is wanted
   const uint8_t* mask;  // or null
   const float* mean;
   const float* rstd;
   float* sum_g;       // [channels], overwritten
   float* sum_g_xhat;  // [channels], overwritten
+  void* g;            // [rows, channels], overwritten, or null; may be dy or more
 };
 
-/// dx = gamma * rstd * (g - sum_g / rows - xhat * sum_g_xhat / rows), dresidual = g.
+/// With g = dy where the mask is set (everywhere if it is null), 0 elsewhere:
+/// dx = gamma * rstd * (g - sum_g / rows - xhat * sum_g_xhat / rows).
 struct BatchNormBackwardApply {
   DType dtype;
   int64_t rows, channels;
@@ -64,8 +68,7 @@ struct BatchNormBackwardApply {
   const float* rstd;
   const float* sum_g;
   const float* sum_g_xhat;
-  void* dx;         // overwritten; may be dy
-  void* dresidual;  // overwritten, or null; may be dy
+  void* dx;  // overwritten; may be dy
 };
 
 /// running = (1 - momentum) * running + momentum * batch, with batch variances made unbiased by n / (n - 1); nothing when

@@ -62,8 +62,8 @@ void run_composed(const ConvolutionBackwardData& args, Stream& stream) {
              stream);
     run_part(ReluBackward{args.dtype, size, y.data(), args.dx, args.dx}, stream);
   }
-  run_part(BatchNormBackwardReduce{args.dtype, rows, s.in_channels, to.x, args.dx, to.mask, to.mean, to.rstd, to.sum_g,
-                                   to.sum_g_xhat},
+  run_part(BatchNormBackwardReduce{args.dtype, rows, s.in_channels, to.x, args.dx, nullptr, to.mask, to.mean, to.rstd, to.sum_g,
+                                   to.sum_g_xhat, nullptr},
            stream);
 }
 

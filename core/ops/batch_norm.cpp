@@ -18,29 +18,37 @@ struct Saved {
 // Inputs of the node, in order.
 constexpr int kX = 0, kGamma = 1, kBeta = 2, kResidual = 3;
 
-void backward_rule(const Saved& saved, bool has_residual, const Tensor& dy, Gradients& gradients) {
+/// Where the ReLU's gradient is stored: if it is the residual's too, or a sum. It has no other reader.
+Tensor relu_gradient(const Saved& saved, bool has_residual, const Tensor& more, Gradients& gradients) {
+  if (has_residual && gradients.wants(kResidual)) {
+    return gradients.output(kResidual);
+  }
+  return more.defined() ? empty_like(saved.x) : Tensor();
+}
+
+void backward_rule(const Saved& saved, bool has_residual, const Tensor& dy, const Tensor& more, Gradients& gradients) {
   const Device device = dy.device();
   const DType dtype = saved.x.dtype();
-  const bool wants_residual = has_residual && gradients.wants(kResidual);
   const uint8_t* mask = saved.mask.defined() ? saved.mask.data<uint8_t>() : nullptr;
+  const Tensor g = relu_gradient(saved, has_residual, more, gradients);
 
   const Tensor dgamma = gradients.wants(kGamma) ? gradients.output(kGamma) : empty({saved.channels}, DType::f32, device);
   const Tensor dbeta = gradients.wants(kBeta) ? gradients.output(kBeta) : empty({saved.channels}, DType::f32, device);
   run(device,
-      BatchNormBackwardReduce{dtype, saved.rows, saved.channels, saved.x.data(), dy.data(), mask, saved.mean.data<float>(),
-                              saved.rstd.data<float>(), dbeta.data<float>(), dgamma.data<float>()});
-  if (!gradients.wants(kX) && !wants_residual) {
+      BatchNormBackwardReduce{dtype, saved.rows, saved.channels, saved.x.data(), dy.data(),
+                              more.defined() ? more.data() : nullptr, mask, saved.mean.data<float>(), saved.rstd.data<float>(),
+                              dbeta.data<float>(), dgamma.data<float>(), g.defined() ? g.data() : nullptr});
+  if (!gradients.wants(kX)) {
     return;
   }
   // Running statistics do not depend on x: without the sums, dx = gamma * rstd * g.
   const bool train = saved.mode == Mode::train;
   const Tensor none = train ? Tensor() : zeros({saved.channels}, DType::f32, device);
-  const Tensor dx = gradients.wants(kX) ? gradients.output(kX) : empty_like(saved.x);
-  const Tensor dresidual = wants_residual ? gradients.output(kResidual) : Tensor();
-  run(device,
-      BatchNormBackwardApply{dtype, saved.rows, saved.channels, saved.x.data(), dy.data(), mask, saved.gamma.data<float>(),
-                             saved.mean.data<float>(), saved.rstd.data<float>(), (train ? dbeta : none).data<float>(),
-                             (train ? dgamma : none).data<float>(), dx.data(), wants_residual ? dresidual.data() : nullptr});
+  const Tensor dx = gradients.output(kX);
+  run(device, BatchNormBackwardApply{dtype, saved.rows, saved.channels, saved.x.data(), g.defined() ? g.data() : dy.data(),
+                                     g.defined() ? nullptr : mask, saved.gamma.data<float>(), saved.mean.data<float>(),
+                                     saved.rstd.data<float>(), (train ? dbeta : none).data<float>(),
+                                     (train ? dgamma : none).data<float>(), dx.data()});
 }
 
 Tensor forward(const char* op, const Tensor& x, const Tensor& residual, const BatchNorm& p, Activation activation, Mode mode) {
@@ -68,8 +76,8 @@ Tensor forward(const char* op, const Tensor& x, const Tensor& residual, const Ba
   }
   return record(y, std::move(inputs), op,
                 [saved = Saved{x.detached(), mask, p.gamma.detached(), mean, rstd, rows, channels, mode},
-                 has_residual = residual.defined()](const Tensor& dy, Gradients& gradients) {
-                  backward_rule(saved, has_residual, dy, gradients);
+                 has_residual = residual.defined()](const Tensor& dy, const Tensor& more, Gradients& gradients) {
+                  backward_rule(saved, has_residual, dy, more, gradients);
                 });
 }
 

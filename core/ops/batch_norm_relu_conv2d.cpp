@@ -62,10 +62,9 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
   // As in batch_norm.cpp: running statistics do not depend on x.
   const bool train = mode == Mode::train;
   const Tensor none = train ? Tensor() : zeros(channels, DType::f32, device);
-  run(device,
-      BatchNormBackwardApply{x.dtype(), x.size() / shape.in_channels, shape.in_channels, x.data(), g.data(), bits,
-                             gamma.data<float>(), mean.data<float>(), rstd.data<float>(), (train ? dbeta : none).data<float>(),
-                             (train ? dgamma : none).data<float>(), g.data(), nullptr});
+  run(device, BatchNormBackwardApply{x.dtype(), x.size() / shape.in_channels, shape.in_channels, x.data(), g.data(), bits,
+                                     gamma.data<float>(), mean.data<float>(), rstd.data<float>(),
+                                     (train ? dbeta : none).data<float>(), (train ? dgamma : none).data<float>(), g.data()});
   gradients.give(kX, g);
 }
 

@@ -39,6 +39,22 @@ __device__ inline void widen(const Pack<T, N>& pack, float (&out)[N]) {
   }
 }
 
+/// To the nearest values of T.
+template <class T, int N>
+__device__ inline void round_to(float (&v)[N]) {
+  if constexpr (sizeof(T) == 2 && N % 2 == 0) {
+#pragma unroll
+    for (int i = 0; i < N; i += 2) {
+      widen_pair<T>(narrow_pair<T>(v[i], v[i + 1]), v[i], v[i + 1]);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      v[i] = widen(narrow<T>(v[i]));
+    }
+  }
+}
+
 template <int N, class T>
 __device__ inline void load(const T* p, float (&out)[N]) {
   const Pack<T, N> pack = *reinterpret_cast<const Pack<T, N>*>(p);

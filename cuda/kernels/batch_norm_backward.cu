@@ -1,6 +1,6 @@
 // Batch normalisation, backward. As forward: packs of eight elements, a thread in one column of wide rows, its channels'
-// parameters in registers. Both kernels read x, dy and the mask once; the second writes dx and dresidual once. The sums walk
-// from the end of dy to its start and leave the start in the cache for the second kernel.
+// parameters in registers. Both kernels read x, the gradient and the mask once; the sums walk from the end of the gradient to
+// its start and leave the start in the cache for the second kernel.
 #include "core/kernels/batch_norm.h"
 #include "cuda/device/batch_norm.cuh"
 #include "cuda/device/wide_rows.cuh"
@@ -8,30 +8,59 @@
 namespace residua::cuda {
 namespace {
 
-constexpr int kApplyThreads = 768;  // of a block, at most: on sm_100 the 64 registers that 1024 threads can have are too few
+/// Threads of a block, at most: the 64 registers that 1024 can have are too few.
+constexpr int kMostThreads = 768;
+/// Of a block that sums: so many blocks fit on a multiprocessor. It is the same whether g is stored or not, so that rows are
+/// shared out alike and the sums are the same to the bit.
+constexpr int kReduceThreads = kMostThreads / kSumBlocks;
 
-template <class T>
+/// A pack of x, of `Terms` terms of the gradient, and of the mask.
+template <class T, int Terms>
 struct Input {
-  Pack<T, kPack> x, dy;
+  Pack<T, kPack> x, dy[Terms];
   unsigned mask;
 };
 
-template <bool HasMask, class T, class Extent>
-__device__ Input<T> load_input(const T* x, const T* dy, const uint8_t* mask, int64_t i, Extent extent) {
-  return {load_pack(x + i, extent), load_pack(dy + i, extent), HasMask ? mask[i / kPack] : 0xffu};
+template <bool HasMask, class T, int Terms, class Extent>
+__device__ Input<T, Terms> load_input(const T* x, const T* const (&dy)[Terms], const uint8_t* mask, int64_t i, Extent extent) {
+  Input<T, Terms> in;
+  in.x = load_pack(x + i, extent);
+#pragma unroll
+  for (int k = 0; k < Terms; ++k) {
+    in.dy[k] = load_pack(dy[k] + i, extent);
+  }
+  in.mask = HasMask ? mask[i / kPack] : 0xffu;
+  return in;
 }
 
-/// dy of element j where the mask is set.
-template <bool HasMask, class T>
-__device__ float gradient(const Input<T>& in, int j) {
-  return !HasMask || (in.mask >> j & 1) != 0 ? widen(in.dy.v[j]) : 0.0f;
+/// The gradient where the mask is set.
+template <bool HasMask, class T, int Terms>
+__device__ void masked_gradient(const Input<T, Terms>& in, float (&g)[kPack]) {
+  widen(in.dy[0], g);
+  if constexpr (Terms == 2) {
+    float more[kPack];
+    widen(in.dy[1], more);
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) {
+      g[j] += more[j];
+    }
+    round_to<T>(g);
+  }
+#pragma unroll
+  for (int j = 0; j < kPack; ++j) {
+    g[j] = !HasMask || (in.mask >> j & 1) != 0 ? g[j] : 0.0f;
+  }
 }
 
-template <class T, bool Packed, bool HasMask>
-__global__ void __launch_bounds__(1024)
+template <class T, bool Packed, bool HasMask, int Terms, bool StoresG>
+__global__ void __launch_bounds__(kMostThreads)
     reduce_kernel(WideRows wide, ColumnGrid grid, BatchNormBackwardReduce args, float* partials) {
   const T* x = static_cast<const T*>(args.x);
-  const T* dy = static_cast<const T*>(args.dy);
+  const T* dy[Terms] = {static_cast<const T*>(args.dy)};
+  if constexpr (Terms == 2) {
+    dy[1] = static_cast<const T*>(args.more);
+  }
+  T* stored = static_cast<T*>(args.g);
   const ColumnPlace place(grid);
   float mean[kPack];
   float sum[2][kPack] = {};
@@ -40,24 +69,27 @@ __global__ void __launch_bounds__(1024)
   }
   for_column<T, 32, Packed, Direction::down>(
       wide, grid, place, [&](int64_t i, auto extent) { return load_input<HasMask>(x, dy, args.mask, i, extent); },
-      [&](int64_t, const Input<T>& in, auto extent) {
+      [&](int64_t i, const Input<T, Terms>& in, auto extent) {
+        float g[kPack];
+        masked_gradient<HasMask>(in, g);
+        if constexpr (StoresG) {
+          store_pack(stored + i, g, extent);
+        }
 #pragma unroll
         for (int j = 0; j < kPack; ++j) {
-          const float g = gradient<HasMask>(in, j);
-          sum[0][j] += g;
-          sum[1][j] += extent.has(j) ? g * (widen(in.x.v[j]) - mean[j]) : 0.0f;
+          sum[0][j] += g[j];
+          sum[1][j] += extent.has(j) ? g[j] * (widen(in.x.v[j]) - mean[j]) : 0.0f;
         }
       });
   add_lanes(grid, place, sum);
   store_partials(grid, place, sum, partials);
 }
 
-template <class T, bool Packed, bool HasMask, bool HasResidual>
-__global__ void __launch_bounds__(kApplyThreads) apply_kernel(WideRows wide, ColumnGrid grid, BatchNormBackwardApply args) {
+template <class T, bool Packed, bool HasMask>
+__global__ void __launch_bounds__(kMostThreads) apply_kernel(WideRows wide, ColumnGrid grid, BatchNormBackwardApply args) {
   const T* x = static_cast<const T*>(args.x);
-  const T* dy = static_cast<const T*>(args.dy);
+  const T* const dy[1] = {static_cast<const T*>(args.dy)};
   T* dx = static_cast<T*>(args.dx);
-  T* dresidual = static_cast<T*>(args.dresidual);
   const ColumnPlace place(grid);
   if (!place.active) {
     return;
@@ -67,16 +99,13 @@ __global__ void __launch_bounds__(kApplyThreads) apply_kernel(WideRows wide, Col
             wide.channel(place.column));
   for_column<T, 32, Packed, Direction::up>(
       wide, grid, place, [&](int64_t i, auto extent) { return load_input<HasMask>(x, dy, args.mask, i, extent); },
-      [&](int64_t i, const Input<T>& in, auto extent) {
-        float out[kPack];
+      [&](int64_t i, const Input<T, 1>& in, auto extent) {
         float g[kPack];
+        masked_gradient<HasMask>(in, g);
+        float out[kPack];
 #pragma unroll
         for (int j = 0; j < kPack; ++j) {
-          g[j] = gradient<HasMask>(in, j);
           out[j] = line.dx(j, g[j], widen(in.x.v[j]));
-        }
-        if constexpr (HasResidual) {
-          store_pack(dresidual + i, g, extent);
         }
         store_pack(dx + i, out, extent);
       });
@@ -87,14 +116,21 @@ __global__ void __launch_bounds__(kApplyThreads) apply_kernel(WideRows wide, Col
 void run(const BatchNormBackwardReduce& args, Stream& stream) {
   visit_float(args.dtype, [&]<class T>() {
     const WideRows wide(args.rows, args.channels);
-    const ColumnGrid grid(stream, wide.count, wide.packs, kSumBlocks, 1024, kSumThreads);
+    const ColumnGrid grid(stream, wide.count, wide.packs, kSumBlocks, kMostThreads, kReduceThreads);
     const device_api::Workspace workspace(stream.device(), partials_bytes<kPack>(grid));
     auto* partials = static_cast<float*>(workspace.data());
     LaunchShape shape = grid.launch;
     shape.shared_bytes = lane_sums_bytes<kPack>(shape.threads);
-    visit_bool(aligned_to(sizeof(Pack<T, kPack>), args.x, args.dy), [&](auto packed) {
+    visit_bool(aligned_to(sizeof(Pack<T, kPack>), args.x, args.dy, args.more, args.g), [&](auto packed) {
       visit_bool(args.mask != nullptr, [&](auto has_mask) {
-        launch(stream, shape, reduce_kernel<T, packed(), has_mask()>, wide, grid, args, partials);
+        const auto run_kernel = [&](auto terms, auto stores_g) {
+          launch(stream, shape, reduce_kernel<T, packed(), has_mask(), terms.kCount, stores_g()>, wide, grid, args, partials);
+        };
+        if (args.more != nullptr) {
+          run_kernel(Elements<2>{}, std::true_type{});
+        } else {
+          visit_bool(args.g != nullptr, [&](auto stores_g) { run_kernel(Elements<1>{}, stores_g); });
+        }
       });
     });
     finish_sums<kPack>(stream, grid, args.channels, partials, FinishBackward{args.rstd, args.sum_g, args.sum_g_xhat});
@@ -104,13 +140,10 @@ void run(const BatchNormBackwardReduce& args, Stream& stream) {
 void run(const BatchNormBackwardApply& args, Stream& stream) {
   visit_float(args.dtype, [&]<class T>() {
     const WideRows wide(args.rows, args.channels);
-    const ColumnGrid grid(stream, wide.count, wide.packs, 4, kApplyThreads);
-    visit_bool(aligned_to(sizeof(Pack<T, kPack>), args.x, args.dy, args.dx, args.dresidual), [&](auto packed) {
-      visit_bool(args.mask != nullptr, [&](auto has_mask) {
-        visit_bool(args.dresidual != nullptr, [&](auto has_residual) {
-          launch(stream, grid.launch, apply_kernel<T, packed(), has_mask(), has_residual()>, wide, grid, args);
-        });
-      });
+    const ColumnGrid grid(stream, wide.count, wide.packs, 4, kMostThreads);
+    visit_bool(aligned_to(sizeof(Pack<T, kPack>), args.x, args.dy, args.dx), [&](auto packed) {
+      visit_bool(args.mask != nullptr,
+                 [&](auto has_mask) { launch(stream, grid.launch, apply_kernel<T, packed(), has_mask()>, wide, grid, args); });
     });
   });
 }

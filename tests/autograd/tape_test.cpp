@@ -229,6 +229,39 @@ TEST(Tape, FreesAVeryDeepGraph) {
   EXPECT_EQ(x.grad().to_vector(), (Floats{3}));
 }
 
+/// y = x, whose backward counts the pieces that the gradient of y comes in.
+Tensor pieces_counted(const Tensor& x, int& pieces) {
+  return record(x.clone(), {x}, "pieces", [&pieces](const Tensor& dy, const Tensor& more, Gradients& gradients) {
+    pieces = more.defined() ? 2 : 1;
+    gradients.give(0, more.defined() ? add(dy, more) : dy);
+  });
+}
+
+TEST(Tape, LeavesASumOfTwoGradientsToARuleThatAdds) {
+  const Tensor x = leaf({1, 2});
+  int pieces = 0;
+  backward(projected(pieces_counted(x, pieces), weights({1, 10})));
+  EXPECT_EQ(pieces, 1);
+  EXPECT_EQ(x.grad().to_vector(), (Floats{1, 10}));
+
+  const Tensor z = leaf({1, -2});
+  const Tensor y = pieces_counted(z, pieces);
+  backward(projected(add(relu(y), y), weights({1, 10})));
+  EXPECT_EQ(pieces, 2);
+  EXPECT_EQ(z.grad().to_vector(), (Floats{2, 10}));
+}
+
+TEST(Tape, AddsWhatIsMoreThanTwoGradientsForARuleThatAdds) {
+  const Tensor x = leaf({1, -2});
+  int pieces = 0;
+  const Tensor y = pieces_counted(x, pieces);
+  const Tensor projection = weights({1, 10});
+  backward(projected(add(add(relu(y), y), add(y, relu(add(y, y)))), projection));
+  EXPECT_EQ(pieces, 2);
+  EXPECT_EQ(x.grad().to_vector(), (Floats{5, 20}));
+  EXPECT_EQ(projection.to_vector(), (Floats{1, 10}));
+}
+
 TEST(Tape, AFailedBackwardLeavesRecordingOn) {
   const Tensor x = leaf({1});
   const Tensor y = record(empty({}, DType::f32), {x}, "broken", [](const Tensor&, Gradients&) { fail("broken on purpose"); });

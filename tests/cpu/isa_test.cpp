@@ -240,32 +240,44 @@ TYPED_TEST(Levels, AgreeOnBatchNorm) {
     }
     for (const bool masked : {false, true}) {
       const auto mask = [&](Bench& b) { return masked ? b.in<uint8_t>(mask_bytes, 0, 255) : nullptr; };
-      expect_agreement("backward reduce " + name, 4e-6 * std::sqrt(static_cast<double>(rows)), [&](Bench& b) {
-        b.run(BatchNormBackwardReduce{kType, rows, channels, b.in<T>(n), b.in<T>(n), mask(b), b.in<float>(channels),
-                                      b.in<float>(channels, 0.5, 2.0), b.out<float>(channels), b.out<float>(channels)});
-      });
-      for (const bool residual : {false, true}) {
-        expect_agreement("backward apply " + name, 4.0 * one_rounding<T>(), [&](Bench& b) {
+      for (const int terms : {1, 2}) {
+        expect_agreement("backward reduce " + name, 4e-6 * std::sqrt(static_cast<double>(rows)), [&](Bench& b) {
           T* dy = b.in_out<T>(n);
-          BatchNormBackwardApply args{kType,
-                                      rows,
-                                      channels,
-                                      b.in<T>(n),
-                                      dy,
-                                      mask(b),
-                                      b.in<float>(channels),
-                                      b.in<float>(channels),
-                                      b.in<float>(channels, 0.5, 2.0),
-                                      b.in<float>(channels),
-                                      b.in<float>(channels),
-                                      b.out<T>(n),
-                                      residual ? b.out<T>(n) : nullptr};
+          BatchNormBackwardReduce args{kType,
+                                       rows,
+                                       channels,
+                                       b.in<T>(n),
+                                       dy,
+                                       terms == 2 ? b.in<T>(n) : nullptr,
+                                       mask(b),
+                                       b.in<float>(channels),
+                                       b.in<float>(channels, 0.5, 2.0),
+                                       b.out<float>(channels),
+                                       b.out<float>(channels),
+                                       terms == 2 ? b.out<T>(n) : nullptr};
           b.run(args);
-          args.dresidual = residual ? dy : nullptr;
-          args.dx = residual ? b.out<T>(n) : dy;
+          args.g = dy;
           b.run(args);
         });
       }
+      expect_agreement("backward apply " + name, 4.0 * one_rounding<T>(), [&](Bench& b) {
+        T* dy = b.in_out<T>(n);
+        BatchNormBackwardApply args{kType,
+                                    rows,
+                                    channels,
+                                    b.in<T>(n),
+                                    dy,
+                                    mask(b),
+                                    b.in<float>(channels),
+                                    b.in<float>(channels),
+                                    b.in<float>(channels, 0.5, 2.0),
+                                    b.in<float>(channels),
+                                    b.in<float>(channels),
+                                    b.out<T>(n)};
+        b.run(args);
+        args.dx = dy;
+        b.run(args);
+      });
     }
     expect_agreement("column sum " + name, 4e-6 * std::sqrt(static_cast<double>(rows)), [&](Bench& b) {
       b.run(ColumnSum{kType, rows, channels, b.in<T>(n), b.out<float>(channels)});

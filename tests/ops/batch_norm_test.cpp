@@ -5,6 +5,8 @@
 #include <cmath>
 
 #include "core/autograd/tape.h"
+#include "core/kernels/batch_norm.h"
+#include "core/kernels/run.h"
 #include "core/ops/add.h"
 #include "core/ops/relu.h"
 #include "tests/support/compare.h"
@@ -78,6 +80,72 @@ TEST(BatchNorm, WithReluIsTheComposition) {
 TEST(BatchNorm, WithAddAndReluIsTheComposition) {
   expect_composition([](const Inputs& in) { return batch_norm_add_relu(in.x, in.residual, in.parameters(), Mode::train); },
                      [](const Inputs& in) { return relu(add(batch_norm(in.x, in.parameters(), Mode::train), in.residual)); });
+}
+
+TEST(BatchNorm, AddsUpTheGradientsOfTwoReaders) {
+  // As after a residual block: the shortcut and the next convolution. In the composition the tape adds.
+  const auto read_twice = [](const Tensor& y, const Inputs& in) {
+    return add(y, batch_norm_relu(y, in.parameters(), Mode::train));
+  };
+  expect_composition(
+      [&](const Inputs& in) { return read_twice(batch_norm_add_relu(in.x, in.residual, in.parameters(), Mode::train), in); },
+      [&](const Inputs& in) { return read_twice(relu(add(batch_norm(in.x, in.parameters(), Mode::train), in.residual)), in); });
+}
+
+TEST(BatchNorm, SumsOfAGradientInTwoTermsAreThoseOfWhatItStores) {
+  Random random("two terms");
+  for (const Device device : test_devices()) {
+    for (const DType dtype : {DType::f32, DType::bf16, DType::f16}) {
+      for (const auto& [rows, channels] : {std::pair<int64_t, int64_t>{1, 1}, {7, 3}, {77, 16}, {61, 24}, {1500, 64}}) {
+        for (const bool masked : {false, true}) {
+          for (const int64_t offset : {0, 1}) {
+            SCOPED_TRACE(
+                fmt::format("{} {} {}x{}, mask {}, offset {}", device.string(), name(dtype), rows, channels, masked, offset));
+            const int64_t size = rows * channels;
+            const auto drawn = [&](int64_t count, DType type, const Values& values) {
+              HostArray host(static_cast<size_t>(count));
+              values(random, host);
+              const Tensor t = empty({count + offset}, type, device).slice(offset, {count});
+              t.copy_from(to_tensor(host, {count}, type, {}));
+              return t;
+            };
+            const Tensor x = drawn(size, dtype, uniform(-1, 1));
+            const Tensor dy = drawn(size, dtype, uniform(-1, 1));
+            const Tensor more = drawn(size, dtype, uniform(-1, 1));
+            const Tensor mask =
+                from_values({(size + 7) / 8}, std::vector<float>(static_cast<size_t>(size + 7) / 8, 0xa6), DType::u8, device);
+            const Tensor mean = drawn(channels, DType::f32, uniform(-1, 1));
+            const Tensor rstd = drawn(channels, DType::f32, uniform(0.5, 2));
+            std::vector<double> g(static_cast<size_t>(size)), sums[2];
+            for (std::vector<double>& sum : sums) {
+              sum.resize(static_cast<size_t>(channels));
+            }
+            const std::vector<double> in[] = {doubles(x), doubles(dy), doubles(more), doubles(mean), doubles(rstd)};
+            for (size_t i = 0; i < g.size(); ++i) {
+              const size_t c = i % static_cast<size_t>(channels);
+              g[i] = !masked || (0xa6 >> i % 8 & 1) != 0 ? rounded(in[1][i] + in[2][i], dtype) : 0.0;
+              sums[0][c] += g[i];
+              sums[1][c] += g[i] * (in[0][i] - in[3][c]) * in[4][c];
+            }
+            // Into memory of its own, then over one of the terms.
+            for (const Tensor& out : {drawn(size, dtype, uniform(7, 8)), dy.clone(), more.clone()}) {
+              const bool over_dy = out.to_vector() == dy.to_vector();
+              const bool over_more = out.to_vector() == more.to_vector();
+              const Tensor sum_g = empty({channels}, DType::f32, device);
+              const Tensor sum_g_xhat = empty({channels}, DType::f32, device);
+              run(device, BatchNormBackwardReduce{dtype, rows, channels, x.data(), over_dy ? out.data() : dy.data(),
+                                                  over_more ? out.data() : more.data(), masked ? mask.data<uint8_t>() : nullptr,
+                                                  mean.data<float>(), rstd.data<float>(), sum_g.data<float>(),
+                                                  sum_g_xhat.data<float>(), out.data()});
+              EXPECT_TRUE(close(out, g, 0.0));
+              EXPECT_TRUE(close(sum_g, sums[0], 1e-5, std::sqrt(static_cast<double>(rows))));
+              EXPECT_TRUE(close(sum_g_xhat, sums[1], 1e-5, std::sqrt(static_cast<double>(rows))));
+            }
+          }
+        }
+      }
+    }
+  }
 }
 
 TEST(BatchNorm, GradientsIn16BitsAreThoseOfF32) {

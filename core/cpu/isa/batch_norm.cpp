@@ -97,10 +97,9 @@ void apply(const BatchNormApply& args) {
   });
 }
 
-/// dy where the mask is set.
-template <bool HasMask, class T, class Extent>
-RESIDUA_INLINE Floats gradient(const T* dy, const uint8_t* mask, int64_t i, Extent extent) {
-  const Floats g = load(dy + i, extent);
+/// g where the mask is set.
+template <bool HasMask, class Extent>
+RESIDUA_INLINE Floats masked(const uint8_t* mask, int64_t i, Floats g, Extent extent) {
   if constexpr (HasMask) {
     return keep(load_bits(mask + (i >> 3), extent), g);
   } else {
@@ -108,11 +107,13 @@ RESIDUA_INLINE Floats gradient(const T* dy, const uint8_t* mask, int64_t i, Exte
   }
 }
 
-template <class T, bool HasMask>
+template <class T, bool HasMask, bool HasMore, bool StoresG>
 void backward_reduce(const BatchNormBackwardReduce& args) {
   const T* x = static_cast<const T*>(args.x);
   const T* dy = static_cast<const T*>(args.dy);
+  const T* more = static_cast<const T*>(args.more);
   const uint8_t* mask = args.mask;
+  T* stored = static_cast<T*>(args.g);
   const WideRows wide(args.rows, args.channels);
   ColumnSums<2> sums(wide, 1);
   float* means = sums.table(0);
@@ -126,7 +127,17 @@ void backward_reduce(const BatchNormBackwardReduce& args) {
     for (int64_t r = 0; r < rows; ++r) {
       for (int v = 0; v < kVectors; ++v) {
         const int64_t i = first + r * wide.width + v * kLanes;
-        const Floats g = gradient<HasMask>(dy, mask, i, extent);
+        Floats g = load(dy + i, extent);
+        if constexpr (HasMore) {
+          g += load(more + i, extent);
+        }
+        g = masked<HasMask>(mask, i, g, extent);
+        if constexpr (StoresG) {
+          store(stored + i, g, extent);
+        }
+        if constexpr (HasMore && sizeof(T) < sizeof(float)) {
+          g = load(stored + i, extent);  // as rounded
+        }
         const Floats centred = within(extent, load(x + i, extent) - mean[v], Floats{});
         sum[v] += g;
         sum[kVectors + v] += g * centred;
@@ -139,13 +150,12 @@ void backward_reduce(const BatchNormBackwardReduce& args) {
   }
 }
 
-template <class T, bool HasMask, bool HasResidual>
+template <class T, bool HasMask>
 void backward_apply(const BatchNormBackwardApply& args) {
   const T* x = static_cast<const T*>(args.x);
   const T* dy = static_cast<const T*>(args.dy);
   const uint8_t* mask = args.mask;
   T* dx = static_cast<T*>(args.dx);
-  T* dresidual = static_cast<T*>(args.dresidual);
   const WideRows wide(args.rows, args.channels);
   // dx = a * g + b * (x - mean) + c
   float* means = static_cast<float*>(scratch(4 * wide.width * static_cast<int64_t>(sizeof(float))));
@@ -170,11 +180,8 @@ void backward_apply(const BatchNormBackwardApply& args) {
       for (int64_t r = 0; r < rows; ++r) {
         for (int v = 0; v < kVectors; ++v) {
           const int64_t i = first + r * wide.width + v * kLanes;
-          const Floats g = gradient<HasMask>(dy, mask, i, extent);
+          const Floats g = masked<HasMask>(mask, i, load(dy + i, extent), extent);
           const Floats centred = load(x + i, extent) - mean[v];
-          if constexpr (HasResidual) {
-            store(dresidual + i, g, extent);
-          }
           store(dx + i, a[v] * g + (b[v] * centred + c[v]), extent);
         }
       }
@@ -199,18 +206,20 @@ void run(const BatchNormApply& args, Stream&) {
 }
 
 void run(const BatchNormBackwardReduce& args, Stream&) {
-  visit_float(args.dtype,
-              [&]<class T>() { args.mask != nullptr ? backward_reduce<T, true>(args) : backward_reduce<T, false>(args); });
+  visit_float(args.dtype, [&]<class T>() {
+    if (args.more != nullptr) {
+      args.mask != nullptr ? backward_reduce<T, true, true, true>(args) : backward_reduce<T, false, true, true>(args);
+    } else if (args.g != nullptr) {
+      args.mask != nullptr ? backward_reduce<T, true, false, true>(args) : backward_reduce<T, false, false, true>(args);
+    } else {
+      args.mask != nullptr ? backward_reduce<T, true, false, false>(args) : backward_reduce<T, false, false, false>(args);
+    }
+  });
 }
 
 void run(const BatchNormBackwardApply& args, Stream&) {
-  visit_float(args.dtype, [&]<class T>() {
-    if (args.dresidual != nullptr) {
-      args.mask != nullptr ? backward_apply<T, true, true>(args) : backward_apply<T, false, true>(args);
-    } else {
-      args.mask != nullptr ? backward_apply<T, true, false>(args) : backward_apply<T, false, false>(args);
-    }
-  });
+  visit_float(args.dtype,
+              [&]<class T>() { args.mask != nullptr ? backward_apply<T, true>(args) : backward_apply<T, false>(args); });
 }
 
 void run(const BatchNormCommit& args, Stream&) {
