@@ -1,8 +1,10 @@
 // train-imagenet: trains, validates and describes the networks of He et al. 2015. All flags are in core/train/train_options.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <omp.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -15,6 +17,7 @@
 #include "core/data/source.h"
 #include "core/data/statistics.h"
 #include "core/nn/summary.h"
+#include "core/train/output_folder.h"
 #include "core/train/train_options.h"
 #include "core/train/trainer.h"
 #include "models/catalog.h"
@@ -120,7 +123,9 @@ std::string resolved_toml(const TrainOptions& o) {
   } else {
     add("epochs", fmt::format("{}", *o.epochs));
   }
-  add("output", fmt::format("\"{}\"", o.output));
+  // TOML's literal strings take what its basic ones would need escapes for.
+  const char quote = o.output.find('"') == std::string::npos ? '"' : '\'';
+  add("output", fmt::format("{0}{1}{0}", quote, o.output));
   return text;
 }
 
@@ -141,6 +146,34 @@ void draw_curves(const std::string& folder) {
   if (posix_spawn(&child, argv[0], nullptr, nullptr, argv.data(), environ) != 0 || waitpid(child, &status, 0) != child ||
       status != 0) {
     fmt::print("curves were not drawn: run {} {}\n", script.string(), folder);
+  }
+}
+
+/// The first signal to end lets the run save its state, a second one ends it at once. That nobody reads the output any more, or
+/// that a file may not grow, is no reason to end: writing says so.
+void catch_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int number) { stop_signal = number; };
+  action.sa_flags = SA_RESETHAND;
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before {};
+    sigaction(signal, nullptr, &before);
+    if (before.sa_handler != SIG_IGN) {  // as nohup sets it
+      sigaction(signal, &action, nullptr);
+    }
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+}
+
+/// A file of the run must not get the number of a standard stream that was closed: what is printed would go into it.
+void open_standard_streams() {
+  int descriptor = 0;
+  while (descriptor >= 0 && descriptor <= STDERR_FILENO) {
+    descriptor = ::open("/dev/null", O_RDWR);
+  }
+  if (descriptor > STDERR_FILENO) {
+    ::close(descriptor);
   }
 }
 
@@ -214,6 +247,10 @@ int run(TrainOptions o) {
     return 0;
   }
 
+  std::optional<OutputFolder> folder;
+  if (!o.evaluate_only && !o.data_only && !o.overfit_batch) {
+    folder.emplace(o.output, o.resume.empty() ? Existing::refuse : Existing::go_on);
+  }
   const InputStatistics statistics = input_statistics(o, *train);
   Trainer trainer({.model = &model,
                    .model_name = spec_text(spec, o),
@@ -246,10 +283,7 @@ int run(TrainOptions o) {
     trainer.overfit_batch(o.iterations.value_or(200));
     return 0;
   }
-  fs::create_directories(o.output);
-  for (const int signal : {SIGINT, SIGTERM}) {
-    std::signal(signal, [](int number) { stop_signal = number; });
-  }
+  catch_signals();
   const int stopped = trainer.train(stop_signal);
   draw_curves(o.output);
   return stopped == 0 ? 0 : 128 + stopped;
@@ -259,6 +293,7 @@ int run(TrainOptions o) {
 }  // namespace residua
 
 int main(int argc, char** argv) {
+  residua::open_standard_streams();
   try {
     const residua::ParsedOptions parsed = residua::parse_train_options(argc, argv);
     if (parsed.text) {

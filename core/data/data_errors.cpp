@@ -1,5 +1,7 @@
 #include "core/data/data_errors.h"
 
+#include <utility>
+
 #include "core/tensor/error.h"
 
 namespace residua {
@@ -7,8 +9,8 @@ namespace residua {
 void DataErrors::add(const std::string& name, const std::string& what) {
   const std::lock_guard lock(mutex_);
   const auto too_many = [&] { return static_cast<int64_t>(messages_.size()) > max_bad_images_; };
-  if (!too_many()) {
-    messages_.emplace(name, what);
+  if (!too_many() && messages_.emplace(name, what).second) {
+    new_.push_back(what);
   }
   if (too_many()) {
     fail("{} images cannot be read, and at most {} may be skipped:\n{}", messages_.size(), max_bad_images_, summary_locked());
@@ -23,6 +25,11 @@ int64_t DataErrors::count() const {
 std::string DataErrors::summary() const {
   const std::lock_guard lock(mutex_);
   return summary_locked();
+}
+
+std::vector<std::string> DataErrors::take_new() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(new_, {});
 }
 
 std::string DataErrors::summary_locked() const {

@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <vector>
 
 namespace residua {
 
@@ -21,6 +22,8 @@ class DataErrors {
   int64_t count() const;
   /// The first few messages, one a line, and how many more there are; empty if there is none.
   std::string summary() const;
+  /// The messages since the last call.
+  std::vector<std::string> take_new();
 
  private:
   std::string summary_locked() const;
@@ -28,6 +31,7 @@ class DataErrors {
   const int64_t max_bad_images_;
   mutable std::mutex mutex_;
   std::map<std::string, std::string> messages_;  // by image name
+  std::vector<std::string> new_;
 };
 
 }  // namespace residua

@@ -74,6 +74,7 @@ class Loader {
   /// Samples an epoch that are in those batches.
   int64_t samples() const;
   const ImageSource& source() const { return *source_; }
+  DataErrors& errors() { return errors_; }
   const DataErrors& errors() const { return errors_; }
   /// Seconds that next() has waited for data, since construction.
   double wait_seconds() const { return wait_seconds_; }

@@ -1,5 +1,7 @@
 #include "core/nn/parameter_store.h"
 
+#include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "core/kernels/cast.h"
@@ -100,6 +102,23 @@ int64_t ParameterStore::parameter_count() const {
     count += parameter->logical.size();
   }
   return count;
+}
+
+std::optional<std::string> ParameterStore::find_not_finite() const {
+  const auto is_finite = [](const Tensor& t) {
+    return std::ranges::all_of(t.to_vector(), [](float value) { return std::isfinite(value); });
+  };
+  for (const Parameter* p : parameters_) {
+    if (!is_finite(p->master) || (p->velocity.defined() && !is_finite(p->velocity))) {
+      return p->name;
+    }
+  }
+  for (const RunningStatistics* s : statistics_) {
+    if (!is_finite(s->running_mean) || !is_finite(s->running_variance)) {
+      return s->name;
+    }
+  }
+  return {};
 }
 
 void ParameterStore::masters_changed() {

@@ -66,6 +66,9 @@ class ParameterStore {
   /// Number of weights, padding not counted.
   int64_t parameter_count() const;
 
+  /// The name of a weight, velocity or running statistic with a value that is NaN or infinite, if there is one.
+  std::optional<std::string> find_not_finite() const;
+
   /// To be called after masters were written by anything but the optimizer: renews the 16-bit copies and the version.
   void masters_changed();
   /// Grows whenever weights change: a packed weight made at one version is stale at the next.

@@ -107,4 +107,14 @@ void atomic_write(const std::string& path, std::string_view content) {
   file.commit();
 }
 
+void remove_temporary_files(const std::string& folder) {
+  std::error_code error;
+  for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with('.') && name.ends_with(".tmp")) {
+      std::filesystem::remove(entry.path(), error);
+    }
+  }
+}
+
 }  // namespace residua

@@ -33,4 +33,7 @@ class AtomicFile {
 /// Replaces the whole content of `path`.
 void atomic_write(const std::string& path, std::string_view content);
 
+/// Removes the temporary files that killed processes have left in a folder. No other process may be writing there.
+void remove_temporary_files(const std::string& folder);
+
 }  // namespace residua

@@ -1,6 +1,6 @@
 #include "core/train/metrics.h"
 
-#include <algorithm>
+#include <limits>
 
 #include "core/kernels/run.h"
 
@@ -21,7 +21,7 @@ void MetricsSum::add(const SoftmaxCrossEntropy& result, const Tensor& labels, co
 Metrics MetricsSum::read() const {
   MetricsSums sums;
   device_api::copy(Device{}, &sums, sums_.device(), sums_.data(), sizeof(MetricsSums));
-  const double n = static_cast<double>(std::max<int64_t>(sums.images, 1));
+  const double n = sums.images > 0 ? static_cast<double>(sums.images) : std::numeric_limits<double>::quiet_NaN();
   return {.images = sums.images,
           .loss = sums.loss / n,
           .top1_error = 100.0 * static_cast<double>(sums.top1_errors) / n,

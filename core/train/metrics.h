@@ -8,7 +8,7 @@
 
 namespace residua {
 
-/// Means over images.
+/// Means over images; NaN where there were none.
 struct Metrics {
   int64_t images = 0;
   double loss = 0;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
+#include <functional>
 #include <limits>
 #include <sstream>
 
@@ -27,11 +29,11 @@ CLI::Validator in_range(double low, double high, const std::string& wanted) {
 
 constexpr double kMost = std::numeric_limits<int32_t>::max();
 const CLI::Validator& non_negative() {
-  static const CLI::Validator validator = in_range(0, kMost, "a finite number >= 0");
+  static const CLI::Validator validator = in_range(0, kMost, "a number from 0 to 2147483647");
   return validator;
 }
 const CLI::Validator& positive() {
-  static const CLI::Validator validator = in_range(1e-30, kMost, "a finite number > 0");
+  static const CLI::Validator validator = in_range(1e-30, kMost, "a number above 0, at most 2147483647");
   return validator;
 }
 CLI::Validator whole(double low, double high) {
@@ -41,7 +43,9 @@ CLI::Validator whole(double low, double high) {
         const long long value = std::strtoll(text.c_str(), &end, 10);
         const bool good =
             end != text.c_str() && *end == '\0' && static_cast<double>(value) >= low && static_cast<double>(value) <= high;
-        return good ? std::string() : fmt::format("got '{}', wanted a whole number from {:.0f} to {:.0f}", text, low, high);
+        const bool octal = text.size() > 1 && text[0] == '0';  // CLI11 takes 010 for 8
+        return good && !octal ? std::string()
+                              : fmt::format("got '{}', wanted a whole number from {:.0f} to {:.0f}", text, low, high);
       },
       "");
 }
@@ -67,6 +71,23 @@ CLI::Validator mean_word() {
         return good ? std::string() : fmt::format("got '{}', wanted {}", text, kMeanWanted);
       },
       "");
+}
+
+/// "auto" or a file that there is.
+CLI::Validator resume_word() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        return text == "auto" || CLI::ExistingFile(text).empty()
+                   ? std::string()
+                   : fmt::format("got '{}', wanted auto or a file that exists, a run's checkpoint.safetensors", text);
+      },
+      "");
+}
+
+void check_steps(const std::vector<double>& steps) {
+  if (!std::ranges::is_sorted(steps, std::ranges::less_equal())) {
+    fail_usage("--lr-steps: got {}, wanted each larger than the one before; see train-imagenet --help", fmt::join(steps, ","));
+  }
 }
 
 void check_mean(const std::vector<std::string>& words) {
@@ -152,7 +173,9 @@ void add_options(CLI::App& app, TrainOptions& o) {
       ->delimiter(',')
       ->check(positive())
       ->group("Training");
-  app.add_option("--lr-factor", o.schedule_factor, "of step and plateau")->check(positive())->group("Training");
+  app.add_option("--lr-factor", o.schedule_factor, "of step and plateau")
+      ->check(in_range(1e-30, 1, "a number above 0, at most 1"))
+      ->group("Training");
   app.add_option("--warmup-iterations", o.warmup_iterations)->check(whole(0, 1e12))->group("Training");
   app.add_option("--warmup", o.warmup, "linear, or constant: the paper's for 110 layers")
       ->check(one_of({"linear", "constant"}))
@@ -172,7 +195,10 @@ void add_options(CLI::App& app, TrainOptions& o) {
 
   app.add_option("-o,--output", o.output, "folder for config, logs, curves and weights; default: runs/<model>-<data set>")
       ->group("Output");
-  app.add_option("--resume", o.resume, "auto: go on from --output if there is something; or a checkpoint file")
+  app.add_option("--resume", o.resume,
+                 "auto: go on from --output if there is a checkpoint; or a checkpoint file; with the settings of the "
+                 "config.toml beside it, unless --config names another, and flags win over both")
+      ->check(resume_word())
       ->configurable(false)
       ->group("Output");
   app.add_option("--log-every", o.log_every, "iterations between progress lines")->check(whole(1, kMost))->group("Output");
@@ -193,21 +219,50 @@ std::string one_line(std::string text) {
   return text;
 }
 
-/// CLI11 writes settings that nobody set as `key=""` and `key="[]"`, and could not read them back.
-std::string without_unset_keys(const std::string& toml) {
+/// CLI11 writes settings that nobody set as `key=""` and `key="[]"`, and could not read them back. Nor does `overruled` count.
+std::string without_unset_keys(const std::string& toml, const std::string& overruled) {
   std::string kept;
   std::istringstream lines(toml);
   for (std::string line; std::getline(lines, line);) {
-    if (!line.ends_with("=\"\"") && !line.ends_with("=\"[]\"")) {
+    if (!line.ends_with("=\"\"") && !line.ends_with("=\"[]\"") && (overruled.empty() || !line.starts_with(overruled + "="))) {
       kept += line + "\n";
     }
   }
   return kept;
 }
 
+/// The command line alone; what is wrong with it is told by who reads it together with the file.
+TrainOptions flags_alone(int argc, const char* const* argv, std::string& config) {
+  TrainOptions o;
+  CLI::App app;
+  add_options(app, o);
+  app.add_option("--config", config);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError&) {
+    return {};
+  }
+  return o;
+}
+
+/// The settings that a run goes on with, or empty: the config.toml beside the checkpoint.
+std::string config_of_resumed(const TrainOptions& o) {
+  const std::filesystem::path checkpoint =
+      o.resume == "auto" ? std::filesystem::path(o.output) / "checkpoint.safetensors" : std::filesystem::path(o.resume);
+  const std::filesystem::path config = checkpoint.parent_path() / "config.toml";
+  const bool found = !o.resume.empty() && !(o.resume == "auto" && o.output.empty()) && std::filesystem::exists(checkpoint) &&
+                     std::filesystem::exists(config);
+  return found ? config.string() : "";
+}
+
 }  // namespace
 
 ParsedOptions parse_train_options(int argc, const char* const* argv) {
+  std::string config;
+  const TrainOptions flags = flags_alone(argc, argv, config);
+  if (config.empty()) {
+    config = config_of_resumed(flags);
+  }
   ParsedOptions parsed;
   TrainOptions& o = parsed.options;
   CLI::App app(
@@ -216,7 +271,7 @@ ParsedOptions parse_train_options(int argc, const char* const* argv) {
       "train-imagenet");
   app.option_defaults()->always_capture_default();
   add_options(app, o);
-  app.set_config("--config", "", "TOML file with any of these settings by their long names")
+  app.set_config("--config", config, "TOML file with any of these settings by their long names")
       ->configurable(false)
       ->group("Actions");
   app.allow_config_extras(CLI::config_extras_mode::error);
@@ -229,7 +284,13 @@ ParsedOptions parse_train_options(int argc, const char* const* argv) {
     fail_usage("{}; see train-imagenet --help", one_line(error.what()));
   }
   check_mean(o.mean);
-  o.toml = without_unset_keys(app.config_to_str(true, false));
+  check_steps(o.schedule_steps);
+  // A length on the command line wins over the file's, in whichever of the two units that is.
+  const bool overruled = flags.epochs && !flags.iterations && o.iterations;
+  if (overruled) {
+    o.iterations.reset();
+  }
+  o.toml = without_unset_keys(app.config_to_str(true, false), overruled ? "iterations" : "");
   return parsed;
 }
 

@@ -74,8 +74,9 @@ struct ParsedOptions {
   std::optional<std::string> text;
 };
 
-/// Reads the command line and the file of `--config`; flags win over the file. Fails with UsageError, in one line that says
-/// what was got and what is wanted, on an unknown flag or key, and on a value that is not finite or out of range.
+/// Reads the command line and the file of `--config` or, for a run that is resumed, its config.toml; flags win over the file.
+/// Fails with UsageError, in one line that says what was got and what is wanted, on an unknown flag or key, and on a value that
+/// is not finite or out of range.
 ParsedOptions parse_train_options(int argc, const char* const* argv);
 
 /// Settings that the data set decides where the user did not: for photos the paper's ImageNet recipe, for 32 x 32 images its

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
@@ -69,13 +70,15 @@ class Trainer::Reporter {
         .top1_error = m.top1_error,
         .top5_error = m.top5_error,
         .lr = rate,
-        .images_per_second = static_cast<double>((state.iteration - reported_iteration_) * state.batch_size) / seconds,
+        .images_per_second = static_cast<double>((state.iteration - reported_iteration_) * batch_images(state)) / seconds,
         .data_wait = (wait_seconds - wait_seconds_) / seconds};
     log_.write(record);
     tensorboard_.scalar("train/loss", state.iteration, record.loss);
     tensorboard_.scalar("train/top1_error", state.iteration, record.top1_error);
+    tensorboard_.scalar("train/top5_error", state.iteration, record.top5_error);
     tensorboard_.scalar("train/lr", state.iteration, record.lr);
     tensorboard_.scalar("train/images_per_second", state.iteration, record.images_per_second);
+    tensorboard_.scalar("train/data_wait", state.iteration, record.data_wait);
     const int64_t steps = state.iteration - reported_iteration_;
     const double eta =
         static_cast<double>(total_iterations_ - state.iteration) * seconds / static_cast<double>(std::max<int64_t>(steps, 1));
@@ -98,6 +101,14 @@ class Trainer::Reporter {
 
   void note(const std::string& text) { progress_.note(text); }
 
+  /// Names the images that a loader has skipped since the last call.
+  void skipped_images(const TrainState& state, Loader& loader) {
+    for (const std::string& message : loader.errors().take_new()) {
+      progress_.note("skipped " + message);
+      log_.write(nlohmann::ordered_json{{"type", "skipped_image"}, {"iteration", state.iteration}, {"message", message}});
+    }
+  }
+
   /// Begins the next stretch of steps: what was spent outside of training is not counted.
   void restart(const TrainState& state, double wait_seconds) {
     start_ = Clock::now();
@@ -108,8 +119,9 @@ class Trainer::Reporter {
  private:
   double epoch(const TrainState& state) const {
     return static_cast<double>(state.epoch) +
-           static_cast<double>(state.batch * state.batch_size) / static_cast<double>(images_);
+           static_cast<double>(state.batch * batch_images(state)) / static_cast<double>(images_);
   }
+  int64_t batch_images(const TrainState& state) const { return std::min(state.batch_size, images_); }
 
   const TrainOptions& options_;
   EventLog log_;
@@ -167,11 +179,23 @@ bool Trainer::resume(TrainState& state) {
                loaded.seed, loaded.batch_size, state.seed, state.batch_size);
   }
   state = loaded;
+  if (!std::filesystem::exists(path("best.safetensors"))) {
+    state.best_error = TrainState().best_error;  // of another folder, whose best weights are not here
+  }
   sgd_.set_loss_scale(state.loss_scale, state.good_steps);
   return true;
 }
 
+void Trainer::fail_diverged(const std::string& what, const TrainState& state) const {
+  const std::string checkpoint = path("checkpoint.safetensors");
+  fail("{} by iteration {}: lower --lr, use --warmup-iterations, or --precision fp32; {}", what, state.iteration,
+       std::filesystem::exists(checkpoint) ? "the last good state is in " + checkpoint : "no state had been saved yet");
+}
+
 void Trainer::save(const TrainState& state, bool best) const {
+  if (const std::optional<std::string> name = store_.find_not_finite()) {
+    fail_diverged(fmt::format("{} has values that are not finite", *name), state);
+  }
   SafetensorsMetadata metadata = setup_.metadata;
   metadata["iteration"] = std::to_string(state.iteration);
   save_model_weights(path("last.safetensors"), store_, metadata);
@@ -191,10 +215,10 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
   const bool resumed = resume(state);
   schedule.restore(state.schedule);
   Reporter report(*this, state, resumed, total, loader.samples());
+  atomic_write(path("config.toml"), o.toml);
   if (resumed) {
-    report.note(fmt::format("resumed at iteration {} of {}", state.iteration, total));
-  } else {
-    atomic_write(path("config.toml"), o.toml);
+    report.note(fmt::format("resumed at iteration {} of {}{}", state.iteration, total,
+                            state.iteration < total ? "" : ": nothing is left to be done"));
   }
   report.restart(state, loader.wait_seconds());
 
@@ -204,11 +228,26 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     state.loss_scale = step.loss_scale;
     state.good_steps = step.good_steps;
   };
+  // Between two steps the state is sound, whatever a loader has met with.
+  const auto saved_if_it_fails = [&](auto read) {
+    try {
+      return read();
+    } catch (const std::exception&) {
+      try {
+        snapshot();
+        save(state, false);
+        report.note(fmt::format("saved at iteration {} of {}; go on with --resume auto", state.iteration, total));
+      } catch (const std::exception& another) {
+        report.note(fmt::format("the state could not be saved: {}", another.what()));
+      }
+      throw;
+    }
+  };
   const int64_t validation_interval =
       std::max<int64_t>(1, std::llround(o.evaluate_every * static_cast<double>(loader.batches())));
   loader.start(state.epoch, state.batch);
   while (state.iteration < total && stop == 0) {
-    const Batch* batch = loader.next();
+    const Batch* batch = saved_if_it_fails([&] { return loader.next(); });
     if (batch == nullptr) {
       ++state.epoch;
       state.batch = 0;
@@ -223,14 +262,27 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     const bool last = state.iteration == total;
     const bool validation_due = val_loader_ != nullptr && (last || state.iteration % validation_interval == 0);
     if (last || validation_due || state.iteration % o.log_every == 0) {
-      report.train(state, training_metrics(state), rate, loader.wait_seconds());
+      report.skipped_images(state, loader);
+      const Metrics metrics = training_metrics(state);
+      report.train(state, metrics, rate, loader.wait_seconds());
+      if (metrics.images == 0) {
+        report.note(fmt::format("no image counted since the last report: {}",
+                                loader.errors().count() > 0
+                                    ? "none could be read"
+                                    : fmt::format("every step overflowed in fp16 and was skipped; the loss scale is now {}",
+                                                  sgd_.state().loss_scale)));
+      }
     }
     if (validation_due) {
-      const Metrics metrics = validate();
+      const Metrics metrics = saved_if_it_fails([&] { return validate(); });
+      report.skipped_images(state, *val_loader_);
+      if (!std::isfinite(metrics.loss)) {
+        fail_diverged("the validation loss is not finite", state);
+      }
       report.validation(state, metrics);
       schedule.observe(metrics.top1_error);
-      const bool best = metrics.top1_error < state.best_error;
-      state.best_error = std::min(state.best_error, metrics.top1_error);
+      const bool best = metrics.top1_error < state.best_error || !std::filesystem::exists(path("best.safetensors"));
+      state.best_error = best ? metrics.top1_error : state.best_error;
       snapshot();
       save(state, best);
       report.restart(state, loader.wait_seconds());
@@ -244,8 +296,8 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     save(state, false);
   }
   if (loader.errors().count() > 0) {
-    report.note(
-        fmt::format("{} images could not be read and were skipped:\n{}", loader.errors().count(), loader.errors().summary()));
+    report.note(fmt::format("{} training images could not be read and were skipped:\n{}", loader.errors().count(),
+                            loader.errors().summary()));
   }
   if (stop != 0) {
     report.note(fmt::format("stopped at iteration {} of {}; go on with --resume auto", state.iteration, total));
@@ -258,11 +310,8 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
 Metrics Trainer::training_metrics(const TrainState& state) {
   const Metrics metrics = step_.metrics().read();
   step_.metrics().reset();
-  if (!std::isfinite(metrics.loss)) {
-    fail(
-        "the loss is {} by iteration {}: lower --lr, use --warmup-iterations, or --precision fp32; the last good state is in "
-        "{}",
-        metrics.loss, state.iteration, path("checkpoint.safetensors"));
+  if (metrics.images > 0 && !std::isfinite(metrics.loss)) {
+    fail_diverged("the loss is not finite", state);
   }
   return metrics;
 }
@@ -281,6 +330,9 @@ double Trainer::overfit_batch(int64_t iterations) {
     if (i % setup_.options.log_every == 0 || i == iterations || i == 1) {
       fmt::print("iteration {}: loss {:.5f}, top-1 error {:.2f} % of {} images\n", i, loss, metrics.top1_error, metrics.images);
     }
+    if (metrics.images > 0 && !std::isfinite(loss)) {
+      fail("the loss is not finite by iteration {}: lower --lr, or use --precision fp32", i);
+    }
   }
   return loss;
 }
@@ -291,7 +343,11 @@ Metrics Trainer::validate() {
   while (const Batch* batch = val_loader_->next()) {
     step_.evaluate(*batch, sum);
   }
-  return sum.read();
+  const Metrics metrics = sum.read();
+  if (metrics.images == 0) {
+    fail("none of the {} validation images could be read:\n{}", val_loader_->source().size(), val_loader_->errors().summary());
+  }
+  return metrics;
 }
 
 double Trainer::loader_speed() {

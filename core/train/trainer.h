@@ -38,7 +38,7 @@ class Trainer {
   int train(const volatile std::sig_atomic_t& stop);
   /// Trains on the first batch alone for `iterations` steps; returns the last loss.
   double overfit_batch(int64_t iterations);
-  /// Over the whole validation split.
+  /// Over the whole validation split. Fails when none of it could be read.
   Metrics validate();
   /// One epoch of the training loader alone; returns images per second.
   double loader_speed();
@@ -54,6 +54,8 @@ class Trainer {
   /// Of the steps since the last call. Fails when their loss is not finite: the weights are lost then, and must not be saved.
   Metrics training_metrics(const TrainState& state);
   bool resume(TrainState& state);
+  /// `what` has happened to numbers: there is nothing to save.
+  [[noreturn]] void fail_diverged(const std::string& what, const TrainState& state) const;
   void save(const TrainState& state, bool best) const;
 
   TrainerSetup setup_;

@@ -26,6 +26,17 @@ TEST(DataErrors, CountEachImageOnce) {
   EXPECT_EQ(errors.summary(), "  a: is bad\n  b: is bad\n");
 }
 
+TEST(DataErrors, TellWhatIsNewOnce) {
+  DataErrors errors(9);
+  EXPECT_TRUE(errors.take_new().empty());
+  failure_of(errors, "b");
+  failure_of(errors, "a");
+  EXPECT_EQ(errors.take_new(), (std::vector<std::string>{"b: is bad", "a: is bad"}));
+  failure_of(errors, "b");
+  EXPECT_TRUE(errors.take_new().empty());
+  EXPECT_EQ(errors.count(), 2);
+}
+
 TEST(DataErrors, FailAlikeForEveryoneOnceThereAreTooMany) {
   DataErrors errors(1);
   EXPECT_EQ(failure_of(errors, "a"), "");

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
 
 #include "core/train/safetensors.h"
 #include "tests/support/temporary_folder.h"
@@ -40,19 +42,63 @@ class TrainImagenet : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
-const std::string kSmall = "--dataset synthetic --synthetic-images 32 --crop-size 16 -b 16 --iterations 2 --output run ";
+const std::string kData = "--dataset synthetic --synthetic-images 32 --crop-size 16 -b 16 --iterations 2 ";
+const std::string kSmall = kData + "--output run ";
 
 TEST_F(TrainImagenet, SubtractsTheMeanImageWhereImagesHaveOneSize) {
   ASSERT_EQ(train(kSmall), 0) << read_bytes(folder_ / "err");
   EXPECT_EQ(mean_numbers("run/last.safetensors"), 16U * 16 * 3);
+  std::filesystem::remove_all(folder_ / "run");
   ASSERT_EQ(train(kSmall + "--mean channel"), 0) << read_bytes(folder_ / "err");
   EXPECT_EQ(mean_numbers("run/last.safetensors"), 3U);
+  std::filesystem::remove_all(folder_ / "run");
   ASSERT_EQ(train(kSmall + "--mean 0.5,0.25,1"), 0) << read_bytes(folder_ / "err");
   EXPECT_EQ(load_safetensors(folder_ / "run/last.safetensors").metadata.at("mean"), "[127.5,63.75,255.0]");
   // The file of settings makes the same run.
   const std::string weights = read_bytes(folder_ / "run/last.safetensors");
-  ASSERT_EQ(train("--config run/config.toml"), 0) << read_bytes(folder_ / "err");
-  EXPECT_EQ(read_bytes(folder_ / "run/last.safetensors"), weights);
+  ASSERT_EQ(train("--config run/config.toml --output again"), 0) << read_bytes(folder_ / "err");
+  EXPECT_TRUE(read_bytes(folder_ / "again/last.safetensors") == weights);
+}
+
+TEST_F(TrainImagenet, DoesNotOverwriteARun) {
+  ASSERT_EQ(train(kSmall), 0) << read_bytes(folder_ / "err");
+  const std::string log = read_bytes(folder_ / "run/log.jsonl");
+  const std::string weights = read_bytes(folder_ / "run/best.safetensors");
+  ASSERT_EQ(train(kSmall + "--lr 0.01"), 2);
+  EXPECT_THAT(error(), AllOf(HasSubstr("run holds a run already"), HasSubstr("--resume auto")));
+  EXPECT_EQ(read_bytes(folder_ / "run/log.jsonl"), log);
+  EXPECT_TRUE(read_bytes(folder_ / "run/best.safetensors") == weights);
+  ASSERT_EQ(train(kSmall + "--resume auto"), 0) << read_bytes(folder_ / "err");
+  EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("resumed at iteration 2 of 2: nothing is left to be done"));
+}
+
+TEST_F(TrainImagenet, GoesOnWithTheSettingsOfItsFolder) {
+  ASSERT_EQ(train(kSmall + "--lr 0.01 --model plain20"), 0) << read_bytes(folder_ / "err");
+  ASSERT_EQ(train("--output run --resume auto --iterations 3"), 0) << read_bytes(folder_ / "err");
+  EXPECT_THAT(read_bytes(folder_ / "out"), AllOf(HasSubstr("plain20"), HasSubstr("resumed at iteration 2 of 3")));
+  EXPECT_THAT(read_bytes(folder_ / "run/config.toml"), AllOf(HasSubstr("iterations=3\n"), HasSubstr("lr=0.01\n")));
+  // Into another folder, which then has all that belongs to a run.
+  ASSERT_EQ(train("--resume run/checkpoint.safetensors --output other --iterations 4"), 0) << read_bytes(folder_ / "err");
+  for (const char* file : {"config.toml", "best.safetensors", "last.safetensors", "checkpoint.safetensors", "log.jsonl"}) {
+    EXPECT_TRUE(std::filesystem::exists(folder_ / "other/" + file)) << file;
+  }
+}
+
+TEST_F(TrainImagenet, TakesAnOutputFolderOfAnyName) {
+  ASSERT_EQ(train(kData + "--output 'sp ace \xc3\xbc\"q'"), 0) << read_bytes(folder_ / "err");
+  ASSERT_EQ(train("--config 'sp ace \xc3\xbc\"q/config.toml' --resume auto"), 0) << read_bytes(folder_ / "err");
+  EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("resumed at iteration 2"));
+}
+
+TEST_F(TrainImagenet, PrintsNothingIntoItsFilesWhereTheStandardStreamsAreClosed) {
+  const std::string command = "cd " + folder_.path() + " && " RESIDUA_BINARY_DIR "/train-imagenet " + kSmall + "<&- >&- 2>&-";
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  std::istringstream lines(read_bytes(folder_ / "run/log.jsonl"));
+  int count = 0;
+  for (std::string line; std::getline(lines, line); ++count) {
+    EXPECT_TRUE(nlohmann::json::accept(line)) << line;
+  }
+  EXPECT_GT(count, 0);
 }
 
 TEST_F(TrainImagenet, RefusesInOneLineAndWithExitCode2) {
@@ -66,11 +112,20 @@ TEST_F(TrainImagenet, RefusesInOneLineAndWithExitCode2) {
   ASSERT_EQ(train("photos --mean pixel"), 2);
   EXPECT_THAT(error(), HasSubstr("--mean pixel: images have many sizes"));
   ASSERT_EQ(train("photos --lr nan"), 2);
-  EXPECT_THAT(error(), HasSubstr("got 'nan', wanted a finite number > 0"));
+  EXPECT_THAT(error(), HasSubstr("got 'nan', wanted a number above 0"));
   ASSERT_EQ(train("nowhere"), 2);
   EXPECT_THAT(error(), HasSubstr("nowhere does not exist"));
   ASSERT_EQ(train("photos --model resnet2O"), 2);
   EXPECT_THAT(error(), HasSubstr("resnet2O"));
+  ASSERT_EQ(train(kSmall + "--lr-steps 5,3"), 2);
+  EXPECT_THAT(error(), HasSubstr("--lr-steps: got 5,3, wanted each larger"));
+  ASSERT_EQ(train(kSmall + "--resume nofile"), 2);
+  EXPECT_THAT(error(), HasSubstr("got 'nofile', wanted auto or a file that exists"));
+  ASSERT_EQ(train(kSmall + "--resume ''"), 2);
+  EXPECT_THAT(error(), HasSubstr("--resume"));
+  testing::write_bytes(folder_ / "file", "not a folder");
+  ASSERT_EQ(train(kData + "--output file"), 2);
+  EXPECT_THAT(error(), HasSubstr("the output folder file cannot be made"));
 }
 
 }  // namespace

@@ -39,14 +39,15 @@ TEST(TrainOptions, BadValuesNameWhatWasGotAndWanted) {
       {"--workers", "-1"},   {"--seed", "-1"},        {"--precision", "fp64"},    {"--dataset", "mnist"},
       {"--shortcut", "D"},   {"--lr-steps", "1,nan"}, {"--mean", "0.5,0.5"},      {"--std", "0,1,1"},
       {"--crop-size", "4"},  {"--lr-schedule", "up"}, {"--label-smoothing", "2"}, {"--mean", "pixel,0.5,0.5"},
-      {"--mean", "image"},   {"--mean", "nan,0,0"},   {"--mean", "0.5"}};
+      {"--mean", "image"},   {"--mean", "nan,0,0"},   {"--mean", "0.5"},          {"--lr-steps", "5,3"},
+      {"--lr-factor", "2"},  {"--resume", "nofile"},  {"--resume", ""},           {"--seed", "010"}};
   for (const auto& words : bad) {
     const std::string message = error_of(words);
     EXPECT_NE(message, "") << words[0] << " " << words[1];
     EXPECT_NE(message.find(words[0]), std::string::npos) << message;
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   }
-  EXPECT_NE(error_of({"--lr", "nan"}).find("got 'nan', wanted a finite number > 0"), std::string::npos);
+  EXPECT_NE(error_of({"--lr", "nan"}).find("got 'nan', wanted a number above 0"), std::string::npos);
 }
 
 TEST(TrainOptions, UnknownFlagsAndKeysAreErrors) {
@@ -77,6 +78,43 @@ TEST(TrainOptions, FlagsWinOverTheFileAndTheWrittenFileReadsBack) {
   EXPECT_EQ(second.schedule_steps, first.schedule_steps);
   EXPECT_EQ(second.no_shuffle, first.no_shuffle);
   EXPECT_EQ(second.mean, first.mean);
+}
+
+TEST(TrainOptions, AResumedRunHasTheSettingsBesideItsCheckpoint) {
+  const testing::TemporaryFolder folder;
+  std::ofstream(folder / "config.toml") << "model = \"plain20\"\nbatch-size = 64\niterations = 640\n";
+  const std::vector<std::string> resume = {"--output", folder.path(), "--resume", "auto"};
+  const auto with = [](std::vector<std::string> words, std::initializer_list<std::string> more) {
+    words.insert(words.end(), more);
+    return parse(words).options;
+  };
+  // Nothing was saved yet: it starts, as the command line says.
+  EXPECT_FALSE(with(resume, {}).model);
+  std::ofstream(folder / "checkpoint.safetensors") << "a checkpoint";
+  EXPECT_EQ(with(resume, {}).model, "plain20");
+  EXPECT_EQ(with(resume, {}).batch_size, 64);
+  EXPECT_EQ(with(resume, {}).output, folder.path());
+  EXPECT_EQ(with(resume, {"-b", "32"}).batch_size, 32);
+  EXPECT_EQ(with({"--resume", folder / "checkpoint.safetensors"}, {}).model, "plain20");
+  // Without --resume, or with another file, that file does not count.
+  EXPECT_FALSE(with({"--output", folder.path()}, {}).model);
+  std::ofstream(folder / "other.toml") << "model = \"resnet32\"\n";
+  EXPECT_EQ(with(resume, {"--config", folder / "other.toml"}).model, "resnet32");
+  EXPECT_FALSE(with(resume, {"--config", folder / "other.toml"}).batch_size);
+}
+
+TEST(TrainOptions, ALengthOnTheCommandLineWinsInEitherUnit) {
+  const testing::TemporaryFolder folder;
+  const std::string file = folder / "c.toml";
+  std::ofstream(file) << "iterations = 640\nlr = 0.5\n";
+  const TrainOptions epochs = parse({"--config", file, "--epochs", "3"}).options;
+  EXPECT_FALSE(epochs.iterations);
+  EXPECT_EQ(epochs.epochs, 3);
+  EXPECT_EQ(epochs.learning_rate, 0.5);
+  std::ofstream(file) << epochs.toml;
+  EXPECT_FALSE(parse({"--config", file}).options.iterations);
+  EXPECT_EQ(parse({"--config", file, "--iterations", "7"}).options.iterations, 7);
+  EXPECT_EQ(parse({"--iterations", "7", "--epochs", "3"}).options.iterations, 7);
 }
 
 TEST(TrainOptions, TheMeanIsAWordOrThreeNumbersAndReadsBack) {

@@ -1,13 +1,19 @@
 #include "core/train/trainer.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
+#include <utility>
 
 #include "core/data/source.h"
 #include "models/catalog.h"
+#include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 
 namespace residua {
@@ -48,6 +54,40 @@ struct SmallRun {
   ResNet model;
   TrainerSetup setup;
 };
+
+/// A source whose images stop being readable: from the `readable`-th read on.
+class FailingSource final : public ImageSource {
+ public:
+  FailingSource(std::shared_ptr<const ImageSource> source, int64_t readable)
+      : source_(std::move(source)), readable_(readable) {}
+  int64_t size() const override { return source_->size(); }
+  const std::vector<std::string>& class_names() const override { return source_->class_names(); }
+  int32_t label(int64_t i) const override { return source_->label(i); }
+  std::string name(int64_t i) const override { return source_->name(i); }
+  std::optional<ImageSize> fixed_size() const override { return source_->fixed_size(); }
+  void load(int64_t i, const RegionChooser& choose, Image& out) const override {
+    if (readable_.fetch_sub(1) <= 0) {
+      fail("{} went away", name(i));
+    }
+    source_->load(i, choose, out);
+  }
+
+ private:
+  const std::shared_ptr<const ImageSource> source_;
+  mutable std::atomic<int64_t> readable_;
+};
+
+std::vector<nlohmann::json> log_of(const std::string& folder, const std::string& type) {
+  std::vector<nlohmann::json> found;
+  std::istringstream lines(testing::read_bytes(folder + "/log.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    const nlohmann::json record = nlohmann::json::parse(line);
+    if (record.at("type") == type) {
+      found.push_back(record);
+    }
+  }
+  return found;
+}
 
 TEST(Trainer, AnInterruptedRunEndsWithTheSameWeights) {
   const testing::TemporaryFolder whole;
@@ -118,12 +158,104 @@ TEST(Trainer, ANanLossEndsTheRunWithAdvice) {
   SmallRun run(folder.path());
   run.setup.options.learning_rate = 1e30;
   Trainer trainer(run.setup);
-  try {
-    trainer.train(kNeverStop);
-    FAIL() << "the run went on";
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("--lr"), std::string::npos) << error.what();
+  EXPECT_TRUE(
+      test::fails_with([&] { trainer.train(kNeverStop); }, {"loss is not finite", "--lr", "no state had been saved yet"}));
+  EXPECT_FALSE(std::filesystem::exists(folder.path() + "/checkpoint.safetensors"));
+  EXPECT_TRUE(test::fails_with([&] { trainer.overfit_batch(9); }, {"not finite", "--lr"}));
+}
+
+TEST(Trainer, WhatIsNotFiniteReplacesNoGoodState) {
+  const testing::TemporaryFolder folder;
+  {
+    SmallRun run(folder.path());
+    run.setup.options.iterations = 3;
+    run.setup.options.schedule_steps = {3, 4};
+    ASSERT_EQ(Trainer(run.setup).train(kNeverStop), 0);
   }
+  const std::string good = testing::read_bytes(folder.path() + "/checkpoint.safetensors");
+  const std::string best = testing::read_bytes(folder.path() + "/best.safetensors");
+  // The last step's own loss is still finite: what it does to the weights shows in the validation.
+  SmallRun run(folder.path());
+  run.setup.options.iterations = 4;
+  run.setup.options.resume = "auto";
+  run.setup.options.learning_rate = 1e30;
+  run.setup.options.schedule = "constant";
+  Trainer trainer(run.setup);
+  EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"by iteration 4", "the last good state is in"}));
+  EXPECT_TRUE(testing::read_bytes(folder.path() + "/checkpoint.safetensors") == good);
+  EXPECT_TRUE(testing::read_bytes(folder.path() + "/best.safetensors") == best);
+}
+
+TEST(Trainer, ALoaderThatFailsCostsNoStep) {
+  const testing::TemporaryFolder folder;
+  SmallRun run(folder.path());
+  run.setup.options.max_bad_images = 2;
+  run.setup.options.workers = 0;  // so that just these are read
+  run.setup.options.evaluate_every = 100;
+  run.setup.train = std::make_shared<FailingSource>(run.setup.train, 2 * 32);
+  {
+    Trainer trainer(run.setup);
+    EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"3 images cannot be read", "went away"}));
+  }
+  SmallRun second(folder.path());
+  second.setup.options.resume = "auto";
+  second.setup.options.iterations = 2;
+  ASSERT_EQ(Trainer(second.setup).train(kNeverStop), 0);
+  EXPECT_EQ(log_of(folder.path(), "train").size(), 1U);  // iteration 2, before it was resumed there
+}
+
+TEST(Trainer, AValidationOfNoImagesIsNoResult) {
+  const testing::TemporaryFolder folder;
+  SmallRun run(folder.path());
+  run.setup.val = std::make_shared<FailingSource>(run.setup.val, 0);
+  run.setup.options.max_bad_images = 1000;
+  Trainer trainer(run.setup);
+  EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"none of the", "validation images could be read"}));
+  EXPECT_FALSE(std::filesystem::exists(folder.path() + "/best.safetensors"));
+  EXPECT_TRUE(std::filesystem::exists(folder.path() + "/checkpoint.safetensors"));
+}
+
+TEST(Trainer, SkippedImagesAreInTheLogOfTheirSplit) {
+  const testing::TemporaryFolder folder;
+  SmallRun run(folder.path());
+  run.setup.options.workers = 0;
+  run.setup.options.max_bad_images = 1000;
+  const int64_t train_images = 6 * 32 - 3;
+  const int64_t val_images = run.setup.val->size() - 1;
+  run.setup.train = std::make_shared<FailingSource>(run.setup.train, train_images);
+  run.setup.val = std::make_shared<FailingSource>(run.setup.val, val_images);
+  run.setup.options.evaluate_every = 100;
+  ASSERT_EQ(Trainer(run.setup).train(kNeverStop), 0);
+  const std::vector<nlohmann::json> skipped = log_of(folder.path(), "skipped_image");
+  ASSERT_EQ(skipped.size(), 4U);
+  EXPECT_THAT(skipped[0].at("message").get<std::string>(), ::testing::HasSubstr("went away"));
+}
+
+TEST(Trainer, ABatchLargerThanTheDataSetIsOneEpoch) {
+  const testing::TemporaryFolder folder;
+  SmallRun run(folder.path());
+  run.setup.options.batch_size = 1000;
+  run.setup.options.iterations = 2;
+  run.setup.options.log_every = 1;
+  ASSERT_EQ(Trainer(run.setup).train(kNeverStop), 0);
+  EXPECT_EQ(log_of(folder.path(), "train").back().at("epoch"), 2.0);
+}
+
+TEST(Trainer, StepsThatAllOverflowHaveNoLoss) {
+  const testing::TemporaryFolder folder;
+  SmallRun run(folder.path(), DType::f16);
+  run.setup.options.iterations = 1;
+  run.setup.options.label_smoothing = 0;
+  Trainer trainer(run.setup);
+  // Weights so large that fp16 overflows.
+  for (Parameter* p : trainer.store().parameters()) {
+    if (p->name == "fc.weight") {
+      p->master.copy_from(full(p->master.shape(), 6e4f, DType::f32));
+    }
+  }
+  trainer.store().masters_changed();
+  ASSERT_EQ(trainer.train(kNeverStop), 0);
+  EXPECT_EQ(log_of(folder.path(), "train").at(0).at("loss"), "NaN");
 }
 
 }  // namespace
