@@ -13,6 +13,7 @@ struct TrainState {
   int64_t epoch = 0;      // epochs completed
   int64_t batch = 0;      // batches of the current epoch already used
   int64_t iteration = 0;  // steps made
+  int64_t validated = 0;  // of them, at the last validation
   int64_t seed = 0;
   int64_t batch_size = 0;
   double best_error = 100.0;     // % of validation images, top-1

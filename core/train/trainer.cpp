@@ -245,6 +245,31 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
   };
   const int64_t validation_interval =
       std::max<int64_t>(1, std::llround(o.evaluate_every * static_cast<double>(loader.batches())));
+  const auto validation_due = [&] {
+    return val_loader_ != nullptr && state.validated != state.iteration &&
+           (state.iteration == total || (state.iteration > 0 && state.iteration % validation_interval == 0));
+  };
+  const auto validate_and_save = [&] {
+    const std::optional<Metrics> metrics = saved_if_it_fails([&] { return validate(stop); });
+    report.skipped_images(state, *val_loader_);
+    if (!metrics) {
+      return;
+    }
+    if (!std::isfinite(metrics->loss)) {
+      fail_diverged("the validation loss is not finite", state);
+    }
+    report.validation(state, *metrics);
+    schedule.observe(metrics->top1_error);
+    const bool best = metrics->top1_error < state.best_error || !std::filesystem::exists(path("best.safetensors"));
+    state.best_error = best ? metrics->top1_error : state.best_error;
+    state.validated = state.iteration;
+    snapshot();
+    save(state, best);
+    report.restart(state, loader.wait_seconds());
+  };
+  if (validation_due()) {  // the run was stopped before it was done
+    validate_and_save();
+  }
   loader.start(state.epoch, state.batch);
   while (state.iteration < total && stop == 0) {
     const Batch* batch = saved_if_it_fails([&] { return loader.next(); });
@@ -259,9 +284,7 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     step_.train(*batch);
     ++state.batch;
     ++state.iteration;
-    const bool last = state.iteration == total;
-    const bool validation_due = val_loader_ != nullptr && (last || state.iteration % validation_interval == 0);
-    if (last || validation_due || state.iteration % o.log_every == 0) {
+    if (state.iteration == total || validation_due() || state.iteration % o.log_every == 0) {
       report.skipped_images(state, loader);
       const Metrics metrics = training_metrics(state);
       report.train(state, metrics, rate, loader.wait_seconds());
@@ -273,19 +296,8 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
                                                   sgd_.state().loss_scale)));
       }
     }
-    if (validation_due) {
-      const Metrics metrics = saved_if_it_fails([&] { return validate(); });
-      report.skipped_images(state, *val_loader_);
-      if (!std::isfinite(metrics.loss)) {
-        fail_diverged("the validation loss is not finite", state);
-      }
-      report.validation(state, metrics);
-      schedule.observe(metrics.top1_error);
-      const bool best = metrics.top1_error < state.best_error || !std::filesystem::exists(path("best.safetensors"));
-      state.best_error = best ? metrics.top1_error : state.best_error;
-      snapshot();
-      save(state, best);
-      report.restart(state, loader.wait_seconds());
+    if (validation_due()) {
+      validate_and_save();
     }
   }
   if (stop != 0) {
@@ -338,9 +350,17 @@ double Trainer::overfit_batch(int64_t iterations) {
 }
 
 Metrics Trainer::validate() {
+  const std::sig_atomic_t never = 0;
+  return *validate(never);
+}
+
+std::optional<Metrics> Trainer::validate(const volatile std::sig_atomic_t& stop) {
   MetricsSum sum(setup_.device);
   val_loader_->start(0);
   while (const Batch* batch = val_loader_->next()) {
+    if (stop != 0) {
+      return {};
+    }
     step_.evaluate(*batch, sum);
   }
   const Metrics metrics = sum.read();

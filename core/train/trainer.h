@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/data/loader.h"
@@ -53,6 +54,8 @@ class Trainer {
   std::string path(const std::string& file) const { return setup_.options.output + "/" + file; }
   /// Of the steps since the last call. Fails when their loss is not finite: the weights are lost then, and must not be saved.
   Metrics training_metrics(const TrainState& state);
+  /// Nothing if `stop` came to be other than 0 before it was done.
+  std::optional<Metrics> validate(const volatile std::sig_atomic_t& stop);
   bool resume(TrainState& state);
   /// `what` has happened to numbers: there is nothing to save.
   [[noreturn]] void fail_diverged(const std::string& what, const TrainState& state) const;

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cmath>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -55,27 +57,35 @@ struct SmallRun {
   TrainerSetup setup;
 };
 
-/// A source whose images stop being readable: from the `readable`-th read on.
-class FailingSource final : public ImageSource {
+/// A source that calls `on_read` with the number of reads so far before each.
+class WatchedSource final : public ImageSource {
  public:
-  FailingSource(std::shared_ptr<const ImageSource> source, int64_t readable)
-      : source_(std::move(source)), readable_(readable) {}
+  WatchedSource(std::shared_ptr<const ImageSource> source, std::function<void(int64_t reads)> on_read)
+      : source_(std::move(source)), on_read_(std::move(on_read)) {}
   int64_t size() const override { return source_->size(); }
   const std::vector<std::string>& class_names() const override { return source_->class_names(); }
   int32_t label(int64_t i) const override { return source_->label(i); }
   std::string name(int64_t i) const override { return source_->name(i); }
   std::optional<ImageSize> fixed_size() const override { return source_->fixed_size(); }
   void load(int64_t i, const RegionChooser& choose, Image& out) const override {
-    if (readable_.fetch_sub(1) <= 0) {
-      fail("{} went away", name(i));
-    }
+    on_read_(reads_++);
     source_->load(i, choose, out);
   }
 
  private:
   const std::shared_ptr<const ImageSource> source_;
-  mutable std::atomic<int64_t> readable_;
+  const std::function<void(int64_t)> on_read_;
+  mutable std::atomic<int64_t> reads_ = 0;
 };
+
+/// Images that can be read `readable` times, and then no more.
+std::shared_ptr<const ImageSource> failing_after(int64_t readable, std::shared_ptr<const ImageSource> source) {
+  return std::make_shared<WatchedSource>(std::move(source), [readable](int64_t reads) {
+    if (reads >= readable) {
+      fail("read {} went wrong", reads);
+    }
+  });
+}
 
 std::vector<nlohmann::json> log_of(const std::string& folder, const std::string& type) {
   std::vector<nlohmann::json> found;
@@ -120,6 +130,32 @@ TEST(Trainer, ASignalSavesTheStateAndIsReturned) {
   const std::sig_atomic_t stop = SIGTERM;
   EXPECT_EQ(trainer.train(stop), SIGTERM);
   EXPECT_TRUE(std::filesystem::exists(folder.path() + "/checkpoint.safetensors"));
+}
+
+TEST(Trainer, AValidationThatASignalCutShortIsDoneWhenTheRunGoesOn) {
+  const testing::TemporaryFolder whole;
+  const testing::TemporaryFolder parts;
+  const auto start = [](const testing::TemporaryFolder& folder) {
+    auto run = std::make_unique<SmallRun>(folder.path());
+    run->setup.options.workers = 0;  // so that the signal comes where it is meant to
+    run->setup.options.schedule = "plateau";
+    return run;
+  };
+  const auto reference = start(whole);
+  ASSERT_EQ(Trainer(reference->setup).train(kNeverStop), 0);
+
+  volatile std::sig_atomic_t stop = 0;
+  const auto first = start(parts);
+  first->setup.val =
+      std::make_shared<WatchedSource>(first->setup.val, [&stop](int64_t reads) { stop = reads > 2 ? SIGTERM : 0; });
+  EXPECT_EQ(Trainer(first->setup).train(stop), SIGTERM);
+  EXPECT_EQ(log_of(parts.path(), "validation").size(), 0U);
+  const auto second = start(parts);
+  second->setup.options.resume = "auto";
+  ASSERT_EQ(Trainer(second->setup).train(kNeverStop), 0);
+  EXPECT_EQ(log_of(parts.path(), "validation"), log_of(whole.path(), "validation"));
+  EXPECT_TRUE(testing::read_bytes(parts.path() + "/checkpoint.safetensors") ==
+              testing::read_bytes(whole.path() + "/checkpoint.safetensors"));
 }
 
 TEST(Trainer, ResumeRefusesAnotherModelSeedOrBatchSize) {
@@ -192,10 +228,10 @@ TEST(Trainer, ALoaderThatFailsCostsNoStep) {
   run.setup.options.max_bad_images = 2;
   run.setup.options.workers = 0;  // so that just these are read
   run.setup.options.evaluate_every = 100;
-  run.setup.train = std::make_shared<FailingSource>(run.setup.train, 2 * 32);
+  run.setup.train = failing_after(2 * 32, run.setup.train);
   {
     Trainer trainer(run.setup);
-    EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"3 images cannot be read", "went away"}));
+    EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"3 images cannot be read", "went wrong"}));
   }
   SmallRun second(folder.path());
   second.setup.options.resume = "auto";
@@ -207,7 +243,7 @@ TEST(Trainer, ALoaderThatFailsCostsNoStep) {
 TEST(Trainer, AValidationOfNoImagesIsNoResult) {
   const testing::TemporaryFolder folder;
   SmallRun run(folder.path());
-  run.setup.val = std::make_shared<FailingSource>(run.setup.val, 0);
+  run.setup.val = failing_after(0, run.setup.val);
   run.setup.options.max_bad_images = 1000;
   Trainer trainer(run.setup);
   EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"none of the", "validation images could be read"}));
@@ -222,13 +258,13 @@ TEST(Trainer, SkippedImagesAreInTheLogOfTheirSplit) {
   run.setup.options.max_bad_images = 1000;
   const int64_t train_images = 6 * 32 - 3;
   const int64_t val_images = run.setup.val->size() - 1;
-  run.setup.train = std::make_shared<FailingSource>(run.setup.train, train_images);
-  run.setup.val = std::make_shared<FailingSource>(run.setup.val, val_images);
+  run.setup.train = failing_after(train_images, run.setup.train);
+  run.setup.val = failing_after(val_images, run.setup.val);
   run.setup.options.evaluate_every = 100;
   ASSERT_EQ(Trainer(run.setup).train(kNeverStop), 0);
   const std::vector<nlohmann::json> skipped = log_of(folder.path(), "skipped_image");
   ASSERT_EQ(skipped.size(), 4U);
-  EXPECT_THAT(skipped[0].at("message").get<std::string>(), ::testing::HasSubstr("went away"));
+  EXPECT_THAT(skipped[0].at("message").get<std::string>(), ::testing::HasSubstr("went wrong"));
 }
 
 TEST(Trainer, ABatchLargerThanTheDataSetIsOneEpoch) {
