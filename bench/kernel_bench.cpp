@@ -224,7 +224,7 @@ int main(int argc, char** argv) {
                  "auto, fp32, bf16 or fp16, several with commas; default: all on a CUDA device, auto on the CPU")
       ->delimiter(',');
   app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N");
-  app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(CLI::Range(0, 4096));
+  app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(CLI::Range(0, 1024));
   app.add_option("--seconds", o.seconds, "least time spent on each measurement; 0: a quick look, caches warm")
       ->check(CLI::Range(0.0, 3600.0));
   app.add_option("--json", o.json, "file for the report as one JSON object");

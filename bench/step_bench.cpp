@@ -197,7 +197,7 @@ int main(int argc, char** argv) {
   app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N");
   app.add_option("--cuda-graph", o.cuda_graph, "replay the whole step as one graph on a CUDA device")
       ->check(CLI::IsMember({"on", "off"}));
-  app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(CLI::Range(0, 4096));
+  app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(CLI::Range(0, 1024));
   app.add_option("--warmup", o.warmup, "steps that are not timed")->check(CLI::Range(0, 1000000));
   app.add_option("--steps", o.steps, "steps that are timed")->check(CLI::Range(1, 1000000));
   app.add_option("--json", o.json, "file for the result as one JSON object");

@@ -144,13 +144,18 @@ std::vector<double> softmax(const std::vector<float>& logits) {
 
 }  // namespace
 
+StoredNetwork stored_network(const ClassifierOptions& options, const Safetensors& file) {
+  const ResNetSpec spec = make_spec(options, file);
+  const int64_t crop_size = make_crop_size(options, file, spec);
+  return {spec, make_class_names(options, file, spec.classes), crop_size, make_statistics(options, file, crop_size)};
+}
+
 Classifier::Classifier(const ClassifierOptions& options) {
   const Safetensors file = load_safetensors(options.weights);
-  model_ = std::make_unique<ResNet>(make_spec(options, file));
-  class_names_ = make_class_names(options, file, spec().classes);
-  const int64_t crop_size = make_crop_size(options, file, spec());
+  const auto [spec, class_names, crop_size, statistics] = stored_network(options, file);
+  model_ = std::make_unique<ResNet>(spec);
+  class_names_ = class_names;
   window_ = make_evaluation(crop_size);
-  const InputStatistics statistics = make_statistics(options, file, crop_size);
   std::array<float, 3> inverse_std{};
   std::ranges::transform(statistics.std, inverse_std.begin(), [](float std) { return 1 / std; });
   store_ =
@@ -188,6 +193,9 @@ std::vector<Prediction> Classifier::classify(const std::string& image_file, int6
   const Device device = store_->options().device;
   const Tensor x = prepare_input(pixels.to(device), top.to(device), left.to(device), flip.to(device), format_);
   const std::vector<double> probabilities = softmax(model_->forward(x, Mode::evaluate).to_vector());
+  if (!std::ranges::all_of(probabilities, [](double p) { return std::isfinite(p); })) {
+    fail("{}: the network's answer is not a finite number: its weights are damaged, or diverged in training", image_file);
+  }
 
   std::vector<Prediction> predictions;
   for (size_t i = 0; i < probabilities.size(); ++i) {

@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "core/data/augment.h"
+#include "core/data/statistics.h"
 #include "core/nn/parameter_store.h"
 #include "core/ops/prepare_input.h"
+#include "core/train/safetensors.h"
 #include "models/resnet.h"
 
 namespace residua {
@@ -29,6 +31,18 @@ struct ClassifierOptions {
   Device device = {};
 };
 
+/// What weights are of, and what they were trained on.
+struct StoredNetwork {
+  ResNetSpec spec;
+  std::vector<std::string> class_names;  // "class 7" where nothing names them
+  int64_t crop_size = 0;
+  InputStatistics statistics;
+};
+
+/// By the options and, where they say nothing, the file's metadata. Fails with UsageError, which names the file, when neither
+/// says which model it is, or they contradict each other.
+StoredNetwork stored_network(const ClassifierOptions& options, const Safetensors& file);
+
 struct Prediction {
   int64_t class_index = 0;
   std::string class_name;  // "class 7" when nothing names the classes
@@ -43,7 +57,7 @@ class Classifier {
   explicit Classifier(const ClassifierOptions& options);
 
   /// The `count` most probable classes of the image in a file (the evaluation window: shorter side scaled, centre crop), best
-  /// first. Fails, naming the file, when it cannot be decoded.
+  /// first. Fails, naming the file, when it cannot be decoded, and when the network's answer is not finite.
   std::vector<Prediction> classify(const std::string& image_file, int64_t count);
 
   const ResNetSpec& spec() const { return model_->spec(); }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cctype>
 #include <cmath>
 #include <iostream>
 #include <string>
@@ -46,6 +47,13 @@ std::array<float, 3> in_bytes(const std::vector<double>& values) {
   return result;
 }
 
+/// Control characters could move a terminal's cursor or start another line.
+std::string printable(std::string text) {
+  std::ranges::replace_if(
+      text, [](unsigned char c) { return std::iscntrl(c) != 0; }, '?');
+  return text;
+}
+
 /// Returns the exit code: 2 when an image could not be read; the others are classified all the same.
 int run(Arguments a) {
   if (!a.classes_file.empty()) {
@@ -66,7 +74,7 @@ int run(Arguments a) {
       const std::vector<Prediction> predictions = classifier.classify(image, a.topk);
       fmt::print("{}\n", image);
       for (const Prediction& prediction : predictions) {
-        fmt::print("  {:6.2f} %  {}\n", 100 * prediction.probability, prediction.class_name);
+        fmt::print("  {:6.2f} %  {}\n", 100 * prediction.probability, printable(prediction.class_name));
       }
     } catch (const Error& error) {
       std::cerr << "classify: " << error.what() << "\n";

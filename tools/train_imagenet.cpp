@@ -18,9 +18,11 @@
 #include "core/data/statistics.h"
 #include "core/nn/summary.h"
 #include "core/train/output_folder.h"
+#include "core/train/safetensors.h"
 #include "core/train/train_options.h"
 #include "core/train/trainer.h"
 #include "models/catalog.h"
+#include "models/classifier.h"
 
 extern char** environ;
 
@@ -81,6 +83,12 @@ bool subtracts_mean_image(const TrainOptions& o, const ImageSource& source) {
   return wanted || (o.mean.empty() && possible);
 }
 
+std::vector<float> in_bytes(const std::vector<std::string>& words) {
+  std::vector<float> values(words.size());
+  std::ranges::transform(words, values.begin(), [](const std::string& word) { return 255 * std::stof(word); });
+  return values;
+}
+
 InputStatistics input_statistics(const TrainOptions& o, const ImageSource& source) {
   constexpr int64_t kSample = 60000;  // images: all of CIFAR and Fashion-MNIST
   const bool given = o.mean.size() == 3;
@@ -90,7 +98,7 @@ InputStatistics input_statistics(const TrainOptions& o, const ImageSource& sourc
       measured && !complete ? compute_channel_statistics(source, source.fixed_size() ? kSample : 2000) : kImageNetStatistics;
   InputStatistics result{.mean = {channels.mean.begin(), channels.mean.end()}, .std = channels.std};
   if (given) {
-    std::ranges::transform(o.mean, result.mean.begin(), [](const std::string& word) { return 255 * std::stof(word); });
+    result.mean = in_bytes(o.mean);
   } else if (subtracts_mean_image(o, source)) {
     result.mean = compute_pixel_mean(source, kSample);
   }
@@ -177,6 +185,36 @@ void open_standard_streams() {
   }
 }
 
+/// For --evaluate: what the command line leaves out comes from the file of weights, as for classify. Returns how it takes its
+/// input.
+InputStatistics take_from_weights(TrainOptions& o) {
+  ClassifierOptions options{.weights = o.weights, .model = o.model, .shortcut = o.shortcut, .crop_size = o.crop_size};
+  const auto given = [](const std::string& value, const std::string& otherwise) {
+    return value == otherwise ? std::optional<std::string>() : value;
+  };
+  const TrainOptions defaults;
+  options.shortcut_pad = given(o.shortcut_pad, defaults.shortcut_pad);
+  options.shortcut_pool = given(o.shortcut_pool, defaults.shortcut_pool);
+  options.bottleneck_stride = given(o.bottleneck_stride, defaults.bottleneck_stride);
+  if (o.mean.size() == 3) {
+    options.mean = in_bytes(o.mean);
+  }
+  if (!o.std.empty()) {
+    std::ranges::transform(o.std, options.std.emplace().begin(), [](double value) { return static_cast<float>(255 * value); });
+  }
+  const StoredNetwork network = stored_network(options, load_safetensors(o.weights));
+  const ResNetSpec& spec = network.spec;
+  o.model = spec.name;
+  if (spec.shortcut != Shortcut::none) {
+    o.shortcut = name(spec.shortcut);
+  }
+  o.shortcut_pad = spec.shortcut_pad == ShortcutPad::both ? "both" : "end";
+  o.shortcut_pool = spec.shortcut_pool == ShortcutPool::average ? "average" : "stride";
+  o.bottleneck_stride = spec.bottleneck_stride == BottleneckStride::conv1x1 ? "conv1x1" : "conv3x3";
+  o.crop_size = network.crop_size;
+  return network.statistics;
+}
+
 SourceOptions source_options(const TrainOptions& o, Split split) {
   SourceOptions options;
   options.image_size = o.crop_size.value_or(32);
@@ -220,6 +258,10 @@ int run(TrainOptions o) {
   if (o.evaluate_only && o.weights.empty()) {
     fail_usage("--evaluate needs --weights FILE");
   }
+  std::optional<InputStatistics> stored_statistics;
+  if (o.evaluate_only) {
+    stored_statistics = take_from_weights(o);
+  }
 
   const auto train = open_source(o.dataset, o.directory, Split::train, source_options(o, Split::train));
   const auto val = open_source(o.dataset, o.directory, Split::val, source_options(o, Split::val));
@@ -251,7 +293,8 @@ int run(TrainOptions o) {
   if (!o.evaluate_only && !o.data_only && !o.overfit_batch) {
     folder.emplace(o.output, o.resume.empty() ? Existing::refuse : Existing::go_on);
   }
-  const InputStatistics statistics = input_statistics(o, *train);
+  const bool measure = o.mean.size() == 1;  // as "channel" or "pixel" asks for
+  const InputStatistics statistics = stored_statistics && !measure ? *stored_statistics : input_statistics(o, *train);
   Trainer trainer({.model = &model,
                    .model_name = spec_text(spec, o),
                    .input_channels = model.input_channels(),

@@ -16,7 +16,8 @@ constexpr int64_t kMaxFileBytes = int64_t{1} << 31;
 
 struct OpenFile {
   int descriptor;
-  explicit OpenFile(const std::string& path) : descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  /// O_NONBLOCK: opening a pipe that nobody writes to must not wait.
+  explicit OpenFile(const std::string& path) : descriptor(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {}
   OpenFile(const OpenFile&) = delete;
   OpenFile& operator=(const OpenFile&) = delete;
   ~OpenFile() {

@@ -48,16 +48,29 @@ std::string format_validation(const ValidationRecord& record) {
                      record.iteration, record.loss, record.top1_error, record.top5_error);
 }
 
-std::string format_bar(const std::string& line, int64_t iteration, int64_t total_iterations, int columns) {
+std::string format_bar(const TrainRecord& record, int64_t total_iterations, double seconds_left, int columns) {
   constexpr int kBarCells = 20;
-  const double share = total_iterations > 0 ? static_cast<double>(iteration) / static_cast<double>(total_iterations) : 0;
-  const int filled = static_cast<int>(std::clamp(share, 0.0, 1.0) * kBarCells);
+  const double share = total_iterations > 0
+                           ? std::clamp(static_cast<double>(record.iteration) / static_cast<double>(total_iterations), 0.0, 1.0)
+                           : 0.0;
+  const int filled = static_cast<int>(share * kBarCells);
   std::string bar(static_cast<size_t>(filled), '=');
   if (filled < kBarCells) {
     bar += '>';
   }
-  std::string text = fmt::format("[{:<{}}] {}", bar, kBarCells, line);
-  return text.substr(0, static_cast<size_t>(std::max(columns, 0)));
+  const std::string line = format_train(record, total_iterations, seconds_left);
+  const std::string with_bar = fmt::format("[{:<{}}] {}", bar, kBarCells, line);
+  const std::string brief =
+      fmt::format("{:.0f} % loss {:.4f} top-1 {:.2f} % {:.{}f} img/s wait {:.0f} % lr {:.3g} ETA {}", 100 * share, record.loss,
+                  record.top1_error, record.images_per_second, record.images_per_second < 100 ? 1 : 0, 100 * record.data_wait,
+                  record.lr, format_duration(seconds_left));
+  const auto width = static_cast<size_t>(std::max(columns, 0));
+  for (const std::string* text : {&with_bar, &line}) {
+    if (text->size() <= width) {
+      return *text;
+    }
+  }
+  return brief.substr(0, width);
 }
 
 Progress::Progress(std::FILE* stream) : stream_(stream), terminal_(::isatty(::fileno(stream)) == 1) {}
@@ -69,12 +82,11 @@ Progress::~Progress() {
 }
 
 void Progress::train(const TrainRecord& record, int64_t total_iterations, double seconds_left) {
-  const std::string line = format_train(record, total_iterations, seconds_left);
   if (!terminal_) {
-    note(line);
+    note(format_train(record, total_iterations, seconds_left));
     return;
   }
-  bar_ = format_bar(line, record.iteration, total_iterations, columns_of(stream_) - 1);
+  bar_ = format_bar(record, total_iterations, seconds_left, columns_of(stream_) - 1);
   fmt::print(stream_, "{}{}", kEraseLine, bar_);
   std::fflush(stream_);
 }

@@ -15,9 +15,10 @@ std::string format_train(const TrainRecord& record, int64_t total_iterations, do
 /// "epoch 4.00  iter 1560/5000  validation  loss 1.1002  top-1 40.30 %  top-5 3.90 %", without the total.
 std::string format_validation(const ValidationRecord& record);
 
-/// A bar of the share of iterations done before a line of format_train(), cut to `columns` characters: "[=====>    ] epoch
-/// ...".
-std::string format_bar(const std::string& line, int64_t iteration, int64_t total_iterations, int columns);
+/// What fits into `columns` characters: a bar of the share of iterations done and the line of format_train(), "[=====>    ]
+/// epoch
+/// ..."; the line alone; or, cut if need be, "25 % loss 1.2345 top-1 45.12 % 2900 img/s wait 1 % lr 0.1 ETA 1:02:03".
+std::string format_bar(const TrainRecord& record, int64_t total_iterations, double seconds_left, int columns);
 
 /// "0:07", "12:34", "1:02:03", "3 d 04:05"; "?" when not finite.
 std::string format_duration(double seconds);

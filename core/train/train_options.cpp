@@ -190,7 +190,7 @@ void add_options(CLI::App& app, TrainOptions& o) {
   app.add_option("--cuda-graph", o.cuda_graph, "replay the whole step as one graph on a CUDA device")
       ->check(one_of({"on", "off"}))
       ->group("Training");
-  app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(whole(0, 4096))->group("Training");
+  app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(whole(0, 1024))->group("Training");
   app.add_option("--seed", o.seed)->check(whole(0, 1e15))->group("Training");
 
   app.add_option("-o,--output", o.output, "folder for config, logs, curves and weights; default: runs/<model>-<data set>")
@@ -204,7 +204,7 @@ void add_options(CLI::App& app, TrainOptions& o) {
   app.add_option("--log-every", o.log_every, "iterations between progress lines")->check(whole(1, kMost))->group("Output");
   app.add_option("--evaluate-every", o.evaluate_every, "epochs between validations")->check(positive())->group("Output");
 
-  action("--evaluate", o.evaluate_only, "validate --weights and stop");
+  action("--evaluate", o.evaluate_only, "validate --weights and stop; what is not given comes from the file");
   action("--list-models", o.list_models, "print the names of all models and stop");
   action("--summary", o.summary, "print layers, shapes, parameters and FLOPs and stop");
   action("--overfit-batch", o.overfit_batch, "train on the first batch only: its loss must go to zero");

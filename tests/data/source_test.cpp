@@ -2,11 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 
 #include "core/tensor/error.h"
 #include "tests/data/image_fixtures.h"
+#include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 
 namespace residua {
@@ -95,6 +97,38 @@ TEST(ImageFolder, ABadImageIsAnErrorThatNamesIt) {
   }
   fs::remove(folder / "train/dog/b.jpg");
   EXPECT_THROW(source->load(3), Error);
+}
+
+TEST(ImageFolder, FollowsLinksToFoldersButNotInCircles) {
+  const TemporaryFolder folder;
+  make_image_folder(folder);
+  const auto before = open_source("imagefolder", folder.path(), Split::train);
+  const TemporaryFolder elsewhere;
+  std::filesystem::create_directories(elsewhere / "more");
+  const std::string class_folder = folder / "train/" + before->class_names()[0];
+  std::filesystem::copy_file(before->name(0), elsewhere / "more/linked.png");
+  std::filesystem::create_directory_symlink(elsewhere.path(), class_folder + "/link");
+  std::filesystem::create_directory_symlink(class_folder, class_folder + "/circle");
+  std::filesystem::create_directory_symlink(folder.path(), class_folder + "/larger_circle");
+  const auto source = open_source("imagefolder", folder.path(), Split::train);
+  EXPECT_EQ(source->size(), before->size() + 1);
+}
+
+TEST(ImageFolder, APipeIsABadImage) {
+  const TemporaryFolder folder;
+  make_image_folder(folder);
+  const std::string class_folder =
+      folder / "train/" + open_source("imagefolder", folder.path(), Split::train)->class_names()[0];
+  ASSERT_EQ(::mkfifo((class_folder + "/0.jpg").c_str(), 0600), 0);
+  const auto source = open_source("imagefolder", folder.path(), Split::train);
+  EXPECT_TRUE(test::fails_with([&] { source->load(0); }, {"0.jpg", "is not a file"}));
+}
+
+TEST(ImageFolder, AClassNameIsUtf8) {
+  const TemporaryFolder folder;
+  make_image_folder(folder);
+  std::filesystem::create_directories(folder / "train/na\xefve");
+  EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("not UTF-8"));
 }
 
 TEST(ImageFolder, SaysWhatIsMissing) {

@@ -10,6 +10,7 @@
 #include "core/nn/initialization.h"
 #include "core/train/model_weights.h"
 #include "models/catalog.h"
+#include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 
 namespace residua {
@@ -118,6 +119,18 @@ TEST(Classifier, NormalisesByTheFilesStatistics) {
   expect_predictions(got, weights, from_values({1, 16, 16, 3}, pixels));
   const double other = classifier.classify(make_image(folder, 0, 255, 0), 3)[0].probability;
   EXPECT_GT(std::abs(other - got[0].probability), 1e-4);
+}
+
+TEST(Classifier, HasNoAnswerThatIsNotFinite) {
+  const TemporaryFolder folder;
+  ResNet model(small_spec());
+  ParameterStore store(model);
+  initialize(store, 11, FanMode::fan_in);
+  store.parameter("fc.bias").master.copy_from(std::vector<float>{0, std::nanf(""), 0});
+  save_model_weights(folder / "w.safetensors", store, kMetadata);
+  Classifier classifier({.weights = folder / "w.safetensors"});
+  EXPECT_TRUE(
+      test::fails_with([&] { classifier.classify(make_image(folder, 1, 2, 3), 3); }, {"image.ppm", "not a finite number"}));
 }
 
 TEST(Classifier, SubtractsTheFilesMeanImage) {

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -81,6 +82,25 @@ TEST_F(TrainImagenet, GoesOnWithTheSettingsOfItsFolder) {
   ASSERT_EQ(train("--resume run/checkpoint.safetensors --output other --iterations 4"), 0) << read_bytes(folder_ / "err");
   for (const char* file : {"config.toml", "best.safetensors", "last.safetensors", "checkpoint.safetensors", "log.jsonl"}) {
     EXPECT_TRUE(std::filesystem::exists(folder_ / "other/" + file)) << file;
+  }
+}
+
+TEST_F(TrainImagenet, EvaluatesWeightsByWhatTheirFileSays) {
+  for (const char* input : {"--mean 0.9,0.1,0.5 --std 0.1,0.5,1", "--shortcut-pad both --shortcut-pool average"}) {
+    std::filesystem::remove_all(folder_ / "run");
+    ASSERT_EQ(train(kSmall + "--model resnet32 --lr 0.01 " + input), 0) << read_bytes(folder_ / "err");
+    std::istringstream lines(read_bytes(folder_ / "run/log.jsonl"));
+    std::string line;
+    for (std::string next; std::getline(lines, next);) {
+      line = next;  // the validation is the last
+    }
+    const nlohmann::json record = nlohmann::json::parse(line);
+    ASSERT_EQ(train("--dataset synthetic --synthetic-images 32 --evaluate --weights run/last.safetensors"), 0)
+        << read_bytes(folder_ / "err");
+    EXPECT_THAT(
+        read_bytes(folder_ / "out"),
+        AllOf(HasSubstr("resnet32"), HasSubstr(fmt::format("loss {:.4f}, top-1 error {:.2f} %", record.at("loss").get<double>(),
+                                                           record.at("top1_error").get<double>()))));
   }
 }
 

@@ -51,13 +51,33 @@ TEST(Progress, TheValidationLine) {
             "epoch 4.00  iter 1560  validation  loss 1.1000  top-1 40.30 %  top-5 3.90 %");
 }
 
-TEST(Progress, TheBarGrowsAndFits) {
-  EXPECT_EQ(format_bar("x", 0, 100, 80), "[>                   ] x");
-  EXPECT_EQ(format_bar("x", 25, 100, 80), "[=====>              ] x");
-  EXPECT_EQ(format_bar("x", 100, 100, 80), "[====================] x");
-  EXPECT_EQ(format_bar("x", 7, 0, 80), "[>                   ] x");
-  EXPECT_EQ(format_bar(kLine, 25, 100, 30).size(), 30U);
-  EXPECT_EQ(format_bar("x", 1, 2, -1), "");
+TEST(Progress, TheBarGrows) {
+  const auto bar = [](int64_t iteration, int64_t total) {
+    TrainRecord record = kRecord;
+    record.iteration = iteration;
+    return format_bar(record, total, 3723, 200).substr(0, 23);
+  };
+  EXPECT_EQ(bar(0, 100), "[>                   ] ");
+  EXPECT_EQ(bar(25, 100), "[=====>              ] ");
+  EXPECT_EQ(bar(100, 100), "[====================] ");
+  EXPECT_EQ(bar(7, 0), "[>                   ] ");
+}
+
+TEST(Progress, ANarrowTerminalGetsWhatMattersMost) {
+  const std::string line = kLine;
+  const std::string brief = "25 % loss 1.2346 top-1 45.12 % 2900 img/s wait 1 % lr 0.1 ETA 1:02:03";
+  EXPECT_EQ(format_bar(kRecord, 5000, 3723, 200), "[=====>              ] " + line);
+  EXPECT_EQ(format_bar(kRecord, 5000, 3723, 120), line);
+  EXPECT_EQ(format_bar(kRecord, 5000, 3723, 79), brief);
+  EXPECT_EQ(format_bar(kRecord, 5000, 3723, 60), brief.substr(0, 60));
+  EXPECT_EQ(format_bar(kRecord, 5000, 3723, -1), "");
+  // As long as it gets, still on a line of 80.
+  TrainRecord longest = kRecord;
+  longest.top1_error = 100;
+  longest.images_per_second = 26000;
+  longest.lr = 0.00125;
+  longest.data_wait = 1;
+  EXPECT_TRUE(format_bar(longest, 2500, 3723 * 24, 79).ends_with("ETA 1 d 00:49"));
 }
 
 TEST(Progress, AFileGetsPlainLines) {
@@ -97,8 +117,8 @@ TEST(Progress, ATerminalKeepsOneLine) {
     shown.append(piece.data(), static_cast<size_t>(count));
   }
   ::close(controller);
-  const std::string bar = "[=====>              ] epoch 3.20  iter ";
-  EXPECT_EQ(shown, "\r\033[K" + bar.substr(0, 39) + "\r\033[Ka note\r\n" + bar.substr(0, 39) + "\r\n");
+  const std::string bar = format_bar(kRecord, 5000, 3723, 39);
+  EXPECT_EQ(shown, "\r\033[K" + bar + "\r\033[Ka note\r\n" + bar + "\r\n");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,15 @@ bool has_image_extension(const fs::path& path) {
   return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
 }
 
+bool is_utf8(const std::string& text) {
+  try {
+    static_cast<void>(nlohmann::json(text).dump());
+    return true;
+  } catch (const nlohmann::json::type_error&) {
+    return false;
+  }
+}
+
 /// Sorted names of the folders in `folder`, without the hidden ones.
 std::vector<std::string> class_folders(const fs::path& folder) {
   std::vector<std::string> names;
@@ -38,6 +48,10 @@ std::vector<std::string> class_folders(const fs::path& folder) {
     std::error_code unreadable;  // such as a link to nowhere: not a folder
     if (entry->is_directory(unreadable) && !is_hidden(entry->path())) {
       names.push_back(entry->path().filename().string());
+      if (!is_utf8(names.back())) {
+        fail_usage("class folder '{}' has a name that is not UTF-8, in which weights and logs name classes: rename it",
+                   entry->path().string());
+      }
     }
   }
   if (error) {
@@ -47,14 +61,22 @@ std::vector<std::string> class_folders(const fs::path& folder) {
   return names;
 }
 
-/// Sorted paths, relative to `folder`, of the images in it and in its sub-folders.
+/// Whether a link to a folder leads back to a folder that it is in.
+bool is_loop(const fs::directory_entry& entry) {
+  std::error_code error;
+  const fs::path target = fs::canonical(entry.path(), error);
+  const fs::path from = fs::canonical(entry.path().parent_path(), error);
+  return error || std::mismatch(target.begin(), target.end(), from.begin(), from.end()).first == target.end();
+}
+
+/// Sorted paths, relative to `folder`, of the images in it and in its sub-folders, linked ones too.
 std::vector<std::string> image_files(const fs::path& folder) {
   std::vector<std::string> files;
   std::error_code error;
-  fs::recursive_directory_iterator entry(folder, error);
+  fs::recursive_directory_iterator entry(folder, fs::directory_options::follow_directory_symlink, error);
   for (const fs::recursive_directory_iterator end; !error && entry != end; entry.increment(error)) {
     std::error_code unreadable;
-    if (is_hidden(entry->path())) {
+    if (is_hidden(entry->path()) || (entry->is_symlink(unreadable) && entry->is_directory(unreadable) && is_loop(*entry))) {
       entry.disable_recursion_pending();
     } else if (has_image_extension(entry->path()) && !entry->is_directory(unreadable)) {
       files.push_back(entry->path().lexically_relative(folder).string());
