@@ -90,7 +90,10 @@ Work unfused_forward(Operands& o, int64_t rows, int64_t channels, Form form, boo
 
 std::string suffix(Form form) { return form == Form::plain ? "" : form == Form::relu ? " relu" : " add relu"; }
 
-void add_layer(std::vector<KernelCase>& all, const std::string& shape, int64_t rows, int64_t channels) {
+void add_layer(std::vector<KernelCase>& all, const Shape& sizes) {
+  const int64_t channels = sizes[3];
+  const int64_t rows = sizes.size() / channels;
+  const std::string shape = shape_name({sizes[0], sizes[1], sizes[2], channels});
   all.push_back({.kernel = "BatchNormStatistics", .shape = shape, .own = [=](Operands& o) {
                    Layer l(o, rows, channels);
                    return sequence(o, l.statistics(o.read(l.size())));
@@ -156,7 +159,7 @@ void add_layer(std::vector<KernelCase>& all, const std::string& shape, int64_t r
                return sequence(o, l.statistics(x), l.apply(x, form));
              },
          .unfused = activated ? Maker([=](Operands& o) { return unfused_forward(o, rows, channels, form, true); }) : Maker(),
-         .cudnn = cudnn_batch_norm(Pass::forward, form, rows, channels)});
+         .cudnn = cudnn_batch_norm(Pass::forward, form, sizes)});
     all.push_back({.kernel = op + " backward",
                    .shape = shape,
                    .own =
@@ -186,7 +189,7 @@ void add_layer(std::vector<KernelCase>& all, const std::string& shape, int64_t r
                      return sequence(o, relu, l.reduce(x, relu.dx, Form::plain), l.backward_apply(x, relu.dx, nullptr));
                    })
                                         : Maker(),
-                   .cudnn = cudnn_batch_norm(Pass::backward, form, rows, channels)});
+                   .cudnn = cudnn_batch_norm(Pass::backward, form, sizes)});
   }
 }
 
@@ -197,7 +200,7 @@ std::vector<KernelCase> cases(int64_t batch) {
   };
   for (const auto& [side, channels] :
        {Sizes{112, 64}, Sizes{56, 64}, Sizes{28, 128}, Sizes{14, 256}, Sizes{7, 512}, Sizes{56, 256}, Sizes{32, 16}}) {
-    add_layer(all, shape_name({batch, side, side, channels}), batch * side * side, channels);
+    add_layer(all, {batch, side, side, channels});
   }
   // All layers of a ResNet-18 together.
   constexpr int64_t kChannels = 4800;

@@ -60,12 +60,12 @@ constexpr cudnnBatchNormMode_t kMode = CUDNN_BATCHNORM_SPATIAL_PERSISTENT;
 
 /// A batch normalisation's descriptors.
 struct Normalization {
-  Normalization(DType dtype, NormalizationForm form, int64_t rows, int64_t channels)
+  Normalization(DType dtype, NormalizationForm form, const Shape& shape)
       : ops(form == NormalizationForm::plain  ? CUDNN_BATCHNORM_OPS_BN
             : form == NormalizationForm::relu ? CUDNN_BATCHNORM_OPS_BN_ACTIVATION
                                               : CUDNN_BATCHNORM_OPS_BN_ADD_ACTIVATION),
-        x(nhwc(type_of(dtype), 1, rows, 1, channels)),
-        parameters(nhwc(CUDNN_DATA_FLOAT, 1, 1, 1, channels)),
+        x(nhwc(type_of(dtype), shape[0], shape[1], shape[2], shape[3])),
+        parameters(nhwc(CUDNN_DATA_FLOAT, 1, 1, 1, shape[3])),
         activation(make(cudnnCreateActivationDescriptor, cudnnDestroyActivationDescriptor)) {
     check(cudnnSetActivationDescriptor(activation.get(), CUDNN_ACTIVATION_RELU, CUDNN_PROPAGATE_NAN, 0),
           "cudnnSetActivationDescriptor");
@@ -85,8 +85,10 @@ Work if_supported(const Call& call) {
   return [call] { check(call(), "a cuDNN operation"); };
 }
 
-Work forward(Operands& o, NormalizationForm form, int64_t rows, int64_t channels) {
-  const Normalization n(o.dtype(), form, rows, channels);
+Work forward(Operands& o, NormalizationForm form, const Shape& shape) {
+  const Normalization n(o.dtype(), form, shape);
+  const int64_t size = shape.size();
+  const int64_t channels = shape[3];
   const cudnnHandle_t handle = handle_of(o.device());
   const bool added = form == NormalizationForm::add_relu;
   size_t workspace_bytes = 0;
@@ -100,9 +102,9 @@ Work forward(Operands& o, NormalizationForm form, int64_t rows, int64_t channels
   }
   void* workspace = o.zeroed(static_cast<int64_t>(workspace_bytes));
   void* reserve = o.zeroed(static_cast<int64_t>(reserve_bytes));
-  const void* x = o.read(rows * channels);
-  const void* z = added ? o.read(rows * channels) : nullptr;
-  void* y = o.written(rows * channels);
+  const void* x = o.read(size);
+  const void* z = added ? o.read(size) : nullptr;
+  void* y = o.written(size);
   const float* scale = o.read<float>(channels, 0.5, 1.5);
   const float* bias = o.read<float>(channels, -0.5, 0.5);
   float* mean = o.written<float>(channels);
@@ -115,8 +117,10 @@ Work forward(Operands& o, NormalizationForm form, int64_t rows, int64_t channels
   });
 }
 
-Work backward(Operands& o, NormalizationForm form, int64_t rows, int64_t channels) {
-  const Normalization n(o.dtype(), form, rows, channels);
+Work backward(Operands& o, NormalizationForm form, const Shape& shape) {
+  const Normalization n(o.dtype(), form, shape);
+  const int64_t size = shape.size();
+  const int64_t channels = shape[3];
   const cudnnHandle_t handle = handle_of(o.device());
   const bool added = form == NormalizationForm::add_relu;
   const bool activated = form != NormalizationForm::plain;
@@ -133,11 +137,11 @@ Work backward(Operands& o, NormalizationForm form, int64_t rows, int64_t channel
   }
   void* workspace = o.zeroed(static_cast<int64_t>(workspace_bytes));
   void* reserve = o.zeroed(static_cast<int64_t>(reserve_bytes));
-  const void* x = o.read(rows * channels);
-  const void* y = activated ? o.read(rows * channels) : nullptr;
-  const void* dy = o.read(rows * channels);
-  void* dx = o.written(rows * channels);
-  void* dz = added ? o.written(rows * channels) : nullptr;
+  const void* x = o.read(size);
+  const void* y = activated ? o.read(size) : nullptr;
+  const void* dy = o.read(size);
+  void* dx = o.written(size);
+  void* dz = added ? o.written(size) : nullptr;
   const float* scale = o.read<float>(channels, 0.5, 1.5);
   const float* bias = o.read<float>(channels, -0.5, 0.5);
   const float* mean = o.read<float>(channels, -0.1, 0.1);
@@ -154,12 +158,12 @@ Work backward(Operands& o, NormalizationForm form, int64_t rows, int64_t channel
 
 }  // namespace
 
-Maker cudnn_batch_norm(Pass pass, NormalizationForm form, int64_t rows, int64_t channels) {
+Maker cudnn_batch_norm(Pass pass, NormalizationForm form, const Shape& shape) {
   return [=](Operands& o) -> Work {
     if (o.device().type == Device::Type::cpu) {
       return {};
     }
-    return pass == Pass::forward ? forward(o, form, rows, channels) : backward(o, form, rows, channels);
+    return pass == Pass::forward ? forward(o, form, shape) : backward(o, form, shape);
   };
 }
 

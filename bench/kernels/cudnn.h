@@ -5,6 +5,7 @@
 
 #include "bench/kernels/kernel_case.h"
 #include "core/kernels/pooling.h"
+#include "core/tensor/shape.h"
 
 /// cuDNN's own operations, to compare with. In a build without CUDA, and where cuDNN has no such operation for a type or size,
 /// makers are empty or give no work.
@@ -15,7 +16,7 @@ enum class NormalizationForm : uint8_t { plain, relu, add_relu };
 enum class Pool : uint8_t { max, average };
 
 /// Training: statistics and application, or the whole backward.
-Maker cudnn_batch_norm(Pass pass, NormalizationForm form, int64_t rows, int64_t channels);
+Maker cudnn_batch_norm(Pass pass, NormalizationForm form, const Shape& shape);
 Maker cudnn_pool(Pass pass, Pool pool, const PoolShape& shape);
 
 /// "9.19.0", or "" in a build without it.

@@ -3,7 +3,7 @@
 
 namespace residua::bench {
 
-Maker cudnn_batch_norm(Pass, NormalizationForm, int64_t, int64_t) { return {}; }
+Maker cudnn_batch_norm(Pass, NormalizationForm, const Shape&) { return {}; }
 Maker cudnn_pool(Pass, Pool, const PoolShape&) { return {}; }
 std::string cudnn_version() { return {}; }
 
