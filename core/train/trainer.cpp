@@ -228,15 +228,21 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     state.loss_scale = step.loss_scale;
     state.good_steps = step.good_steps;
   };
+  // Before the first step there is nothing that would be lost.
+  const auto save_unfinished = [&](const char* what) {
+    if (state.iteration > 0) {
+      snapshot();
+      save(state, false);
+      report.note(fmt::format("{} at iteration {} of {}; go on with --resume auto", what, state.iteration, total));
+    }
+  };
   // Between two steps the state is sound, whatever a loader has met with.
   const auto saved_if_it_fails = [&](auto read) {
     try {
       return read();
     } catch (const std::exception&) {
       try {
-        snapshot();
-        save(state, false);
-        report.note(fmt::format("saved at iteration {} of {}; go on with --resume auto", state.iteration, total));
+        save_unfinished("saved");
       } catch (const std::exception& another) {
         report.note(fmt::format("the state could not be saved: {}", another.what()));
       }
@@ -302,18 +308,16 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
   }
   if (stop != 0) {
     training_metrics(state);
-  }
-  snapshot();
-  if (stop != 0 || val_loader_ == nullptr) {
+    save_unfinished("stopped");
+  } else if (val_loader_ == nullptr) {
+    snapshot();
     save(state, false);
   }
   if (loader.errors().count() > 0) {
     report.note(fmt::format("{} training images could not be read and were skipped:\n{}", loader.errors().count(),
                             loader.errors().summary()));
   }
-  if (stop != 0) {
-    report.note(fmt::format("stopped at iteration {} of {}; go on with --resume auto", state.iteration, total));
-  } else if (val_loader_ != nullptr) {
+  if (stop == 0 && val_loader_ != nullptr) {
     report.note(fmt::format("best validation error {:.2f} %, weights in {}", state.best_error, path("best.safetensors")));
   }
   return static_cast<int>(stop);

@@ -125,11 +125,25 @@ TEST(Trainer, AnInterruptedRunEndsWithTheSameWeights) {
 
 TEST(Trainer, ASignalSavesTheStateAndIsReturned) {
   const testing::TemporaryFolder folder;
+  const auto stopped_by_read = [&](int64_t read) {
+    SmallRun run(folder.path());
+    run.setup.options.workers = 0;
+    volatile std::sig_atomic_t stop = 0;
+    run.setup.train =
+        std::make_shared<WatchedSource>(run.setup.train, [&](int64_t reads) { stop = reads >= read ? SIGTERM : 0; });
+    const int signal = Trainer(run.setup).train(stop);
+    const bool saved = std::filesystem::exists(folder.path() + "/checkpoint.safetensors");
+    return std::pair(signal, saved);
+  };
+  EXPECT_EQ(stopped_by_read(40), std::pair(SIGTERM, true));
+  std::filesystem::remove(folder.path() + "/checkpoint.safetensors");
+  // In time for the first step, which is done all the same; before that there is nothing to save.
+  EXPECT_EQ(stopped_by_read(0), std::pair(SIGTERM, true));
+  std::filesystem::remove(folder.path() + "/checkpoint.safetensors");
   SmallRun run(folder.path());
-  Trainer trainer(run.setup);
   const std::sig_atomic_t stop = SIGTERM;
-  EXPECT_EQ(trainer.train(stop), SIGTERM);
-  EXPECT_TRUE(std::filesystem::exists(folder.path() + "/checkpoint.safetensors"));
+  EXPECT_EQ(Trainer(run.setup).train(stop), SIGTERM);
+  EXPECT_FALSE(std::filesystem::exists(folder.path() + "/checkpoint.safetensors"));
 }
 
 TEST(Trainer, AValidationThatASignalCutShortIsDoneWhenTheRunGoesOn) {
