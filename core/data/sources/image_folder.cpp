@@ -61,12 +61,20 @@ std::vector<std::string> class_folders(const fs::path& folder) {
   return names;
 }
 
-/// Whether a link to a folder leads back to a folder that it is in.
-bool is_loop(const fs::directory_entry& entry) {
+/// Whether a link to a folder leads to one that the way to it has come through, or that holds such a one.
+bool is_loop(const fs::path& link, const fs::path& folder) {
   std::error_code error;
-  const fs::path target = fs::canonical(entry.path(), error);
-  const fs::path from = fs::canonical(entry.path().parent_path(), error);
-  return error || std::mismatch(target.begin(), target.end(), from.begin(), from.end()).first == target.end();
+  const fs::path target = fs::canonical(link, error);
+  for (fs::path above = link.parent_path(); !error; above = above.parent_path()) {
+    const fs::path passed = fs::canonical(above, error);
+    if (std::mismatch(target.begin(), target.end(), passed.begin(), passed.end()).first == target.end()) {
+      return true;
+    }
+    if (above == folder) {
+      return false;
+    }
+  }
+  return true;  // what cannot be followed leads nowhere
 }
 
 /// Sorted paths, relative to `folder`, of the images in it and in its sub-folders, linked ones too.
@@ -76,7 +84,8 @@ std::vector<std::string> image_files(const fs::path& folder) {
   fs::recursive_directory_iterator entry(folder, fs::directory_options::follow_directory_symlink, error);
   for (const fs::recursive_directory_iterator end; !error && entry != end; entry.increment(error)) {
     std::error_code unreadable;
-    if (is_hidden(entry->path()) || (entry->is_symlink(unreadable) && entry->is_directory(unreadable) && is_loop(*entry))) {
+    if (is_hidden(entry->path()) ||
+        (entry->is_symlink(unreadable) && entry->is_directory(unreadable) && is_loop(entry->path(), folder))) {
       entry.disable_recursion_pending();
     } else if (has_image_extension(entry->path()) && !entry->is_directory(unreadable)) {
       files.push_back(entry->path().lexically_relative(folder).string());
