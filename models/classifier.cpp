@@ -81,21 +81,16 @@ ResNetSpec make_spec(const ClassifierOptions& options, const Safetensors& file) 
   return spec;
 }
 
-std::vector<std::string> make_class_names(const ClassifierOptions& options, const Safetensors& file, int64_t classes) {
-  std::optional<std::vector<std::string>> names = options.classes;
-  if (!names) {
-    names = Metadata(file).json<std::vector<std::string>>("classes");
+void name_classes(const ClassifierOptions& options, const Safetensors& file, StoredNetwork& network) {
+  const auto given = options.classes ? options.classes : Metadata(file).json<std::vector<std::string>>("classes");
+  network.named = given.has_value();
+  if (given && static_cast<int64_t>(given->size()) != network.spec.classes) {
+    fail_usage("{} classifies into {} classes, but {} names were given for them", file.path, network.spec.classes,
+               given->size());
   }
-  if (!names) {
-    names.emplace();
-    for (int64_t i = 0; i < classes; ++i) {
-      names->push_back(fmt::format("class {}", i));
-    }
+  for (int64_t i = 0; i < network.spec.classes; ++i) {
+    network.class_names.push_back(given ? (*given)[static_cast<size_t>(i)] : fmt::format("class {}", i));
   }
-  if (static_cast<int64_t>(names->size()) != classes) {
-    fail_usage("{} classifies into {} classes, but {} names were given for them", file.path, classes, names->size());
-  }
-  return *names;
 }
 
 int64_t make_crop_size(const ClassifierOptions& options, const Safetensors& file, const ResNetSpec& spec) {
@@ -145,16 +140,21 @@ std::vector<double> softmax(const std::vector<float>& logits) {
 }  // namespace
 
 StoredNetwork stored_network(const ClassifierOptions& options, const Safetensors& file) {
-  const ResNetSpec spec = make_spec(options, file);
-  const int64_t crop_size = make_crop_size(options, file, spec);
-  return {spec, make_class_names(options, file, spec.classes), crop_size, make_statistics(options, file, crop_size)};
+  StoredNetwork network;
+  network.spec = make_spec(options, file);
+  name_classes(options, file, network);
+  network.crop_size = make_crop_size(options, file, network.spec);
+  network.statistics = make_statistics(options, file, network.crop_size);
+  return network;
 }
 
 Classifier::Classifier(const ClassifierOptions& options) {
   const Safetensors file = load_safetensors(options.weights);
-  const auto [spec, class_names, crop_size, statistics] = stored_network(options, file);
-  model_ = std::make_unique<ResNet>(spec);
-  class_names_ = class_names;
+  const StoredNetwork network = stored_network(options, file);
+  const int64_t crop_size = network.crop_size;
+  const InputStatistics& statistics = network.statistics;
+  model_ = std::make_unique<ResNet>(network.spec);
+  class_names_ = network.class_names;
   window_ = make_evaluation(crop_size);
   std::array<float, 3> inverse_std{};
   std::ranges::transform(statistics.std, inverse_std.begin(), [](float std) { return 1 / std; });

@@ -35,6 +35,7 @@ struct ClassifierOptions {
 struct StoredNetwork {
   ResNetSpec spec;
   std::vector<std::string> class_names;  // "class 7" where nothing names them
+  bool named = false;                    // whether something does
   int64_t crop_size = 0;
   InputStatistics statistics;
 };

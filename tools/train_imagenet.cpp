@@ -185,9 +185,8 @@ void open_standard_streams() {
   }
 }
 
-/// For --evaluate: what the command line leaves out comes from the file of weights, as for classify. Returns how it takes its
-/// input.
-InputStatistics take_from_weights(TrainOptions& o) {
+/// For --evaluate: what the command line leaves out comes from the file of weights, as for classify. Returns what it is of.
+StoredNetwork take_from_weights(TrainOptions& o) {
   ClassifierOptions options{.weights = o.weights, .model = o.model, .shortcut = o.shortcut, .crop_size = o.crop_size};
   const auto given = [](const std::string& value, const std::string& otherwise) {
     return value == otherwise ? std::optional<std::string>() : value;
@@ -202,7 +201,7 @@ InputStatistics take_from_weights(TrainOptions& o) {
   if (!o.std.empty()) {
     std::ranges::transform(o.std, options.std.emplace().begin(), [](double value) { return static_cast<float>(255 * value); });
   }
-  const StoredNetwork network = stored_network(options, load_safetensors(o.weights));
+  StoredNetwork network = stored_network(options, load_safetensors(o.weights));
   const ResNetSpec& spec = network.spec;
   o.model = spec.name;
   if (spec.shortcut != Shortcut::none) {
@@ -212,7 +211,18 @@ InputStatistics take_from_weights(TrainOptions& o) {
   o.shortcut_pool = spec.shortcut_pool == ShortcutPool::average ? "average" : "stride";
   o.bottleneck_stride = spec.bottleneck_stride == BottleneckStride::conv1x1 ? "conv1x1" : "conv3x3";
   o.crop_size = network.crop_size;
-  return network.statistics;
+  return network;
+}
+
+/// Folders may have been renamed, which is no reason to refuse; but other data have other classes.
+void tell_of_other_classes(const StoredNetwork& network, const std::vector<std::string>& class_names) {
+  for (size_t i = 0; network.named && i < std::min(network.class_names.size(), class_names.size()); ++i) {
+    if (network.class_names[i] != class_names[i]) {
+      fmt::print("note: class {} is '{}' in the data and '{}' in the weights: are they of the same classes?\n", i,
+                 class_names[i], network.class_names[i]);
+      return;
+    }
+  }
 }
 
 SourceOptions source_options(const TrainOptions& o, Split split) {
@@ -258,9 +268,9 @@ int run(TrainOptions o) {
   if (o.evaluate_only && o.weights.empty()) {
     fail_usage("--evaluate needs --weights FILE");
   }
-  std::optional<InputStatistics> stored_statistics;
+  std::optional<StoredNetwork> stored;
   if (o.evaluate_only) {
-    stored_statistics = take_from_weights(o);
+    stored = take_from_weights(o);
   }
 
   const auto train = open_source(o.dataset, o.directory, Split::train, source_options(o, Split::train));
@@ -294,7 +304,7 @@ int run(TrainOptions o) {
     folder.emplace(o.output, o.resume.empty() ? Existing::refuse : Existing::go_on);
   }
   const bool measure = o.mean.size() == 1;  // as "channel" or "pixel" asks for
-  const InputStatistics statistics = stored_statistics && !measure ? *stored_statistics : input_statistics(o, *train);
+  const InputStatistics statistics = stored && !measure ? stored->statistics : input_statistics(o, *train);
   Trainer trainer({.model = &model,
                    .model_name = spec_text(spec, o),
                    .input_channels = model.input_channels(),
@@ -316,7 +326,8 @@ int run(TrainOptions o) {
     fmt::print("loader alone: {:.0f} img/s\n", trainer.loader_speed());
     return 0;
   }
-  if (o.evaluate_only) {
+  if (stored) {
+    tell_of_other_classes(*stored, val->class_names());
     const Metrics m = trainer.validate();
     fmt::print("validation of {} images: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %\n", m.images, m.loss,
                m.top1_error, m.top5_error);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <omp.h>
+
 #include <dnnl.hpp>
 
 #include "core/cpu/stream.h"
@@ -9,8 +11,16 @@
 /// What the CPU device's convolution and matmul share of oneDNN.
 namespace residua::cpu {
 
+/// oneDNN 2.6.3 crashes in convolutions of more threads than about this.
+inline constexpr int kMostThreads = 1024;
+
 inline dnnl::engine& onednn_engine() {
-  static dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  static dnnl::engine engine = [] {
+    if (omp_get_max_threads() > kMostThreads) {
+      fail_usage("{} OpenMP threads, wanted at most {}: set OMP_NUM_THREADS lower", omp_get_max_threads(), kMostThreads);
+    }
+    return dnnl::engine(dnnl::engine::kind::cpu, 0);
+  }();
   return engine;
 }
 

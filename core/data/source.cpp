@@ -1,6 +1,7 @@
 #include "core/data/source.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "core/data/join.h"
 #include "core/tensor/error.h"
@@ -31,6 +32,16 @@ const SourceKind& find_kind(std::string_view name) {
     }
   }
   fail_usage("unknown dataset '{}'; wanted one of {}", name, join(source_names(), ", "));
+}
+
+/// Files of weights name the classes in JSON, which is UTF-8.
+bool is_utf8(const std::string& text) {
+  try {
+    static_cast<void>(nlohmann::json(text).dump());
+    return true;
+  } catch (const nlohmann::json::type_error&) {
+    return false;
+  }
 }
 
 }  // namespace
@@ -95,7 +106,13 @@ std::string detect_source(const fs::path& folder) {
 std::shared_ptr<const ImageSource> open_source(std::string_view dataset, const fs::path& folder, Split split,
                                                const SourceOptions& options) {
   const std::string name = dataset == "auto" ? detect_source(folder) : std::string(dataset);
-  return find_kind(name).open(folder, split, options);
+  std::shared_ptr<const ImageSource> source = find_kind(name).open(folder, split, options);
+  for (const std::string& class_name : source->class_names()) {
+    if (!is_utf8(class_name)) {
+      fail_usage("class '{}' of data folder '{}' has a name that is not UTF-8: rename it", class_name, folder.string());
+    }
+  }
+  return source;
 }
 
 std::vector<std::string> source_names() {

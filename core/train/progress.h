@@ -15,9 +15,8 @@ std::string format_train(const TrainRecord& record, int64_t total_iterations, do
 /// "epoch 4.00  iter 1560/5000  validation  loss 1.1002  top-1 40.30 %  top-5 3.90 %", without the total.
 std::string format_validation(const ValidationRecord& record);
 
-/// What fits into `columns` characters: a bar of the share of iterations done and the line of format_train(), "[=====>    ]
-/// epoch
-/// ..."; the line alone; or, cut if need be, "25 % loss 1.2345 top-1 45.12 % 2900 img/s wait 1 % lr 0.1 ETA 1:02:03".
+/// What fits into `columns` characters: a bar of the share of iterations done before the line of format_train(); the line
+/// alone; or, cut if need be, "25 % loss 1.2345 top-1 45.12 % 2900 img/s wait 1 % lr 0.1 ETA 1:02:03".
 std::string format_bar(const TrainRecord& record, int64_t total_iterations, double seconds_left, int columns);
 
 /// "0:07", "12:34", "1:02:03", "3 d 04:05"; "?" when not finite.

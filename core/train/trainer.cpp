@@ -17,6 +17,7 @@
 #include "core/train/model_weights.h"
 #include "core/train/progress.h"
 #include "core/train/tensorboard.h"
+#include "core/train/validation_times.h"
 
 namespace residua {
 namespace {
@@ -61,7 +62,7 @@ class Trainer::Reporter {
         images_(images) {}
 
   /// Reports the steps since the last report, whose metrics these are.
-  void train(const TrainState& state, const Metrics& m, double rate, double wait_seconds) {
+  void train(const TrainState& state, const Metrics& m, double rate, double wait_seconds, int64_t validations_left) {
     const double seconds = seconds_since(start_);
     const TrainRecord record{
         .iteration = state.iteration,
@@ -81,7 +82,8 @@ class Trainer::Reporter {
     tensorboard_.scalar("train/data_wait", state.iteration, record.data_wait);
     const int64_t steps = state.iteration - reported_iteration_;
     const double eta =
-        static_cast<double>(total_iterations_ - state.iteration) * seconds / static_cast<double>(std::max<int64_t>(steps, 1));
+        static_cast<double>(total_iterations_ - state.iteration) * seconds / static_cast<double>(std::max<int64_t>(steps, 1)) +
+        static_cast<double>(validations_left) * validation_seconds_;
     progress_.train(record, total_iterations_, eta);
     restart(state, wait_seconds);
   }
@@ -109,6 +111,12 @@ class Trainer::Reporter {
     }
   }
 
+  /// After a validation and what belongs to it, which began after the last stretch of steps.
+  void end_validation(const TrainState& state, double wait_seconds) {
+    validation_seconds_ = seconds_since(start_);
+    restart(state, wait_seconds);
+  }
+
   /// Begins the next stretch of steps: what was spent outside of training is not counted.
   void restart(const TrainState& state, double wait_seconds) {
     start_ = Clock::now();
@@ -131,6 +139,7 @@ class Trainer::Reporter {
   int64_t images_;
   Clock::time_point start_ = Clock::now();
   double wait_seconds_ = 0;
+  double validation_seconds_ = 0;  // of the last one
   int64_t reported_iteration_ = 0;
 };
 
@@ -249,11 +258,10 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
       throw;
     }
   };
-  const int64_t validation_interval =
-      std::max<int64_t>(1, std::llround(o.evaluate_every * static_cast<double>(loader.batches())));
+  const ValidationTimes validations{
+      .interval = std::max<int64_t>(1, std::llround(o.evaluate_every * static_cast<double>(loader.batches()))), .total = total};
   const auto validation_due = [&] {
-    return val_loader_ != nullptr && state.validated != state.iteration &&
-           (state.iteration == total || (state.iteration > 0 && state.iteration % validation_interval == 0));
+    return val_loader_ != nullptr && state.validated != state.iteration && validations.due(state.iteration);
   };
   const auto validate_and_save = [&] {
     const std::optional<Metrics> metrics = saved_if_it_fails([&] { return validate(stop); });
@@ -271,7 +279,7 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     state.validated = state.iteration;
     snapshot();
     save(state, best);
-    report.restart(state, loader.wait_seconds());
+    report.end_validation(state, loader.wait_seconds());
   };
   if (validation_due()) {  // the run was stopped before it was done
     validate_and_save();
@@ -293,7 +301,7 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     if (state.iteration == total || validation_due() || state.iteration % o.log_every == 0) {
       report.skipped_images(state, loader);
       const Metrics metrics = training_metrics(state);
-      report.train(state, metrics, rate, loader.wait_seconds());
+      report.train(state, metrics, rate, loader.wait_seconds(), val_loader_ != nullptr ? validations.left(state.iteration) : 0);
       if (metrics.images == 0) {
         report.note(fmt::format("no image counted since the last report: {}",
                                 loader.errors().count() > 0

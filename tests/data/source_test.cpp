@@ -137,13 +137,6 @@ TEST(ImageFolder, APipeIsABadImage) {
   EXPECT_TRUE(test::fails_with([&] { source->load(0); }, {"0.jpg", "is not a file"}));
 }
 
-TEST(ImageFolder, AClassNameIsUtf8) {
-  const TemporaryFolder folder;
-  make_image_folder(folder);
-  std::filesystem::create_directories(folder / "train/na\xefve");
-  EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("not UTF-8"));
-}
-
 TEST(ImageFolder, SaysWhatIsMissing) {
   const TemporaryFolder folder;
   EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("is empty; wanted train/"));
@@ -198,6 +191,16 @@ void make_cifar10(const std::string& folder) {
   }
   put(folder + "/test_batch.bin", cifar_record({7}, 1, 2, 3));
   put(folder + "/batches.meta.txt", "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n");
+}
+
+TEST(OpenSource, AClassNameIsUtf8) {
+  const TemporaryFolder folder;
+  make_image_folder(folder);
+  put(folder / "train/na\xefve/a.bmp", encode_bmp(pattern_image(5, 6)));
+  EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("not UTF-8"));
+  make_cifar10(folder / "cifar");
+  put(folder / "cifar/batches.meta.txt", "airplane\nna\xefve\ncat\ncar\nbird\ndeer\ndog\nfrog\nship\ntruck\n");
+  EXPECT_THAT(usage_error("cifar10", folder / "cifar"), HasSubstr("not UTF-8"));
 }
 
 TEST(Cifar, ReadsTheTenClassLayout) {

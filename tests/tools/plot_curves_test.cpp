@@ -64,6 +64,12 @@ TEST_F(PlotCurves, DrawsAnUnfinishedRunIntoItsFolder) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "run"), std::filesystem::directory_iterator()), 3);
 }
 
+TEST_F(PlotCurves, TakesAFolderWhoseNameIsNotUtf8) {
+  write_log(folder_ / "na\xefve");
+  ASSERT_EQ(plot_curves(folder_, "'" + folder_ / "na\xefve" + "'"), 0) << read_bytes(folder_ / "out");
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "na\xefve/curves.svg"));
+}
+
 TEST_F(PlotCurves, LabelsStepsOfTheRateAndNotASmoothFall) {
   std::filesystem::create_directories(folder_ / "run");
   EventLog log = EventLog::create(folder_ / "run/log.jsonl");

@@ -17,15 +17,16 @@ namespace residua {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::read_bytes;
 using testing::TemporaryFolder;
 
 class TrainImagenet : public ::testing::Test {
  protected:
-  /// Runs train-imagenet in the folder; returns its exit code.
-  int train(const std::string& arguments) {
+  /// Runs train-imagenet in the folder; returns its exit code. `variables` are of its environment, as "A=1 B=2 ".
+  int train(const std::string& arguments, const std::string& variables = "") {
     const std::string command =
-        "cd " + folder_.path() + " && " RESIDUA_BINARY_DIR "/train-imagenet " + arguments + " > out 2> err";
+        "cd " + folder_.path() + " && " + variables + RESIDUA_BINARY_DIR "/train-imagenet " + arguments + " > out 2> err";
     const int status = std::system(command.c_str());
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
@@ -104,6 +105,18 @@ TEST_F(TrainImagenet, EvaluatesWeightsByWhatTheirFileSays) {
   }
 }
 
+TEST_F(TrainImagenet, TellsOfWeightsOfOtherClasses) {
+  ASSERT_EQ(train(kSmall), 0) << read_bytes(folder_ / "err");
+  const std::vector<std::string> names = {"ship", "truck", "plane", "car", "cat", "dog", "deer", "frog", "horse", "bird"};
+  Safetensors weights = load_safetensors(folder_ / "run/last.safetensors");
+  weights.metadata["classes"] = nlohmann::json(names).dump();
+  save_safetensors(folder_ / "other.safetensors", weights.tensors, weights.metadata);
+  ASSERT_EQ(train("--dataset synthetic --synthetic-images 32 --evaluate --weights run/last.safetensors"), 0);
+  EXPECT_THAT(read_bytes(folder_ / "out"), Not(HasSubstr("of the same classes?")));
+  ASSERT_EQ(train("--dataset synthetic --synthetic-images 32 --evaluate --weights other.safetensors"), 0);
+  EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("'ship' in the weights: are they of the same classes?"));
+}
+
 TEST_F(TrainImagenet, TakesAnOutputFolderOfAnyName) {
   ASSERT_EQ(train(kData + "--output 'sp ace \xc3\xbc\"q'"), 0) << read_bytes(folder_ / "err");
   ASSERT_EQ(train("--config 'sp ace \xc3\xbc\"q/config.toml' --resume auto"), 0) << read_bytes(folder_ / "err");
@@ -119,6 +132,11 @@ TEST_F(TrainImagenet, PrintsNothingIntoItsFilesWhereTheStandardStreamsAreClosed)
     EXPECT_TRUE(nlohmann::json::accept(line)) << line;
   }
   EXPECT_GT(count, 0);
+}
+
+TEST_F(TrainImagenet, RefusesMoreThreadsThanOneDnnTakes) {
+  ASSERT_EQ(train(kSmall, "OMP_NUM_THREADS=1025 "), 2);
+  EXPECT_THAT(error(), HasSubstr("1025 OpenMP threads, wanted at most 1024: set OMP_NUM_THREADS lower"));
 }
 
 TEST_F(TrainImagenet, RefusesInOneLineAndWithExitCode2) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -31,15 +30,6 @@ bool has_image_extension(const fs::path& path) {
   return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
 }
 
-bool is_utf8(const std::string& text) {
-  try {
-    static_cast<void>(nlohmann::json(text).dump());
-    return true;
-  } catch (const nlohmann::json::type_error&) {
-    return false;
-  }
-}
-
 /// Sorted names of the folders in `folder`, without the hidden ones.
 std::vector<std::string> class_folders(const fs::path& folder) {
   std::vector<std::string> names;
@@ -48,10 +38,6 @@ std::vector<std::string> class_folders(const fs::path& folder) {
     std::error_code unreadable;  // such as a link to nowhere: not a folder
     if (entry->is_directory(unreadable) && !is_hidden(entry->path())) {
       names.push_back(entry->path().filename().string());
-      if (!is_utf8(names.back())) {
-        fail_usage("class folder '{}' has a name that is not UTF-8, in which weights and logs name classes: rename it",
-                   entry->path().string());
-      }
     }
   }
   if (error) {
