@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <ctime>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <regex>
@@ -18,6 +19,7 @@
 #include "bench/kernels/regressions.h"
 #include "core/kernels/matmul.h"
 #include "core/tensor/device_api.h"
+#include "core/train/atomic_file.h"
 #include "core/train/train_options.h"
 
 namespace residua::bench {
@@ -120,12 +122,30 @@ std::vector<DType> wanted_types(const Options& o, Device device) {
   return types;
 }
 
-void write_json(const nlohmann::json& report, const std::string& path) {
-  std::ofstream file(path);
-  file << report.dump(1) << "\n";
-  if (!file.flush()) {
-    fail("{} could not be written", path);
+/// Measures the cases one after the other; the report has what was measured even where the program is killed, or a case fails.
+/// Returns how many failed.
+int measure_all(const std::vector<KernelCase>& cases, const std::vector<DType>& types, const Stopwatch& stopwatch, double copy,
+                const std::function<void()>& save, nlohmann::json& report) {
+  int failed = 0;
+  for (const KernelCase& c : cases) {
+    for (const DType dtype : types) {
+      if (std::ranges::find(c.dtypes, dtype) == c.dtypes.end()) {
+        continue;
+      }
+      try {
+        report["rows"].push_back(measure(c, dtype, stopwatch, copy));
+      } catch (const DeviceFault&) {
+        throw;
+      } catch (const Error& error) {
+        ++failed;
+        fmt::print("{:<34}{:<40}{:<5} failed: {}\n", c.kernel, c.shape, name(dtype), error.what());
+        report["failures"].push_back(
+            {{"kernel", c.kernel}, {"shape", c.shape}, {"type", name(dtype)}, {"message", error.what()}});
+      }
+      save();
+    }
   }
+  return failed;
 }
 
 /// Returns the exit code.
@@ -188,19 +208,21 @@ int run_benchmark(Options o) {
       fmt::print("a matrix product of side 8192 in {} runs at {:.1f} TFLOP/s\n", name(dtype), flops * 1e-12);
     }
   }
+  const auto save = [&] {
+    if (!o.json.empty()) {
+      atomic_write(o.json, report.dump(1) + "\n");
+    }
+  };
+  save();
+  int failed = 0;
   if (!o.ceilings) {
     fmt::print("{:<34}{:<40}{:<5}{:>10}{:>9}{:>8}{:>9}{:>9}{:>8}\n", "kernel", "shape", "type", "us", "GB/s", "% copy",
                "TFLOP/s", "unfused", "cuDNN");
-    for (const KernelCase& c : cases) {
-      for (const DType dtype : types) {
-        if (std::ranges::find(c.dtypes, dtype) != c.dtypes.end()) {
-          report["rows"].push_back(measure(c, dtype, stopwatch, copy));
-        }
-      }
-    }
+    failed = measure_all(cases, types, stopwatch, copy, save, report);
   }
-  if (!o.json.empty()) {
-    write_json(report, o.json);
+  if (failed > 0) {
+    std::cerr << fmt::format("kernel-bench: {} of {} measurements failed\n", failed, failed + report["rows"].size());
+    return 1;
   }
   return baseline.is_null() ? 0 : report_regressions(report, baseline, threshold);
 }

@@ -15,8 +15,8 @@ if(NOT cuda_sources)
   return()
 endif()
 
-# tools/setup --cuda puts a toolkit into .venv/cuda.
-find_program(RESIDUA_NVCC nvcc HINTS ENV CUDACXX ENV CUDA_HOME PATHS ${PROJECT_SOURCE_DIR}/.venv/cuda /usr/local/cuda PATH_SUFFIXES bin)
+# tools/setup --cuda puts a toolkit into .venv/cuda where it finds none that goes with its libraries.
+find_program(RESIDUA_NVCC nvcc HINTS ENV CUDACXX ${PROJECT_SOURCE_DIR}/.venv/cuda ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin)
 if(NOT RESIDUA_NVCC)
   if(RESIDUA_CUDA STREQUAL "ON")
     message(FATAL_ERROR "RESIDUA_CUDA=ON, but nvcc was not found. Run tools/setup --cuda, or give -DRESIDUA_NVCC=<path of nvcc>.")

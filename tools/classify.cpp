@@ -35,8 +35,16 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--classes", a.classes_file, "text file with one class name a line, in the order of the labels")
       ->check(CLI::ExistingFile);
   app.add_option("--crop-size", a.classifier.crop_size, "pixels of the network's input");
-  app.add_option("--mean", a.mean, "R,G,B, 0 to 1")->delimiter(',')->expected(3);
-  app.add_option("--std", a.std, "R,G,B, 0 to 1")->delimiter(',')->expected(3);
+  app.add_option("--mean", a.mean, "R,G,B, 0 to 1")
+      ->delimiter(',')
+      ->expected(3)
+      ->allow_extra_args(false)
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_option("--std", a.std, "R,G,B, 0 to 1")
+      ->delimiter(',')
+      ->expected(3)
+      ->allow_extra_args(false)
+      ->check(CLI::Range(1e-4, 1.0));
   app.add_option("-k,--topk", a.topk, "classes to name for each image")->check(CLI::Range(1, 1'000'000))->capture_default_str();
   app.add_option("--device", a.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
 }

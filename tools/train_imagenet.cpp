@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <filesystem>
 #include <iostream>
@@ -31,7 +32,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::array kStopSignals = {SIGINT, SIGTERM, SIGHUP};
+
 volatile std::sig_atomic_t stop_signal = 0;
+volatile std::sig_atomic_t caught[kStopSignals.size()] = {};  // which of them end the run: nohup has SIGHUP ignored
 
 void list_models() {
   for (const CatalogEntry& entry : model_catalog()) {
@@ -161,13 +165,20 @@ void draw_curves(const std::string& folder) {
 /// that a file may not grow, is no reason to end: writing says so.
 void catch_signals() {
   struct sigaction action {};
-  action.sa_handler = [](int number) { stop_signal = number; };
-  action.sa_flags = SA_RESETHAND;
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  action.sa_handler = [](int number) {
+    stop_signal = number;
+    for (size_t i = 0; i < kStopSignals.size(); ++i) {
+      if (caught[i] != 0) {
+        std::signal(kStopSignals[i], SIG_DFL);
+      }
+    }
+  };
+  for (size_t i = 0; i < kStopSignals.size(); ++i) {
     struct sigaction before {};
-    sigaction(signal, nullptr, &before);
-    if (before.sa_handler != SIG_IGN) {  // as nohup sets it
-      sigaction(signal, &action, nullptr);
+    sigaction(kStopSignals[i], nullptr, &before);
+    if (before.sa_handler != SIG_IGN) {
+      caught[i] = 1;
+      sigaction(kStopSignals[i], &action, nullptr);
     }
   }
   std::signal(SIGPIPE, SIG_IGN);
@@ -225,6 +236,13 @@ void tell_of_other_classes(const StoredNetwork& network, const std::vector<std::
   }
 }
 
+/// Whether a run is resumed where it was: another run's folder is not overwritten.
+bool goes_on_in_its_folder(const TrainOptions& o) {
+  std::error_code none;
+  return o.resume == "auto" ||
+         (!o.resume.empty() && fs::equivalent(fs::absolute(o.resume).parent_path(), fs::absolute(o.output), none));
+}
+
 SourceOptions source_options(const TrainOptions& o, Split split) {
   SourceOptions options;
   options.image_size = o.crop_size.value_or(32);
@@ -273,8 +291,10 @@ int run(TrainOptions o) {
     stored = take_from_weights(o);
   }
 
-  const auto train = open_source(o.dataset, o.directory, Split::train, source_options(o, Split::train));
+  const bool measure = o.mean.size() == 1;  // as "channel" or "pixel" asks for
   const auto val = open_source(o.dataset, o.directory, Split::val, source_options(o, Split::val));
+  const auto train =
+      stored && !measure ? val : open_source(o.dataset, o.directory, Split::train, source_options(o, Split::train));
   const int64_t classes = static_cast<int64_t>(train->class_names().size());
   if (val->class_names() != train->class_names()) {
     fail_usage("train has {} classes and val has {}, or their names differ: both need the same class folders", classes,
@@ -301,9 +321,8 @@ int run(TrainOptions o) {
 
   std::optional<OutputFolder> folder;
   if (!o.evaluate_only && !o.data_only && !o.overfit_batch) {
-    folder.emplace(o.output, o.resume.empty() ? Existing::refuse : Existing::go_on);
+    folder.emplace(o.output, goes_on_in_its_folder(o) ? Existing::go_on : Existing::refuse);
   }
-  const bool measure = o.mean.size() == 1;  // as "channel" or "pixel" asks for
   const InputStatistics statistics = stored && !measure ? stored->statistics : input_statistics(o, *train);
   Trainer trainer({.model = &model,
                    .model_name = spec_text(spec, o),
@@ -315,11 +334,11 @@ int run(TrainOptions o) {
                    .val = val,
                    .statistics = statistics,
                    .metadata = weights_metadata(spec, o, statistics, train->class_names())});
-  fmt::print(
-      "{} ({:.2f} M parameters, {:.2f} G multiply-adds an image) on {} training and {} validation images, {} classes, {}x{} "
-      "px\n",
-      spec.name, static_cast<double>(summary.parameters) * 1e-6, static_cast<double>(summary.multiply_adds) * 1e-9,
-      train->size(), val->size(), classes, *o.crop_size, *o.crop_size);
+  const std::string images = stored ? fmt::format("{} validation", val->size())
+                                    : fmt::format("{} training and {} validation", train->size(), val->size());
+  fmt::print("{} ({:.2f} M parameters, {:.2f} G multiply-adds an image) on {} images, {} classes, {}x{} px\n", spec.name,
+             static_cast<double>(summary.parameters) * 1e-6, static_cast<double>(summary.multiply_adds) * 1e-9, images, classes,
+             *o.crop_size, *o.crop_size);
   fmt::print("{} on {}, {} threads, global batch size {}, {} loader threads, output in {}\n", name(precision), device.string(),
              omp_get_max_threads(), *o.batch_size, o.workers, o.output);
   if (o.data_only) {
@@ -331,6 +350,10 @@ int run(TrainOptions o) {
     const Metrics m = trainer.validate();
     fmt::print("validation of {} images: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %\n", m.images, m.loss,
                m.top1_error, m.top5_error);
+    if (m.images < val->size()) {
+      fmt::print("{} of the {} images could not be read, and do not count:\n{}\n", val->size() - m.images, val->size(),
+                 trainer.validation_errors().summary());
+    }
     return 0;
   }
   if (o.overfit_batch) {

@@ -39,7 +39,9 @@ class Augmentation {
 /// * `random-resized-crop`: a random rectangle of 8 to 100 % of the area and aspect 3/4 to 4/3, scaled to the crop, flip
 ///   (Szegedy et al. 2015; torchvision's RandomResizedCrop, with its ten tries and its fallback);
 /// * `scale-crop`: shorter side uniform in [256, 480] (times crop_size / 224), a random crop of that, flip (He et al. 2015,
-/// section 3.4). Fails with UsageError on another name or a crop size outside 1..4096.
+///   section 3.4, without its colour augmentation).
+///
+/// Fails with UsageError on another name or a crop size outside 1..4096.
 std::unique_ptr<const Augmentation> make_augmentation(std::string_view name, int64_t crop_size);
 
 /// The evaluation window: shorter side scaled to crop_size * 256 / 224, centre crop. An image of exactly the crop size stays as

@@ -12,7 +12,7 @@ namespace {
 
 using Float4 [[gnu::vector_size(16)]] = float;
 
-/// The source pixels [first, first + weights) that one output pixel averages, and where its weights start.
+/// The source pixels [first, first + count) that one output pixel averages, and where its weights start.
 struct Taps {
   int64_t first;
   int64_t count;

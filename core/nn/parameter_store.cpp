@@ -96,14 +96,6 @@ Parameter& ParameterStore::parameter(const std::string& name) const {
   fail_usage("the model has no parameter named {}", name);
 }
 
-int64_t ParameterStore::parameter_count() const {
-  int64_t count = 0;
-  for (const Parameter* parameter : parameters_) {
-    count += parameter->logical.size();
-  }
-  return count;
-}
-
 std::optional<std::string> ParameterStore::find_not_finite() const {
   const auto is_finite = [](const Tensor& t) {
     return std::ranges::all_of(t.to_vector(), [](float value) { return std::isfinite(value); });

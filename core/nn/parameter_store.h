@@ -63,9 +63,6 @@ class ParameterStore {
   ParameterArena& vectors() { return vectors_; }
   StatisticsArena& statistics_arena() { return statistics_arena_; }
 
-  /// Number of weights, padding not counted.
-  int64_t parameter_count() const;
-
   /// The name of a weight, velocity or running statistic with a value that is NaN or infinite, if there is one.
   std::optional<std::string> find_not_finite() const;
 

@@ -43,7 +43,8 @@ class Schedule {
   const ScheduleOptions& options() const { return options_; }
   double rate(int64_t iteration) const;
 
-  /// Plateau only, others ignore it: tells the validation error, once an epoch. A NaN is no improvement.
+  /// Plateau only, others ignore it: tells the error of a validation; the patience is counted in those. A NaN is no
+  /// improvement.
   void observe(double error);
 
   /// What `observe` has gathered, for checkpoints, and back. `restore` fails on a state that no schedule can be in.

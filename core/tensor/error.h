@@ -18,6 +18,12 @@ class UsageError : public Error {
   using Error::Error;
 };
 
+/// A device has met with a fault after which this process cannot use it any more.
+class DeviceFault : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Throws Error with a formatted message.
 template <class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {

@@ -13,10 +13,19 @@ namespace {
 constexpr const char* kStateKey = "residua.train_state";
 
 std::string to_json(const TrainState& s, int64_t batches_tracked) {
-  return nlohmann::json{{"model", s.model},           {"epoch", s.epoch},           {"batch", s.batch},
-                        {"iteration", s.iteration},   {"validated", s.validated},   {"seed", s.seed},
-                        {"batch_size", s.batch_size}, {"best_error", s.best_error}, {"schedule", s.schedule},
-                        {"loss_scale", s.loss_scale}, {"good_steps", s.good_steps}, {"batches_tracked", batches_tracked}}
+  return nlohmann::json{{"model", s.model},
+                        {"epoch", s.epoch},
+                        {"batch", s.batch},
+                        {"iteration", s.iteration},
+                        {"validated", s.validated},
+                        {"seed", s.seed},
+                        {"batch_size", s.batch_size},
+                        {"best_error", s.best_error},
+                        {"schedule", s.schedule},
+                        {"loss_scale", s.loss_scale},
+                        {"good_steps", s.good_steps},
+                        {"images", s.images},
+                        {"batches_tracked", batches_tracked}}
       .dump();
 }
 
@@ -31,6 +40,7 @@ TrainState from_json(const std::string& path, const std::string& text, int64_t& 
     s.validated = j.value("validated", s.iteration);
     j.at("seed").get_to(s.seed);
     j.at("batch_size").get_to(s.batch_size);
+    s.images = j.value("images", int64_t{0});
     j.at("best_error").get_to(s.best_error);
     // JSON has no infinity: a plateau schedule that has not seen an error yet writes null.
     for (const nlohmann::json& value : j.at("schedule")) {

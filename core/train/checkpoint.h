@@ -16,10 +16,11 @@ struct TrainState {
   int64_t validated = 0;  // of them, at the last validation
   int64_t seed = 0;
   int64_t batch_size = 0;
+  int64_t images = 0;            // of the training set; 0 where a checkpoint does not say
   double best_error = 100.0;     // % of validation images, top-1
   std::vector<double> schedule;  // Schedule::state()
   float loss_scale = 1.0f;
-  int64_t good_steps = 0;  // LossScaler::good_steps()
+  int64_t good_steps = 0;  // since the loss scale changed
 };
 
 /// Writes weights, velocities, running statistics and `state` into one safetensors file, which replaces `path` in one step: a

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -60,6 +61,11 @@ CLI::Validator one_of(const std::vector<std::string>& words) {
       fmt::format("{}", fmt::join(words, "|")));
 }
 
+/// Makes an option take one word, which may be a list with commas: what follows is not its own.
+CLI::Option* list_in_one_word(CLI::Option* option) {
+  return option->delimiter(',')->expected(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
 constexpr const char* kMeanWanted = "pixel, channel, or three numbers R,G,B from 0 to 1";
 
 /// One of the words of --mean.
@@ -90,6 +96,12 @@ void check_steps(const std::vector<double>& steps) {
   }
 }
 
+void check_std(const std::vector<double>& numbers) {
+  if (!numbers.empty() && numbers.size() != 3) {
+    fail_usage("--std: got {}, wanted three numbers R,G,B; see train-imagenet --help", fmt::join(numbers, ","));
+  }
+}
+
 void check_mean(const std::vector<std::string>& words) {
   const bool one = words.size() == 1 && (words[0] == "pixel" || words[0] == "channel");
   const bool three = words.size() == 3 &&
@@ -107,20 +119,19 @@ void add_options(CLI::App& app, TrainOptions& o) {
   app.add_option("--dataset", o.dataset, "layout of DIR")
       ->check(one_of({"auto", "imagefolder", "cifar10", "cifar100", "fashion-mnist", "synthetic"}))
       ->group("Data");
-  app.add_option("--augment", o.augment, "none, flip, pad-crop, scale-crop (the paper's) or random-resized-crop")
+  app.add_option("--augment", o.augment,
+                 "none, flip, pad-crop, scale-crop (the paper's, but for its colours) or random-resized-crop")
       ->group("Data");
   app.add_flag("--no-shuffle", o.no_shuffle, "train in the order of the data set")->group("Data");
   app.add_option("--crop-size", o.crop_size, "pixels of the network's input")->check(whole(8, 4096))->group("Data");
-  app.add_option("--mean", o.mean,
-                 "what is subtracted: R,G,B, 0 to 1; channel, measured; or pixel, the mean image (section 3.4 of the paper); "
-                 "default: ImageNet's for photos, else pixel")
-      ->delimiter(',')
-      ->expected(1, 3)
+  list_in_one_word(
+      app.add_option(
+          "--mean", o.mean,
+          "what is subtracted: R,G,B, 0 to 1; channel, measured; or pixel, the mean image (section 3.4 of the paper); "
+          "default: ImageNet's for photos, else pixel"))
       ->check(mean_word())
       ->group("Data");
-  app.add_option("--std", o.std, "R,G,B, 0 to 1; default: as for --mean")
-      ->delimiter(',')
-      ->expected(3)
+  list_in_one_word(app.add_option("--std", o.std, "R,G,B, 0 to 1; default: as for --mean"))
       ->check(in_range(1e-4, 1, "three numbers above 0, at most 1"))
       ->group("Data");
   app.add_option("-j,--workers", o.workers, "threads that read and decode; 0: the training thread itself")
@@ -152,7 +163,7 @@ void add_options(CLI::App& app, TrainOptions& o) {
   app.add_option("--init", o.initialization, "He initialisation: fan-in (the paper) or fan-out (torchvision)")
       ->check(one_of({"fan-in", "fan-out"}))
       ->group("Model");
-  app.add_option("--weights", o.weights, "safetensors file to start from")->check(CLI::ExistingFile)->group("Model");
+  app.add_option("--weights", o.weights, "safetensors file to start from")->group("Model");
 
   app.add_option("-b,--batch-size", o.batch_size, "images of a step, over all devices")
       ->check(whole(1, 1 << 20))
@@ -167,10 +178,10 @@ void add_options(CLI::App& app, TrainOptions& o) {
   app.add_option("--weight-decay,--wd", o.weight_decay)->check(non_negative())->group("Training");
   app.add_option("--label-smoothing", o.label_smoothing)->check(in_range(0, 1, "a number from 0 to 1"))->group("Training");
   app.add_option("--lr-schedule", o.schedule)->check(one_of({"step", "plateau", "cosine", "constant"}))->group("Training");
-  app.add_option(
-         "--lr-steps", o.schedule_steps,
-         "points where step multiplies the rate: epochs, or iterations with --iterations; default: 1/2 and 3/4 of the run")
-      ->delimiter(',')
+  list_in_one_word(
+      app.add_option(
+          "--lr-steps", o.schedule_steps,
+          "points where step multiplies the rate: epochs, or iterations with --iterations; default: 1/2 and 3/4 of the run"))
       ->check(positive())
       ->group("Training");
   app.add_option("--lr-factor", o.schedule_factor, "of step and plateau")
@@ -180,7 +191,7 @@ void add_options(CLI::App& app, TrainOptions& o) {
   app.add_option("--warmup", o.warmup, "linear, or constant: the paper's for 110 layers")
       ->check(one_of({"linear", "constant"}))
       ->group("Training");
-  app.add_option("--warmup-lr", o.warmup_rate, "rate of, or at the start of, the warm-up")
+  app.add_option("--warmup-lr", o.warmup_rate, "rate of, or at the start of, the warm-up; default: a tenth of --lr")
       ->check(positive())
       ->group("Training");
   app.add_option("--precision", o.precision, "of activations and their gradients; weights and sums stay fp32")
@@ -247,15 +258,48 @@ TrainOptions flags_alone(int argc, const char* const* argv, std::string& config)
 
 /// The settings that a run goes on with, or empty: the config.toml beside the checkpoint.
 std::string config_of_resumed(const TrainOptions& o) {
-  const std::filesystem::path checkpoint =
-      o.resume == "auto" ? std::filesystem::path(o.output) / "checkpoint.safetensors" : std::filesystem::path(o.resume);
-  const std::filesystem::path config = checkpoint.parent_path() / "config.toml";
-  const bool found = !o.resume.empty() && !(o.resume == "auto" && o.output.empty()) && std::filesystem::exists(checkpoint) &&
-                     std::filesystem::exists(config);
-  return found ? config.string() : "";
+  const std::string checkpoint = checkpoint_to_resume(o);
+  const std::filesystem::path config = std::filesystem::path(checkpoint).parent_path() / "config.toml";
+  return !checkpoint.empty() && std::filesystem::exists(config) ? config.string() : "";
+}
+
+/// The settings of a file alone, or none where it cannot be read, of which who reads it with the command line tells.
+TrainOptions settings_alone(const std::string& config) {
+  std::string unused;
+  const std::array<const char*, 3> words = {"train-imagenet", "--config", config.c_str()};
+  TrainOptions o;
+  CLI::App app;
+  add_options(app, o);
+  app.set_config("--config", unused);
+  try {
+    app.parse(words.size(), words.data());
+  } catch (const CLI::ParseError&) {
+    return {};
+  }
+  return o;
+}
+
+/// --lr-steps of a file are in the file's unit of length.
+void check_unit_of_steps(const TrainOptions& flags, const TrainOptions& o, const std::string& config) {
+  if (config.empty() || !flags.schedule_steps.empty() || o.schedule_steps.empty()) {
+    return;
+  }
+  const bool iterations = settings_alone(config).iterations.has_value();
+  if (iterations != o.iterations.has_value()) {
+    fail_usage("--{}: the --lr-steps {} of {} are in {}: give --lr-steps too", iterations ? "epochs" : "iterations",
+               fmt::join(o.schedule_steps, ","), config, iterations ? "iterations" : "epochs");
+  }
 }
 
 }  // namespace
+
+std::string checkpoint_to_resume(const TrainOptions& o) {
+  if (o.resume != "auto") {
+    return o.resume;
+  }
+  const std::filesystem::path file = std::filesystem::path(o.output) / "checkpoint.safetensors";
+  return !o.output.empty() && std::filesystem::exists(file) ? file.string() : "";
+}
 
 ParsedOptions parse_train_options(int argc, const char* const* argv) {
   std::string config;
@@ -284,12 +328,20 @@ ParsedOptions parse_train_options(int argc, const char* const* argv) {
     fail_usage("{}; see train-imagenet --help", one_line(error.what()));
   }
   check_mean(o.mean);
+  check_std(o.std);
   check_steps(o.schedule_steps);
+  if (o.resume == "auto" && o.output.empty()) {
+    fail_usage("--resume auto goes on from the folder of --output, which was not given");
+  }
+  if (!o.weights.empty() && checkpoint_to_resume(o).empty() && !std::filesystem::is_regular_file(o.weights)) {
+    fail_usage("--weights: got '{}', wanted a file that exists", o.weights);
+  }
   // A length on the command line wins over the file's, in whichever of the two units that is.
   const bool overruled = flags.epochs && !flags.iterations && o.iterations;
   if (overruled) {
     o.iterations.reset();
   }
+  check_unit_of_steps(flags, o, config);
   o.toml = without_unset_keys(app.config_to_str(true, false), overruled ? "iterations" : "");
   return parsed;
 }
@@ -309,6 +361,9 @@ void fill_defaults(TrainOptions& o, bool photos) {
   if (!o.epochs && !o.iterations) {
     if (photos) {
       o.epochs = 120;
+    } else if (!o.schedule_steps.empty()) {
+      fail_usage("--lr-steps {}: give the length too, --epochs for steps in epochs or --iterations for steps in iterations",
+                 fmt::join(o.schedule_steps, ","));
     } else {
       o.iterations = 64000;
     }
@@ -337,7 +392,7 @@ ScheduleOptions schedule_options(const TrainOptions& o, int64_t iterations_per_e
   schedule.total_iterations = total_iterations;
   schedule.warmup = parse_warmup(o.warmup);
   schedule.warmup_iterations = o.warmup_iterations;
-  schedule.warmup_rate = o.warmup_rate;
+  schedule.warmup_rate = o.warmup_rate.value_or(0.1 * *o.learning_rate);  // the paper's 0.01 for its 0.1
   const double unit = o.iterations ? 1.0 : static_cast<double>(iterations_per_epoch);
   for (const double step : o.schedule_steps) {
     schedule.boundaries.push_back(std::llround(step * unit));

@@ -36,7 +36,7 @@ struct TrainOptions {
   double schedule_factor = 0.1;
   int64_t warmup_iterations = 0;
   std::string warmup = "linear";
-  double warmup_rate = 0.01;
+  std::optional<double> warmup_rate;  // else a tenth of the learning rate
 
   std::string precision = "auto";
   std::string device = "auto";
@@ -82,6 +82,9 @@ ParsedOptions parse_train_options(int argc, const char* const* argv);
 /// Settings that the data set decides where the user did not: for photos the paper's ImageNet recipe, for 32 x 32 images its
 /// CIFAR recipe.
 void fill_defaults(TrainOptions& options, bool photos);
+
+/// The file that --resume names, or that --resume auto finds in --output; empty where there is nothing to go on from.
+std::string checkpoint_to_resume(const TrainOptions& options);
 
 /// "fp32", "bf16", "fp16"; "auto" is bf16 where the device computes in it and fp32 elsewhere. UsageError on another.
 DType parse_precision(const std::string& name, Device device);

@@ -155,7 +155,7 @@ Trainer::Trainer(TrainerSetup setup)
              .capture = setup_.options.cuda_graph == "off" ? Capture::off : Capture::on}) {
   initialize(store_, static_cast<uint64_t>(setup_.options.seed),
              setup_.options.initialization == "fan-in" ? FanMode::fan_in : FanMode::fan_out);
-  if (!setup_.options.weights.empty()) {
+  if (!setup_.options.weights.empty() && checkpoint_to_resume(setup_.options).empty()) {
     load_model_weights(setup_.options.weights, store_);
   }
   if (setup_.val != nullptr) {
@@ -177,9 +177,8 @@ int64_t Trainer::total_iterations(const Loader& loader) const {
 }
 
 bool Trainer::resume(TrainState& state) {
-  const std::string& wanted = setup_.options.resume;
-  const std::string file = wanted == "auto" ? path("checkpoint.safetensors") : wanted;
-  if (wanted.empty() || (wanted == "auto" && !std::filesystem::exists(file))) {
+  const std::string file = checkpoint_to_resume(setup_.options);
+  if (file.empty()) {
     return false;
   }
   const TrainState loaded = load_checkpoint(file, setup_.model_name, store_);
@@ -187,9 +186,20 @@ bool Trainer::resume(TrainState& state) {
     fail_usage("{} was made with --seed {} -b {}, this run has --seed {} -b {}: the order of images would differ", file,
                loaded.seed, loaded.batch_size, state.seed, state.batch_size);
   }
-  state = loaded;
+  if (loaded.images != 0 && loaded.images != state.images) {
+    fail_usage(
+        "{} was made with {} training images, this run has {}: the order of images would differ; a new run can begin from its "
+        "weights, with --weights {}",
+        file, loaded.images, state.images, path("last.safetensors"));
+  }
+  const TrainState begun = std::exchange(state, loaded);
   if (!std::filesystem::exists(path("best.safetensors"))) {
     state.best_error = TrainState().best_error;  // of another folder, whose best weights are not here
+  }
+  // A run that does not scale its loss stores 1: to begin with that in fp16 would lose small gradients.
+  if (setup_.precision != DType::f16 || loaded.loss_scale == 1) {
+    state.loss_scale = begun.loss_scale;
+    state.good_steps = begun.good_steps;
   }
   sgd_.set_loss_scale(state.loss_scale, state.good_steps);
   return true;
@@ -219,7 +229,11 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
   Loader loader = make_train_loader();
   const int64_t total = total_iterations(loader);
   Schedule schedule(schedule_options(o, loader.batches(), total));
-  TrainState state{.model = setup_.model_name, .seed = o.seed, .batch_size = *o.batch_size, .schedule = schedule.state()};
+  TrainState state{.model = setup_.model_name,
+                   .seed = o.seed,
+                   .batch_size = *o.batch_size,
+                   .images = setup_.train->size(),
+                   .schedule = schedule.state()};
   state.loss_scale = sgd_.state().loss_scale;
   const bool resumed = resume(state);
   schedule.restore(state.schedule);

@@ -19,7 +19,7 @@ namespace residua {
 /// What a run is made of, besides its options.
 struct TrainerSetup {
   Module* model;           // must outlive the trainer
-  std::string model_name;  // with its options, as checkpoints name it: "resnet34-A"
+  std::string model_name;  // with its options, as checkpoints name it: "resnet34, shortcut A, ..."
   int64_t input_channels;  // of the tensor that the model takes
   Device device;
   DType precision;
@@ -41,6 +41,8 @@ class Trainer {
   double overfit_batch(int64_t iterations);
   /// Over the whole validation split. Fails when none of it could be read.
   Metrics validate();
+  /// Of validate().
+  DataErrors& validation_errors() { return val_loader_->errors(); }
   /// One epoch of the training loader alone; returns images per second.
   double loader_speed();
 

@@ -3,11 +3,39 @@
 #include "core/tensor/error.h"
 
 namespace residua::cuda {
+namespace {
+
+/// Those of which the CUDA Runtime API reference says that they leave the process in an inconsistent state.
+bool ends_all(cudaError_t status) {
+  switch (status) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case cudaErrorTensorMemoryLeak:
+    case cudaErrorContained:
+    case cudaErrorExternalDevice: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
 
 void check(cudaError_t status, const char* call, const char* file, int line) {
-  if (status != cudaSuccess) {
-    fail("{} failed at {}:{}: {} ({})", call, file, line, cudaGetErrorString(status), cudaGetErrorName(status));
+  if (status == cudaSuccess) {
+    return;
   }
+  const std::string message =
+      fmt::format("{} failed at {}:{}: {} ({})", call, file, line, cudaGetErrorString(status), cudaGetErrorName(status));
+  if (ends_all(status)) {
+    throw DeviceFault(message);
+  }
+  throw Error(message);
 }
 
 }  // namespace residua::cuda

@@ -4,7 +4,8 @@
 
 namespace residua::cuda {
 
-/// Throws Error with the call, what CUDA says of it, and where it stands, unless `status` is a success.
+/// Throws Error with the call, what CUDA says of it, and where it stands, unless `status` is a success; DeviceFault where every
+/// later call of this process would fail too.
 void check(cudaError_t status, const char* call, const char* file, int line);
 
 }  // namespace residua::cuda

@@ -30,7 +30,8 @@ using Clock = std::function<double(const std::function<void()>& work)>;
 std::vector<double> median_milliseconds(const Clock& clock, const std::vector<std::function<void()>>& works);
 
 /// The candidate that the cache names or, where it does not know `key` or names one that cannot be built, the fastest on
-/// `args`, which each of them may overwrite the outputs of. Fails when there is none.
+/// `args`, which each of them may overwrite the outputs of. Fails when there is none, and names the one that a device's fault
+/// is of.
 template <class Args>
 Way<Args> choose(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args, Stream& stream,
                  PlanCache& cache, const Clock& clock, Choice& chosen) {
@@ -46,7 +47,7 @@ Way<Args> choose(const std::string& key, const std::vector<Candidate<Args>>& can
     }
   }
   chosen = {};
-  std::string failure = "none could be built";
+  std::string failure;
   std::vector<Way<Args>> ways;
   std::vector<std::string> names;
   for (const Candidate<Args>& candidate : candidates) {
@@ -56,15 +57,18 @@ Way<Args> choose(const std::string& key, const std::vector<Candidate<Args>>& can
     }
     try {
       clock([&] { way(args, stream); });  // loads its kernels, and chooses the ways of what it is composed of
+    } catch (const DeviceFault& fault) {
+      throw DeviceFault(fmt::format("{} by {}: {}", key, candidate.name, fault.what()));
     } catch (const Error& error) {
-      failure = error.what();
+      failure = failure.empty() ? fmt::format("{}: {}", candidate.name, error.what()) : failure;
       continue;
     }
     ways.push_back(std::move(way));
     names.push_back(candidate.name);
   }
   if (ways.empty()) {
-    fail("there is no way to run {}: of {} candidates, {}", key, candidates.size(), failure);
+    fail("there is no way to run {}: of {} candidates {}", key, candidates.size(),
+         failure.empty() ? "none could be built" : "the first that failed was " + failure);
   }
   std::vector<std::function<void()>> works;
   for (const Way<Args>& way : ways) {

@@ -13,7 +13,6 @@ namespace residua::cuda {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::Pair;
 
 /// Candidates that note what happens to them; the clock shows what was set for the one that ran last.
@@ -32,6 +31,12 @@ class Bench {
                          last = name;
                          if (name == "broken") {
                            throw Error("it does not run");
+                         }
+                         if (name == "worse") {
+                           throw Error("it does not run either");
+                         }
+                         if (name == "faulty") {
+                           throw DeviceFault("illegal address");
                          }
                        };
                      }});
@@ -142,14 +147,25 @@ TEST(Choose, TimesInTurns) {
 
 TEST(Choose, FailsWhereThereIsNoWay) {
   Bench bench;
-  bench.milliseconds = {{"broken", {1.0}}};
+  bench.milliseconds = {{"broken", {1.0}}, {"worse", {1.0}}};
   try {
-    bench.choose_from({"absent", "broken"});
+    bench.choose_from({"absent", "broken", "worse"});
     FAIL() << "something was chosen";
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("no way to run key"));
-    EXPECT_THAT(error.what(), HasSubstr("it does not run"));
+    EXPECT_STREQ(error.what(), "there is no way to run key: of 3 candidates the first that failed was broken: it does not run");
   }
+}
+
+TEST(Choose, EndsAtAFaultAndNamesItsCandidate) {
+  Bench bench;
+  bench.milliseconds = {{"good", {1.0}}, {"faulty", {1.0}}, {"next", {1.0}}};
+  try {
+    bench.choose_from({"good", "faulty", "next"});
+    FAIL() << "something was chosen";
+  } catch (const DeviceFault& fault) {
+    EXPECT_STREQ(fault.what(), "key by faulty: illegal address");
+  }
+  EXPECT_EQ(bench.runs["next"], 0) << "on a device that is lost";
 }
 
 }  // namespace

@@ -64,6 +64,18 @@ TEST_F(KernelBench, CountsEachTensorOnce) {
   EXPECT_GT(report()["rows"][0]["share_of_copy"], 0);
 }
 
+TEST_F(KernelBench, KeepsTheOthersFiguresWhenOneCaseFails) {
+  // The second has no room in any memory: 420 GB a tensor.
+  ASSERT_EQ(run(RESIDUA_BINARY_DIR "/kernel-bench --device cpu --precision bf16 -b 1048576 --seconds 0 "
+                                   "--only '^(SgdUpdate|Add) ' --json report.json"),
+            1)
+      << out();
+  EXPECT_THAT(out(), HasSubstr("measurements failed"));
+  EXPECT_EQ(report()["failures"][0]["kernel"], "Add");
+  EXPECT_THAT(report()["failures"][0]["message"].get<std::string>(), HasSubstr("memory"));
+  EXPECT_GT(report()["rows"].size(), 0);
+}
+
 TEST_F(KernelBench, ComparesWithABaseline) {
   const std::string add = "--only '^Add' --threshold 50% --compare baseline.json --json report.json";
   EXPECT_EQ(kernel_bench(add), 2);

@@ -86,6 +86,61 @@ TEST_F(TrainImagenet, GoesOnWithTheSettingsOfItsFolder) {
   }
 }
 
+TEST_F(TrainImagenet, DoesNotResumeIntoTheFolderOfAnotherRun) {
+  ASSERT_EQ(train(kSmall), 0) << read_bytes(folder_ / "err");
+  ASSERT_EQ(train(kData + "--output other"), 0) << read_bytes(folder_ / "err");
+  const std::string log = read_bytes(folder_ / "other/log.jsonl");
+  ASSERT_EQ(train("--resume run/checkpoint.safetensors --output other --iterations 4"), 2);
+  EXPECT_THAT(error(), HasSubstr("other holds a run already"));
+  EXPECT_EQ(read_bytes(folder_ / "other/log.jsonl"), log);
+  ASSERT_EQ(train("--resume run/checkpoint.safetensors --iterations 4"), 0) << read_bytes(folder_ / "err");
+  EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("resumed at iteration 2 of 4"));
+}
+
+TEST_F(TrainImagenet, DoesNotGoOnWithOtherImages) {
+  ASSERT_EQ(train(kSmall), 0) << read_bytes(folder_ / "err");
+  ASSERT_EQ(train("--output run --resume auto --synthetic-images 48 --iterations 4"), 2);
+  EXPECT_THAT(error(), HasSubstr("made with 32 training images, this run has 48"));
+}
+
+TEST_F(TrainImagenet, GoesOnWithoutTheWeightsThatItBeganFrom) {
+  ASSERT_EQ(train(kData + "--output first"), 0) << read_bytes(folder_ / "err");
+  ASSERT_EQ(train(kSmall + "--weights first/last.safetensors"), 0) << read_bytes(folder_ / "err");
+  std::filesystem::remove_all(folder_ / "first");
+  ASSERT_EQ(train("--output run --resume auto --iterations 3"), 0) << read_bytes(folder_ / "err");
+}
+
+TEST_F(TrainImagenet, ScalesTheLossOfARunThatGoesOnInFp16) {
+  const auto loss_scale = [this] {
+    const Safetensors checkpoint = load_safetensors(folder_ / "run/checkpoint.safetensors");
+    return nlohmann::json::parse(checkpoint.metadata.at("residua.train_state")).at("loss_scale").get<double>();
+  };
+  ASSERT_EQ(train(kSmall + "--precision fp32"), 0) << read_bytes(folder_ / "err");
+  EXPECT_EQ(loss_scale(), 1);
+  ASSERT_EQ(train("--output run --resume auto --precision fp16 --iterations 3"), 0) << read_bytes(folder_ / "err");
+  EXPECT_GT(loss_scale(), 1000);
+  ASSERT_EQ(train("--output run --resume auto --precision fp32 --iterations 4"), 0) << read_bytes(folder_ / "err");
+  EXPECT_EQ(loss_scale(), 1);
+}
+
+TEST_F(TrainImagenet, EvaluatesTheValidationFolderAloneAndNamesWhatItCannotRead) {
+  for (const char* split : {"train", "val"}) {
+    for (const char* name : {"a", "b"}) {
+      const std::string class_folder = folder_ / "photos/" + split + "/" + name;
+      std::filesystem::create_directories(class_folder);
+      for (const char* file : {"/1.ppm", "/2.ppm"}) {
+        testing::write_bytes(class_folder + file, "P6\n1 1\n255\nabc");
+      }
+    }
+  }
+  ASSERT_EQ(train("photos --model resnet20 --crop-size 16 -b 2 --iterations 1 --output run"), 0) << read_bytes(folder_ / "err");
+  std::filesystem::remove_all(folder_ / "photos/train");
+  testing::write_bytes(folder_ / "photos/val/b/2.ppm", "P6\n1 1\n255\na");
+  ASSERT_EQ(train("photos --evaluate --weights run/last.safetensors"), 0) << read_bytes(folder_ / "err");
+  EXPECT_THAT(read_bytes(folder_ / "out"), AllOf(HasSubstr("validation of 3 images"), HasSubstr("1 of the 4 images could not"),
+                                                 HasSubstr("b/2.ppm"), Not(HasSubstr("training images"))));
+}
+
 TEST_F(TrainImagenet, EvaluatesWeightsByWhatTheirFileSays) {
   for (const char* input : {"--mean 0.9,0.1,0.5 --std 0.1,0.5,1", "--shortcut-pad both --shortcut-pool average"}) {
     std::filesystem::remove_all(folder_ / "run");

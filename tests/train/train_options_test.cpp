@@ -40,7 +40,8 @@ TEST(TrainOptions, BadValuesNameWhatWasGotAndWanted) {
       {"--shortcut", "D"},   {"--lr-steps", "1,nan"}, {"--mean", "0.5,0.5"},      {"--std", "0,1,1"},
       {"--crop-size", "4"},  {"--lr-schedule", "up"}, {"--label-smoothing", "2"}, {"--mean", "pixel,0.5,0.5"},
       {"--mean", "image"},   {"--mean", "nan,0,0"},   {"--mean", "0.5"},          {"--lr-steps", "5,3"},
-      {"--lr-factor", "2"},  {"--resume", "nofile"},  {"--resume", ""},           {"--seed", "010"}};
+      {"--lr-factor", "2"},  {"--resume", "nofile"},  {"--resume", ""},           {"--seed", "010"},
+      {"--resume", "auto"},  {"--std", "0.5,0.5"},    {"--weights", "nofile"}};
   for (const auto& words : bad) {
     const std::string message = error_of(words);
     EXPECT_NE(message, "") << words[0] << " " << words[1];
@@ -160,6 +161,43 @@ TEST(TrainOptions, StepsAreEpochsUnlessIterationsWereGiven) {
   const TrainOptions iterations = parse({"--lr", "1", "--iterations", "400", "--lr-steps", "150,300"}).options;
   EXPECT_EQ(schedule_options(iterations, 100, 400).boundaries, (std::vector<int64_t>{150, 300}));
   EXPECT_EQ(schedule_options(parse({"--lr", "1"}).options, 100, 400).boundaries, (std::vector<int64_t>{200, 300}));
+}
+
+TEST(TrainOptions, StepsNeedALengthWhereItsDefaultIsOfTheOtherUnit) {
+  TrainOptions small = parse({"--lr-steps", "80,120"}).options;
+  EXPECT_THROW(fill_defaults(small, false), UsageError);
+  TrainOptions photos = parse({"--lr-steps", "30,60"}).options;
+  fill_defaults(photos, true);
+  EXPECT_EQ(schedule_options(photos, 100, 12000).boundaries, (std::vector<int64_t>{3000, 6000}));
+}
+
+TEST(TrainOptions, StepsOfAFileKeepTheirUnit) {
+  const testing::TemporaryFolder folder;
+  const std::string file = folder.path() + "/c.toml";
+  std::ofstream(file) << "iterations = 64000\nlr-steps = [32000, 48000]\n";
+  EXPECT_EQ(parse({"--config", file, "--iterations", "50000"}).options.iterations, 50000);
+  const std::string message = error_of({"--config", file, "--epochs", "200"});
+  EXPECT_NE(message.find("32000,48000"), std::string::npos) << message;
+  EXPECT_EQ(parse({"--config", file, "--epochs", "200", "--lr-steps", "100"}).options.schedule_steps[0], 100);
+  std::ofstream(file) << "epochs = 90\nlr-steps = [30, 60]\n";
+  EXPECT_NE(error_of({"--config", file, "--iterations", "1000"}).find("are in epochs"), std::string::npos);
+  EXPECT_EQ(parse({"--config", file, "--epochs", "80"}).options.epochs, 80);
+}
+
+TEST(TrainOptions, AListLeavesTheFolderAlone) {
+  for (const std::vector<std::string>& list : {std::vector<std::string>{"--mean", "channel"},
+                                               {"--mean", "0.5,0.4,0.3"},
+                                               {"--std", "0.5,0.4,0.3"},
+                                               {"--epochs", "90", "--lr-steps", "30,60"}}) {
+    std::vector<std::string> words = list;
+    words.emplace_back("PHOTOS");
+    EXPECT_EQ(parse(words).options.directory, "PHOTOS") << words[0] << " " << words[1];
+  }
+}
+
+TEST(TrainOptions, TheWarmUpBeginsBelowTheRate) {
+  EXPECT_DOUBLE_EQ(schedule_options(parse({"--lr", "0.003"}).options, 100, 400).warmup_rate, 0.0003);
+  EXPECT_EQ(schedule_options(parse({"--lr", "0.1", "--warmup-lr", "0.05"}).options, 100, 400).warmup_rate, 0.05);
 }
 
 }  // namespace
