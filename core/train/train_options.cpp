@@ -119,11 +119,16 @@ void add_options(CLI::App& app, TrainOptions& o) {
   app.add_option("--dataset", o.dataset, "layout of DIR")
       ->check(one_of({"auto", "imagefolder", "cifar10", "cifar100", "fashion-mnist", "synthetic"}))
       ->group("Data");
-  app.add_option("--augment", o.augment,
-                 "none, flip, pad-crop, scale-crop (the paper's, but for its colours) or random-resized-crop")
+  app.add_option(
+         "--augment", o.augment,
+         "none, flip, pad-crop, scale-crop (the paper's, but for its colours) or random-resized-crop; default: scale-crop "
+         "for photos, else pad-crop")
       ->group("Data");
   app.add_flag("--no-shuffle", o.no_shuffle, "train in the order of the data set")->group("Data");
-  app.add_option("--crop-size", o.crop_size, "pixels of the network's input")->check(whole(8, 4096))->group("Data");
+  app.add_option("--crop-size", o.crop_size,
+                 "pixels of the network's input; default: 224 for photos, else as large as the images")
+      ->check(whole(8, 4096))
+      ->group("Data");
   list_in_one_word(
       app.add_option(
           "--mean", o.mean,
@@ -165,19 +170,31 @@ void add_options(CLI::App& app, TrainOptions& o) {
       ->group("Model");
   app.add_option("--weights", o.weights, "safetensors file to start from")->group("Model");
 
-  app.add_option("-b,--batch-size", o.batch_size, "images of a step, over all devices")
+  app.add_option("-b,--batch-size", o.batch_size, "images of a step; default: 256 photos, else 128")
       ->check(whole(1, 1 << 20))
       ->group("Training");
-  app.add_option("--epochs", o.epochs, "passes over the training set, may be a fraction")->check(positive())->group("Training");
-  app.add_option("--iterations", o.iterations, "steps; wins over --epochs")->check(whole(1, 1e12))->group("Training");
+  app.add_option("--epochs", o.epochs, "passes over the training set, may be a fraction; default: 120 for photos")
+      ->check(positive())
+      ->group("Training");
+  app.add_option("--iterations", o.iterations, "steps; wins over --epochs; default: 64000, except for photos")
+      ->check(whole(1, 1e12))
+      ->group("Training");
   app.add_option("--lr", o.learning_rate,
                  "learning rate; default: 0.1, for batches smaller than the paper's (256 photos, else 128) in proportion")
       ->check(positive())
       ->group("Training");
-  app.add_option("--momentum", o.momentum)->check(in_range(0, 1, "a number from 0 to 1"))->group("Training");
-  app.add_option("--weight-decay,--wd", o.weight_decay)->check(non_negative())->group("Training");
-  app.add_option("--label-smoothing", o.label_smoothing)->check(in_range(0, 1, "a number from 0 to 1"))->group("Training");
-  app.add_option("--lr-schedule", o.schedule)->check(one_of({"step", "plateau", "cosine", "constant"}))->group("Training");
+  app.add_option("--momentum", o.momentum, "of SGD, as PyTorch has it")
+      ->check(in_range(0, 1, "a number from 0 to 1"))
+      ->group("Training");
+  app.add_option("--weight-decay,--wd", o.weight_decay, "times the weight is added to its gradient")
+      ->check(non_negative())
+      ->group("Training");
+  app.add_option("--label-smoothing", o.label_smoothing, "share of the target that goes to all classes alike")
+      ->check(in_range(0, 1, "a number from 0 to 1"))
+      ->group("Training");
+  app.add_option("--lr-schedule", o.schedule, "how the learning rate falls")
+      ->check(one_of({"step", "plateau", "cosine", "constant"}))
+      ->group("Training");
   list_in_one_word(
       app.add_option(
           "--lr-steps", o.schedule_steps,
@@ -187,7 +204,7 @@ void add_options(CLI::App& app, TrainOptions& o) {
   app.add_option("--lr-factor", o.schedule_factor, "of step and plateau")
       ->check(in_range(1e-30, 1, "a number above 0, at most 1"))
       ->group("Training");
-  app.add_option("--warmup-iterations", o.warmup_iterations)->check(whole(0, 1e12))->group("Training");
+  app.add_option("--warmup-iterations", o.warmup_iterations, "steps of the warm-up")->check(whole(0, 1e12))->group("Training");
   app.add_option("--warmup", o.warmup, "linear, or constant: the paper's for 110 layers")
       ->check(one_of({"linear", "constant"}))
       ->group("Training");
@@ -202,7 +219,9 @@ void add_options(CLI::App& app, TrainOptions& o) {
       ->check(one_of({"on", "off"}))
       ->group("Training");
   app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(whole(0, 1024))->group("Training");
-  app.add_option("--seed", o.seed)->check(whole(0, 1e15))->group("Training");
+  app.add_option("--seed", o.seed, "of the first weights, the order of the images and their augmentation")
+      ->check(whole(0, 1e15))
+      ->group("Training");
 
   app.add_option("-o,--output", o.output, "folder for config, logs, curves and weights; default: runs/<model>-<data set>")
       ->group("Output");

@@ -155,8 +155,10 @@ Trainer::Trainer(TrainerSetup setup)
              .capture = setup_.options.cuda_graph == "off" ? Capture::off : Capture::on}) {
   initialize(store_, static_cast<uint64_t>(setup_.options.seed),
              setup_.options.initialization == "fan-in" ? FanMode::fan_in : FanMode::fan_out);
-  if (!setup_.options.weights.empty() && checkpoint_to_resume(setup_.options).empty()) {
-    load_model_weights(setup_.options.weights, store_);
+  // Those that a resumed run began from may be gone.
+  const std::string& weights = setup_.options.weights;
+  if (!weights.empty() && (checkpoint_to_resume(setup_.options).empty() || std::filesystem::exists(weights))) {
+    load_model_weights(weights, store_);
   }
   if (setup_.val != nullptr) {
     val_loader_ = std::make_unique<Loader>(setup_.val, loader_options(setup_));

@@ -151,12 +151,15 @@ TEST_F(TrainImagenet, EvaluatesWeightsByWhatTheirFileSays) {
       line = next;  // the validation is the last
     }
     const nlohmann::json record = nlohmann::json::parse(line);
-    ASSERT_EQ(train("--dataset synthetic --synthetic-images 32 --evaluate --weights run/last.safetensors"), 0)
-        << read_bytes(folder_ / "err");
-    EXPECT_THAT(
-        read_bytes(folder_ / "out"),
-        AllOf(HasSubstr("resnet32"), HasSubstr(fmt::format("loss {:.4f}, top-1 error {:.2f} %", record.at("loss").get<double>(),
-                                                           record.at("top1_error").get<double>()))));
+    const std::string evaluate = "--dataset synthetic --synthetic-images 32 --evaluate --weights run/last.safetensors ";
+    for (const char* more : {"", "--output run --resume auto"}) {
+      ASSERT_EQ(train(evaluate + more), 0) << read_bytes(folder_ / "err");
+      EXPECT_THAT(read_bytes(folder_ / "out"),
+                  AllOf(HasSubstr("resnet32"),
+                        HasSubstr(fmt::format("loss {:.4f}, top-1 error {:.2f} %", record.at("loss").get<double>(),
+                                              record.at("top1_error").get<double>()))))
+          << more;
+    }
   }
 }
 
