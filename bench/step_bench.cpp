@@ -54,6 +54,7 @@ Batch synthetic_batch(int64_t count, int64_t size, int64_t classes) {
   batch.top = zeros({count}, DType::i32);
   batch.left = zeros({count}, DType::i32);
   batch.flip = zeros({count}, DType::u8);
+  batch.colour_shift = zeros({count, 3}, DType::f32);
   batch.height = batch.width = size;
   return batch;
 }

@@ -191,7 +191,7 @@ std::vector<Prediction> Classifier::classify(const std::string& image_file, int6
 
   const NoGrad no_grad;
   const Device device = store_->options().device;
-  const Tensor x = prepare_input(pixels.to(device), top.to(device), left.to(device), flip.to(device), format_);
+  const Tensor x = prepare_input(pixels.to(device), top.to(device), left.to(device), flip.to(device), {}, format_);
   const std::vector<double> probabilities = softmax(model_->forward(x, Mode::evaluate).to_vector());
   if (!std::ranges::all_of(probabilities, [](double p) { return std::isfinite(p); })) {
     fail("{}: the network's answer is not a finite number: its weights are damaged, or diverged in training", image_file);

@@ -32,6 +32,7 @@ void add_input(std::vector<KernelCase>& all, int64_t batch, int64_t source, int6
                                      .top = o.read<int32_t>(batch, 0, static_cast<double>(source - side)),
                                      .left = o.read<int32_t>(batch, 0, static_cast<double>(source - side)),
                                      .flip = o.read<uint8_t>(batch, 0, 1),
+                                     .colour_shift = o.read<float>(3 * batch, -10, 10),
                                      .mean = o.read<float>(3, 100, 150),
                                      .per_pixel_mean = 0,
                                      .inverse_std = o.read<float>(3, 0.01, 0.02),

@@ -105,6 +105,25 @@ struct RandomResizedCrop final : Augmentation {
   }
 };
 
+/// The covariance of ImageNet's colours (red, green, blue, each from 0 to 1): its eigenvalues and, as columns, its
+/// eigenvectors, with the figures of fb.resnet.torch.
+constexpr std::array kEigenvalues = {0.2175, 0.0188, 0.0045};
+constexpr std::array<std::array<double, 3>, 3> kEigenvectors = {
+    {{-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}}};
+
+std::array<float, 3> draw_colour_shift(Random& random) {
+  std::array<double, 3> along;
+  for (size_t k = 0; k < 3; ++k) {
+    along[k] = 255 * kEigenvalues[k] * 0.1 * random.normal();
+  }
+  std::array<float, 3> shift;
+  for (size_t c = 0; c < 3; ++c) {
+    const std::array<double, 3>& row = kEigenvectors[c];
+    shift[c] = static_cast<float>(row[0] * along[0] + row[1] * along[1] + row[2] * along[2]);
+  }
+  return shift;
+}
+
 struct ScaleCrop final : Augmentation {
   int64_t crop;
 
@@ -116,7 +135,8 @@ struct ScaleCrop final : Augmentation {
     const ImageSize resized = with_shorter_side(size, low + random.below(high - low + 1));
     const int64_t top = random.below(resized.height - crop + 1);
     const int64_t left = random.below(resized.width - crop + 1);
-    return {{whole(size), resized, {top, left, crop, crop}}, 0, 0, random.coin()};
+    const bool flip = random.coin();
+    return {{whole(size), resized, {top, left, crop, crop}}, 0, 0, flip, draw_colour_shift(random)};
   }
 };
 

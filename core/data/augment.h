@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,12 +14,14 @@
 namespace residua {
 
 /// What becomes of one sample: first, on a loader thread, `resize` makes the square source image; then, on the device, the
-/// network's input window is cut out of that at (top, left), zero outside of it, and mirrored (core/kernels/prepare_input.h).
+/// network's input window is cut out of that at (top, left), zero outside of it, mirrored, and its colours shifted
+/// (core/kernels/prepare_input.h).
 struct Placement {
   Resize resize;
   int32_t top = 0;
   int32_t left = 0;
   bool flip = false;
+  std::array<float, 3> colour_shift = {};  // of red, green and blue, of 255
 };
 
 /// The placement as the device's route takes it (core/kernels/augment_input.h), whose source is source_region(placement.resize)
@@ -38,8 +41,9 @@ class Augmentation {
 /// * `pad-crop`: 4 pixels of zeros around the evaluation window, a random window of that, flip (He et al. 2015, section 4.2);
 /// * `random-resized-crop`: a random rectangle of 8 to 100 % of the area and aspect 3/4 to 4/3, scaled to the crop, flip
 ///   (Szegedy et al. 2015; torchvision's RandomResizedCrop, with its ten tries and its fallback);
-/// * `scale-crop`: shorter side uniform in [256, 480] (times crop_size / 224), a random crop of that, flip (He et al. 2015,
-///   section 3.4, without its colour augmentation).
+/// * `scale-crop`: shorter side uniform in [256, 480] (times crop_size / 224), a random crop of that, flip, and one shift
+///   of all its colours, N(0, 0.1) times the eigenvalue along each eigenvector of the covariance of ImageNet's (He et al. 2015,
+///   section 3.4; Krizhevsky et al. 2012, section 4.1).
 ///
 /// Fails with UsageError on another name or a crop size outside 1..4096.
 std::unique_ptr<const Augmentation> make_augmentation(std::string_view name, int64_t crop_size);

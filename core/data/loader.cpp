@@ -59,6 +59,7 @@ Loader::Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options)
                    empty({n}, DType::i32),
                    empty({n}, DType::i32),
                    empty({n}, DType::u8),
+                   empty({n, 3}, DType::f32),
                    crop,
                    crop,
                    0,
@@ -132,6 +133,7 @@ void Loader::begin_batch(int64_t batch) {
                 slot.memory.top.slice(0, {n}),
                 slot.memory.left.slice(0, {n}),
                 slot.memory.flip.slice(0, {n}),
+                slot.memory.colour_shift.slice(0, {n, 3}),
                 crop,
                 crop,
                 first,
@@ -180,6 +182,7 @@ void Loader::load_sample(const Slot& slot, int64_t position, Image& scratch) {
   batch.top.data<int32_t>()[at] = placement.top;
   batch.left.data<int32_t>()[at] = placement.left;
   batch.flip.data<uint8_t>()[at] = placement.flip ? 1 : 0;
+  std::ranges::copy(placement.colour_shift, batch.colour_shift.data<float>() + 3 * at);
 }
 
 void Loader::run_task(const Task& task, Image& scratch) {

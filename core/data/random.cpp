@@ -1,5 +1,8 @@
 #include "core/data/random.h"
 
+#include <cmath>
+#include <numbers>
+
 namespace residua {
 
 std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
@@ -32,6 +35,11 @@ double Random::uniform() {
   const uint64_t high = bits() >> 5;
   const uint64_t low = bits() >> 6;
   return static_cast<double>(high << 26 | low) * 0x1p-53;
+}
+
+double Random::normal() {
+  const double radius = std::sqrt(-2.0 * std::log1p(-uniform()));
+  return radius * std::cos(2.0 * std::numbers::pi * uniform());
 }
 
 int64_t Random::below(int64_t count) {

@@ -27,6 +27,8 @@ class Random {
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
   /// Uniform in 0 .. count - 1, without bias; count > 0.
   int64_t below(int64_t count);
+  /// Standard normal (Box and Muller 1958); the same everywhere but for the last digits of a platform's log and cos.
+  double normal();
   bool coin() { return (bits() & 1u) != 0; }
 
  private:

@@ -119,10 +119,9 @@ void add_options(CLI::App& app, TrainOptions& o) {
   app.add_option("--dataset", o.dataset, "layout of DIR")
       ->check(one_of({"auto", "imagefolder", "cifar10", "cifar100", "fashion-mnist", "synthetic"}))
       ->group("Data");
-  app.add_option(
-         "--augment", o.augment,
-         "none, flip, pad-crop, scale-crop (the paper's, but for its colours) or random-resized-crop; default: scale-crop "
-         "for photos, else pad-crop")
+  app.add_option("--augment", o.augment,
+                 "none, flip, pad-crop, scale-crop (the paper's, colours included) or random-resized-crop; default: scale-crop "
+                 "for photos, else pad-crop")
       ->group("Data");
   app.add_flag("--no-shuffle", o.no_shuffle, "train in the order of the data set")->group("Data");
   app.add_option("--crop-size", o.crop_size,

@@ -26,7 +26,7 @@ SoftmaxCrossEntropy TrainStep::forward(const Batch& batch, Mode mode) {
   InputFormat format = options_.input;
   format.height = batch.height;
   format.width = batch.width;
-  const Tensor x = prepare_input(batch.images, batch.top, batch.left, batch.flip, format);
+  const Tensor x = prepare_input(batch.images, batch.top, batch.left, batch.flip, batch.colour_shift, format);
   return softmax_cross_entropy(model_.forward(x, mode), batch.labels, mode == Mode::train ? options_.label_smoothing : 0.0f);
 }
 

@@ -408,12 +408,13 @@ TYPED_TEST(Levels, AgreeOnThePreparedInput) {
   for (const int64_t batch : {0, 5}) {
     for (const int64_t in_channels : {1, 3}) {
       for (const int64_t channels : {in_channels, int64_t{4}, int64_t{7}}) {
-        for (const int32_t per_pixel : {0, 1}) {
-          expect_agreement("prepare", one_rounding<T>(), [&](Bench& b) {
+        for (const auto& [per_pixel, shifted] : {std::pair{0, false}, {0, true}, {1, false}, {1, true}}) {
+          expect_agreement("prepare", one_rounding<T>(), [&, per_pixel = per_pixel, shifted = shifted](Bench& b) {
             const int64_t height = 18, width = 19, in_height = 20, in_width = 17;
             b.run(PrepareInput{dtype_of<T>, batch, in_height, in_width, in_channels, height, width, channels,
                                b.in<uint8_t>(batch * in_height * in_width * in_channels, 0, 255), b.in<int32_t>(batch, -25, 25),
                                b.in<int32_t>(batch, -4, 4), b.in<uint8_t>(batch, 0, 1),
+                               shifted ? b.in<float>(batch * in_channels, -20.0, 20.0) : nullptr,
                                b.in<float>(per_pixel != 0 ? in_height * in_width * in_channels : in_channels, 100.0, 150.0),
                                per_pixel, b.in<float>(in_channels, 0.01, 0.02), b.out<T>(batch * height * width * channels)});
           });

@@ -115,6 +115,30 @@ TEST(Augmentation, ScaleCropCoversItsRange) {
   EXPECT_EQ(*shorter.rbegin(), 240);
 }
 
+// The figures follow from the eigenvalues and eigenvectors: 25.5 * sqrt(sum over k of (eigenvalue_k * eigenvector_k[c])^2).
+TEST(Augmentation, ScaleCropShiftsTheColoursAlongImageNetsMainAxis) {
+  std::array<double, 3> mean{}, variance{};
+  double red_green = 0;
+  for_draws("scale-crop", 224, {375, 500}, [&](const Placement& p) {
+    for (size_t c = 0; c < 3; ++c) {
+      mean[c] += p.colour_shift[c] / kDraws;
+      variance[c] += p.colour_shift[c] * p.colour_shift[c] / kDraws;
+    }
+    red_green += p.colour_shift[0] * p.colour_shift[1] / kDraws;
+  });
+  const std::array deviation = {3.166, 3.223, 3.255};
+  for (size_t c = 0; c < 3; ++c) {
+    EXPECT_NEAR(mean[c], 0.0, 0.25) << "channel " << c;
+    EXPECT_NEAR(std::sqrt(variance[c]), deviation[c], 0.17) << "channel " << c;
+  }
+  EXPECT_NEAR(red_green / std::sqrt(variance[0] * variance[1]), 0.993, 0.002);
+  for (const char* policy : {"none", "flip", "pad-crop", "random-resized-crop"}) {
+    for_draws(policy, 32, {32, 32}, [&](const Placement& p) {
+      ASSERT_TRUE(std::ranges::all_of(p.colour_shift, [](float shift) { return shift == 0; })) << policy;
+    });
+  }
+}
+
 TEST(Augmentation, PadCropMovesByUpToFourPixels) {
   std::set<std::pair<int32_t, int32_t>> offsets;
   int flips = 0;
@@ -162,9 +186,10 @@ TEST(Augmentation, TheRouteThroughTheDeviceAgreesWithThatThroughTheLoader) {
 
       const Tensor window = empty({1, kCrop, kCrop, 3}, DType::u8, Device{});
       scale(placement.resize, region, window.data<uint8_t>());
+      const Tensor shift = from_values({1, 3}, placement.colour_shift, DType::f32);
       const std::vector<float> want = prepare_input(window, full({1}, static_cast<float>(placement.top), DType::i32),
                                                     full({1}, static_cast<float>(placement.left), DType::i32),
-                                                    full({1}, placement.flip ? 1.0f : 0.0f, DType::u8), format)
+                                                    full({1}, placement.flip ? 1.0f : 0.0f, DType::u8), shift, format)
                                           .to_vector();
 
       const Tensor source = empty({rect.height * rect.width * 3 + 5}, DType::u8, Device{});
@@ -172,7 +197,7 @@ TEST(Augmentation, TheRouteThroughTheDeviceAgreesWithThatThroughTheLoader) {
       const Tensor images = empty({1, kAugmentImageFields}, DType::i64, Device{});
       const AugmentImage described = augment_image(placement, 5);
       std::memcpy(images.data(), &described, sizeof described);
-      const std::vector<float> got = augment_input(source, images, {}, format).to_vector();
+      const std::vector<float> got = augment_input(source, images, shift, format).to_vector();
       ASSERT_EQ(got.size(), want.size());
       for (size_t e = 0; e < want.size(); ++e) {
         ASSERT_NEAR(got[e], want[e], 0.501) << policy << ", draw " << i << ", element " << e;

@@ -67,6 +67,7 @@ std::string contents(Loader& loader) {
     append(batch->top);
     append(batch->left);
     append(batch->flip);
+    append(batch->colour_shift);
     all += fmt::format("{} {} {} {};", batch->first_index, batch->height, batch->width, batch->size());
     for (const int64_t sample : batch->samples) {
       all += fmt::format("{},", sample);
@@ -338,6 +339,8 @@ TEST(Loader, ReadsAnImageFolder) {
       EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), batch->images.span<uint8_t>().begin() + i * 32 * 32 * 3))
           << "image " << i;
       EXPECT_EQ(batch->flip.span<uint8_t>()[static_cast<size_t>(i)], placement.flip ? 1 : 0);
+      EXPECT_TRUE(
+          std::ranges::equal(batch->colour_shift.span<float>().subspan(static_cast<size_t>(3 * i), 3), placement.colour_shift));
     }
   }
 }

@@ -70,5 +70,23 @@ TEST(Random, UniformStaysInItsRange) {
   EXPECT_NEAR(sum / kDraws, 2.0, 0.12);
 }
 
+TEST(Random, NormalHasTheMomentsOfTheNormalDistribution) {
+  Random random(1, RandomPurpose::order, 0, 0);
+  std::array<double, 4> moments{};
+  constexpr int kDraws = 100'000;
+  for (int i = 0; i < kDraws; ++i) {
+    const double draw = random.normal();
+    double power = 1;
+    for (double& moment : moments) {
+      power *= draw;
+      moment += power / kDraws;
+    }
+  }
+  EXPECT_NEAR(moments[0], 0.0, 0.02);
+  EXPECT_NEAR(moments[1], 1.0, 0.03);
+  EXPECT_NEAR(moments[2], 0.0, 0.08);
+  EXPECT_NEAR(moments[3], 3.0, 0.2);
+}
+
 }  // namespace
 }  // namespace residua

@@ -85,6 +85,7 @@ void run_training_steps() {
     batch.top = zeros({2}, DType::i32);
     batch.left = zeros({2}, DType::i32);
     batch.flip = zeros({2}, DType::u8);
+    batch.colour_shift = zeros({2, 3}, DType::f32);
     batch.height = batch.width = 32;
     step.train(batch);
     step.train(batch);

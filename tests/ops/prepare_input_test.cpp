@@ -16,7 +16,8 @@ TEST(PrepareInput, CutsMirrorsAndNormalises) {
                            .mean = full({1}, 10.0f, DType::f32),
                            .inverse_std = full({1}, 0.5f, DType::f32)};
   const auto at = [&](float top, float left, float flip) {
-    return prepare_input(source, full({1}, top, DType::i32), full({1}, left, DType::i32), full({1}, flip, DType::u8), format)
+    return prepare_input(source, full({1}, top, DType::i32), full({1}, left, DType::i32), full({1}, flip, DType::u8), {},
+                         format)
         .to_vector();
   };
   EXPECT_EQ(at(0, 1, 0), (std::vector<float>{5, 0, 10, 0, 20, 0, 25, 0}));
@@ -35,15 +36,20 @@ TEST(PrepareInput, NamesWhatIsWrong) {
                      .dtype = DType::f32,
                      .mean = zeros({3}, DType::f32),
                      .inverse_std = zeros({3}, DType::f32)};
-  const auto call = [&] { prepare_input(source, offsets, offsets, flips, format); };
+  const auto call = [&] { prepare_input(source, offsets, offsets, flips, {}, format); };
   call();
-  EXPECT_TRUE(fails_with([&] { prepare_input(source, zeros({3}, DType::i32), offsets, flips, format); },
+  EXPECT_TRUE(fails_with([&] { prepare_input(source, zeros({3}, DType::i32), offsets, flips, {}, format); },
                          {"prepare_input:", "top is [3]", "[2]"}));
   EXPECT_TRUE(fails_with(
       [&] {
-        prepare_input(zeros({2, 4, 4, 3}, DType::f32), offsets, offsets, flips, format);
+        prepare_input(zeros({2, 4, 4, 3}, DType::f32), offsets, offsets, flips, {}, format);
       },
       {"source is", "f32", "wanted u8"}));
+  EXPECT_TRUE(fails_with(
+      [&] {
+        prepare_input(source, offsets, offsets, flips, zeros({2, 1}, DType::f32), format);
+      },
+      {"colour_shift is [2, 1]", "[2, 3]"}));
   format.mean = zeros({4, 5, 3}, DType::f32);
   EXPECT_TRUE(fails_with(call, {"mean is [4, 5, 3]", "[4, 4, 3]"}));
   format.mean = zeros({3}, DType::f32);

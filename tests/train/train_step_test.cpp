@@ -39,6 +39,7 @@ Batch random_batch(uint64_t seed, int64_t size = kBatch) {
   batch.left = from_values({size}, std::vector<float>(static_cast<size_t>(size), 1.0f), DType::i32);
   batch.flip = zeros({size}, DType::u8);
   batch.flip.span<uint8_t>()[0] = 1;
+  batch.colour_shift = full({size, 3}, 2.5f, DType::f32);
   batch.height = batch.width = kSize;
   return batch;
 }

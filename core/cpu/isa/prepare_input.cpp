@@ -48,18 +48,22 @@ void prepare(const PrepareInput& args) {
     std::memset(own, 0, static_cast<size_t>(row_bytes));
     const int64_t image_bytes = args.in_height * args.in_width * args.in_channels;
     const uint8_t* source_end = args.source + args.batch * image_bytes;
-    const auto set_means = [&](const float* mean, int64_t mean_step, int64_t first, int64_t step, int64_t begin, int64_t end) {
+    const auto set_means = [&](int64_t n, const float* mean, int64_t mean_step, int64_t first, int64_t step, int64_t begin,
+                               int64_t end) {
+      const float* shift = args.colour_shift == nullptr ? nullptr : args.colour_shift + n * args.in_channels;
       for (int64_t w = begin; w < end; ++w) {
         for (int64_t c = 0; c < args.in_channels; ++c) {
-          row.means[w * args.channels + c] = mean[(first + step * w) * mean_step + c];
+          row.means[w * args.channels + c] = mean[(first + step * w) * mean_step + c] - (shift == nullptr ? 0 : shift[c]);
         }
       }
     };
-    if (args.per_pixel_mean == 0) {
-      set_means(args.mean, 0, 0, 1, 0, args.width);
-    }
+    int64_t image = -1;  // whose means the row has, unless they are given for each pixel
     for (int64_t r = row_begin; r < row_end; ++r) {
       const int64_t n = r / args.height;
+      if (args.per_pixel_mean == 0 && n != image && (image < 0 || args.colour_shift != nullptr)) {
+        set_means(n, args.mean, 0, 0, 1, 0, args.width);
+        image = n;
+      }
       const int64_t i = r % args.height + args.top[n];
       const int64_t step = args.flip[n] != 0 ? -1 : 1;
       const int64_t first = args.left[n] + (step < 0 ? args.width - 1 : 0);
@@ -75,7 +79,7 @@ void prepare(const PrepareInput& args) {
         const uint8_t* from = args.source + n * image_bytes + i * args.in_width * args.in_channels;
         gather(args, from, source_end, first, step, begin, end, row.pixels);
         if (args.per_pixel_mean != 0) {
-          set_means(args.mean + i * args.in_width * args.in_channels, args.in_channels, first, step, begin, end);
+          set_means(n, args.mean + i * args.in_width * args.in_channels, args.in_channels, first, step, begin, end);
         }
       }
       T* y = static_cast<T*>(args.y) + r * size;
