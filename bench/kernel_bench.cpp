@@ -241,7 +241,7 @@ int main(int argc, char** argv) {
   app.option_defaults()->always_capture_default();
   app.add_option("--only", o.only,
                  "only kernels and shapes that match this regular expression, for example '^BatchNorm.*56x56x64'");
-  app.add_option("-b,--batch-size", o.batch, "0: 256 on a CUDA device, 32 on the CPU")->check(CLI::Range(0, 1 << 20));
+  app.add_option("-b,--batch-size", o.batch, "0: 256 on a CUDA device, 32 on the CPU")->check(CLI::Range(0, 1 << 30));
   app.add_option("--precision", o.precisions,
                  "auto, fp32, bf16 or fp16, several with commas; default: all on a CUDA device, auto on the CPU")
       ->delimiter(',');

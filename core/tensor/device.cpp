@@ -41,8 +41,8 @@ Device parse_device(std::string_view text) {
   const int count = device_api::cuda_device_count();
   if (count == 0) {
     fail_usage(
-        "device '{}': this machine has no usable CUDA device (nvidia-smi tells whether the driver sees one); use --device cpu",
-        text);
+        "device '{}': this machine has no usable CUDA device: {} (nvidia-smi shows what the driver sees); use --device cpu",
+        text, device_api::why_no_cuda_device());
   }
   if (index >= count) {
     fail_usage("device '{}': this machine has {} CUDA devices; wanted cuda:0{}", text, count,

@@ -52,6 +52,14 @@ int cuda_device_count() {
   }
 }
 
+std::string why_no_cuda_device() {
+  if constexpr (kBuiltWithCuda) {
+    return cuda::why_no_device();
+  } else {
+    return "";
+  }
+}
+
 void* allocate(Device device, int64_t bytes) { return pool(device).allocate(bytes); }
 
 void free(Device device, void* data) noexcept { pool(device).free(data); }

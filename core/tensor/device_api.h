@@ -27,6 +27,8 @@ namespace device_api {
 
 /// Number of CUDA devices that can be used: 0 in a build without CUDA and where the driver finds none.
 int cuda_device_count();
+/// Why there are none, in a build with CUDA.
+std::string why_no_cuda_device();
 
 /// At least `bytes` bytes, aligned to 64, uninitialised, from the device's pool. Fails with what was wanted and what is in use.
 void* allocate(Device device, int64_t bytes);

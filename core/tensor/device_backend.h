@@ -23,6 +23,8 @@ device_api::DeviceDescription describe(int device);
 
 namespace cuda {
 int device_count();
+/// "no NVIDIA driver is loaded", where there is none.
+std::string why_no_device();
 void* take(int device, int64_t bytes) noexcept;
 void give_back(int device, void* data) noexcept;
 void set_bytes(int device, void* data, unsigned char value, int64_t bytes);

@@ -4,6 +4,7 @@
 
 #include "core/autograd/tape.h"
 #include "core/kernels/profile.h"
+#include "core/tensor/error.h"
 
 namespace residua {
 namespace {
@@ -47,7 +48,13 @@ void TrainStep::train(const Batch& batch) {
   if (captured) {
     auto& graph = graphs_[static_cast<size_t>(train_upload_.slot())];
     if (graph == nullptr) {
-      graph = std::make_unique<device_api::Graph>(device_, [&] { run_step(input); });
+      try {
+        graph = std::make_unique<device_api::Graph>(device_, [&] { run_step(input); });
+      } catch (const DeviceFault&) {
+        throw;
+      } catch (const Error& error) {
+        fail("{}; while a step was captured as a graph, which --cuda-graph off does without", error.what());
+      }
     }
     graph->launch();
   } else {

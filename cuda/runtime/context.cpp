@@ -30,6 +30,34 @@ Stream make_stream(int device, int multiprocessors) {
   return {device, multiprocessors, stream};
 }
 
+struct DeviceCount {
+  int count = 0;
+  cudaError_t status = cudaSuccess;
+};
+
+const DeviceCount& count_devices() noexcept {
+  static const DeviceCount found = [] {
+    DeviceCount counted;
+    counted.status = cudaGetDeviceCount(&counted.count);
+    return counted.status == cudaSuccess ? counted : DeviceCount{0, counted.status};
+  }();
+  return found;
+}
+
+/// "13.0"; empty where there is none.
+struct Versions {
+  std::string driver, runtime;
+};
+
+Versions versions() {
+  const auto text = [](int version) { return version == 0 ? "" : fmt::format("{}.{}", version / 1000, version % 1000 / 10); };
+  int driver = 0;
+  int runtime = 0;
+  RESIDUA_CUDA_CHECK(cudaDriverGetVersion(&driver));
+  RESIDUA_CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
+  return {text(driver), text(runtime)};
+}
+
 }  // namespace
 
 Context::Context(int device)
@@ -59,26 +87,25 @@ Context& context(int index) {
   return *slot;
 }
 
-int usable_devices() noexcept {
-  static const int count = [] {
-    int found = 0;
-    return cudaGetDeviceCount(&found) == cudaSuccess ? found : 0;
-  }();
-  return count;
-}
+int usable_devices() noexcept { return count_devices().count; }
 
 int device_count() { return usable_devices(); }
 
+std::string why_no_device() {
+  const auto [driver, runtime] = versions();
+  if (driver.empty()) {
+    return "no NVIDIA driver is loaded";
+  }
+  const auto [count, status] = count_devices();
+  return status == cudaSuccess
+             ? "the driver sees none"
+             : fmt::format("{}: this program's CUDA is {}, the driver is for {}", cudaGetErrorString(status), runtime, driver);
+}
+
 device_api::DeviceDescription describe(int device) {
   const cudaDeviceProp& properties = context(device).properties();
-  int runtime = 0;
-  int driver = 0;
-  RESIDUA_CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
-  RESIDUA_CUDA_CHECK(cudaDriverGetVersion(&driver));
-  return {properties.name,
-          fmt::format("CUDA runtime {}.{}, driver for {}.{}", runtime / 1000, runtime % 1000 / 10, driver / 1000,
-                      driver % 1000 / 10),
-          properties.l2CacheSize};
+  const auto [driver, runtime] = versions();
+  return {properties.name, fmt::format("CUDA runtime {}, driver for {}", runtime, driver), properties.l2CacheSize};
 }
 
 Stream& current_stream(Device device) { return context(device.index).compute(); }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <functional>
 #include <string>
@@ -15,7 +17,7 @@ namespace residua::cuda {
 template <class Args>
 using Way = std::function<void(const Args& args, Stream& stream)>;
 
-/// A way that may exist. `build` is slow, and gives null where it does not.
+/// A way that may exist. `build` is slow, and fails with the reason where it does not.
 template <class Args>
 struct Candidate {
   std::string name;
@@ -40,19 +42,25 @@ Way<Args> choose(const std::string& key, const std::vector<Candidate<Args>>& can
       if (candidate.name != known->name) {
         continue;
       }
-      if (Way<Args> way = candidate.build()) {
+      try {
+        Way<Args> way = candidate.build();
         chosen = *known;
         return way;
+      } catch (const Error&) {
+        break;  // of another version of the library than the cache knows of
       }
     }
   }
   chosen = {};
-  std::string failure;
+  std::string unbuilt, failure;
   std::vector<Way<Args>> ways;
   std::vector<std::string> names;
   for (const Candidate<Args>& candidate : candidates) {
-    Way<Args> way = candidate.build();
-    if (!way) {
+    Way<Args> way;
+    try {
+      way = candidate.build();
+    } catch (const Error& error) {
+      unbuilt = fmt::format("{}: {}", candidate.name, error.what());
       continue;
     }
     try {
@@ -68,7 +76,10 @@ Way<Args> choose(const std::string& key, const std::vector<Candidate<Args>>& can
   }
   if (ways.empty()) {
     fail("there is no way to run {}: of {} candidates {}", key, candidates.size(),
-         failure.empty() ? "none could be built" : "the first that failed was " + failure);
+         failure.empty() ? "none could be built; the last was " + unbuilt : "the first that failed was " + failure);
+  }
+  if (ways.size() == 1 && !unbuilt.empty()) {
+    spdlog::warn("{}: of {} candidates only {} can be built; another was {}", key, candidates.size(), names.front(), unbuilt);
   }
   std::vector<std::function<void()>> works;
   for (const Way<Args>& way : ways) {

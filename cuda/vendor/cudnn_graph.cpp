@@ -248,8 +248,10 @@ ConvolutionGraph::ConvolutionGraph(const ConvolutionKey& key, const CudnnDevice&
 
 ConvolutionGraph::~ConvolutionGraph() = default;
 
-bool ConvolutionGraph::build(size_t i) {
-  return implementation_->graph.build_plan_at_index(implementation_->indices.at(i)).is_good();
+void ConvolutionGraph::build(size_t i) {
+  if (fe::error_t error = implementation_->graph.build_plan_at_index(implementation_->indices.at(i)); error.is_bad()) {
+    fail("cuDNN cannot build plan {} of {}: {}", names_.at(i), description_, error.get_message());
+  }
 }
 
 int64_t ConvolutionGraph::workspace_bytes(size_t i) const {

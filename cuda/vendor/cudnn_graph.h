@@ -101,9 +101,9 @@ class ConvolutionGraph {
   /// cuDNN's reason for there being none.
   const std::string& refusal() const { return refusal_; }
 
-  /// Makes plan `i` ready to run; false where it cannot be built, is of another precision or not deterministic, or wants more
-  /// than 1 GiB of workspace.
-  bool build(size_t i);
+  /// Makes plan `i` ready to run. Fails with cuDNN's reason where it cannot be built, is of another precision or not
+  /// deterministic, or wants more than 1 GiB of workspace.
+  void build(size_t i);
   int64_t workspace_bytes(size_t i) const;
   /// Queues a built plan on the handle's stream; `tensors` has each tensor of the form.
   void execute(size_t i, cudnnContext* handle, const BoundTensors& tensors, void* workspace) const;

@@ -92,7 +92,7 @@ class LtMatmul {
   }
 
   size_t algorithms() const { return algorithms_.size(); }
-  bool usable(size_t i) const { return algorithms_[i].state == CUBLAS_STATUS_SUCCESS; }
+  void check_usable(size_t i) const { RESIDUA_CUBLAS_CHECK(algorithms_[i].state); }
   /// The bytes of cuBLASLt's description of an algorithm, which it promises to keep within a version.
   std::string name(size_t i) const {
     std::string text;
@@ -132,9 +132,7 @@ std::vector<Candidate<Matmul>> candidates(cublasLtHandle_t handle, const MatmulK
   std::vector<Candidate<Matmul>> all;
   for (size_t i = 0; i < matmul->algorithms(); ++i) {
     all.push_back({matmul->name(i), [matmul, i]() -> Way<Matmul> {
-                     if (!matmul->usable(i)) {
-                       return nullptr;
-                     }
+                     matmul->check_usable(i);
                      return [matmul, i](const Matmul& args, Stream& stream) { matmul->run(i, args, stream); };
                    }});
   }

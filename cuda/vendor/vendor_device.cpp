@@ -18,6 +18,10 @@ VendorDevice::VendorDevice(int device) : device_(device) {}
 
 cudnnContext* VendorDevice::cudnn() {
   if (cudnn_ == nullptr) {
+    if (cudnnGetCudartVersion() / 1000 != CUDART_VERSION / 1000) {
+      fail("the cuDNN that was loaded ({}) is for CUDA {}, wanted one for CUDA {}: put its folder first in LD_LIBRARY_PATH",
+           cudnnGetVersion(), cudnnGetCudartVersion() / 1000, CUDART_VERSION / 1000);
+    }
     RESIDUA_CUDNN_CHECK(cudnnCreate(&cudnn_));
     RESIDUA_CUDNN_CHECK(cudnnSetStream(cudnn_, native(context(device_).compute())));
   }

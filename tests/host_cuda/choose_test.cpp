@@ -24,7 +24,7 @@ class Bench {
       all.push_back({name, [this, name]() -> Way<int> {
                        ++built[name];
                        if (milliseconds[name].empty()) {
-                         return nullptr;
+                         throw Error(name + " is not supported");
                        }
                        return [this, name](const int&, Stream&) {
                          ++runs[name];
@@ -153,6 +153,18 @@ TEST(Choose, FailsWhereThereIsNoWay) {
     FAIL() << "something was chosen";
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(), "there is no way to run key: of 3 candidates the first that failed was broken: it does not run");
+  }
+}
+
+TEST(Choose, SaysWhyNothingCouldBeBuilt) {
+  Bench bench;
+  try {
+    bench.choose_from({"absent", "missing"});
+    FAIL() << "something was chosen";
+  } catch (const Error& error) {
+    EXPECT_STREQ(
+        error.what(),
+        "there is no way to run key: of 2 candidates none could be built; the last was missing: missing is not supported");
   }
 }
 

@@ -29,6 +29,10 @@ for library in "$root"/lib/*.so*; do
   [[ $loaded != *" => "*"/${library##*/} "* || $loaded == *" => $root/"*"/${library##*/} "* ]] || fail "${library##*/} is the system's: $loaded"
 done
 
+for program in "$root"/libexec/*; do
+  [[ $(readelf -d "$program" | sed -n 's/.*(R.*PATH).*\[\(.*\)\]/\1/p') == "\$ORIGIN/../lib" ]] || fail "${program##*/} looks for libraries elsewhere too: $(readelf -d "$program")"
+done
+
 # A training run, whose curves are drawn by the archive's own script.
 (cd "$work" && env -i "$root/bin/train-imagenet" --dataset synthetic --synthetic-images 32 --model resnet20 -b 16 --iterations 2 --device cpu --output run >log 2>&1) ||
   fail "training failed: $(cat "$work/log")"

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 
 #include "core/tensor/built_with_cuda.h"
 #include "core/tensor/device_api.h"
@@ -35,7 +36,8 @@ TEST(DeviceFlag, WithoutACudaDeviceIsOneLineThatSaysWhy) {
     const auto no_build = HasSubstr("this build has no CUDA device");
     const auto no_machine = HasSubstr("this machine has no usable CUDA device");
     if (kBuiltWithCuda) {
-      EXPECT_THAT(error, AllOf(no_machine, Not(no_build), HasSubstr("nvidia-smi")));
+      const char* reason = std::filesystem::exists("/proc/driver/nvidia/version") ? "CUDA" : "no NVIDIA driver is loaded";
+      EXPECT_THAT(error, AllOf(no_machine, Not(no_build), HasSubstr(reason), HasSubstr("nvidia-smi")));
     } else {
       EXPECT_THAT(error, AllOf(no_build, Not(no_machine), HasSubstr("-DRESIDUA_CUDA=ON")));
     }

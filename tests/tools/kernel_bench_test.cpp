@@ -65,8 +65,8 @@ TEST_F(KernelBench, CountsEachTensorOnce) {
 }
 
 TEST_F(KernelBench, KeepsTheOthersFiguresWhenOneCaseFails) {
-  // The second has no room in any memory: 420 GB a tensor.
-  ASSERT_EQ(run(RESIDUA_BINARY_DIR "/kernel-bench --device cpu --precision bf16 -b 1048576 --seconds 0 "
+  // The second has no room in any memory: 430 TB a tensor.
+  ASSERT_EQ(run(RESIDUA_BINARY_DIR "/kernel-bench --device cpu --precision bf16 -b 1073741824 --seconds 0 "
                                    "--only '^(SgdUpdate|Add) ' --json report.json"),
             1)
       << out();
