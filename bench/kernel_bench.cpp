@@ -10,6 +10,7 @@
 #include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <ranges>
 #include <regex>
 #include <string>
 #include <vector>
@@ -76,8 +77,21 @@ double matmul_flops_per_second(const Stopwatch& stopwatch, DType dtype) {
   return 2.0 * kSide * kSide * kSide / timing->median_s;
 }
 
+/// The choices of plans since `before` of them were made.
+nlohmann::json plans_since(size_t before, Device device) {
+  nlohmann::json plans = nlohmann::json::array();
+  for (const device_api::PlanChoice& choice : device_api::plan_choices(device) | std::views::drop(before)) {
+    plans.push_back({{"work", choice.work}, {"chosen", choice.chosen}, {"milliseconds", choice.milliseconds}});
+    if (!choice.refusal.empty()) {
+      plans.back()["refusal"] = choice.refusal;
+    }
+  }
+  return plans;
+}
+
 /// One row of the table and of the report.
 nlohmann::json measure(const KernelCase& c, DType dtype, const Stopwatch& stopwatch, double copy_bytes_per_second) {
+  const size_t choices_before = device_api::plan_choices(stopwatch.device()).size();
   const Timing own = stopwatch.time(c.own, dtype).value();
   const auto unfused = stopwatch.time(c.unfused, dtype);
   const auto cudnn = stopwatch.time(c.cudnn, dtype);
@@ -101,6 +115,9 @@ nlohmann::json measure(const KernelCase& c, DType dtype, const Stopwatch& stopwa
                         {"share_of_copy", share}};
   if (c.flops > 0) {
     row["teraflops_per_second"] = c.flops / own.median_s * 1e-12;
+  }
+  if (nlohmann::json plans = plans_since(choices_before, stopwatch.device()); !plans.empty()) {
+    row["plans"] = std::move(plans);
   }
   if (unfused) {
     row["unfused_median_us"] = unfused->median_s * 1e6;

@@ -92,6 +92,25 @@ void print_profile(const profile::Recorder& recorder, int steps) {
   }
 }
 
+/// For each shape and form the ways to run it, the fastest first, the chosen one marked by *.
+void print_plans(Device device) {
+  const std::vector<device_api::PlanChoice> choices = device_api::plan_choices(device);
+  if (choices.empty()) {
+    fmt::print("device {} does not time its plans\n", device.string());
+  }
+  for (const device_api::PlanChoice& choice : choices) {
+    fmt::print("{}\n", choice.work);
+    std::vector<std::pair<std::string, double>> ways = choice.milliseconds;
+    std::ranges::stable_sort(ways, {}, &std::pair<std::string, double>::second);
+    for (const auto& [name, milliseconds] : ways) {
+      fmt::print("  {} {:>9.4f} ms  {}\n", name == choice.chosen ? '*' : ' ', milliseconds, name);
+    }
+    if (!choice.refusal.empty()) {
+      fmt::print("  cannot be built: {}\n", choice.refusal);
+    }
+  }
+}
+
 int run_benchmark(const Options& o) {
   const Device device = parse_device(o.device);
   const DType precision = parse_precision(o.precision, device);
@@ -124,8 +143,7 @@ int run_benchmark(const Options& o) {
   }
   device_api::synchronize(device);
   if (o.explain_plans) {
-    const std::string plans = device_api::describe_plans(device);
-    std::cout << (plans.empty() ? "device " + device.string() + " does not time its plans\n" : plans);
+    print_plans(device);
     return 0;
   }
   if (o.profile) {

@@ -24,6 +24,8 @@ class Stopwatch {
   Stopwatch(Device device, double seconds) : Stopwatch(device, seconds, default_copy_bytes(device)) {}
   Stopwatch(Device device, double seconds, int64_t copy_bytes);
 
+  Device device() const { return device_; }
+
   /// Nothing where the maker gives no work.
   std::optional<Timing> time(const Maker& make, DType dtype) const;
   /// Bytes read and written per second of a copy of `copy_bytes` within the device's memory.

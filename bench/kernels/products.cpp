@@ -1,10 +1,15 @@
 // Convolutions and matrix products, which arithmetic bounds and the vendors' libraries do.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "bench/kernels/kernel_case.h"
 #include "core/kernels/batch_norm.h"
 #include "core/kernels/convolution.h"
 #include "core/kernels/matmul.h"
+#include "core/nn/summary.h"
+#include "models/catalog.h"
+#include "models/resnet.h"
 
 namespace residua::bench {
 namespace {
@@ -143,20 +148,24 @@ void add_matmul(std::vector<KernelCase>& all, const char* use, int64_t m, int64_
                  .flops = 2.0 * static_cast<double>(m * n) * static_cast<double>(k)});
 }
 
+/// Those of the networks for photos, each once.
+std::vector<ConvolutionShape> convolutions(int64_t batch) {
+  std::vector<ConvolutionShape> found;
+  for (const char* model : {"resnet18", "resnet34", "resnet50"}) {
+    ResNetSpec spec = model_spec(model);
+    spec.stored_in_channels = stored_input_channels(DType::f16);
+    for (const LayerSummary& layer : summarize(ResNet(spec), {batch, 224, 224, 3}).layers) {
+      if (layer.convolution && std::ranges::find(found, *layer.convolution) == found.end()) {
+        found.push_back(*layer.convolution);
+      }
+    }
+  }
+  return found;
+}
+
 std::vector<KernelCase> cases(int64_t batch) {
   std::vector<KernelCase> all;
-  for (const ConvolutionShape& s : std::initializer_list<ConvolutionShape>{
-           {batch, 224, 224, 4, 64, 7, 7, 2, 3},
-           {batch, 56, 56, 64, 64, 3, 3, 1, 1},
-           {batch, 56, 56, 64, 128, 3, 3, 2, 1},
-           {batch, 56, 56, 64, 128, 1, 1, 2, 0},
-           {batch, 28, 28, 128, 128, 3, 3, 1, 1},
-           {batch, 28, 28, 128, 256, 3, 3, 2, 1},
-           {batch, 14, 14, 256, 256, 3, 3, 1, 1},
-           {batch, 14, 14, 256, 512, 3, 3, 2, 1},
-           {batch, 7, 7, 512, 512, 3, 3, 1, 1},
-           {batch, 56, 56, 256, 64, 1, 1, 1, 0},
-       }) {
+  for (const ConvolutionShape& s : convolutions(batch)) {
     add_convolution(all, s);
   }
   for (const int64_t features : {512, 2048}) {

@@ -84,9 +84,9 @@ bool native(Device device, DType dtype) {
       device, [&] { return cpu::native(device.index, dtype); }, [&](int index) { return cuda::native(index, dtype); });
 }
 
-std::string describe_plans(Device device) {
+std::vector<PlanChoice> plan_choices(Device device) {
   return choose(
-      device, [] { return std::string(); }, [](int index) { return cuda::describe_plans(index); });
+      device, [] { return std::vector<PlanChoice>(); }, [](int index) { return cuda::plan_choices(index); });
 }
 
 DeviceDescription describe(Device device) {

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/tensor/device.h"
 #include "core/tensor/dtype.h"
@@ -45,9 +47,15 @@ void copy(Device to, void* destination, Device from, const void* source, int64_t
 /// Waits until all queued work of the device has ended.
 void synchronize(Device device);
 
-/// A table of the ways in which this process runs convolutions and matrix products on the device: for each shape and form the
-/// candidates with their times, the chosen one marked by *. Empty for a device that does not time them.
-std::string describe_plans(Device device);
+/// How a device came to run one convolution or matrix product.
+struct PlanChoice {
+  std::string work;                                          // "forward f16 256x56x56x64 to 64, 3x3, stride 1, padding 1"
+  std::string chosen;                                        // one of the ways
+  std::vector<std::pair<std::string, double>> milliseconds;  // of each way that could be used
+  std::string refusal;                                       // why another could not; empty: each could
+};
+/// The choices of this process so far, in their order; none on a device that does not time its plans.
+std::vector<PlanChoice> plan_choices(Device device);
 
 /// Whether the device has instructions for convolutions in this type; where it has none they run in f32 on converted copies.
 bool native(Device device, DType dtype);

@@ -13,8 +13,9 @@ class BatchUpload {
  public:
   explicit BatchUpload(Device device);
 
-  /// The tensors of `batch` on the device, for work that is queued from now on; `batch` itself may be used again. They keep
-  /// their addresses as long as batches keep their shape.
+  /// The tensors of `batch` on the device, for work that is queued from now on; `batch` itself may be used again: the host
+  /// waits for its copy, and so for the step before the last, while the device has the last one to do. They keep their
+  /// addresses as long as batches keep their shape.
   const Batch& upload(const Batch& batch);
   /// To be called when all work that reads the batch of the last upload() is queued.
   void used();

@@ -42,16 +42,4 @@ __device__ inline T block_sum(T value) {
   return warp_sum(lane() < warps() ? partial[lane()] : T{});
 }
 
-/// The same for the largest value, NaN where there is one.
-__device__ inline float block_max(float value) {
-  RESIDUA_SHARED(float, partial, kWarp);
-  value = warp_max(value);
-  block_barrier();
-  if (lane() == 0) {
-    partial[warp()] = value;
-  }
-  block_barrier();
-  return warp_max(partial[lane() < warps() ? lane() : 0]);
-}
-
 }  // namespace residua::cuda

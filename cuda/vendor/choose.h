@@ -78,8 +78,9 @@ Way<Args> choose(const std::string& key, const std::vector<Candidate<Args>>& can
     fail("there is no way to run {}: of {} candidates {}", key, candidates.size(),
          failure.empty() ? "none could be built; the last was " + unbuilt : "the first that failed was " + failure);
   }
-  if (ways.size() == 1 && !unbuilt.empty()) {
-    spdlog::warn("{}: of {} candidates only {} can be built; another was {}", key, candidates.size(), names.front(), unbuilt);
+  if (ways.size() == 1 && candidates.size() > 2) {
+    spdlog::warn("{}: of {} ways only {} can be used; another was {}", key, candidates.size(), names.front(),
+                 unbuilt.empty() ? failure : unbuilt);
   }
   std::vector<std::function<void()>> works;
   for (const Way<Args>& way : ways) {
@@ -88,6 +89,7 @@ Way<Args> choose(const std::string& key, const std::vector<Candidate<Args>>& can
   const std::vector<double> medians = median_milliseconds(clock, works);
   const auto fastest = static_cast<size_t>(std::ranges::min_element(medians) - medians.begin());
   chosen.name = names[fastest];
+  chosen.refusal = unbuilt;
   for (size_t i = 0; i < names.size(); ++i) {
     chosen.milliseconds.emplace_back(names[i], medians[i]);
   }

@@ -105,11 +105,12 @@ std::vector<Candidate<Args>> candidates_of(const Args& args, const CudnnDevice& 
                      return [graph, i](const Args& call, Stream& stream) { run_plan(*graph, i, call, stream); };
                    }});
   }
+  if (all.empty()) {
+    all.push_back({"cuDNN", [graph]() -> Way<Args> { fail("{}", graph->refusal()); }});
+  }
   if (args.fused()) {
     all.push_back(
         {"composed", []() -> Way<Args> { return [](const Args& call, Stream& stream) { run_composed(call, stream); }; }});
-  } else if (all.empty()) {
-    fail("cuDNN has no way to run {}: {}", key_of(args).string(), graph->refusal());
   }
   return all;
 }

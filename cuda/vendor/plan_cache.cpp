@@ -14,7 +14,7 @@
 namespace residua::cuda {
 namespace {
 
-// {"format": 1, "devices": {DEVICE: {KEY: {"choice": NAME, "ways": [[NAME, MILLISECONDS], ...]}}}}
+// {"format": 1, "devices": {DEVICE: {KEY: {"choice": NAME, "ways": [[NAME, MILLISECONDS], ...], "refusal": TEXT}}}}
 constexpr int kFormat = 1;
 
 /// The whole file, or an empty one where there is none that can be used.
@@ -35,7 +35,7 @@ nlohmann::json read(const std::string& path) {
 
 std::optional<Choice> parse(const nlohmann::json& entry) {
   try {
-    Choice choice{entry.at("choice").get<std::string>(), {}};
+    Choice choice{.name = entry.at("choice").get<std::string>(), .milliseconds = {}, .refusal = entry.value("refusal", "")};
     for (const nlohmann::json& way : entry.at("ways")) {
       choice.milliseconds.emplace_back(way.at(0).get<std::string>(), way.at(1).get<double>());
     }
@@ -86,7 +86,7 @@ void PlanCache::put(const std::string& key, Choice choice) {
       if (!mine.is_object()) {
         mine = nlohmann::json::object();
       }
-      mine[key] = {{"choice", choice.name}, {"ways", choice.milliseconds}};
+      mine[key] = {{"choice", choice.name}, {"ways", choice.milliseconds}, {"refusal", choice.refusal}};
       std::filesystem::create_directories(std::filesystem::path(path_).parent_path());
       atomic_write(path_, content.dump(1));
     } catch (const std::exception& error) {

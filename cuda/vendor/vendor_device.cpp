@@ -79,19 +79,6 @@ void VendorDevice::check_not_capturing(const std::string& key) const {
   }
 }
 
-std::string VendorDevice::describe() const {
-  std::string table;
-  for (const auto& [key, choice] : choices_) {
-    table += key + "\n";
-    std::vector<std::pair<std::string, double>> ways = choice.milliseconds;
-    std::ranges::stable_sort(ways, {}, &std::pair<std::string, double>::second);
-    for (const auto& [name, milliseconds] : ways) {
-      table += fmt::format("  {} {:>9.4f} ms  {}\n", name == choice.name ? '*' : ' ', milliseconds, name);
-    }
-  }
-  return table;
-}
-
 VendorDevice& vendor_device(const Stream& stream) {
   static std::mutex mutex;
   static auto* const devices = new std::map<int, VendorDevice>;
@@ -103,6 +90,12 @@ VendorDevice& vendor_device(const Stream& stream) {
 
 int64_t workspace_size(int64_t bytes) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(bytes))); }
 
-std::string describe_plans(int device) { return vendor_device(context(device).compute()).describe(); }
+std::vector<device_api::PlanChoice> plan_choices(int device) {
+  std::vector<device_api::PlanChoice> all;
+  for (const auto& [work, choice] : vendor_device(context(device).compute()).choices()) {
+    all.push_back({work, choice.name, choice.milliseconds, choice.refusal});
+  }
+  return all;
+}
 
 }  // namespace residua::cuda

@@ -49,8 +49,8 @@ class VendorDevice {
     found->second(args, stream);
   }
 
-  /// A table of all choices made so far.
-  std::string describe() const;
+  /// All choices made so far, each with what it is for.
+  const std::vector<std::pair<std::string, Choice>>& choices() const { return choices_; }
 
   std::map<ConvolutionKey, Way<ConvolutionForward>> forward;
   std::map<ConvolutionKey, Way<ConvolutionBackwardData>> backward_data;

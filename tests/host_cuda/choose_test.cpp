@@ -108,6 +108,7 @@ TEST(Choose, PassesOverWhatCannotBeBuiltOrRun) {
   bench.milliseconds = {{"absent", {}}, {"broken", {0.1}}, {"slow", {3.0}}};
   EXPECT_EQ(bench.choose_from({"absent", "broken", "slow"}), "slow");
   EXPECT_THAT(bench.choice.milliseconds, ElementsAre(Pair("slow", 3.0)));
+  EXPECT_EQ(bench.choice.refusal, "absent: absent is not supported");
 }
 
 TEST(Choose, TimesAHopelessCandidateOnlyTwice) {

@@ -10,6 +10,7 @@
 #include "core/tensor/device_backend.h"
 #include "core/tensor/error.h"
 #include "tests/host_cuda/fibers.h"
+#include "tests/host_cuda/memory.h"
 #include "tests/host_cuda/queue.h"
 
 /// Defined in residua_cuda and in residua_host_cuda alike: a program that links both is an error.
@@ -24,11 +25,11 @@ namespace {
 constexpr int kMultiprocessors = 3;  // few, so that small cases need several turns of a grid-stride loop
 
 Laziness laziness = Laziness::eager;
+int64_t largest_block = INT64_MAX;
 
 struct DeviceQueues {
   Queue compute, copy;
   cuda::Stream compute_stream{0, kMultiprocessors, &compute};
-  cuda::Stream copy_stream{0, kMultiprocessors, &copy};
 };
 
 DeviceQueues& queues() {
@@ -66,6 +67,8 @@ void set_laziness(Laziness wanted) {
   queues().compute.drain();
   laziness = wanted;
 }
+
+void set_largest_block(int64_t bytes) { largest_block = bytes; }
 
 void Queue::enqueue(Work work) {
   if (capturing_) {
@@ -112,7 +115,9 @@ int device_count() { return 1; }
 
 std::string why_no_device() { return ""; }
 
-void* take(int, int64_t bytes) noexcept { return std::aligned_alloc(64, static_cast<size_t>(bytes)); }
+void* take(int, int64_t bytes) noexcept {
+  return bytes > host_cuda::largest_block ? nullptr : std::aligned_alloc(64, static_cast<size_t>(bytes));
+}
 
 void give_back(int, void* data) noexcept {
   // cudaFree waits for the device too.
@@ -153,7 +158,7 @@ void synchronize(int) {
 bool native(int, DType) { return true; }
 
 const char* describe_memory(int) { return "the host CUDA device"; }
-std::string describe_plans(int) { return ""; }
+std::vector<device_api::PlanChoice> plan_choices(int) { return {}; }
 device_api::DeviceDescription describe(int) { return {"the host CUDA device", "fibers", 0}; }
 
 bool pin(int, void* data, int64_t bytes) {

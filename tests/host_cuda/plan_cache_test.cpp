@@ -14,7 +14,7 @@ namespace {
 using residua::testing::TemporaryFolder;
 using residua::testing::write_bytes;
 
-Choice some_choice(const std::string& name) { return {name, {{"slow", 2.5}, {name, 1.25}}}; }
+Choice some_choice(const std::string& name) { return {name, {{"slow", 2.5}, {name, 1.25}}, "another is not supported"}; }
 
 TEST(PlanCache, KeepsChoicesForTheNextProcess) {
   const TemporaryFolder folder;
@@ -24,6 +24,7 @@ TEST(PlanCache, KeepsChoicesForTheNextProcess) {
   ASSERT_TRUE(found);
   EXPECT_EQ(found->name, "fast");
   EXPECT_EQ(found->milliseconds, some_choice("fast").milliseconds);
+  EXPECT_EQ(found->refusal, some_choice("fast").refusal);
   EXPECT_FALSE(PlanCache(path, "GPU 1").find("another"));
   EXPECT_FALSE(PlanCache(path, "GPU 1, another cuDNN").find("conv")) << "a choice holds for one device and version";
 }

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <cstdint>
+
+namespace residua::host_cuda {
+
+/// The host CUDA device refuses larger blocks from now on, as a GPU does that is nearly full.
+void set_largest_block(int64_t bytes);
+
+}  // namespace residua::host_cuda

@@ -1,0 +1,59 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/kernels/profile.h"
+#include "core/tensor/error.h"
+#include "core/tensor/tensor.h"
+#include "tests/host_cuda/memory.h"
+
+namespace residua {
+namespace {
+
+using ::testing::MatchesRegex;
+
+constexpr Device kDevice{Device::Type::cuda, 0};
+
+struct FullDevice {
+  FullDevice() { host_cuda::set_largest_block(64 << 20); }
+  FullDevice(const FullDevice&) = delete;
+  FullDevice& operator=(const FullDevice&) = delete;
+  ~FullDevice() { host_cuda::set_largest_block(INT64_MAX); }
+};
+
+std::string failure_of_too_large_a_block() {
+  try {
+    empty({100 << 20}, DType::u8, kDevice);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(OutOfMemory, NamesTheDeviceWhatWasWantedAndTheLargestUsers) {
+  const FullDevice full;
+  Tensor activation, gradient;
+  {
+    const profile::Layer layer("layer1.0.conv1");
+    activation = empty({48 << 20}, DType::u8, kDevice);
+    EXPECT_THAT(
+        failure_of_too_large_a_block(),
+        MatchesRegex("out of memory on cuda:0 \\(the host CUDA device\\): 1[0-9][0-9] MiB wanted, [0-9]+ MiB in use, most of "
+                     "it by layer1.0.conv1 \\([0-9]+ MiB\\).*; use a smaller batch or crop size"));
+  }
+  {
+    const profile::Layer layer("fc");
+    gradient = empty({60 << 20}, DType::u8, kDevice);
+  }
+  EXPECT_THAT(failure_of_too_large_a_block(), MatchesRegex(".*most of it by fc \\([0-9]+ MiB\\), layer1.0.conv1 .*"));
+}
+
+TEST(OutOfMemory, IsNoEndWhereThereIsRoomAfterwards) {
+  {
+    const FullDevice full;
+    EXPECT_NE(failure_of_too_large_a_block(), "");
+  }
+  EXPECT_EQ(failure_of_too_large_a_block(), "");
+}
+
+}  // namespace
+}  // namespace residua
