@@ -1,14 +1,11 @@
-// No contract without a CUDA kernel, no kernel that the tests do not run. The list comes from the headers of core/kernels.
+// No contract without a CUDA kernel, no kernel that the tests do not run. The list comes from the headers of core/kernels and
+// cuda/kernels.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "core/autograd/tape.h"
 #include "core/kernels/profile.h"
-#include "core/nn/initialization.h"
-#include "core/train/train_step.h"
-#include "models/catalog.h"
+#include "tests/support/contract_check.h"
 #include "tests/support/contracts.h"
 #include "tests/support/op_case.h"
 
@@ -22,6 +19,7 @@ TEST(EveryContract, IsFoundInTheHeaders) {
                            "void run(const ReluForward& args, Stream& stream);\n}"),
               ::testing::ElementsAre("Add", "ReluForward"));
   EXPECT_THAT(declared_contracts(), ::testing::IsSupersetOf({"Add", "BatchNormApply", "ConvolutionForward", "SgdUpdate"}));
+  EXPECT_THAT(declared_cuda_contracts(), ::testing::IsSupersetOf({"Add", "BatchNormFromSums", "BatchNormScaleBias"}));
 }
 
 TEST(EveryContract, HasACudaKernelOrAVendorsFunction) {
@@ -30,8 +28,8 @@ TEST(EveryContract, HasACudaKernelOrAVendorsFunction) {
   if (std::filesystem::exists(vendor)) {
     defined.merge(contracts_in_folder(vendor, {".cpp"}));
   }
-  for (const std::string& contract : declared_contracts()) {
-    EXPECT_TRUE(defined.contains(contract)) << contract << " is declared in core/kernels, but defined in no file of cuda/";
+  for (const std::string& contract : declared_cuda_contracts()) {
+    EXPECT_TRUE(defined.contains(contract)) << contract << " is declared, but defined in no file of cuda/";
   }
 }
 
@@ -62,45 +60,16 @@ void run_operations() {
   }
 }
 
-/// A step of an ImageNet network and one of a CIFAR network.
-void run_training_steps() {
-  for (const char* name : {"resnet18", "resnet20"}) {
-    ResNetSpec spec = model_spec(name);
-    spec.width = 4;
-    spec.classes = 3;
-    spec.stored_in_channels = stored_input_channels(DType::f16);
-    ResNet model(spec);
-    ParameterStore store(model, {.device = kDevice, .compute = DType::f16});
-    initialize(store, 1);
-    Sgd sgd(store, {.loss_scaling = LossScaling{}});
-    TrainStep step(model, store, sgd,
-                   {.input = {.channels = model.input_channels(),
-                              .dtype = DType::f16,
-                              .mean = full({3}, 127.0f, DType::f32, kDevice),
-                              .inverse_std = full({3}, 0.02f, DType::f32, kDevice)},
-                    .capture = Capture::off});
-    Batch batch;
-    batch.images = full({2, 32, 32, 3}, 99.0f, DType::u8);
-    batch.labels = zeros({2}, DType::i32);
-    batch.top = zeros({2}, DType::i32);
-    batch.left = zeros({2}, DType::i32);
-    batch.flip = zeros({2}, DType::u8);
-    batch.colour_shift = zeros({2, 3}, DType::f32);
-    batch.height = batch.width = 32;
-    step.train(batch);
-    step.train(batch);
-    MetricsSum sum(kDevice);
-    step.evaluate(batch, sum);
-  }
-}
-
-TEST(EveryContract, IsRunByACaseOrATrainingStep) {
+/// These all run in many orders of threads: OpOrders, ContractOrders.
+TEST(EveryContract, IsRunByACaseOrACheck) {
   const Recorded recorded;
   run_operations();
-  run_training_steps();
+  for (const ContractCheck& check : contract_checks()) {
+    check.run(kDevice);
+  }
   const std::set<std::string> ran = recorded.contracts();
-  for (const std::string& contract : declared_contracts()) {
-    EXPECT_TRUE(ran.contains(contract)) << "no operation's case and no training step runs " << contract;
+  for (const std::string& contract : declared_cuda_contracts()) {
+    EXPECT_TRUE(ran.contains(contract)) << "no operation's case and no contract check runs " << contract;
   }
 }
 

@@ -5,49 +5,15 @@
 #include <algorithm>
 
 #include "core/autograd/tape.h"
-#include "core/tensor/device_api.h"
-#include "cuda/runtime/launch_options.h"
-#include "tests/host_cuda/fibers.h"
+#include "tests/host_cuda/settings.h"
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
+#include "tests/support/poisoned_memory.h"
 
 namespace residua::test {
 namespace {
 
-using host_cuda::Order;
-
 constexpr Device kDevice{Device::Type::cuda, 0};
-constexpr int kBlockSizes[] = {32, 64, 96, 256, 1024};
-
-struct Setting {
-  Order order;
-  int threads;
-  int64_t max_blocks;
-};
-
-/// For the time of one scope.
-class Scheduled {
- public:
-  explicit Scheduled(const Setting& s) {
-    host_cuda::schedule() = {.order = s.order, .seed = run_seed()};
-    cuda::launch_options() = {.threads = s.threads, .max_blocks = s.max_blocks};
-  }
-  ~Scheduled() {
-    host_cuda::schedule() = {};
-    cuda::launch_options() = {};
-  }
-  Scheduled(const Scheduled&) = delete;
-  Scheduled& operator=(const Scheduled&) = delete;
-};
-
-/// All orders, each with a block size and a grid limit of its own: over a run of many cases all combinations come up.
-std::vector<Setting> settings(Random& random) {
-  std::vector<Setting> all;
-  for (const Order order : {Order::forward, Order::reverse, Order::random, Order::run_ahead, Order::run_ahead_reverse}) {
-    all.push_back({order, kBlockSizes[random.integer(0, std::ssize(kBlockSizes) - 1)], random.integer(1, 4)});
-  }
-  return all;
-}
 
 class OpOrders : public ::testing::TestWithParam<OpCase> {};
 
@@ -61,27 +27,22 @@ TEST_P(OpOrders, AgreesWithTheDefinitionAndWithItself) {
     const HostArray projection = draw_projection(static_cast<int64_t>(want.front().size()), dtype, random);
     std::vector<std::vector<float>> first_gradients;
     for (const Setting& s : settings(random)) {
-      SCOPED_TRACE(fmt::format("{}, order {}, {} threads, at most {} blocks, seed {}", name(dtype), static_cast<int>(s.order),
-                               s.threads, s.max_blocks, run_seed()));
+      SCOPED_TRACE(fmt::format("{}, {}", name(dtype), s.string()));
       const Scheduled scheduled(s);
-      device_api::set_fresh_memory(kDevice, device_api::FreshMemory::poisoned);
+      const PoisonedMemory poisoned(kDevice);
       std::vector<std::vector<float>> gradients;
-      {
-        const std::vector<Tensor> inputs = make_inputs(c, dtype, values, kDevice, Leaves::require_gradients);
-        const std::vector<Tensor> got = c.run(inputs);
-        ASSERT_EQ(got.size(), want.size());
-        for (size_t i = 0; i < want.size(); ++i) {
-          EXPECT_TRUE(close(got[i], want[i], unit * c.tolerance, 0.1)) << "output " << i;
-        }
-        if (c.differentiable()) {
-          backward(projected(got.front(), to_tensor(projection, got.front().shape(), got.front().dtype(), kDevice)));
-        }
-        for (const Tensor& input : inputs) {
-          gradients.push_back(input.grad().defined() ? input.grad().to_vector() : std::vector<float>());
-        }
+      const std::vector<Tensor> inputs = make_inputs(c, dtype, values, kDevice, Leaves::require_gradients);
+      const std::vector<Tensor> got = c.run(inputs);
+      ASSERT_EQ(got.size(), want.size());
+      for (size_t i = 0; i < want.size(); ++i) {
+        EXPECT_TRUE(close(got[i], want[i], unit * c.tolerance, 0.1)) << "output " << i;
       }
-      device_api::set_fresh_memory(kDevice, device_api::FreshMemory::as_found);
-      EXPECT_EQ(device_api::memory_use(kDevice).overruns, 0);
+      if (c.differentiable()) {
+        backward(projected(got.front(), to_tensor(projection, got.front().shape(), got.front().dtype(), kDevice)));
+      }
+      for (const Tensor& input : inputs) {
+        gradients.push_back(input.grad().defined() ? input.grad().to_vector() : std::vector<float>());
+      }
       if (first_gradients.empty()) {
         first_gradients = gradients;
       }

@@ -1,26 +1,33 @@
-// Kernels called directly: what no operation reaches in all types and sizes, and addresses that packs do not fit.
+// Kernels called directly: what no operation reaches, or not in all types and sizes, and addresses that packs do not fit.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstddef>
 #include <limits>
 
+#include "core/kernels/accumulate_metrics.h"
+#include "core/kernels/batch_norm.h"
+#include "core/kernels/batch_norm_rstd.h"
 #include "core/kernels/cast.h"
 #include "core/kernels/check_finite.h"
 #include "core/kernels/column_sum.h"
 #include "core/kernels/counted_mean.h"
 #include "core/kernels/fill.h"
+#include "core/kernels/finish_step.h"
 #include "core/kernels/relu.h"
 #include "core/kernels/run.h"
 #include "core/kernels/sgd.h"
 #include "tests/support/compare.h"
+#include "tests/support/contract_check.h"
 #include "tests/support/op_case.h"
+#include "tests/support/poisoned_memory.h"
 
 namespace residua::test {
 namespace {
 
 constexpr DType kFloating[] = {DType::f32, DType::f16, DType::bf16};
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr int64_t kChannels = 4099;
 constexpr int64_t kLarge = 20011;  // several blocks, the last one not full, and a last pack that is not either
 
 std::vector<float> random_values(int64_t size, double low, double high, uint64_t seed) {
@@ -42,19 +49,19 @@ std::vector<double> widened(const Tensor& tensor) {
   return {values.begin(), values.end()};
 }
 
-/// A StepState on a device.
-class DeviceState {
+/// A structure on a device.
+template <class T>
+class OnDevice {
  public:
-  DeviceState(Device device, const StepState& state)
-      : device_(device), memory_(empty({static_cast<int64_t>(sizeof(StepState))}, DType::u8, device)) {
-    device_api::copy(device, memory_.data(), Device{}, &state, sizeof state);
+  OnDevice(Device device, const T& value) : device_(device), memory_(empty({int64_t{sizeof(T)}}, DType::u8, device)) {
+    device_api::copy(device, memory_.data(), Device{}, &value, sizeof value);
   }
-  StepState* get() const { return static_cast<StepState*>(memory_.data()); }
-  int32_t found_inf() const {
-    StepState state{};
-    device_api::copy(Device{}, &state, device_, memory_.data(), sizeof state);
+  T* get() const { return static_cast<T*>(memory_.data()); }
+  T value() const {
+    T value{};
+    device_api::copy(Device{}, &value, device_, memory_.data(), sizeof value);
     device_api::synchronize(device_);
-    return state.found_inf;
+    return value;
   }
 
  private:
@@ -70,179 +77,167 @@ StepState state_of(float learning_rate, float loss_scale, int32_t found_inf) {
   return state;
 }
 
-TEST(Contracts, FillWritesItsRangeAlone) {
-  for (const Device device : test_devices()) {
-    for (const DType dtype : kFloating) {
-      for (const int64_t size : {int64_t{0}, int64_t{1}, int64_t{7}, int64_t{64}, kLarge}) {
-        for (const int64_t offset : {0, 1}) {
-          const Tensor x = full({size + 2}, 3.0f, dtype, device);
-          run(device, Fill{.dtype = dtype, .size = size, .value = -1.5f, .x = at(x, offset)});
-          std::vector<float> want(static_cast<size_t>(size + 2), 3.0f);
-          std::fill_n(want.begin() + offset, size, -1.5f);
-          EXPECT_EQ(x.to_vector(), want) << name(dtype) << ", " << size << " from " << offset << " on " << device.string();
-        }
+void fill_writes_its_range_alone(Device device) {
+  for (const DType dtype : kFloating) {
+    for (const int64_t size : {int64_t{0}, int64_t{1}, int64_t{7}, int64_t{64}, kLarge}) {
+      for (const int64_t offset : {0, 1}) {
+        const Tensor x = full({size + 2}, 3.0f, dtype, device);
+        run(device, Fill{.dtype = dtype, .size = size, .value = -1.5f, .x = at(x, offset)});
+        std::vector<float> want(static_cast<size_t>(size + 2), 3.0f);
+        std::fill_n(want.begin() + offset, size, -1.5f);
+        EXPECT_EQ(x.to_vector(), want) << name(dtype) << ", " << size << " from " << offset;
       }
     }
   }
 }
 
-TEST(Contracts, ElementwiseKernelsTakeAnyAddressAndWorkInPlace) {
-  for (const Device device : test_devices()) {
-    for (const DType dtype : kFloating) {
-      for (const int64_t size : {int64_t{0}, int64_t{5}, kLarge}) {
-        for (const int64_t offset : {0, 1, 4}) {
-          SCOPED_TRACE(fmt::format("{}, {} from {} on {}", name(dtype), size, offset, device.string()));
-          const auto begin = static_cast<size_t>(offset);
-          const auto end = static_cast<size_t>(offset + size);
-          const std::vector<float> values = random_values(size + 8, -1, 1, 1);
+void elementwise_kernels_take_any_address_and_work_in_place(Device device) {
+  for (const DType dtype : kFloating) {
+    for (const int64_t size : {int64_t{0}, int64_t{5}, kLarge}) {
+      for (const int64_t offset : {0, 1, 4}) {
+        SCOPED_TRACE(fmt::format("{}, {} from {}", name(dtype), size, offset));
+        const auto begin = static_cast<size_t>(offset);
+        const auto end = static_cast<size_t>(offset + size);
+        const std::vector<float> values = random_values(size + 8, -1, 1, 1);
 
-          const Tensor x = on(device, values, dtype);
-          std::vector<float> want = x.to_vector();
+        const Tensor x = on(device, values, dtype);
+        std::vector<float> want = x.to_vector();
+        for (size_t i = begin; i < end; ++i) {
+          want[i] = std::max(want[i], 0.0f);
+        }
+        run(device, ReluForward{dtype, size, at(x, offset), at(x, offset)});
+        EXPECT_EQ(x.to_vector(), want);
+
+        const Tensor dy = on(device, random_values(size + 8, -1, 1, 2), dtype);
+        std::vector<float> want_gradient = dy.to_vector();
+        for (size_t i = begin; i < end; ++i) {
+          want_gradient[i] = want[i] > 0 ? want_gradient[i] : 0;
+        }
+        run(device, ReluBackward{dtype, size, at(x, offset), at(dy, offset), at(dy, offset)});
+        EXPECT_EQ(dy.to_vector(), want_gradient);
+
+        for (const DType to : kFloating) {
+          const Tensor y = full({size + 8}, 3.0f, to, device);
+          std::vector<float> want_cast(static_cast<size_t>(size + 8), 3.0f);
           for (size_t i = begin; i < end; ++i) {
-            want[i] = std::max(want[i], 0.0f);
+            want_cast[i] = static_cast<float>(rounded(want[i], to));
           }
-          run(device, ReluForward{dtype, size, at(x, offset), at(x, offset)});
-          EXPECT_EQ(x.to_vector(), want);
-
-          const Tensor dy = on(device, random_values(size + 8, -1, 1, 2), dtype);
-          std::vector<float> want_gradient = dy.to_vector();
-          for (size_t i = begin; i < end; ++i) {
-            want_gradient[i] = want[i] > 0 ? want_gradient[i] : 0;
-          }
-          run(device, ReluBackward{dtype, size, at(x, offset), at(dy, offset), at(dy, offset)});
-          EXPECT_EQ(dy.to_vector(), want_gradient);
-
-          for (const DType to : kFloating) {
-            const Tensor y = full({size + 8}, 3.0f, to, device);
-            std::vector<float> want_cast(static_cast<size_t>(size + 8), 3.0f);
-            for (size_t i = begin; i < end; ++i) {
-              want_cast[i] = static_cast<float>(rounded(want[i], to));
-            }
-            run(device, Cast{dtype, to, size, at(x, offset), at(y, offset)});
-            EXPECT_EQ(y.to_vector(), want_cast) << "to " << name(to);
-          }
+          run(device, Cast{dtype, to, size, at(x, offset), at(y, offset)});
+          EXPECT_EQ(y.to_vector(), want_cast) << "to " << name(to);
         }
       }
     }
   }
 }
 
-TEST(Contracts, CheckFiniteFindsOneBadElementAnywhere) {
-  for (const Device device : test_devices()) {
-    for (const DType dtype : kFloating) {
-      for (const int64_t size : {int64_t{1}, int64_t{13}, kLarge}) {
-        SCOPED_TRACE(fmt::format("{}, {} on {}", name(dtype), size, device.string()));
-        // Their sum overflows: what counts is each element alone.
-        std::vector<float> values(static_cast<size_t>(size), dtype == DType::f16 ? 65504.0f : 3e38f);
-        const auto found = [&](const std::vector<float>& elements, int32_t before) {
-          const Tensor x = on(device, elements, dtype);
-          const DeviceState state(device, state_of(0.1f, 1.0f, before));
-          run(device, CheckFinite{.dtype = dtype, .size = size, .x = x.data(), .state = state.get()});
-          return state.found_inf();
-        };
-        EXPECT_EQ(found(values, 0), 0);
-        EXPECT_EQ(found(values, 1), 1) << "of another tensor";
-        for (const int64_t place : {int64_t{0}, size / 2, size - 1}) {
-          for (const float bad : {kInfinity, -kInfinity, std::nanf("")}) {
-            std::vector<float> planted = values;
-            planted[static_cast<size_t>(place)] = bad;
-            EXPECT_EQ(found(planted, 0), 1) << bad << " at " << place;
-          }
+void check_finite_finds_one_bad_element_anywhere(Device device) {
+  for (const DType dtype : kFloating) {
+    for (const int64_t size : {int64_t{1}, int64_t{13}, kLarge}) {
+      SCOPED_TRACE(fmt::format("{}, {}", name(dtype), size));
+      // Their sum overflows: what counts is each element alone.
+      std::vector<float> values(static_cast<size_t>(size), dtype == DType::f16 ? 65504.0f : 3e38f);
+      const auto found = [&](const std::vector<float>& elements, int32_t before) {
+        const Tensor x = on(device, elements, dtype);
+        const OnDevice<StepState> state(device, state_of(0.1f, 1.0f, before));
+        run(device, CheckFinite{.dtype = dtype, .size = size, .x = x.data(), .state = state.get()});
+        return state.value().found_inf;
+      };
+      EXPECT_EQ(found(values, 0), 0);
+      EXPECT_EQ(found(values, 1), 1) << "of another tensor";
+      for (const int64_t place : {int64_t{0}, size / 2, size - 1}) {
+        for (const float bad : {kInfinity, -kInfinity, std::nanf("")}) {
+          std::vector<float> planted = values;
+          planted[static_cast<size_t>(place)] = bad;
+          EXPECT_EQ(found(planted, 0), 1) << bad << " at " << place;
         }
-        EXPECT_EQ(found(std::vector<float>(values.size(), kInfinity), 0), 1);
       }
+      EXPECT_EQ(found(std::vector<float>(values.size(), kInfinity), 0), 1);
     }
   }
 }
 
-TEST(Contracts, ColumnSumAgreesWithItsDefinition) {
-  for (const Device device : test_devices()) {
-    for (const DType dtype : kFloating) {
-      for (const auto& [rows, columns] :
-           {std::pair<int64_t, int64_t>{0, 3}, {1, 1}, {5, 7}, {700, 24}, {333, 5}, {40, 1000}, {3, 4096}}) {
-        const Tensor x = on(device, random_values(rows * columns, -1, 1, 3), dtype);
-        const Tensor y = full({columns}, std::nanf(""), DType::f32, device);
-        std::vector<double> want(static_cast<size_t>(columns));
-        const std::vector<double> values = widened(x);
-        for (size_t i = 0; i < values.size(); ++i) {
-          want[i % want.size()] += values[i];
-        }
-        run(device, ColumnSum{dtype, rows, columns, x.data(), y.data<float>()});
-        EXPECT_TRUE(close(y, want, 1e-6, std::sqrt(static_cast<double>(rows))))
-            << name(dtype) << ", " << rows << " x " << columns << " on " << device.string();
+void column_sum_agrees_with_its_definition(Device device) {
+  for (const DType dtype : kFloating) {
+    for (const auto& [rows, columns] :
+         {std::pair<int64_t, int64_t>{0, 3}, {1, 1}, {5, 7}, {700, 24}, {333, 5}, {40, 1000}, {3, 4096}}) {
+      const Tensor x = on(device, random_values(rows * columns, -1, 1, 3), dtype);
+      const Tensor y = full({columns}, std::nanf(""), DType::f32, device);
+      std::vector<double> want(static_cast<size_t>(columns));
+      const std::vector<double> values = widened(x);
+      for (size_t i = 0; i < values.size(); ++i) {
+        want[i % want.size()] += values[i];
       }
+      run(device, ColumnSum{dtype, rows, columns, x.data(), y.data<float>()});
+      EXPECT_TRUE(close(y, want, 1e-6, std::sqrt(static_cast<double>(rows))))
+          << name(dtype) << ", " << rows << " x " << columns;
     }
   }
 }
 
-TEST(Contracts, CountedMeanLeavesIgnoredRowsOut) {
-  for (const Device device : test_devices()) {
-    for (const int64_t rows : {1, 33, 1000}) {
-      std::vector<float> loss = random_values(rows, 0, 5, 4);
-      std::vector<float> labels(loss.size());
-      double sum = 0.0;
-      double counted = 0.0;
-      for (size_t i = 0; i < loss.size(); ++i) {
-        labels[i] = i % 3 == 1 ? -1.0f : static_cast<float>(i % 5);
-        loss[i] = labels[i] < 0 ? 0 : loss[i];
-        sum += loss[i];
-        counted += labels[i] < 0 ? 0 : 1;
-      }
-      const Tensor y = full({1}, std::nanf(""), DType::f32, device);
-      run(device, CountedMean{rows, on(device, loss, DType::f32).data<float>(), on(device, labels, DType::i32).data<int32_t>(),
-                              y.data<float>()});
-      EXPECT_NEAR(y.to_vector()[0], sum / counted, 1e-6) << rows << " rows on " << device.string();
-      run(device, CountedMean{rows, zeros({rows}, DType::f32, device).data<float>(),
-                              full({rows}, -1.0f, DType::i32, device).data<int32_t>(), y.data<float>()});
-      EXPECT_EQ(y.to_vector()[0], 0.0f) << rows << " ignored rows on " << device.string();
+void counted_mean_leaves_ignored_rows_out(Device device) {
+  for (const int64_t rows : {1, 33, 1000}) {
+    std::vector<float> loss = random_values(rows, 0, 5, 4);
+    std::vector<float> labels(loss.size());
+    double sum = 0.0;
+    double counted = 0.0;
+    for (size_t i = 0; i < loss.size(); ++i) {
+      labels[i] = i % 3 == 1 ? -1.0f : static_cast<float>(i % 5);
+      loss[i] = labels[i] < 0 ? 0 : loss[i];
+      sum += loss[i];
+      counted += labels[i] < 0 ? 0 : 1;
     }
+    const Tensor y = full({1}, std::nanf(""), DType::f32, device);
+    run(device, CountedMean{rows, on(device, loss, DType::f32).data<float>(), on(device, labels, DType::i32).data<int32_t>(),
+                            y.data<float>()});
+    EXPECT_NEAR(y.to_vector()[0], sum / counted, 1e-6) << rows << " rows";
+    run(device, CountedMean{rows, zeros({rows}, DType::f32, device).data<float>(),
+                            full({rows}, -1.0f, DType::i32, device).data<int32_t>(), y.data<float>()});
+    EXPECT_EQ(y.to_vector()[0], 0.0f) << rows << " ignored rows";
   }
 }
 
-TEST(Contracts, SgdFollowsItsFormulaInAllTypes) {
+void sgd_follows_its_formula_in_all_types(Device device) {
   constexpr float kRate = 0.05f;
   constexpr float kScale = 1024.0f;
   constexpr float kMomentum = 0.9f;
   constexpr float kDecay = 0.01f;
-  for (const Device device : test_devices()) {
-    for (const DType gradient_dtype : kFloating) {
-      for (const DType copy_dtype : {DType::f16, DType::bf16}) {
-        for (const int64_t size : {int64_t{1}, int64_t{11}, kLarge}) {
-          for (const int64_t offset : {0, 1}) {
-            for (const bool skipped : {false, true}) {
-              SCOPED_TRACE(fmt::format("{} to {}, {} from {}{} on {}", name(gradient_dtype), name(copy_dtype), size, offset,
-                                       skipped ? ", skipped" : "", device.string()));
-              const Tensor gradient = on(device, random_values(size + 2, -900, 900, 5), gradient_dtype);
-              const Tensor weight = on(device, random_values(size + 2, -1, 1, 6), DType::f32);
-              const Tensor velocity = on(device, random_values(size + 2, -1, 1, 7), DType::f32);
-              const Tensor copy = full({size + 2}, 7.0f, copy_dtype, device);
-              const std::vector<double> g = widened(gradient);
-              std::vector<double> w = widened(weight);
-              std::vector<double> v = widened(velocity);
-              for (size_t i = static_cast<size_t>(offset); !skipped && i < static_cast<size_t>(size + offset); ++i) {
-                v[i] = kMomentum * v[i] + g[i] / kScale + kDecay * w[i];
-                w[i] -= kRate * v[i];
-              }
-              const DeviceState state(device, state_of(kRate, kScale, skipped ? 1 : 0));
-              run(device, SgdUpdate{.gradient_dtype = gradient_dtype,
-                                    .copy_dtype = copy_dtype,
-                                    .size = size,
-                                    .momentum = kMomentum,
-                                    .weight_decay = kDecay,
-                                    .state = state.get(),
-                                    .gradient = at(gradient, offset),
-                                    .weight = static_cast<float*>(at(weight, offset)),
-                                    .velocity = static_cast<float*>(at(velocity, offset)),
-                                    .copy = at(copy, offset)});
-              EXPECT_TRUE(close(weight, w, skipped ? 0.0 : 1e-6));
-              EXPECT_TRUE(close(velocity, v, skipped ? 0.0 : 1e-6));
-              const std::vector<float> updated = weight.to_vector();
-              std::vector<float> want_copy(updated.size(), 7.0f);
-              for (size_t i = static_cast<size_t>(offset); !skipped && i < static_cast<size_t>(size + offset); ++i) {
-                want_copy[i] = static_cast<float>(rounded(static_cast<double>(updated[i]), copy_dtype));
-              }
-              EXPECT_EQ(copy.to_vector(), want_copy);
+  for (const DType gradient_dtype : kFloating) {
+    for (const DType copy_dtype : {DType::f16, DType::bf16}) {
+      for (const int64_t size : {int64_t{1}, int64_t{11}, kLarge}) {
+        for (const int64_t offset : {0, 1}) {
+          for (const bool skipped : {false, true}) {
+            SCOPED_TRACE(fmt::format("{} to {}, {} from {}{}", name(gradient_dtype), name(copy_dtype), size, offset,
+                                     skipped ? ", skipped" : ""));
+            const Tensor gradient = on(device, random_values(size + 2, -900, 900, 5), gradient_dtype);
+            const Tensor weight = on(device, random_values(size + 2, -1, 1, 6), DType::f32);
+            const Tensor velocity = on(device, random_values(size + 2, -1, 1, 7), DType::f32);
+            const Tensor copy = full({size + 2}, 7.0f, copy_dtype, device);
+            const std::vector<double> g = widened(gradient);
+            std::vector<double> w = widened(weight);
+            std::vector<double> v = widened(velocity);
+            for (size_t i = static_cast<size_t>(offset); !skipped && i < static_cast<size_t>(size + offset); ++i) {
+              v[i] = kMomentum * v[i] + g[i] / kScale + kDecay * w[i];
+              w[i] -= kRate * v[i];
             }
+            const OnDevice<StepState> state(device, state_of(kRate, kScale, skipped ? 1 : 0));
+            run(device, SgdUpdate{.gradient_dtype = gradient_dtype,
+                                  .copy_dtype = copy_dtype,
+                                  .size = size,
+                                  .momentum = kMomentum,
+                                  .weight_decay = kDecay,
+                                  .state = state.get(),
+                                  .gradient = at(gradient, offset),
+                                  .weight = static_cast<float*>(at(weight, offset)),
+                                  .velocity = static_cast<float*>(at(velocity, offset)),
+                                  .copy = at(copy, offset)});
+            EXPECT_TRUE(close(weight, w, skipped ? 0.0 : 1e-6));
+            EXPECT_TRUE(close(velocity, v, skipped ? 0.0 : 1e-6));
+            const std::vector<float> updated = weight.to_vector();
+            std::vector<float> want_copy(updated.size(), 7.0f);
+            for (size_t i = static_cast<size_t>(offset); !skipped && i < static_cast<size_t>(size + offset); ++i) {
+              want_copy[i] = static_cast<float>(rounded(static_cast<double>(updated[i]), copy_dtype));
+            }
+            EXPECT_EQ(copy.to_vector(), want_copy);
           }
         }
       }
@@ -250,26 +245,175 @@ TEST(Contracts, SgdFollowsItsFormulaInAllTypes) {
   }
 }
 
-TEST(Contracts, SgdNeedsNoCopy) {
-  for (const Device device : test_devices()) {
-    const Tensor weight = full({9}, 1.0f, DType::f32, device);
-    const Tensor velocity = full({9}, 2.0f, DType::f32, device);
-    const Tensor gradient = full({9}, 8.0f, DType::f32, device);
-    const DeviceState state(device, state_of(0.5f, 4.0f, 0));
-    run(device, SgdUpdate{.gradient_dtype = DType::f32,
-                          .copy_dtype = DType::bf16,
-                          .size = 9,
-                          .momentum = 0.5f,
-                          .weight_decay = 0.0f,
-                          .state = state.get(),
-                          .gradient = gradient.data(),
-                          .weight = weight.data<float>(),
-                          .velocity = velocity.data<float>(),
-                          .copy = nullptr});
-    EXPECT_EQ(velocity.to_vector(), std::vector<float>(9, 3.0f)) << device.string();
-    EXPECT_EQ(weight.to_vector(), std::vector<float>(9, -0.5f)) << device.string();
+void sgd_needs_no_copy(Device device) {
+  const Tensor weight = full({9}, 1.0f, DType::f32, device);
+  const Tensor velocity = full({9}, 2.0f, DType::f32, device);
+  const Tensor gradient = full({9}, 8.0f, DType::f32, device);
+  const OnDevice<StepState> state(device, state_of(0.5f, 4.0f, 0));
+  run(device, SgdUpdate{.gradient_dtype = DType::f32,
+                        .copy_dtype = DType::bf16,
+                        .size = 9,
+                        .momentum = 0.5f,
+                        .weight_decay = 0.0f,
+                        .state = state.get(),
+                        .gradient = gradient.data(),
+                        .weight = weight.data<float>(),
+                        .velocity = velocity.data<float>(),
+                        .copy = nullptr});
+  EXPECT_EQ(velocity.to_vector(), std::vector<float>(9, 3.0f));
+  EXPECT_EQ(weight.to_vector(), std::vector<float>(9, -0.5f));
+}
+
+void finish_step_counts_and_moves_the_loss_scale(Device device) {
+  struct Case {
+    int32_t found_inf;
+    int32_t interval;
+    int32_t good_steps;
+    float scale;
+    float want_scale;
+    int32_t want_good_steps;
+  };
+  for (const Case& c : {Case{0, 3, 1, 8, 8, 2}, Case{0, 3, 2, 8, 16, 0}, Case{0, 3, 2, 48, 64, 0}, Case{1, 3, 2, 8, 2, 0},
+                        Case{0, 0, 2, 8, 8, 2}, Case{1, 0, 2, 8, 8, 2}}) {
+    StepState before = state_of(0.1f, c.scale, c.found_inf);
+    before.good_steps = c.good_steps;
+    before.accepted_steps = int64_t{1} << 40;
+    before.skipped_steps = 5;
+    const OnDevice<StepState> state(device, before);
+    run(device, FinishStep{2.0f, 0.25f, 64.0f, c.interval, state.get()});
+    const StepState after = state.value();
+    SCOPED_TRACE(fmt::format("found_inf {}, interval {}, scale {}", c.found_inf, c.interval, c.scale));
+    EXPECT_EQ(after.loss_scale, c.want_scale);
+    EXPECT_EQ(after.good_steps, c.want_good_steps);
+    EXPECT_EQ(after.accepted_steps, before.accepted_steps + (c.found_inf != 0 ? 0 : 1));
+    EXPECT_EQ(after.skipped_steps, before.skipped_steps + (c.found_inf != 0 ? 1 : 0));
+    EXPECT_EQ(after.learning_rate, before.learning_rate);
+    EXPECT_EQ(after.found_inf, c.found_inf);
   }
 }
+
+void metrics_add_up_over_steps_that_were_not_skipped(Device device) {
+  for (const int64_t rows : {1, 33, 5003}) {
+    SCOPED_TRACE(fmt::format("{} rows", rows));
+    std::vector<float> loss = random_values(rows, 0, 5, 8);
+    std::vector<float> labels(loss.size());
+    MetricsSums want{.loss = 100, .images = 10, .top1_errors = 7, .top5_errors = 3};
+    const OnDevice<MetricsSums> sums(device, want);
+    for (size_t i = 0; i < loss.size(); ++i) {
+      labels[i] = i % 3 == 1 ? -1.0f : static_cast<float>(i % 5);
+      loss[i] = labels[i] < 0 ? 0 : loss[i];
+    }
+    const Tensor losses = on(device, loss, DType::f32);
+    const Tensor label_tensor = on(device, labels, DType::i32);
+    const Tensor errors = on(device, {9, 4}, DType::i32);
+    const OnDevice<StepState> accepted(device, state_of(0.1f, 1.0f, 0));
+    const OnDevice<StepState> skipped(device, state_of(0.1f, 1.0f, 1));
+    for (const StepState* state : {static_cast<const StepState*>(nullptr), static_cast<const StepState*>(accepted.get()),
+                                   static_cast<const StepState*>(skipped.get())}) {
+      run(device, AccumulateMetrics{rows, losses.data<float>(), label_tensor.data<int32_t>(), errors.data<int32_t>(),
+                                    errors.data<int32_t>() + 1, state, sums.get()});
+      if (state != skipped.get()) {
+        for (size_t i = 0; i < loss.size(); ++i) {
+          want.loss += static_cast<double>(loss[i]);
+          want.images += labels[i] < 0 ? 0 : 1;
+        }
+        want.top1_errors += 9;
+        want.top5_errors += 4;
+      }
+      const MetricsSums got = sums.value();
+      EXPECT_NEAR(got.loss, want.loss, 1e-9 * want.loss);
+      EXPECT_EQ(got.images, want.images);
+      EXPECT_EQ(got.top1_errors, want.top1_errors);
+      EXPECT_EQ(got.top5_errors, want.top5_errors);
+    }
+  }
+}
+
+void batch_norm_rstd_agrees_with_its_definition(Device device) {
+  constexpr float kEpsilon = 1e-3f;
+  for (const int64_t channels : {int64_t{1}, int64_t{31}, kChannels}) {
+    std::vector<float> variance = random_values(channels, 0, 3, 9);
+    variance.back() = 0;
+    std::vector<double> want;
+    for (const float v : variance) {
+      want.push_back(1 / std::sqrt(static_cast<double>(v) + static_cast<double>(kEpsilon)));
+    }
+    const Tensor rstd = full({channels}, std::nanf(""), DType::f32, device);
+    run(device, BatchNormRstd{channels, kEpsilon, on(device, variance, DType::f32).data<float>(), rstd.data<float>()});
+    EXPECT_TRUE(close(rstd, want, 1e-6)) << channels << " channels";
+  }
+}
+
+void batch_norm_commit_follows_its_formula(Device device) {
+  constexpr float kMomentum = 0.1f;
+  for (const int64_t channels : {int64_t{1}, int64_t{31}, kChannels}) {
+    for (const bool skipped : {false, true}) {
+      SCOPED_TRACE(fmt::format("{} channels{}", channels, skipped ? ", skipped" : ""));
+      const Tensor batch_mean = on(device, random_values(channels, -2, 2, 10), DType::f32);
+      const Tensor batch_variance = on(device, random_values(channels, 0, 3, 11), DType::f32);
+      const Tensor unbias = on(device, random_values(channels, 1, 2, 12), DType::f32);
+      const Tensor mean = on(device, random_values(channels, -2, 2, 13), DType::f32);
+      const Tensor variance = on(device, random_values(channels, 0, 3, 14), DType::f32);
+      std::vector<double> want_mean = widened(mean);
+      std::vector<double> want_variance = widened(variance);
+      const std::vector<double> m = widened(batch_mean);
+      const std::vector<double> v = widened(batch_variance);
+      const std::vector<double> factor = widened(unbias);
+      for (size_t c = 0; !skipped && c < m.size(); ++c) {
+        want_mean[c] += static_cast<double>(kMomentum) * (m[c] - want_mean[c]);
+        want_variance[c] += static_cast<double>(kMomentum) * (v[c] * factor[c] - want_variance[c]);
+      }
+      const OnDevice<StepState> state(device, state_of(0.1f, 1.0f, skipped ? 1 : 0));
+      run(device, BatchNormCommit{channels, kMomentum, state.get(), batch_mean.data<float>(), batch_variance.data<float>(),
+                                  unbias.data<float>(), mean.data<float>(), variance.data<float>()});
+      EXPECT_TRUE(close(mean, want_mean, skipped ? 0.0 : 1e-6));
+      EXPECT_TRUE(close(variance, want_variance, skipped ? 0.0 : 1e-6));
+    }
+  }
+}
+
+const RegisterContractChecks kChecks({
+    {"FillWritesItsRangeAlone", fill_writes_its_range_alone},
+    {"ElementwiseKernelsTakeAnyAddressAndWorkInPlace", elementwise_kernels_take_any_address_and_work_in_place},
+    {"CheckFiniteFindsOneBadElementAnywhere", check_finite_finds_one_bad_element_anywhere},
+    {"ColumnSumAgreesWithItsDefinition", column_sum_agrees_with_its_definition},
+    {"CountedMeanLeavesIgnoredRowsOut", counted_mean_leaves_ignored_rows_out},
+    {"SgdFollowsItsFormulaInAllTypes", sgd_follows_its_formula_in_all_types},
+    {"SgdNeedsNoCopy", sgd_needs_no_copy},
+    {"FinishStepCountsAndMovesTheLossScale", finish_step_counts_and_moves_the_loss_scale},
+    {"MetricsAddUpOverStepsThatWereNotSkipped", metrics_add_up_over_steps_that_were_not_skipped},
+    {"BatchNormRstdAgreesWithItsDefinition", batch_norm_rstd_agrees_with_its_definition},
+    {"BatchNormCommitFollowsItsFormula", batch_norm_commit_follows_its_formula},
+});
+
+struct Param {
+  ContractCheck check;
+  Device device;
+};
+
+// NOLINTNEXTLINE(readability-identifier-naming): GoogleTest's name
+void PrintTo(const Param& param, std::ostream* out) { *out << param.check.name << " on " << param.device.string(); }
+
+std::vector<Param> params() {
+  std::vector<Param> all;
+  for (const ContractCheck& check : contract_checks()) {
+    for (const Device device : test_devices()) {
+      all.push_back({check, device});
+    }
+  }
+  return all;
+}
+
+class Contracts : public ::testing::TestWithParam<Param> {};
+
+TEST_P(Contracts, Hold) {
+  const PoisonedMemory poisoned(GetParam().device);
+  GetParam().check.run(GetParam().device);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Contracts, ::testing::ValuesIn(params()), [](const auto& info) {
+  return info.param.check.name + (info.param.device.type == Device::Type::cpu ? "_cpu" : "_cuda");
+});
 
 }  // namespace
 }  // namespace residua::test

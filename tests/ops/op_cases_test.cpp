@@ -5,14 +5,12 @@
 #include <algorithm>
 #include <cctype>
 #include <cmath>
-#include <cstdlib>
 #include <optional>
-#include <string_view>
 
 #include "core/autograd/tape.h"
-#include "core/tensor/device_api.h"
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
+#include "tests/support/poisoned_memory.h"
 
 namespace residua::test {
 namespace {
@@ -44,28 +42,6 @@ std::vector<Param> params(const Predicate& wanted) {
   }
   return all;
 }
-
-/// Fresh memory is NaN while a test runs, and at its end no block may have been written past its end.
-class PoisonedMemory {
- public:
-  explicit PoisonedMemory(Device device) : device_(device), overruns_before_(device_api::memory_use(device).overruns) {
-    // What looks for uninitialised memory itself (compute-sanitizer) must not find it initialised.
-    const char* wanted = std::getenv("RESIDUA_TEST_POISON");
-    if (wanted == nullptr || std::string_view(wanted) != "off") {
-      device_api::set_fresh_memory(device_, device_api::FreshMemory::poisoned);
-    }
-  }
-  ~PoisonedMemory() {
-    device_api::set_fresh_memory(device_, device_api::FreshMemory::as_found);
-    EXPECT_EQ(device_api::memory_use(device_).overruns, overruns_before_) << "memory was written past the end of a tensor";
-  }
-  PoisonedMemory(const PoisonedMemory&) = delete;
-  PoisonedMemory& operator=(const PoisonedMemory&) = delete;
-
- private:
-  Device device_;
-  int64_t overruns_before_;
-};
 
 /// One drawing of a case's inputs in one type.
 class Drawn {

@@ -37,7 +37,14 @@ inline std::set<std::string> contracts_in_folder(const std::string& folder, cons
   return names;
 }
 
-/// Every contract there is: those that the headers of core/kernels declare.
+/// The contracts that every device has: those that the headers of core/kernels declare.
 inline std::set<std::string> declared_contracts() { return contracts_in_folder(RESIDUA_SOURCE_DIR "/core/kernels", {".h"}); }
+
+/// The same and those that the CUDA device has of its own, declared in cuda/kernels.
+inline std::set<std::string> declared_cuda_contracts() {
+  std::set<std::string> names = contracts_in_folder(RESIDUA_SOURCE_DIR "/cuda/kernels", {".h"});
+  names.merge(declared_contracts());
+  return names;
+}
 
 }  // namespace residua::test
