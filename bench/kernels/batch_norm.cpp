@@ -108,7 +108,8 @@ void add_layer(std::vector<KernelCase>& all, const Shape& sizes) {
                Layer l(o, rows, channels);
                return sequence(o, l.apply(o.read(l.size()), form));
              },
-         .unfused = activated ? Maker([=](Operands& o) { return unfused_forward(o, rows, channels, form, false); }) : Maker()});
+         .unfused = activated ? Maker([=](Operands& o) { return unfused_forward(o, rows, channels, form, false); }) : Maker(),
+         .cudnn = activated ? Maker() : cudnn_batch_norm_apply(sizes)});
     all.push_back({.kernel = "BatchNormBackwardReduce" + suffix(form),
                    .shape = shape,
                    .own =

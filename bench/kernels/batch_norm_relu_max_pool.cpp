@@ -63,6 +63,23 @@ std::vector<KernelCase> cases(int64_t batch) {
              return sequence(o, BatchNormReluMaxPoolBackwardApply{o.dtype(), s, o.read(x_size), o.read(y_size), index(o),
                                                                   parameter(o), parameter(o), parameter(o), parameter(o),
                                                                   parameter(o), o.written(x_size)});
+           },
+       .unfused =
+           [=](Operands& o) {
+             const MaxPoolBackward pool{o.dtype(), s, o.read(y_size), index(o), o.written(x_size)};
+             return sequence(o, pool,
+                             BatchNormBackwardApply{.dtype = o.dtype(),
+                                                    .rows = rows,
+                                                    .channels = s.channels,
+                                                    .x = o.read(x_size),
+                                                    .dy = pool.dx,
+                                                    .mask = o.read<uint8_t>(x_size / 8, 0, 255),
+                                                    .gamma = parameter(o),
+                                                    .mean = parameter(o),
+                                                    .rstd = parameter(o),
+                                                    .sum_g = parameter(o),
+                                                    .sum_g_xhat = parameter(o),
+                                                    .dx = o.written(x_size)});
            }},
   };
 }

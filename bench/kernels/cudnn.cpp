@@ -8,23 +8,17 @@
 #include <memory>
 #include <type_traits>
 
-#include "core/tensor/error.h"
 #include "cuda/runtime/context.h"
+#include "cuda/vendor/vendor_errors.h"
 
 namespace residua::bench {
 namespace {
-
-void check(cudnnStatus_t status, const char* call) {
-  if (status != CUDNN_STATUS_SUCCESS) {
-    fail("{} failed: {}", call, cudnnGetErrorString(status));
-  }
-}
 
 /// An opaque cuDNN object that is destroyed with its last user.
 template <class Handle>
 std::shared_ptr<std::remove_pointer_t<Handle>> make(cudnnStatus_t (*create)(Handle*), cudnnStatus_t (*destroy)(Handle)) {
   Handle handle = nullptr;
-  check(create(&handle), "creating a cuDNN descriptor");
+  RESIDUA_CUDNN_CHECK(create(&handle));
   return {handle, destroy};
 }
 
@@ -35,8 +29,8 @@ cudnnHandle_t handle_of(Device device) {
   cudnnHandle_t& handle = handles[device.index];
   if (handle == nullptr) {
     cuda::Stream& stream = cuda::context(device.index).compute();
-    check(cudnnCreate(&handle), "cudnnCreate");
-    check(cudnnSetStream(handle, cuda::native(stream)), "cudnnSetStream");
+    RESIDUA_CUDNN_CHECK(cudnnCreate(&handle));
+    RESIDUA_CUDNN_CHECK(cudnnSetStream(handle, cuda::native(stream)));
   }
   return handle;
 }
@@ -47,9 +41,18 @@ cudnnDataType_t type_of(DType dtype) {
 
 TensorDescriptor nhwc(cudnnDataType_t type, int64_t n, int64_t h, int64_t w, int64_t c) {
   auto descriptor = make(cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor);
-  check(cudnnSetTensor4dDescriptor(descriptor.get(), CUDNN_TENSOR_NHWC, type, static_cast<int>(n), static_cast<int>(c),
-                                   static_cast<int>(h), static_cast<int>(w)),
-        "cudnnSetTensor4dDescriptor");
+  RESIDUA_CUDNN_CHECK(cudnnSetTensor4dDescriptor(descriptor.get(), CUDNN_TENSOR_NHWC, type, static_cast<int>(n),
+                                                 static_cast<int>(c), static_cast<int>(h), static_cast<int>(w)));
+  return descriptor;
+}
+
+TensorDescriptor nhwc(DType dtype, const Shape& shape) { return nhwc(type_of(dtype), shape[0], shape[1], shape[2], shape[3]); }
+
+using ActivationDescriptor = std::shared_ptr<std::remove_pointer_t<cudnnActivationDescriptor_t>>;
+
+ActivationDescriptor relu() {
+  auto descriptor = make(cudnnCreateActivationDescriptor, cudnnDestroyActivationDescriptor);
+  RESIDUA_CUDNN_CHECK(cudnnSetActivationDescriptor(descriptor.get(), CUDNN_ACTIVATION_RELU, CUDNN_PROPAGATE_NAN, 0));
   return descriptor;
 }
 
@@ -64,17 +67,20 @@ struct Normalization {
       : ops(form == NormalizationForm::plain  ? CUDNN_BATCHNORM_OPS_BN
             : form == NormalizationForm::relu ? CUDNN_BATCHNORM_OPS_BN_ACTIVATION
                                               : CUDNN_BATCHNORM_OPS_BN_ADD_ACTIVATION),
-        x(nhwc(type_of(dtype), shape[0], shape[1], shape[2], shape[3])),
+        x(nhwc(dtype, shape)),
         parameters(nhwc(CUDNN_DATA_FLOAT, 1, 1, 1, shape[3])),
-        activation(make(cudnnCreateActivationDescriptor, cudnnDestroyActivationDescriptor)) {
-    check(cudnnSetActivationDescriptor(activation.get(), CUDNN_ACTIVATION_RELU, CUDNN_PROPAGATE_NAN, 0),
-          "cudnnSetActivationDescriptor");
-  }
+        activation(relu()) {}
 
   cudnnBatchNormOps_t ops;
   TensorDescriptor x, parameters;
-  std::shared_ptr<std::remove_pointer_t<cudnnActivationDescriptor_t>> activation;
+  ActivationDescriptor activation;
 };
+
+/// A maker that gives no work on the CPU device.
+template <class Make>
+Maker on_gpu(const Make& make_work) {
+  return [make_work](Operands& o) { return o.device().type == Device::Type::cpu ? Work() : make_work(o); };
+}
 
 /// Work of a call that says whether cuDNN takes it: none where it does not.
 template <class Call>
@@ -82,7 +88,7 @@ Work if_supported(const Call& call) {
   if (call() != CUDNN_STATUS_SUCCESS) {
     return {};
   }
-  return [call] { check(call(), "a cuDNN operation"); };
+  return [call] { RESIDUA_CUDNN_CHECK(call()); };
 }
 
 Work forward(Operands& o, NormalizationForm form, const Shape& shape) {
@@ -156,31 +162,113 @@ Work backward(Operands& o, NormalizationForm form, const Shape& shape) {
   });
 }
 
+/// 1 in the type of a tensor, in memory: what cudnnSetTensor takes.
+uint32_t bits_of_one(DType dtype) { return dtype == DType::f16 ? 0x3c00 : dtype == DType::bf16 ? 0x3f80 : 0x3f800000; }
+
 }  // namespace
 
 Maker cudnn_batch_norm(Pass pass, NormalizationForm form, const Shape& shape) {
-  return [=](Operands& o) -> Work {
-    if (o.device().type == Device::Type::cpu) {
+  return on_gpu([=](Operands& o) { return pass == Pass::forward ? forward(o, form, shape) : backward(o, form, shape); });
+}
+
+Maker cudnn_batch_norm_apply(const Shape& shape) {
+  return on_gpu([=](Operands& o) {
+    const Normalization n(o.dtype(), NormalizationForm::plain, shape);
+    const int64_t channels = shape[3];
+    const cudnnHandle_t handle = handle_of(o.device());
+    const void* x = o.read(shape.size());
+    void* y = o.written(shape.size());
+    const float* scale = o.read<float>(channels, 0.5, 1.5);
+    const float* bias = o.read<float>(channels, -0.5, 0.5);
+    const float* mean = o.read<float>(channels, -0.1, 0.1);
+    const float* variance = o.read<float>(channels, 0.5, 1.5);
+    return if_supported([=] {
+      return cudnnBatchNormalizationForwardInference(handle, CUDNN_BATCHNORM_SPATIAL, &kOne, &kZero, n.x.get(), x, n.x.get(), y,
+                                                     n.parameters.get(), scale, bias, mean, variance, kEpsilon);
+    });
+  });
+}
+
+Maker cudnn_relu(Pass pass, const Shape& shape) {
+  return on_gpu([=](Operands& o) {
+    const ActivationDescriptor descriptor = relu();
+    const TensorDescriptor tensor = nhwc(o.dtype(), shape);
+    const cudnnHandle_t handle = handle_of(o.device());
+    if (pass == Pass::forward) {
+      const void* x = o.read(shape.size());
+      void* y = o.written(shape.size());
+      return if_supported(
+          [=] { return cudnnActivationForward(handle, descriptor.get(), &kOne, tensor.get(), x, &kZero, tensor.get(), y); });
+    }
+    const void* y = o.read(shape.size());
+    const void* dy = o.read(shape.size());
+    void* dx = o.written(shape.size());
+    return if_supported([=] {  // y is also x, as after a forward pass in place: cuDNN has no more to read than it needs
+      return cudnnActivationBackward(handle, descriptor.get(), &kOne, tensor.get(), y, tensor.get(), dy, tensor.get(), y,
+                                     &kZero, tensor.get(), dx);
+    });
+  });
+}
+
+Maker cudnn_add(const Shape& shape) {
+  return on_gpu([=](Operands& o) {
+    const auto descriptor = make(cudnnCreateOpTensorDescriptor, cudnnDestroyOpTensorDescriptor);
+    RESIDUA_CUDNN_CHECK(
+        cudnnSetOpTensorDescriptor(descriptor.get(), CUDNN_OP_TENSOR_ADD, CUDNN_DATA_FLOAT, CUDNN_PROPAGATE_NAN));
+    const TensorDescriptor tensor = nhwc(o.dtype(), shape);
+    const cudnnHandle_t handle = handle_of(o.device());
+    const void* a = o.read(shape.size());
+    const void* b = o.read(shape.size());
+    void* y = o.written(shape.size());
+    return if_supported([=] {
+      return cudnnOpTensor(handle, descriptor.get(), &kOne, tensor.get(), a, &kOne, tensor.get(), b, &kZero, tensor.get(), y);
+    });
+  });
+}
+
+Maker cudnn_fill(const Shape& shape) {
+  return on_gpu([=](Operands& o) {
+    const TensorDescriptor tensor = nhwc(o.dtype(), shape);
+    const uint32_t one = bits_of_one(o.dtype());
+    const cudnnHandle_t handle = handle_of(o.device());
+    void* y = o.written(shape.size());
+    return if_supported([=] { return cudnnSetTensor(handle, tensor.get(), y, &one); });
+  });
+}
+
+Maker cudnn_column_sum(int64_t rows, int64_t columns) {
+  return on_gpu([=](Operands& o) -> Work {
+    const auto descriptor = make(cudnnCreateReduceTensorDescriptor, cudnnDestroyReduceTensorDescriptor);
+    RESIDUA_CUDNN_CHECK(cudnnSetReduceTensorDescriptor(descriptor.get(), CUDNN_REDUCE_TENSOR_ADD, CUDNN_DATA_FLOAT,
+                                                       CUDNN_PROPAGATE_NAN, CUDNN_REDUCE_TENSOR_NO_INDICES,
+                                                       CUDNN_32BIT_INDICES));
+    const TensorDescriptor x_tensor = nhwc(type_of(o.dtype()), rows, 1, 1, columns);
+    const TensorDescriptor y_tensor = nhwc(CUDNN_DATA_FLOAT, 1, 1, 1, columns);
+    const cudnnHandle_t handle = handle_of(o.device());
+    size_t workspace_bytes = 0;
+    if (cudnnGetReductionWorkspaceSize(handle, descriptor.get(), x_tensor.get(), y_tensor.get(), &workspace_bytes) !=
+        CUDNN_STATUS_SUCCESS) {
       return {};
     }
-    return pass == Pass::forward ? forward(o, form, shape) : backward(o, form, shape);
-  };
+    void* workspace = o.zeroed(static_cast<int64_t>(workspace_bytes));
+    const void* x = o.read(rows * columns);
+    auto* y = o.written<float>(columns);
+    return if_supported([=] {
+      return cudnnReduceTensor(handle, descriptor.get(), nullptr, 0, workspace, workspace_bytes, &kOne, x_tensor.get(), x,
+                               &kZero, y_tensor.get(), y);
+    });
+  });
 }
 
 Maker cudnn_pool(Pass pass, Pool pool, const PoolShape& s) {
-  return [=](Operands& o) -> Work {
-    if (o.device().type == Device::Type::cpu) {
-      return {};
-    }
+  return on_gpu([=](Operands& o) {
     const auto descriptor = make(cudnnCreatePoolingDescriptor, cudnnDestroyPoolingDescriptor);
     const auto window = static_cast<int>(s.window);
     const auto padding = static_cast<int>(s.padding);
     const auto stride = static_cast<int>(s.stride);
-    check(
-        cudnnSetPooling2dDescriptor(
-            descriptor.get(), pool == Pool::max ? CUDNN_POOLING_MAX_DETERMINISTIC : CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING,
-            CUDNN_PROPAGATE_NAN, window, window, padding, padding, stride, stride),
-        "cudnnSetPooling2dDescriptor");
+    RESIDUA_CUDNN_CHECK(cudnnSetPooling2dDescriptor(
+        descriptor.get(), pool == Pool::max ? CUDNN_POOLING_MAX_DETERMINISTIC : CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING,
+        CUDNN_PROPAGATE_NAN, window, window, padding, padding, stride, stride));
     const auto x_descriptor = nhwc(type_of(o.dtype()), s.batch, s.in_height, s.in_width, s.channels);
     const auto y_descriptor = nhwc(type_of(o.dtype()), s.batch, s.out_height(), s.out_width(), s.channels);
     const int64_t x_size = s.batch * s.in_height * s.in_width * s.channels;
@@ -200,7 +288,7 @@ Maker cudnn_pool(Pass pass, Pool pool, const PoolShape& s) {
       return cudnnPoolingBackward(handle, descriptor.get(), &kOne, y_descriptor.get(), y, y_descriptor.get(), dy,
                                   x_descriptor.get(), x, &kZero, x_descriptor.get(), dx);
     });
-  };
+  });
 }
 
 std::string cudnn_version() {

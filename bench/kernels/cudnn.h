@@ -17,7 +17,13 @@ enum class Pool : uint8_t { max, average };
 
 /// Training: statistics and application, or the whole backward.
 Maker cudnn_batch_norm(Pass pass, NormalizationForm form, const Shape& shape);
+/// The application alone, which cuDNN has for inference: it takes variances in place of rstd.
+Maker cudnn_batch_norm_apply(const Shape& shape);
 Maker cudnn_pool(Pass pass, Pool pool, const PoolShape& shape);
+Maker cudnn_relu(Pass pass, const Shape& shape);
+Maker cudnn_add(const Shape& shape);
+Maker cudnn_fill(const Shape& shape);
+Maker cudnn_column_sum(int64_t rows, int64_t columns);
 
 /// "9.19.0", or "" in a build without it.
 std::string cudnn_version();

@@ -1,3 +1,4 @@
+#include "bench/kernels/cudnn.h"
 #include "bench/kernels/kernel_case.h"
 #include "core/kernels/add.h"
 #include "core/kernels/cast.h"
@@ -10,7 +11,8 @@ namespace {
 const std::vector<DType> k16Bit = {DType::f16, DType::bf16};
 
 std::vector<KernelCase> cases(int64_t batch) {
-  const int64_t size = batch * 56 * 56 * 64;
+  const Shape sizes{batch, 56, 56, 64};
+  const int64_t size = sizes.size();
   const std::string shape = shape_name({batch, 56, 56, 64});
   return {
       {.kernel = "Add",
@@ -18,25 +20,29 @@ std::vector<KernelCase> cases(int64_t batch) {
        .own =
            [=](Operands& o) {
              return sequence(o, Add{o.dtype(), size, o.read(size), o.read(size), o.written(size)});
-           }},
+           },
+       .cudnn = cudnn_add(sizes)},
       {.kernel = "ReluForward",
        .shape = shape,
        .own =
            [=](Operands& o) {
              return sequence(o, ReluForward{o.dtype(), size, o.read(size), o.written(size)});
-           }},
+           },
+       .cudnn = cudnn_relu(Pass::forward, sizes)},
       {.kernel = "ReluBackward",
        .shape = shape,
        .own =
            [=](Operands& o) {
              return sequence(o, ReluBackward{o.dtype(), size, o.read(size), o.read(size), o.written(size)});
-           }},
+           },
+       .cudnn = cudnn_relu(Pass::backward, sizes)},
       {.kernel = "Fill",
        .shape = shape,
        .own =
            [=](Operands& o) {
              return sequence(o, Fill{o.dtype(), size, 1.0f, o.written(size)});
-           }},
+           },
+       .cudnn = cudnn_fill(sizes)},
       {.kernel = "Cast from f32",
        .shape = shape,
        .own =

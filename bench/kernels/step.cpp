@@ -1,7 +1,9 @@
 // What a training step has around its layers: input, loss, counters, update.
+#include "bench/kernels/cudnn.h"
 #include "bench/kernels/kernel_case.h"
 #include "core/kernels/accumulate_metrics.h"
 #include "core/kernels/augment_input.h"
+#include "core/kernels/cast.h"
 #include "core/kernels/check_finite.h"
 #include "core/kernels/column_sum.h"
 #include "core/kernels/counted_mean.h"
@@ -14,6 +16,8 @@ namespace residua::bench {
 namespace {
 
 constexpr int64_t kClasses = 1000;
+
+bool is_16_bit(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16; }
 
 StepState* step_state(Operands& o) { return static_cast<StepState*>(o.zeroed(sizeof(StepState))); }
 
@@ -88,6 +92,8 @@ void add_loss(std::vector<KernelCase>& all, int64_t batch) {
   const int64_t size = batch * kClasses;
   const std::string shape = shape_name({batch, kClasses});
   const auto labels = [=](Operands& o) { return o.read<int32_t>(batch, 0, kClasses - 1); };
+  // Not beside cuDNN's softmax, which is another operation: it writes p, where the loss writes a number a row, and its backward
+  // pass reads p and the gradient of p, where this one reads logits and labels.
   all.push_back({.kernel = "SoftmaxCrossEntropyForward", .shape = shape, .own = [=](Operands& o) {
                    return sequence(o, SoftmaxCrossEntropyForward{o.dtype(), batch, kClasses, o.read(size), labels(o), 0.1f,
                                                                  o.written<float>(batch), o.written<float>(batch),
@@ -98,9 +104,13 @@ void add_loss(std::vector<KernelCase>& all, int64_t batch) {
                        o, SoftmaxCrossEntropyBackward{o.dtype(), batch, kClasses, o.read(size), labels(o), 0.1f,
                                                       o.read<float>(batch, 6, 7), o.read<float>(1, 1, 1), o.written(size)});
                  }});
-  all.push_back({.kernel = "ColumnSum", .shape = shape, .own = [=](Operands& o) {
-                   return sequence(o, ColumnSum{o.dtype(), batch, kClasses, o.read(size), o.written<float>(kClasses)});
-                 }});
+  all.push_back({.kernel = "ColumnSum",
+                 .shape = shape,
+                 .own =
+                     [=](Operands& o) {
+                       return sequence(o, ColumnSum{o.dtype(), batch, kClasses, o.read(size), o.written<float>(kClasses)});
+                     },
+                 .cudnn = cudnn_column_sum(batch, kClasses)});
   all.push_back({.kernel = "CountedMean",
                  .shape = shape_name({batch}),
                  .own =
@@ -124,14 +134,30 @@ void add_update(std::vector<KernelCase>& all, int64_t parameters) {
   all.push_back({.kernel = "CheckFinite", .shape = shape, .own = [=](Operands& o) {
                    return sequence(o, CheckFinite{o.dtype(), parameters, o.read(parameters), step_state(o)});
                  }});
-  all.push_back({.kernel = "SgdUpdate", .shape = shape, .own = [=](Operands& o) {
-                   const bool copied = o.dtype() != DType::f32;
-                   auto* const state = step_state(o);
-                   const StepState one{};  // the rate is 0: weights stay what they are, however often this runs
-                   device_api::copy(o.device(), state, Device{}, &one, sizeof one);
-                   return sequence(o, SgdUpdate{o.dtype(), copied ? o.dtype() : DType::bf16, parameters, 0.9f, 1e-4f, state,
-                                                o.read(parameters), o.updated<float>(parameters), o.updated<float>(parameters),
-                                                copied ? o.written(parameters) : nullptr});
+  const auto update = [=](Operands& o, bool copied) {
+    auto* const state = step_state(o);
+    const StepState one{};  // the rate is 0: weights stay what they are, however often this runs
+    device_api::copy(o.device(), state, Device{}, &one, sizeof one);
+    return SgdUpdate{o.dtype(),
+                     is_16_bit(o.dtype()) ? o.dtype() : DType::bf16,
+                     parameters,
+                     0.9f,
+                     1e-4f,
+                     state,
+                     o.read(parameters),
+                     o.updated<float>(parameters),
+                     o.updated<float>(parameters),
+                     copied ? o.written(parameters) : nullptr};
+  };
+  all.push_back({.kernel = "SgdUpdate",
+                 .shape = shape,
+                 .own = [=](Operands& o) { return sequence(o, update(o, is_16_bit(o.dtype()))); },
+                 .unfused = [=](Operands& o) -> Work {
+                   if (!is_16_bit(o.dtype())) {  // there is no copy
+                     return {};
+                   }
+                   const SgdUpdate plain = update(o, false);
+                   return sequence(o, plain, Cast{DType::f32, o.dtype(), parameters, plain.weight, o.written(parameters)});
                  }});
 }
 

@@ -1,6 +1,7 @@
 #include "core/kernels/zero_pad_shortcut.h"
 
 #include "bench/kernels/kernel_case.h"
+#include "core/kernels/pooling.h"
 
 namespace residua::bench {
 namespace {
@@ -11,18 +12,41 @@ std::vector<KernelCase> cases(int64_t batch) {
     const ZeroPadShortcutShape s{batch, 56, 56, 64, 128, 2, pool, ShortcutPad::end};
     const int64_t x_size = batch * 56 * 56 * 64;
     const int64_t y_size = batch * 28 * 28 * 128;
-    const std::string form = pool == ShortcutPool::stride ? " stride" : " average";
+    const int64_t pooled_size = batch * 28 * 28 * 64;
+    // The parts of the average form, the padding on the CUDA kernel's general path; the other form is one strided copy.
+    const bool averaged = pool == ShortcutPool::average;
+    const PoolShape window{batch, 56, 56, 64, 2, 2, 0};
+    const ZeroPadShortcutShape pad{batch, 28, 28, 64, 128, 1, ShortcutPool::stride, ShortcutPad::end};
+    const std::string form = averaged ? " average" : " stride";
     const std::string shape = shape_name({batch, 56, 56, 64});
-    all.push_back({.kernel = "ZeroPadShortcutForward" + form, .shape = shape, .own = [=](Operands& o) {
-                     if (pool == ShortcutPool::stride) {  // one pixel in four is read
-                       o.count(-0.75 * static_cast<double>(x_size * size_bytes(o.dtype())));
-                     }
-                     return sequence(o, ZeroPadShortcutForward{o.dtype(), s, o.read(x_size), o.written(y_size)});
-                   }});
-    all.push_back({.kernel = "ZeroPadShortcutBackward" + form, .shape = shape, .own = [=](Operands& o) {
-                     o.count(-0.5 * static_cast<double>(y_size * size_bytes(o.dtype())));  // the new channels are not read
-                     return sequence(o, ZeroPadShortcutBackward{o.dtype(), s, o.read(y_size), o.written(x_size)});
-                   }});
+    all.push_back({.kernel = "ZeroPadShortcutForward" + form,
+                   .shape = shape,
+                   .own =
+                       [=](Operands& o) {
+                         if (!averaged) {  // one pixel in four is read
+                           o.count(-0.75 * static_cast<double>(x_size * size_bytes(o.dtype())));
+                         }
+                         return sequence(o, ZeroPadShortcutForward{o.dtype(), s, o.read(x_size), o.written(y_size)});
+                       },
+                   .unfused = averaged ? Maker([=](Operands& o) {
+                     const AveragePoolForward mean{o.dtype(), window, o.read(x_size), o.written(pooled_size)};
+                     return sequence(o, mean, ZeroPadShortcutForward{o.dtype(), pad, mean.y, o.written(y_size)});
+                   })
+                                       : Maker()});
+    all.push_back({.kernel = "ZeroPadShortcutBackward" + form,
+                   .shape = shape,
+                   .own =
+                       [=](Operands& o) {
+                         // The new channels are not read.
+                         o.count(-0.5 * static_cast<double>(y_size * size_bytes(o.dtype())));
+                         return sequence(o, ZeroPadShortcutBackward{o.dtype(), s, o.read(y_size), o.written(x_size)});
+                       },
+                   .unfused = averaged ? Maker([=](Operands& o) {
+                     o.count(-0.5 * static_cast<double>(y_size * size_bytes(o.dtype())));
+                     const ZeroPadShortcutBackward old{o.dtype(), pad, o.read(y_size), o.written(pooled_size)};
+                     return sequence(o, old, AveragePoolBackward{o.dtype(), window, old.dx, o.written(x_size)});
+                   })
+                                       : Maker()});
   }
   return all;
 }

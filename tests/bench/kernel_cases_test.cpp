@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <regex>
 
 #include "bench/kernels/kernel_case.h"
 #include "bench/kernels/measure.h"
@@ -44,6 +45,15 @@ TEST(KernelCases, HaveNamesOfTheirOwn) {
   }
   std::ranges::sort(names);
   EXPECT_EQ(std::ranges::adjacent_find(names), names.end());
+}
+
+TEST(KernelCases, FusionsAreBesideTheirParts) {
+  const std::regex fusion(
+      "^BatchNorm.* relu|^BatchNormReluMaxPool|^batch_norm_.*relu|^Convolution.* (activation|statistics|sums)|^SgdUpdate|"
+      "^ZeroPadShortcut.* average");
+  for (const KernelCase& c : kernel_cases(1)) {
+    EXPECT_EQ(static_cast<bool>(c.unfused), std::regex_search(c.kernel, fusion)) << c.name();
+  }
 }
 
 TEST(Stopwatch, MovesFourGigabytesInARoundOnAGpu) {
