@@ -10,8 +10,8 @@
 #include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <ranges>
 #include <regex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -80,7 +80,8 @@ double matmul_flops_per_second(const Stopwatch& stopwatch, DType dtype) {
 /// The choices of plans since `before` of them were made.
 nlohmann::json plans_since(size_t before, Device device) {
   nlohmann::json plans = nlohmann::json::array();
-  for (const device_api::PlanChoice& choice : device_api::plan_choices(device) | std::views::drop(before)) {
+  const std::vector<device_api::PlanChoice> choices = device_api::plan_choices(device);
+  for (const device_api::PlanChoice& choice : std::span(choices).subspan(before)) {
     plans.push_back({{"work", choice.work}, {"chosen", choice.chosen}, {"milliseconds", choice.milliseconds}});
     if (!choice.refusal.empty()) {
       plans.back()["refusal"] = choice.refusal;

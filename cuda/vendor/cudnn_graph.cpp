@@ -217,7 +217,7 @@ ConvolutionGraph::ConvolutionGraph(const ConvolutionKey& key, const CudnnDevice&
     error = device.handle_ != nullptr ? graph.build_operation_graph(device.handle_) : graph.build_operation_graph();
   }
   if (error.is_good()) {
-    error = graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::FALLBACK});
+    error = graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::B, fe::HeurMode_t::FALLBACK});
   }
   if (error.is_bad()) {
     refusal_ = error.get_message();
