@@ -106,7 +106,7 @@ void print_plans(Device device) {
       fmt::print("  {} {:>9.4f} ms  {}\n", name == choice.chosen ? '*' : ' ', milliseconds, name);
     }
     if (!choice.refusal.empty()) {
-      fmt::print("  cannot be built: {}\n", choice.refusal);
+      fmt::print("  cannot be used: {}\n", choice.refusal);
     }
   }
 }

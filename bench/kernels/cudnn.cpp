@@ -4,11 +4,11 @@
 #include <cudnn.h>
 #include <fmt/format.h>
 
-#include <map>
 #include <memory>
 #include <type_traits>
 
 #include "cuda/runtime/context.h"
+#include "cuda/vendor/vendor_device.h"
 #include "cuda/vendor/vendor_errors.h"
 
 namespace residua::bench {
@@ -24,16 +24,7 @@ std::shared_ptr<std::remove_pointer_t<Handle>> make(cudnnStatus_t (*create)(Hand
 
 using TensorDescriptor = std::shared_ptr<std::remove_pointer_t<cudnnTensorDescriptor_t>>;
 
-cudnnHandle_t handle_of(Device device) {
-  static std::map<int, cudnnHandle_t> handles;
-  cudnnHandle_t& handle = handles[device.index];
-  if (handle == nullptr) {
-    cuda::Stream& stream = cuda::context(device.index).compute();
-    RESIDUA_CUDNN_CHECK(cudnnCreate(&handle));
-    RESIDUA_CUDNN_CHECK(cudnnSetStream(handle, cuda::native(stream)));
-  }
-  return handle;
-}
+cudnnHandle_t handle_of(Device device) { return cuda::vendor_device(cuda::context(device.index).compute()).cudnn(); }
 
 cudnnDataType_t type_of(DType dtype) {
   return dtype == DType::f16 ? CUDNN_DATA_HALF : dtype == DType::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;

@@ -89,7 +89,7 @@ Way<Args> choose(const std::string& key, const std::vector<Candidate<Args>>& can
   const std::vector<double> medians = median_milliseconds(clock, works);
   const auto fastest = static_cast<size_t>(std::ranges::min_element(medians) - medians.begin());
   chosen.name = names[fastest];
-  chosen.refusal = unbuilt;
+  chosen.refusal = failure.empty() ? unbuilt : failure;
   for (size_t i = 0; i < names.size(); ++i) {
     chosen.milliseconds.emplace_back(names[i], medians[i]);
   }

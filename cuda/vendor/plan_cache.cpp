@@ -14,8 +14,8 @@
 namespace residua::cuda {
 namespace {
 
-// {"format": 1, "devices": {DEVICE: {KEY: {"choice": NAME, "ways": [[NAME, MILLISECONDS], ...], "refusal": TEXT}}}}
-constexpr int kFormat = 1;
+// {"format": 2, "devices": {DEVICE: {KEY: {"choice": NAME, "ways": [[NAME, MILLISECONDS], ...], "refusal": TEXT}}}}
+constexpr int kFormat = 2;
 
 /// The whole file, or an empty one where there is none that can be used.
 nlohmann::json read(const std::string& path) {
@@ -35,7 +35,8 @@ nlohmann::json read(const std::string& path) {
 
 std::optional<Choice> parse(const nlohmann::json& entry) {
   try {
-    Choice choice{.name = entry.at("choice").get<std::string>(), .milliseconds = {}, .refusal = entry.value("refusal", "")};
+    Choice choice{
+        .name = entry.at("choice").get<std::string>(), .milliseconds = {}, .refusal = entry.at("refusal").get<std::string>()};
     for (const nlohmann::json& way : entry.at("ways")) {
       choice.milliseconds.emplace_back(way.at(0).get<std::string>(), way.at(1).get<double>());
     }

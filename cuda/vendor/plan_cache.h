@@ -12,7 +12,7 @@ namespace residua::cuda {
 struct Choice {
   std::string name;
   std::vector<std::pair<std::string, double>> milliseconds;  // of each way that could be used
-  std::string refusal = {};                                  // why another could not be built; empty: each could
+  std::string refusal = {};                                  // why another could not; empty: each could
 };
 
 /// Choices kept on disk, so that a second run does not time again. They hold for one kind of device: its name and the versions

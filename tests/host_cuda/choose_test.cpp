@@ -108,7 +108,11 @@ TEST(Choose, PassesOverWhatCannotBeBuiltOrRun) {
   bench.milliseconds = {{"absent", {}}, {"broken", {0.1}}, {"slow", {3.0}}};
   EXPECT_EQ(bench.choose_from({"absent", "broken", "slow"}), "slow");
   EXPECT_THAT(bench.choice.milliseconds, ElementsAre(Pair("slow", 3.0)));
-  EXPECT_EQ(bench.choice.refusal, "absent: absent is not supported");
+  EXPECT_EQ(bench.choice.refusal, "broken: it does not run");
+  Bench another;
+  another.milliseconds = {{"slow", {3.0}}};
+  EXPECT_EQ(another.choose_from({"absent", "slow"}), "slow");
+  EXPECT_EQ(another.choice.refusal, "absent: absent is not supported");
 }
 
 TEST(Choose, TimesAHopelessCandidateOnlyTwice) {

@@ -46,11 +46,11 @@ TEST(PlanCache, AddsToWhatOthersHaveWritten) {
 
 TEST(PlanCache, SurvivesADamagedFile) {
   for (const char* content :
-       {"", "{", "[]", "null", "17", R"({"format": 2, "devices": {}})", R"({"format": 1})", R"({"format": "1", "devices": {}})",
-        R"({"format": 1, "devices": []})", R"({"format": 1, "devices": {"GPU 1": 3}})",
-        R"({"format": 1, "devices": {"GPU 1": {"x": null}}})", R"({"format": 1, "devices": {"GPU 1": {"x": {"choice": 1}}}})",
-        R"({"format": 1, "devices": {"GPU 1": {"x": {"choice": "a", "ways": [["b"]]}}}})",
-        R"({"format": 1, "devices": {"GPU 1": {"x": {"choice": "a", "ways": [["b", "c"]]}}}})", "\xff\xfe\0garbage"}) {
+       {"", "{", "[]", "null", "17", R"({"format": 1, "devices": {}})", R"({"format": 2})", R"({"format": "1", "devices": {}})",
+        R"({"format": 2, "devices": []})", R"({"format": 2, "devices": {"GPU 1": 3}})",
+        R"({"format": 2, "devices": {"GPU 1": {"x": null}}})", R"({"format": 2, "devices": {"GPU 1": {"x": {"choice": 1}}}})",
+        R"({"format": 2, "devices": {"GPU 1": {"x": {"choice": "a", "ways": [["b"]]}}}})",
+        R"({"format": 2, "devices": {"GPU 1": {"x": {"choice": "a", "ways": [["b", "c"]]}}}})", "\xff\xfe\0garbage"}) {
     SCOPED_TRACE(content);
     const TemporaryFolder folder;
     const std::string path = folder / "plans.json";
@@ -65,7 +65,7 @@ TEST(PlanCache, SurvivesADamagedFile) {
 TEST(PlanCache, KeepsTheEntriesBesideADamagedOne) {
   const TemporaryFolder folder;
   const std::string path = folder / "plans.json";
-  write_bytes(path, R"({"format": 1, "devices": {"GPU 1": {"bad": 1, "good": {"choice": "a", "ways": []}}}})");
+  write_bytes(path, R"({"format": 2, "devices": {"GPU 1": {"bad": 1, "good": {"choice": "a", "ways": [], "refusal": ""}}}})");
   const PlanCache cache(path, "GPU 1");
   EXPECT_FALSE(cache.find("bad"));
   EXPECT_EQ(cache.find("good")->name, "a");

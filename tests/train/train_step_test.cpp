@@ -249,6 +249,21 @@ TEST_P(TrainStepTest, BatchesOfAnotherSizeAndEvaluationComeBetween) {
   EXPECT_EQ(results[1].images, 5 + 2 + 5);
 }
 
+TEST_P(TrainStepTest, ShiftsTheColoursOfItsInput) {
+  const auto [device, precision] = GetParam();
+  Training t(device, precision, Capture::off);
+  const auto loss = [&, device = device](float pixel, float shift) {
+    Batch batch = random_batch(0);
+    batch.images = full(batch.images.shape(), pixel, DType::u8);
+    batch.colour_shift = full(batch.colour_shift.shape(), shift, DType::f32);
+    MetricsSum sum(device);
+    t.step.evaluate(batch, sum);
+    return sum.read().loss;
+  };
+  EXPECT_EQ(loss(90, 10), loss(100, 0));
+  EXPECT_NE(loss(90, 10), loss(90, 0));
+}
+
 #ifdef RESIDUA_HOST_CUDA
 /// On a GPU work begins at an unknown time after it is queued. If it all begins as late as it may, the results are the same.
 TEST_P(TrainStepTest, NothingDependsOnWhenQueuedWorkBegins) {
