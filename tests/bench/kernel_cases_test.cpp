@@ -9,6 +9,7 @@
 #include "bench/kernels/measure.h"
 #include "core/tensor/device_api.h"
 #include "tests/support/op_case.h"
+#include "tests/support/poisoned_memory.h"
 
 namespace residua::bench {
 namespace {
@@ -17,8 +18,8 @@ constexpr double kMostBytes = 8e6;  // more takes the host CUDA device seconds
 
 TEST(KernelCases, StayWithinTheirMemory) {
   for (const Device device : test::test_devices()) {
-    const int64_t overruns = device_api::memory_use(device).overruns;
-    device_api::set_fresh_memory(device, device_api::FreshMemory::poisoned);
+    const test::PoisonedMemory poisoned(device);
+    const int64_t overruns = device_api::memory_use(device).overruns;  // so that the case is named
     int ran = 0;
     for (const KernelCase& c : kernel_cases(1)) {
       SCOPED_TRACE(c.name() + " on " + device.string());
@@ -33,7 +34,6 @@ TEST(KernelCases, StayWithinTheirMemory) {
       }
       EXPECT_EQ(device_api::memory_use(device).overruns, overruns);
     }
-    device_api::set_fresh_memory(device, device_api::FreshMemory::as_found);
     EXPECT_GT(ran, 60) << "nearly all are that small";
   }
 }
