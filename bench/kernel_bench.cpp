@@ -18,9 +18,9 @@
 #include "bench/kernels/cudnn.h"
 #include "bench/kernels/measure.h"
 #include "bench/kernels/regressions.h"
+#include "core/device/device_api.h"
+#include "core/io/atomic_file.h"
 #include "core/kernels/matmul.h"
-#include "core/tensor/device_api.h"
-#include "core/train/atomic_file.h"
 #include "core/train/train_options.h"
 
 namespace residua::bench {

@@ -13,12 +13,12 @@
 #include <string>
 #include <vector>
 
-#include "core/kernels/profile.h"
+#include "core/device/device_api.h"
+#include "core/device/profile.h"
 #include "core/nn/initialization.h"
 #include "core/nn/parameter_store.h"
 #include "core/nn/summary.h"
 #include "core/optim/sgd.h"
-#include "core/tensor/device_api.h"
 #include "core/train/train_options.h"
 #include "core/train/train_step.h"
 #include "models/catalog.h"
@@ -54,7 +54,7 @@ Batch synthetic_batch(int64_t count, int64_t size, int64_t classes) {
   batch.top = zeros({count}, DType::i32);
   batch.left = zeros({count}, DType::i32);
   batch.flip = zeros({count}, DType::u8);
-  batch.colour_shift = zeros({count, 3}, DType::f32);
+  batch.color_shift = zeros({count, 3}, DType::f32);
   batch.height = batch.width = size;
   return batch;
 }

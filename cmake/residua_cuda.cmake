@@ -8,6 +8,8 @@ elseif(NOT RESIDUA_CUDA MATCHES "^(AUTO|ON)$")
 endif()
 
 file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cuda/*.cu ${PROJECT_SOURCE_DIR}/cuda/*.cpp)
+# cuda/host is the device that runs the same kernels on the CPU, for tests.
+list(FILTER cuda_sources EXCLUDE REGEX "/cuda/host/")
 if(NOT cuda_sources)
   if(RESIDUA_CUDA STREQUAL "ON")
     message(WARNING "RESIDUA_CUDA=ON, but the CUDA device is not part of this version: building the CPU device only")
@@ -68,7 +70,7 @@ target_compile_options(residua_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:${RESIDUA
 target_include_directories(residua_cuda SYSTEM PUBLIC ${CUDAToolkit_INCLUDE_DIRS} ${CUDNN_INCLUDE_DIR} PRIVATE ${CUDNN_FRONTEND_INCLUDE_DIR})
 target_link_libraries(residua_cuda PUBLIC residua_options residua_dependencies CUDA::cudart ${CUDNN_LIBRARY} ${CUBLASLT_LIBRARY})
 target_compile_definitions(residua_cuda PUBLIC RESIDUA_WITH_CUDA)
-# A target that links this and tests/host_cuda's twin does not configure.
+# A target that links this and its twin cuda/host does not configure.
 set_target_properties(residua_cuda PROPERTIES INTERFACE_RESIDUA_CUDA_DEVICE cuda COMPATIBLE_INTERFACE_STRING RESIDUA_CUDA_DEVICE)
 # The frontend's unused functions call the driver's library, which a machine without a GPU has not got: they must not survive.
-set_source_files_properties(${PROJECT_SOURCE_DIR}/cuda/vendor/cudnn_graph.cpp PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Debug>:-O1>")
+set_source_files_properties(${PROJECT_SOURCE_DIR}/cuda/libraries/cudnn_graph.cpp PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Debug>:-O1>")

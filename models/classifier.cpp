@@ -8,10 +8,10 @@
 #include <numeric>
 #include <string_view>
 
-#include "core/autograd/tape.h"
-#include "core/data/file.h"
+#include "core/autograd/no_grad.h"
 #include "core/data/statistics.h"
-#include "core/train/model_weights.h"
+#include "core/io/read_file.h"
+#include "core/nn/state_dict.h"
 #include "models/catalog.h"
 
 namespace residua {

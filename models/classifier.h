@@ -9,9 +9,9 @@
 
 #include "core/data/augment.h"
 #include "core/data/statistics.h"
+#include "core/io/safetensors.h"
 #include "core/nn/parameter_store.h"
 #include "core/ops/prepare_input.h"
-#include "core/train/safetensors.h"
 #include "models/resnet.h"
 
 namespace residua {
@@ -57,7 +57,7 @@ class Classifier {
   /// file say which model it is.
   explicit Classifier(const ClassifierOptions& options);
 
-  /// The `count` most probable classes of the image in a file (the evaluation window: shorter side scaled, centre crop), best
+  /// The `count` most probable classes of the image in a file (the evaluation window: shorter side scaled, center crop), best
   /// first. Fails, naming the file, when it cannot be decoded, and when the network's answer is not finite.
   std::vector<Prediction> classify(const std::string& image_file, int64_t count);
 

@@ -128,7 +128,7 @@ Tensor ResidualBlock::shortcut(const Tensor& x, Mode mode) {
 
 Tensor ResidualBlock::forward(const Tensor& x, Mode mode) {
   const Tensor residual = shortcut_ == Shortcut::none ? Tensor() : shortcut(x, mode);
-  Unnormalized y = layers_.front().norm->after(*layers_.front().convolution, x, mode);
+  PendingNorm y = layers_.front().norm->after(*layers_.front().convolution, x, mode);
   for (size_t i = 1; i < layers_.size(); ++i) {
     y = layers_[i].norm->after_relu(*layers_[i].convolution, y, mode);
   }
@@ -202,7 +202,7 @@ int64_t stored_input_channels(DType compute) { return compute == DType::f32 ? 3 
 int64_t ResNet::input_channels() const { return conv1_->weight.shape[3]; }
 
 Tensor ResNet::forward(const Tensor& x, Mode mode) {
-  const Unnormalized stem = bn1_->after(*conv1_, x, mode);
+  const PendingNorm stem = bn1_->after(*conv1_, x, mode);
   Tensor y = spec_.stem == Stem::imagenet ? bn1_->forward_relu_max_pool(stem, kStemPool, mode) : bn1_->forward_relu(stem, mode);
   for (const auto& stage : stages_) {
     y = stage->forward(y, mode);

@@ -21,7 +21,7 @@ enum class BlockKind : uint8_t { basic, bottleneck };
 
 /// What a block adds to its output (He et al. 2015, section 4.1). none: nothing, a plain network. Where the dimensions stay the
 /// same, a and b add the input. Where they change, a adds it subsampled and padded with zeros (no parameters), b by a 1x1
-/// convolution with batch normalisation. c puts that convolution into every block.
+/// convolution with batch normalization. c puts that convolution into every block.
 enum class Shortcut : uint8_t { none, a, b, c };
 
 /// Which convolution of a bottleneck has the stride: the 3x3, as torchvision (whose weights then fit; "V1.5" elsewhere), or the

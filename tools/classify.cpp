@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/data/file.h"
+#include "core/io/read_file.h"
 #include "models/classifier.h"
 
 namespace residua {

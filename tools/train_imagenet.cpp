@@ -17,9 +17,9 @@
 
 #include "core/data/source.h"
 #include "core/data/statistics.h"
+#include "core/io/safetensors.h"
 #include "core/nn/summary.h"
-#include "core/train/output_folder.h"
-#include "core/train/safetensors.h"
+#include "core/run/run_folder.h"
 #include "core/train/train_options.h"
 #include "core/train/trainer.h"
 #include "models/catalog.h"
@@ -319,7 +319,7 @@ int run(TrainOptions o) {
     return 0;
   }
 
-  std::optional<OutputFolder> folder;
+  std::optional<RunFolder> folder;
   if (!o.evaluate_only && !o.data_only && !o.overfit_batch) {
     folder.emplace(o.output, goes_on_in_its_folder(o) ? Existing::go_on : Existing::refuse);
   }

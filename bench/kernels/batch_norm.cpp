@@ -64,7 +64,7 @@ struct Layer {
             .sum_g_xhat = parameter(),
             .dx = o.written(size())};
   }
-  /// The simple kernels around batch normalisation that a fused one replaces.
+  /// The simple kernels around batch normalization that a fused one replaces.
   Add add(const void* a) { return {o.dtype(), size(), a, o.read(size()), o.written(size())}; }
   ReluForward relu(const void* x) { return {o.dtype(), size(), x, o.written(size())}; }
   ReluBackward relu_backward(const void* dy) { return {o.dtype(), size(), o.read(size()), dy, o.written(size())}; }

@@ -7,9 +7,9 @@
 #include <memory>
 #include <type_traits>
 
+#include "cuda/libraries/library_device.h"
+#include "cuda/libraries/library_errors.h"
 #include "cuda/runtime/context.h"
-#include "cuda/vendor/vendor_device.h"
-#include "cuda/vendor/vendor_errors.h"
 
 namespace residua::bench {
 namespace {
@@ -24,7 +24,7 @@ std::shared_ptr<std::remove_pointer_t<Handle>> make(cudnnStatus_t (*create)(Hand
 
 using TensorDescriptor = std::shared_ptr<std::remove_pointer_t<cudnnTensorDescriptor_t>>;
 
-cudnnHandle_t handle_of(Device device) { return cuda::vendor_device(cuda::context(device.index).compute()).cudnn(); }
+cudnnHandle_t handle_of(Device device) { return cuda::library_device(cuda::context(device.index).compute()).cudnn(); }
 
 cudnnDataType_t type_of(DType dtype) {
   return dtype == DType::f16 ? CUDNN_DATA_HALF : dtype == DType::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
@@ -52,7 +52,7 @@ constexpr float kZero = 0.0f;
 constexpr double kEpsilon = 1e-5;
 constexpr cudnnBatchNormMode_t kMode = CUDNN_BATCHNORM_SPATIAL_PERSISTENT;
 
-/// A batch normalisation's descriptors.
+/// A batch normalization's descriptors.
 struct Normalization {
   Normalization(DType dtype, NormalizationForm form, const Shape& shape)
       : ops(form == NormalizationForm::plain  ? CUDNN_BATCHNORM_OPS_BN

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <random>
 
-#include "core/tensor/device_api.h"
+#include "core/device/device_api.h"
 
 namespace residua::bench {
 namespace {

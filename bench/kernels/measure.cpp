@@ -5,7 +5,7 @@
 #include <cstring>
 #include <memory>
 
-#include "core/tensor/device_api.h"
+#include "core/device/device_api.h"
 
 namespace residua::bench {
 namespace {

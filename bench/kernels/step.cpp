@@ -6,8 +6,8 @@
 #include "core/kernels/cast.h"
 #include "core/kernels/check_finite.h"
 #include "core/kernels/column_sum.h"
-#include "core/kernels/counted_mean.h"
 #include "core/kernels/finish_step.h"
+#include "core/kernels/masked_mean.h"
 #include "core/kernels/prepare_input.h"
 #include "core/kernels/sgd.h"
 #include "core/kernels/softmax_cross_entropy.h"
@@ -36,7 +36,7 @@ void add_input(std::vector<KernelCase>& all, int64_t batch, int64_t source, int6
                                      .top = o.read<int32_t>(batch, 0, static_cast<double>(source - side)),
                                      .left = o.read<int32_t>(batch, 0, static_cast<double>(source - side)),
                                      .flip = o.read<uint8_t>(batch, 0, 1),
-                                     .colour_shift = o.read<float>(3 * batch, -10, 10),
+                                     .color_shift = o.read<float>(3 * batch, -10, 10),
                                      .mean = o.read<float>(3, 100, 150),
                                      .per_pixel_mean = 0,
                                      .inverse_std = o.read<float>(3, 0.01, 0.02),
@@ -80,7 +80,7 @@ void add_augmented_input(std::vector<KernelCase>& all, int64_t batch) {
                                                    .channels = 4,
                                                    .source = o.read<uint8_t>(batch * kRegion * kRegion * 3, 0, 255),
                                                    .images = static_cast<const AugmentImage*>(described),
-                                                   .colour_shift = o.read<float>(batch * 3, -20, 20),
+                                                   .color_shift = o.read<float>(batch * 3, -20, 20),
                                                    .mean = o.read<float>(3, 100, 150),
                                                    .per_pixel_mean = 0,
                                                    .inverse_std = o.read<float>(3, 0.01, 0.02),
@@ -111,11 +111,11 @@ void add_loss(std::vector<KernelCase>& all, int64_t batch) {
                        return sequence(o, ColumnSum{o.dtype(), batch, kClasses, o.read(size), o.written<float>(kClasses)});
                      },
                  .cudnn = cudnn_column_sum(batch, kClasses)});
-  all.push_back({.kernel = "CountedMean",
+  all.push_back({.kernel = "MaskedMean",
                  .shape = shape_name({batch}),
                  .own =
                      [=](Operands& o) {
-                       return sequence(o, CountedMean{batch, o.read<float>(batch, 0, 7), labels(o), o.written<float>(1)});
+                       return sequence(o, MaskedMean{batch, o.read<float>(batch, 0, 7), labels(o), o.written<float>(1)});
                      },
                  .dtypes = {DType::f32}});
   all.push_back({.kernel = "AccumulateMetrics",
@@ -124,7 +124,7 @@ void add_loss(std::vector<KernelCase>& all, int64_t batch) {
                      [=](Operands& o) {
                        return sequence(o, AccumulateMetrics{batch, o.read<float>(batch, 0, 7), labels(o),
                                                             o.read<int32_t>(1, 0, 9), o.read<int32_t>(1, 0, 9), step_state(o),
-                                                            static_cast<MetricsSums*>(o.zeroed(sizeof(MetricsSums)))});
+                                                            static_cast<MetricsTotals*>(o.zeroed(sizeof(MetricsTotals)))});
                      },
                  .dtypes = {DType::f32}});
 }

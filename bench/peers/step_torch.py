@@ -4,7 +4,7 @@
   step_torch.py --model resnet18 --size 224 -b 32 --precision bf16 [--modes all] [--threads 2] [--json FILE]
 
 The step is forward, cross entropy, backward, and SGD (lr 0.1, momentum 0.9, weight decay 1e-4, the fused kernel) over one synthetic
-batch that is already a normalised tensor. A mode is ARITHMETIC-EXECUTION-LAYOUT:
+batch that is already a normalized tensor. A mode is ARITHMETIC-EXECUTION-LAYOUT:
 
   arithmetic  fp32      no reduced-precision arithmetic inside (float32_matmul_precision 'highest')
               autocast  fp32 parameters, torch.autocast to bf16 or fp16

@@ -5,17 +5,51 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/autograd/no_grad.h"
+#include "core/device/profile.h"
 #include "core/kernels/add.h"
 #include "core/kernels/cast.h"
 #include "core/kernels/fill.h"
-#include "core/kernels/profile.h"
 #include "core/kernels/run.h"
 
 namespace residua {
 namespace {
 
-thread_local bool recording = true;
 thread_local int64_t next_sequence = 0;
+
+/// Beside a tensor that a recorded operation made.
+struct Recorded final : AutogradMeta {
+  explicit Recorded(std::shared_ptr<Node> made_by) : node(std::move(made_by)) {}
+  /// Frees the graph that only this tensor still holds, node by node: of a deep one, nested destructors would overflow the
+  /// stack.
+  ~Recorded() override;
+  const char* operation() const override { return node->name; }
+
+  std::shared_ptr<Node> node;
+};
+
+/// The record of a result; null for a leaf.
+Recorded* recorded(const std::shared_ptr<AutogradMeta>& meta) {
+  return meta != nullptr && meta->operation() != nullptr ? static_cast<Recorded*>(meta.get()) : nullptr;
+}
+
+Recorded::~Recorded() {
+  std::vector<std::shared_ptr<Node>> released;
+  released.push_back(std::move(node));
+  while (!released.empty()) {
+    const std::shared_ptr<Node> last = std::move(released.back());
+    released.pop_back();
+    if (last.use_count() != 1) {
+      continue;
+    }
+    for (Edge& input : last->inputs) {
+      const std::shared_ptr<AutogradMeta> meta = std::move(input.autograd);
+      if (Recorded* result = recorded(meta); result != nullptr && meta.use_count() == 1) {
+        released.push_back(result->node);
+      }
+    }
+  }
+}
 
 /// total += term. `total` keeps its memory only where the tape owns it: a tensor that a rule gave may be in use elsewhere.
 void add_in_place(const Tensor& total, const Tensor& term) {
@@ -70,24 +104,6 @@ void accumulate_node(Node& node, const Tensor& gradient) {
 
 }  // namespace
 
-AutogradMeta::~AutogradMeta() {
-  std::vector<std::shared_ptr<Node>> released;
-  released.push_back(std::move(node));
-  while (!released.empty()) {
-    const std::shared_ptr<Node> last = std::move(released.back());
-    released.pop_back();
-    if (last.use_count() != 1) {
-      continue;
-    }
-    for (Edge& input : last->inputs) {
-      const std::shared_ptr<AutogradMeta> meta = std::move(input.autograd);
-      if (meta.use_count() == 1 && meta->node != nullptr) {
-        released.push_back(std::move(meta->node));
-      }
-    }
-  }
-}
-
 Gradients::Gradients(const Node& node) : node_(node), results_(node.inputs.size()) {}
 
 bool Gradients::wants(int i) const { return node_.inputs.at(static_cast<size_t>(i)).autograd != nullptr; }
@@ -106,7 +122,7 @@ Tensor Gradients::output_as_stored(int i) {
   }
   const Tensor& leaf = input.autograd->gradient;
   Tensor& result = results_[static_cast<size_t>(i)];
-  if (input.autograd->node != nullptr || !leaf.defined()) {
+  if (recorded(input.autograd) != nullptr || !leaf.defined()) {
     result = empty(input.shape, input.dtype, input.device);
     return result;
   }
@@ -120,12 +136,12 @@ void Gradients::give(int i, Tensor gradient) { results_.at(static_cast<size_t>(i
 
 void Gradients::finish() {
   for (size_t i = 0; i < results_.size(); ++i) {
-    AutogradMeta* meta = node_.inputs[i].autograd.get();
+    const std::shared_ptr<AutogradMeta>& meta = node_.inputs[i].autograd;
     if (!results_[i].defined() || meta == nullptr) {
       continue;
     }
-    if (meta->node != nullptr) {
-      accumulate_node(*meta->node, results_[i]);
+    if (Recorded* result = recorded(meta)) {
+      accumulate_node(*result->node, results_[i]);
     } else {
       accumulate_leaf(*meta, results_[i]);
     }
@@ -133,7 +149,7 @@ void Gradients::finish() {
 }
 
 bool grad_needed(std::initializer_list<Tensor> inputs) {
-  return recording && std::ranges::any_of(inputs, [](const Tensor& t) { return t.defined() && t.requires_grad(); });
+  return is_recording() && std::ranges::any_of(inputs, [](const Tensor& t) { return t.defined() && t.requires_grad(); });
 }
 
 namespace {
@@ -146,15 +162,15 @@ Tensor record(Tensor output, const std::vector<Tensor>& inputs, const char* name
     needed |= wanted;
     edges.push_back(wanted ? Edge{input.autograd(), input.shape(), input.dtype(), input.device()} : Edge{});
   }
-  if (recording && needed) {
-    output.ensure_autograd().node = std::make_shared<Node>(Node{.name = name,
-                                                                .layer = profile::layer(),
-                                                                .sequence = next_sequence++,
-                                                                .inputs = std::move(edges),
-                                                                .sums = sums,
-                                                                .rule = std::move(rule),
-                                                                .gradient = {},
-                                                                .more = {}});
+  if (is_recording() && needed) {
+    output.set_autograd(std::make_shared<Recorded>(std::make_shared<Node>(Node{.name = name,
+                                                                               .layer = profile::layer(),
+                                                                               .sequence = next_sequence++,
+                                                                               .inputs = std::move(edges),
+                                                                               .sums = sums,
+                                                                               .rule = std::move(rule),
+                                                                               .gradient = {},
+                                                                               .more = {}})));
   }
   return output;
 }
@@ -181,7 +197,8 @@ void backward(const Tensor& loss, const Tensor& scale) {
          name(scale.dtype()), scale.device().string(), name(loss.dtype()), loss.device().string());
   }
   const std::shared_ptr<AutogradMeta> meta = loss.autograd();
-  if (meta == nullptr || meta->node == nullptr) {
+  const Recorded* root = recorded(meta);
+  if (root == nullptr) {
     fail(
         "backward() on a tensor that no recorded operation made: nothing it was computed from requires a gradient, or NoGrad "
         "was on");
@@ -190,9 +207,9 @@ void backward(const Tensor& loss, const Tensor& scale) {
   const auto later = [](const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->sequence < b->sequence; };
   std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, decltype(later)> queue(later);
   std::unordered_set<const Node*> seen;
-  meta->node->gradient = scale.detached();
-  queue.push(meta->node);
-  seen.insert(meta->node.get());
+  root->node->gradient = scale.detached();
+  queue.push(root->node);
+  seen.insert(root->node.get());
   while (!queue.empty()) {
     const std::shared_ptr<Node> node = queue.top();
     queue.pop();
@@ -209,15 +226,12 @@ void backward(const Tensor& loss, const Tensor& scale) {
     }
     node->rule = nullptr;
     for (const Edge& input : node->inputs) {
-      if (input.autograd != nullptr && input.autograd->node != nullptr && seen.insert(input.autograd->node.get()).second) {
-        queue.push(input.autograd->node);
+      if (const Recorded* result = recorded(input.autograd); result != nullptr && seen.insert(result->node.get()).second) {
+        queue.push(result->node);
       }
     }
     node->inputs.clear();
   }
 }
-
-NoGrad::NoGrad() : previous_(std::exchange(recording, false)) {}
-NoGrad::~NoGrad() { recording = previous_; }
 
 }  // namespace residua

@@ -36,21 +36,6 @@ struct Node {
   Tensor gradient, more;     // of the output, over its consumers: their sum
 };
 
-/// What autograd keeps beside a tensor: a leaf has `requires_grad` and a gradient, any other has the node that made it.
-struct AutogradMeta {
-  AutogradMeta() = default;
-  /// Frees the graph that only this tensor still holds, node by node: of a deep one, nested destructors would overflow the
-  /// stack.
-  ~AutogradMeta();
-  AutogradMeta(const AutogradMeta&) = delete;
-  AutogradMeta& operator=(const AutogradMeta&) = delete;
-
-  bool requires_grad = false;
-  bool has_gradient = false;  // `gradient` holds a value, not only memory
-  Tensor gradient;
-  std::shared_ptr<Node> node;
-};
-
 /// Handed to a backward rule: where the gradient of each input goes.
 class Gradients {
  public:
@@ -87,17 +72,5 @@ bool grad_needed(std::initializer_list<Tensor> inputs);
 void backward(const Tensor& loss, float scale = 1.0f);
 /// The same with a scale that is read on the device, when its work gets there: a scalar like `loss`.
 void backward(const Tensor& loss, const Tensor& scale);
-
-/// While one lives, this thread records nothing.
-class NoGrad {
- public:
-  NoGrad();
-  ~NoGrad();
-  NoGrad(const NoGrad&) = delete;
-  NoGrad& operator=(const NoGrad&) = delete;
-
- private:
-  bool previous_;
-};
 
 }  // namespace residua

@@ -1,4 +1,4 @@
-// What the CPU device answers to core/tensor/device_backend.h.
+// What the CPU device answers to core/device/device_backend.h.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -9,7 +9,7 @@
 #include <string>
 
 #include "core/cpu/onednn.h"
-#include "core/tensor/device_backend.h"
+#include "core/device/device_backend.h"
 
 namespace residua::cpu {
 namespace {
@@ -24,7 +24,7 @@ Stream& current_stream(Device) {
   return stream;
 }
 
-void* take(int, int64_t bytes) noexcept {
+void* allocate(int, int64_t bytes) noexcept {
   const int64_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
   void* data = std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(bytes));
   if (data != nullptr && alignment == kHugePage) {
@@ -33,11 +33,11 @@ void* take(int, int64_t bytes) noexcept {
   return data;
 }
 
-void give_back(int, void* data) noexcept { std::free(data); }
+void deallocate(int, void* data) noexcept { std::free(data); }
 
 void set_bytes(int, void* data, unsigned char value, int64_t bytes) { std::memset(data, value, static_cast<size_t>(bytes)); }
 
-void copy(Device, void* destination, Device, const void* source, int64_t bytes, device_api::Queue) {
+void copy(Device, void* destination, Device, const void* source, int64_t bytes, device_api::StreamKind) {
   std::memcpy(destination, source, static_cast<size_t>(bytes));
 }
 

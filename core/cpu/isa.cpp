@@ -6,7 +6,7 @@
 #include <string_view>
 #include <utility>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 
 namespace residua::cpu {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <dnnl.hpp>
 
+#include "core/base/dtype.h"
+#include "core/base/error.h"
 #include "core/cpu/stream.h"
-#include "core/tensor/dtype.h"
-#include "core/tensor/error.h"
 
 /// What the CPU device's convolution and matmul share of oneDNN.
 namespace residua::cpu {

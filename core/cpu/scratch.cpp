@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <memory>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 
 namespace residua::cpu {
 namespace {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/tensor/device_api.h"
+#include "core/device/device_api.h"
 
 namespace residua::cpu {
 

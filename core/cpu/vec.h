@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "core/tensor/dtype.h"
+#include "core/base/dtype.h"
 
 /// Sixteen floats at a time with AVX-512, eight otherwise, in the compiler's vector extension. For files of core/cpu/isa only:
 /// everything here is in the file's ISA namespace.

@@ -4,8 +4,8 @@
 #include <array>
 #include <cmath>
 
-#include "core/data/join.h"
-#include "core/tensor/error.h"
+#include "core/base/error.h"
+#include "core/base/join.h"
 
 namespace residua {
 namespace {
@@ -24,7 +24,7 @@ ImageSize with_shorter_side(ImageSize size, int64_t shorter) {
 }
 
 /// torchvision's CenterCrop rounds half to even, which lrint does.
-Rect centred(ImageSize size, int64_t crop) {
+Rect centered(ImageSize size, int64_t crop) {
   return {round_to_int(static_cast<double>(size.height - crop) / 2), round_to_int(static_cast<double>(size.width - crop) / 2),
           crop, crop};
 }
@@ -37,7 +37,7 @@ struct Evaluation final : Augmentation {
   Placement place(ImageSize size, Random& /*random*/) const override {
     const ImageSize as_is{crop, crop};
     const ImageSize resized = size == as_is ? as_is : with_shorter_side(size, crop * 256 / 224);
-    return {{whole(size), resized, centred(resized, crop)}};
+    return {{whole(size), resized, centered(resized, crop)}};
   }
 };
 
@@ -92,7 +92,7 @@ struct RandomResizedCrop final : Augmentation {
         return {top, left, height, width};
       }
     }
-    // An image too long for any of the ratios: the largest centred rectangle of the nearest ratio.
+    // An image too long for any of the ratios: the largest centered rectangle of the nearest ratio.
     const double ratio = static_cast<double>(size.width) / static_cast<double>(size.height);
     int64_t height = size.height;
     int64_t width = size.width;
@@ -105,13 +105,13 @@ struct RandomResizedCrop final : Augmentation {
   }
 };
 
-/// The covariance of ImageNet's colours (red, green, blue, each from 0 to 1): its eigenvalues and, as columns, its
+/// The covariance of ImageNet's colors (red, green, blue, each from 0 to 1): its eigenvalues and, as columns, its
 /// eigenvectors, with the figures of fb.resnet.torch.
 constexpr std::array kEigenvalues = {0.2175, 0.0188, 0.0045};
 constexpr std::array<std::array<double, 3>, 3> kEigenvectors = {
     {{-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}}};
 
-std::array<float, 3> draw_colour_shift(Random& random) {
+std::array<float, 3> draw_color_shift(Random& random) {
   std::array<double, 3> along;
   for (size_t k = 0; k < 3; ++k) {
     along[k] = 255 * kEigenvalues[k] * 0.1 * random.normal();
@@ -136,7 +136,7 @@ struct ScaleCrop final : Augmentation {
     const int64_t top = random.below(resized.height - crop + 1);
     const int64_t left = random.below(resized.width - crop + 1);
     const bool flip = random.coin();
-    return {{whole(size), resized, {top, left, crop, crop}}, 0, 0, flip, draw_colour_shift(random)};
+    return {{whole(size), resized, {top, left, crop, crop}}, 0, 0, flip, draw_color_shift(random)};
   }
 };
 

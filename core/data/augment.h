@@ -6,22 +6,22 @@
 #include <string_view>
 #include <vector>
 
-#include "core/data/image.h"
-#include "core/data/random.h"
-#include "core/data/resize.h"
+#include "core/base/random.h"
+#include "core/data/codecs/image.h"
+#include "core/data/codecs/resize.h"
 #include "core/kernels/augment_input.h"
 
 namespace residua {
 
 /// What becomes of one sample: first, on a loader thread, `resize` makes the square source image; then, on the device, the
-/// network's input window is cut out of that at (top, left), zero outside of it, mirrored, and its colours shifted
+/// network's input window is cut out of that at (top, left), zero outside of it, mirrored, and its colors shifted
 /// (core/kernels/prepare_input.h).
 struct Placement {
   Resize resize;
   int32_t top = 0;
   int32_t left = 0;
   bool flip = false;
-  std::array<float, 3> colour_shift = {};  // of red, green and blue, of 255
+  std::array<float, 3> color_shift = {};  // of red, green and blue, of 255
 };
 
 /// The placement as the device's route takes it (core/kernels/augment_input.h), whose source is source_region(placement.resize)
@@ -42,13 +42,13 @@ class Augmentation {
 /// * `random-resized-crop`: a random rectangle of 8 to 100 % of the area and aspect 3/4 to 4/3, scaled to the crop, flip
 ///   (Szegedy et al. 2015; torchvision's RandomResizedCrop, with its ten tries and its fallback);
 /// * `scale-crop`: shorter side uniform in [256, 480] (times crop_size / 224), a random crop of that, flip, and one shift
-///   of all its colours, N(0, 0.1) times the eigenvalue along each eigenvector of the covariance of ImageNet's (He et al. 2015,
+///   of all its colors, N(0, 0.1) times the eigenvalue along each eigenvector of the covariance of ImageNet's (He et al. 2015,
 ///   section 3.4; Krizhevsky et al. 2012, section 4.1).
 ///
 /// Fails with UsageError on another name or a crop size outside 1..4096.
 std::unique_ptr<const Augmentation> make_augmentation(std::string_view name, int64_t crop_size);
 
-/// The evaluation window: shorter side scaled to crop_size * 256 / 224, centre crop. An image of exactly the crop size stays as
+/// The evaluation window: shorter side scaled to crop_size * 256 / 224, center crop. An image of exactly the crop size stays as
 /// it is.
 std::unique_ptr<const Augmentation> make_evaluation(int64_t crop_size);
 

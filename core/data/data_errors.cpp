@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 
 namespace residua {
 

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <utility>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 
 namespace residua {
 namespace {
@@ -133,7 +133,7 @@ void Loader::begin_batch(int64_t batch) {
                 slot.memory.top.slice(0, {n}),
                 slot.memory.left.slice(0, {n}),
                 slot.memory.flip.slice(0, {n}),
-                slot.memory.colour_shift.slice(0, {n, 3}),
+                slot.memory.color_shift.slice(0, {n, 3}),
                 crop,
                 crop,
                 first,
@@ -182,7 +182,7 @@ void Loader::load_sample(const Slot& slot, int64_t position, Image& scratch) {
   batch.top.data<int32_t>()[at] = placement.top;
   batch.left.data<int32_t>()[at] = placement.left;
   batch.flip.data<uint8_t>()[at] = placement.flip ? 1 : 0;
-  std::ranges::copy(placement.colour_shift, batch.colour_shift.data<float>() + 3 * at);
+  std::ranges::copy(placement.color_shift, batch.color_shift.data<float>() + 3 * at);
 }
 
 void Loader::run_task(const Task& task, Image& scratch) {

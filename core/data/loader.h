@@ -15,20 +15,20 @@
 #include "core/data/data_errors.h"
 #include "core/data/sampler.h"
 #include "core/data/source.h"
-#include "core/tensor/device_api.h"
+#include "core/device/device_api.h"
 #include "core/tensor/tensor.h"
 
 namespace residua {
 
 /// What `PrepareInput` (core/kernels/prepare_input.h) takes: source images and each sample's window into them. On the CPU.
 struct Batch {
-  Tensor images;        // u8 [size, crop, crop, 3]
-  Tensor labels;        // i32 [size]; -1 marks a skipped image, whose pixels are 0
-  Tensor top;           // i32 [size]
-  Tensor left;          // i32 [size]
-  Tensor flip;          // u8 [size] 0 or 1
-  Tensor colour_shift;  // f32 [size, 3] unit of images
-  int64_t height = 0;   // of the network's input
+  Tensor images;       // u8 [size, crop, crop, 3]
+  Tensor labels;       // i32 [size]; -1 marks a skipped image, whose pixels are 0
+  Tensor top;          // i32 [size]
+  Tensor left;         // i32 [size]
+  Tensor flip;         // u8 [size] 0 or 1
+  Tensor color_shift;  // f32 [size, 3] unit of images
+  int64_t height = 0;  // of the network's input
   int64_t width = 0;
   int64_t first_index = 0;           // position of the first sample in the epoch
   std::span<const int64_t> samples;  // each one's index in the source

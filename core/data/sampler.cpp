@@ -3,8 +3,8 @@
 #include <numeric>
 #include <utility>
 
-#include "core/data/random.h"
-#include "core/tensor/error.h"
+#include "core/base/error.h"
+#include "core/base/random.h"
 
 namespace residua {
 

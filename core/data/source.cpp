@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "core/data/join.h"
-#include "core/tensor/error.h"
+#include "core/base/error.h"
+#include "core/base/join.h"
 
 namespace residua {
 namespace {
@@ -97,7 +97,7 @@ std::string detect_source(const fs::path& folder) {
     fail_usage("data folder '{}' looks like {}: choose one with --dataset", folder.string(), join(matches, " and like "));
   }
   if (matches.empty()) {
-    fail_usage("data folder '{}' {}; no dataset is recognised there. What it may hold:{}", folder.string(),
+    fail_usage("data folder '{}' {}; no dataset is recognized there. What it may hold:{}", folder.string(),
                describe_folder(folder), layouts());
   }
   return std::string(matches.front());

@@ -7,12 +7,12 @@
 #include <string_view>
 #include <vector>
 
-#include "core/data/decode.h"
-#include "core/data/image.h"
+#include "core/data/codecs/decode.h"
+#include "core/data/codecs/image.h"
 
 namespace residua {
 
-/// Labelled images, readable from many threads at once.
+/// Labeled images, readable from many threads at once.
 class ImageSource {
  public:
   virtual ~ImageSource() = default;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 
 namespace residua {
 namespace {

@@ -2,13 +2,13 @@
 
 #include <cstdint>
 
+#include "core/device/device_api.h"
 #include "core/kernels/step_state.h"
-#include "core/tensor/device_api.h"
 
 namespace residua {
 
 /// Sums over steps, on the device.
-struct MetricsSums {
+struct MetricsTotals {
   double loss = 0;  // over images
   int64_t images = 0;
   int64_t top1_errors = 0;
@@ -24,7 +24,7 @@ struct AccumulateMetrics {
   const int32_t* top1_errors;  // [1]
   const int32_t* top5_errors;  // [1]
   const StepState* state;      // or null
-  MetricsSums* sums;           // added to
+  MetricsTotals* sums;         // added to
 };
 
 namespace cpu {

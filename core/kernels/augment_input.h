@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-#include "core/tensor/device_api.h"
-#include "core/tensor/dtype.h"
+#include "core/base/dtype.h"
+#include "core/device/device_api.h"
 
 namespace residua {
 
@@ -20,17 +20,17 @@ struct AugmentImage {
   int64_t flip;                           // 0 or 1
 };
 
-/// A network's input from decoded pixels: scale (core/data/resize.h), cut, mirror, shift the colour, subtract the mean, scale.
-/// y[n, h, w, c] = (window[i, j, c] + colour_shift[n, c] - mean[i, j, c]) * inverse_std[c] with i = h + top, j = w' + left,
-/// w' = w or, flipped, width - 1 - w. The window has the pixels that `scale` would make, before they are rounded to bytes.
-/// Outside of it, and in channels past the third, y is 0.
+/// A network's input from decoded pixels: scale (core/data/codecs/resize.h), cut, mirror, shift the color, subtract the mean,
+/// scale. y[n, h, w, c] = (window[i, j, c] + color_shift[n, c] - mean[i, j, c]) * inverse_std[c] with i = h + top, j = w' +
+/// left, w' = w or, flipped, width - 1 - w. The window has the pixels that `scale` would make, before they are rounded to
+/// bytes. Outside of it, and in channels past the third, y is 0.
 struct AugmentInput {
   DType dtype;  // of y
   int64_t batch;
   int64_t height, width, channels;  // of y; channels >= 3
   const uint8_t* source;            // regions [region_height, region_width, 3], 0 to 255, anywhere
   const AugmentImage* images;       // [batch]
-  const float* colour_shift;        // [batch, 3] unit of source, or null (Krizhevsky et al. 2012, section 4.1)
+  const float* color_shift;         // [batch, 3] unit of source, or null (Krizhevsky et al. 2012, section 4.1)
   const float* mean;                // [3], or [height, width, 3] when per_pixel_mean; unit of source
   int32_t per_pixel_mean;           // 0 or 1
   const float* inverse_std;         // [3]

@@ -2,9 +2,9 @@
 
 #include <cstdint>
 
+#include "core/base/dtype.h"
+#include "core/device/device_api.h"
 #include "core/kernels/step_state.h"
-#include "core/tensor/device_api.h"
-#include "core/tensor/dtype.h"
 
 namespace residua {
 
@@ -77,11 +77,11 @@ struct BatchNormCommit {
   int64_t channels;  // of all layers together
   float momentum;
   const StepState* state;
-  const float* batch_mean;      // [channels]
-  const float* batch_variance;  // [channels], biased
-  const float* unbias;          // [channels], n / (n - 1) of the layer
-  float* running_mean;          // [channels], updated
-  float* running_variance;      // [channels], updated
+  const float* batch_mean;         // [channels]
+  const float* batch_variance;     // [channels], biased
+  const float* bessel_correction;  // [channels], n / (n - 1) of the layer
+  float* running_mean;             // [channels], updated
+  float* running_variance;         // [channels], updated
 };
 
 namespace cpu {

@@ -2,9 +2,9 @@
 
 #include <cstdint>
 
+#include "core/base/dtype.h"
+#include "core/device/device_api.h"
 #include "core/kernels/pooling.h"
-#include "core/tensor/device_api.h"
-#include "core/tensor/dtype.h"
 
 // y = max_pool(relu(gamma * (x - mean) * rstd + beta)): what follows the first convolution of an ImageNet network. The
 // activation itself, four times as large as y, is never in memory, and neither is its gradient.

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "core/tensor/device_api.h"
+#include "core/device/device_api.h"
 
 namespace residua {
 

@@ -1,8 +1,8 @@
 #pragma once
 
+#include "core/device/profile.h"
 #include "core/kernels/batch_norm.h"
 #include "core/kernels/convolution.h"
-#include "core/kernels/profile.h"
 #include "core/kernels/relu.h"
 
 /// The fused forms of convolution as compositions of plain kernels, for any device.

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-#include "core/tensor/device_api.h"
-#include "core/tensor/dtype.h"
+#include "core/base/dtype.h"
+#include "core/device/device_api.h"
 
 namespace residua {
 
@@ -58,7 +58,7 @@ inline constexpr GradientSums kNoGradientSums{nullptr, nullptr, nullptr, nullptr
 
 // What the fused forms mean, and what they are where a device has no faster way, is core/kernels/composed_convolution.h.
 
-/// y = conv(x, w), without bias: every convolution of these networks is followed by batch normalisation.
+/// y = conv(x, w), without bias: every convolution of these networks is followed by batch normalization.
 struct ConvolutionForward {
   DType dtype;  // of x, w and y; sums are kept in fp32
   ConvolutionShape shape;

@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
+#include "core/device/device_api.h"
 #include "core/kernels/step_state.h"
-#include "core/tensor/device_api.h"
 
 namespace residua {
 

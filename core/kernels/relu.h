@@ -2,8 +2,8 @@
 
 #include <cstdint>
 
-#include "core/tensor/device_api.h"
-#include "core/tensor/dtype.h"
+#include "core/base/dtype.h"
+#include "core/device/device_api.h"
 
 namespace residua {
 

@@ -1,9 +1,9 @@
 #pragma once
 
-#include "core/kernels/profile.h"
-#include "core/tensor/built_with_cuda.h"
-#include "core/tensor/device_api.h"
-#include "core/tensor/error.h"
+#include "core/base/error.h"
+#include "core/device/built_with_cuda.h"
+#include "core/device/device_api.h"
+#include "core/device/profile.h"
 
 namespace residua {
 

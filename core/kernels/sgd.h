@@ -2,9 +2,9 @@
 
 #include <cstdint>
 
+#include "core/base/dtype.h"
+#include "core/device/device_api.h"
 #include "core/kernels/step_state.h"
-#include "core/tensor/device_api.h"
-#include "core/tensor/dtype.h"
 
 namespace residua {
 

@@ -6,7 +6,7 @@
 
 namespace residua {
 
-/// What He initialisation counts for convolutions: the inputs of an output (C * R * S, the paper's choice and the default: He
+/// What He initialization counts for convolutions: the inputs of an output (C * R * S, the paper's choice and the default: He
 /// et al. 2015b, "Delving deep into rectifiers", eq. 10) or the outputs of an input (K * R * S, eq. 14 and torchvision's
 /// ResNets).
 enum class FanMode : uint8_t { fan_in, fan_out };

@@ -1,7 +1,7 @@
 #include "core/nn/layers.h"
 
+#include "core/device/profile.h"
 #include "core/kernels/convolution.h"
-#include "core/kernels/profile.h"
 #include "core/ops/batch_norm_relu_conv2d.h"
 #include "core/ops/batch_norm_relu_max_pool.h"
 #include "core/ops/linear.h"
@@ -83,7 +83,7 @@ BatchNorm2d::BatchNorm2d(int64_t channels)
   add_statistics(statistics);
 }
 
-BatchNorm BatchNorm2d::tensors() const {
+BatchNormTensors BatchNorm2d::tensors() const {
   return {.gamma = weight.value,
           .beta = bias.value,
           .running_mean = statistics.running_mean,
@@ -100,20 +100,21 @@ void BatchNorm2d::check_rows(const Tensor& x, Mode mode) {
   const int64_t rows = x.size() / statistics.channels;
   if (rows < 2) {
     fail(
-        "{}: batch normalisation in training got an input {}: at least 2 values for each channel were wanted; use a larger "
+        "{}: batch normalization in training got an input {}: at least 2 values for each channel were wanted; use a larger "
         "batch or input",
         statistics.name, x.shape().string());
   }
-  if (rows != unbias_rows_ || !unbias_.defined() || unbias_.data() != statistics.unbias.data()) {
+  if (rows != bessel_rows_ || !bessel_correction_.defined() ||
+      bessel_correction_.data() != statistics.bessel_correction.data()) {
     const float factor = static_cast<float>(static_cast<double>(rows) / static_cast<double>(rows - 1));
-    statistics.unbias.copy_from(std::vector<float>(static_cast<size_t>(statistics.channels), factor));
-    unbias_ = statistics.unbias;
-    unbias_rows_ = rows;
+    statistics.bessel_correction.copy_from(std::vector<float>(static_cast<size_t>(statistics.channels), factor));
+    bessel_correction_ = statistics.bessel_correction;
+    bessel_rows_ = rows;
   }
 }
 
-BatchNorm BatchNorm2d::tensors(Device device, Mode mode) const {
-  BatchNorm p = tensors();
+BatchNormTensors BatchNorm2d::tensors(Device device, Mode mode) const {
+  BatchNormTensors p = tensors();
   if (mode == Mode::train) {
     p.batch_rstd = empty({statistics.channels}, DType::f32, device);
   }
@@ -126,46 +127,46 @@ Tensor BatchNorm2d::forward(const Tensor& x, Mode mode) {
   return batch_norm(x, tensors(), mode);
 }
 
-Unnormalized BatchNorm2d::after(Conv2d& convolution, const Tensor& x, Mode mode) {
+PendingNorm BatchNorm2d::after(Conv2d& convolution, const Tensor& x, Mode mode) {
   const profile::Layer layer(convolution.weight.name);
-  const BatchNorm p = tensors(x.device(), mode);
+  const BatchNormTensors p = tensors(x.device(), mode);
   const Tensor y = conv2d(x, convolution.weight.value, convolution.options(), mode == Mode::train ? &p : nullptr);
   check_rows(y, mode);
   return {y, p};
 }
 
-Unnormalized BatchNorm2d::after_relu(Conv2d& convolution, const Unnormalized& x, Mode mode) {
+PendingNorm BatchNorm2d::after_relu(Conv2d& convolution, const PendingNorm& x, Mode mode) {
   const profile::Layer layer(convolution.weight.name);
-  const BatchNorm p = tensors(x.x.device(), mode);
+  const BatchNormTensors p = tensors(x.x.device(), mode);
   const Tensor y = batch_norm_relu_conv2d(x.x, x.norm, convolution.weight.value, convolution.options(), mode,
                                           mode == Mode::train ? &p : nullptr);
   check_rows(y, mode);
   return {y, p};
 }
 
-const BatchNorm& BatchNorm2d::checked(const Unnormalized& x) const {
+const BatchNormTensors& BatchNorm2d::checked(const PendingNorm& x) const {
   if (x.norm.gamma.data() != weight.value.data()) {
-    fail("{} was given a convolution's output that another layer was to normalise", statistics.name);
+    fail("{} was given a convolution's output that another layer was to normalize", statistics.name);
   }
   return x.norm;
 }
 
-Tensor BatchNorm2d::forward(const Unnormalized& x, Mode mode) const {
+Tensor BatchNorm2d::forward(const PendingNorm& x, Mode mode) const {
   const profile::Layer layer(statistics.name);
   return batch_norm(x.x, checked(x), mode);
 }
 
-Tensor BatchNorm2d::forward_relu(const Unnormalized& x, Mode mode) const {
+Tensor BatchNorm2d::forward_relu(const PendingNorm& x, Mode mode) const {
   const profile::Layer layer(statistics.name);
   return batch_norm_relu(x.x, checked(x), mode);
 }
 
-Tensor BatchNorm2d::forward_add_relu(const Unnormalized& x, const Tensor& residual, Mode mode) const {
+Tensor BatchNorm2d::forward_add_relu(const PendingNorm& x, const Tensor& residual, Mode mode) const {
   const profile::Layer layer(statistics.name);
   return batch_norm_add_relu(x.x, residual, checked(x), mode);
 }
 
-Tensor BatchNorm2d::forward_relu_max_pool(const Unnormalized& x, PoolOptions options, Mode mode) const {
+Tensor BatchNorm2d::forward_relu_max_pool(const PendingNorm& x, PoolOptions options, Mode mode) const {
   const profile::Layer layer(statistics.name);
   return batch_norm_relu_max_pool(x.x, checked(x), options, mode);
 }

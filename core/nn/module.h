@@ -20,7 +20,7 @@ class Module {
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
-  /// The layer's output for x. In Mode::train batch normalisation uses, and keeps, the statistics of the batch.
+  /// The layer's output for x. In Mode::train batch normalization uses, and keeps, the statistics of the batch.
   virtual Tensor forward(const Tensor& x, Mode mode) = 0;
 
   /// Appends a row for each layer below, in the order of execution, and returns the shape that an input [N, H, W, C] or [N, C]
@@ -29,7 +29,7 @@ class Module {
 
   /// All parameters, in torchvision's order; called on the root, it gives them their full names.
   std::vector<Parameter*> parameters();
-  /// The statistics of all batch normalisation layers, likewise.
+  /// The statistics of all batch normalization layers, likewise.
   std::vector<RunningStatistics*> statistics();
 
  protected:

@@ -33,7 +33,7 @@ struct Parameter {
   Tensor gradient;   // where backward() writes
 };
 
-/// The statistics of one batch normalisation layer, all [channels] in f32. The batch's are written by a forward pass in
+/// The statistics of one batch normalization layer, all [channels] in f32. The batch's are written by a forward pass in
 /// training, the running ones by the optimizer's commit.
 struct RunningStatistics {
   explicit RunningStatistics(int64_t channel_count) : channels(channel_count) {}
@@ -43,8 +43,8 @@ struct RunningStatistics {
   Tensor running_mean;
   Tensor running_variance;
   Tensor batch_mean;
-  Tensor batch_variance;  // biased
-  Tensor unbias;          // rows / (rows - 1)
+  Tensor batch_variance;     // biased
+  Tensor bessel_correction;  // rows / (rows - 1)
 };
 
 /// `stored` (the parameter's master, velocity or gradient; any floating type) in the order of `parameter.logical`.

@@ -71,7 +71,7 @@ void ParameterStore::lay_out_statistics() {
   }
   const Shape shape{arena.channels};
   for (Tensor* tensor :
-       {&arena.running_mean, &arena.running_variance, &arena.batch_mean, &arena.batch_variance, &arena.unbias}) {
+       {&arena.running_mean, &arena.running_variance, &arena.batch_mean, &arena.batch_variance, &arena.bessel_correction}) {
     *tensor = zeros(shape, DType::f32, options_.device);
   }
   int64_t offset = 0;
@@ -81,7 +81,7 @@ void ParameterStore::lay_out_statistics() {
     layer->running_variance = arena.running_variance.slice(offset, view);
     layer->batch_mean = arena.batch_mean.slice(offset, view);
     layer->batch_variance = arena.batch_variance.slice(offset, view);
-    layer->unbias = arena.unbias.slice(offset, view);
+    layer->bessel_correction = arena.bessel_correction.slice(offset, view);
     layer->running_variance.copy_from(full(view, 1.0f, DType::f32, options_.device));
     offset += aligned(layer->channels);
   }

@@ -41,7 +41,7 @@ struct StatisticsArena {
   Tensor running_variance;
   Tensor batch_mean;
   Tensor batch_variance;
-  Tensor unbias;
+  Tensor bessel_correction;
 };
 
 /// Gives every parameter and statistic of a model its name and its memory, so that one launch can update all of them. It starts

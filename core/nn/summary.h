@@ -34,7 +34,7 @@ struct ModelSummary {
   std::string table() const;
 };
 
-/// Summarises `model` for an input [N, H, W, C] with C the model's logical input channels.
+/// Summarizes `model` for an input [N, H, W, C] with C the model's logical input channels.
 /// Fails with UsageError when the model does not take it.
 ModelSummary summarize(const Module& model, const Shape& input);
 

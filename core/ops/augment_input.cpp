@@ -8,7 +8,7 @@ namespace residua {
 
 static_assert(sizeof(AugmentImage) == kAugmentImageFields * sizeof(int64_t));
 
-Tensor augment_input(const Tensor& source, const Tensor& images, const Tensor& colour_shift, const InputFormat& format) {
+Tensor augment_input(const Tensor& source, const Tensor& images, const Tensor& color_shift, const InputFormat& format) {
   const ArgumentCheck check("augment_input");
   check.rank("source", source, 1);
   check.dtype("source", source, DType::u8);
@@ -16,8 +16,8 @@ Tensor augment_input(const Tensor& source, const Tensor& images, const Tensor& c
   check.rank("images", images, 2);
   const int64_t batch = images.dim(0);
   check.exactly("images", images, {batch, kAugmentImageFields}, DType::i64, device);
-  if (colour_shift.defined()) {
-    check.exactly("colour_shift", colour_shift, {batch, 3}, DType::f32, device);
+  if (color_shift.defined()) {
+    check.exactly("color_shift", color_shift, {batch, 3}, DType::f32, device);
   }
   check.range("height", format.height, 1, 1 << 20);
   check.range("width", format.width, 1, 1 << 20);
@@ -35,7 +35,7 @@ Tensor augment_input(const Tensor& source, const Tensor& images, const Tensor& c
                            .channels = format.channels,
                            .source = source.data<uint8_t>(),
                            .images = reinterpret_cast<const AugmentImage*>(images.data<int64_t>()),
-                           .colour_shift = colour_shift.defined() ? colour_shift.data<float>() : nullptr,
+                           .color_shift = color_shift.defined() ? color_shift.data<float>() : nullptr,
                            .mean = format.mean.data<float>(),
                            .per_pixel_mean = per_pixel ? 1 : 0,
                            .inverse_std = format.inverse_std.data<float>(),

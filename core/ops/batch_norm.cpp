@@ -51,7 +51,8 @@ void backward_rule(const Saved& saved, bool has_residual, const Tensor& dy, cons
                                      (train ? dgamma : none).data<float>(), dx.data()});
 }
 
-Tensor forward(const char* op, const Tensor& x, const Tensor& residual, const BatchNorm& p, Activation activation, Mode mode) {
+Tensor forward(const char* op, const Tensor& x, const Tensor& residual, const BatchNormTensors& p, Activation activation,
+               Mode mode) {
   const ArgumentCheck check(op);
   if (residual.defined()) {
     check.floating("x", x);
@@ -83,15 +84,15 @@ Tensor forward(const char* op, const Tensor& x, const Tensor& residual, const Ba
 
 }  // namespace
 
-Tensor batch_norm(const Tensor& x, const BatchNorm& p, Mode mode) {
+Tensor batch_norm(const Tensor& x, const BatchNormTensors& p, Mode mode) {
   return forward("batch_norm", x, {}, p, Activation::none, mode);
 }
 
-Tensor batch_norm_relu(const Tensor& x, const BatchNorm& p, Mode mode) {
+Tensor batch_norm_relu(const Tensor& x, const BatchNormTensors& p, Mode mode) {
   return forward("batch_norm_relu", x, {}, p, Activation::relu, mode);
 }
 
-Tensor batch_norm_add_relu(const Tensor& x, const Tensor& residual, const BatchNorm& p, Mode mode) {
+Tensor batch_norm_add_relu(const Tensor& x, const Tensor& residual, const BatchNormTensors& p, Mode mode) {
   ArgumentCheck("batch_norm_add_relu").floating("residual", residual);
   return forward("batch_norm_add_relu", x, residual, p, Activation::relu, mode);
 }

@@ -5,8 +5,8 @@
 
 namespace residua {
 
-/// The tensors of one batch normalisation layer, all f32 [C].
-struct BatchNorm {
+/// The tensors of one batch normalization layer, all f32 [C].
+struct BatchNormTensors {
   Tensor gamma;
   Tensor beta;
   Tensor running_mean;  // read in Mode::evaluate; nothing here writes them
@@ -21,12 +21,12 @@ struct BatchNorm {
 /// y = gamma * (x - mean) / sqrt(variance + epsilon) + beta per channel of x [..., C], with the mean and biased variance over
 /// the other dimensions (Mode::train) or the running ones (Mode::evaluate). Statistics and sums are kept in fp32. Ioffe and
 /// Szegedy 2015, algorithms 1 and 2.
-Tensor batch_norm(const Tensor& x, const BatchNorm& p, Mode mode);
+Tensor batch_norm(const Tensor& x, const BatchNormTensors& p, Mode mode);
 
 /// relu(batch_norm(x)) in one pass.
-Tensor batch_norm_relu(const Tensor& x, const BatchNorm& p, Mode mode);
+Tensor batch_norm_relu(const Tensor& x, const BatchNormTensors& p, Mode mode);
 
 /// relu(batch_norm(x) + residual) in one pass; residual has the shape and type of x.
-Tensor batch_norm_add_relu(const Tensor& x, const Tensor& residual, const BatchNorm& p, Mode mode);
+Tensor batch_norm_add_relu(const Tensor& x, const Tensor& residual, const BatchNormTensors& p, Mode mode);
 
 }  // namespace residua

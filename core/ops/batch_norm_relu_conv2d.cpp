@@ -70,8 +70,8 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
 
 }  // namespace
 
-Tensor batch_norm_relu_conv2d(const Tensor& x, const BatchNorm& p, const Tensor& w, Conv2dOptions options, Mode mode,
-                              const BatchNorm* next, ActivationPlace place) {
+Tensor batch_norm_relu_conv2d(const Tensor& x, const BatchNormTensors& p, const Tensor& w, Conv2dOptions options, Mode mode,
+                              const BatchNormTensors* next, ActivationPlace place) {
   const ArgumentCheck check("batch_norm_relu_conv2d");
   const ConvolutionShape shape = convolution_shape(check, x, w, options);
   const auto [rows, channels, mean, rstd] = norm_statistics(check, x, p, mode);

@@ -12,13 +12,13 @@ namespace residua {
 /// training; in evaluation, which has but one, it is `before`.
 enum class ActivationPlace : uint8_t { fastest, before, inside };
 
-/// y = conv2d(batch_norm_relu(x, p, mode), w, options, next), whose backward takes batch normalisation's sums while it computes
+/// y = conv2d(batch_norm_relu(x, p, mode), w, options, next), whose backward takes batch normalization's sums while it computes
 /// the gradient of the activation.
 ///
 /// With activations of A bytes, a device whose convolutions can take the sums moves 2 A less than the two operations, of 8 A
 /// beside the convolutions; one that can also activate inside moves 2 A less again, and keeps A less from the forward pass to
 /// the backward.
-Tensor batch_norm_relu_conv2d(const Tensor& x, const BatchNorm& p, const Tensor& w, Conv2dOptions options, Mode mode,
-                              const BatchNorm* next = nullptr, ActivationPlace place = ActivationPlace::fastest);
+Tensor batch_norm_relu_conv2d(const Tensor& x, const BatchNormTensors& p, const Tensor& w, Conv2dOptions options, Mode mode,
+                              const BatchNormTensors* next = nullptr, ActivationPlace place = ActivationPlace::fastest);
 
 }  // namespace residua

@@ -45,7 +45,7 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
 
 }  // namespace
 
-Tensor batch_norm_relu_max_pool(const Tensor& x, const BatchNorm& p, PoolOptions options, Mode mode) {
+Tensor batch_norm_relu_max_pool(const Tensor& x, const BatchNormTensors& p, PoolOptions options, Mode mode) {
   const ArgumentCheck check("batch_norm_relu_max_pool");
   const PoolShape shape = pool_shape(check, x, options, kLargestWindow);
   const NormStatistics statistics = norm_statistics(check, x, p, mode);

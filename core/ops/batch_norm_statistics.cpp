@@ -6,7 +6,7 @@
 
 namespace residua {
 
-NormStatistics norm_statistics(const ArgumentCheck& check, const Tensor& x, const BatchNorm& p, Mode mode) {
+NormStatistics norm_statistics(const ArgumentCheck& check, const Tensor& x, const BatchNormTensors& p, Mode mode) {
   check.floating("x", x);
   if (x.shape().rank() < 2) {
     fail("{}: x is {}, wanted at least 2 dimensions with the channels last", check.op(), describe(x));

@@ -5,14 +5,14 @@
 
 namespace residua {
 
-/// What x is normalised with: x as [rows, channels], and the statistics of the mode.
+/// What x is normalized with: x as [rows, channels], and the statistics of the mode.
 struct NormStatistics {
   int64_t rows, channels;
   Tensor mean, rstd;  // f32 [channels]
 };
 
-/// The part that all forms of batch normalisation begin with: checks x and the parameters, and computes the statistics of the
+/// The part that all forms of batch normalization begin with: checks x and the parameters, and computes the statistics of the
 /// batch (Mode::train) or takes the running ones.
-NormStatistics norm_statistics(const ArgumentCheck& check, const Tensor& x, const BatchNorm& p, Mode mode);
+NormStatistics norm_statistics(const ArgumentCheck& check, const Tensor& x, const BatchNormTensors& p, Mode mode);
 
 }  // namespace residua

@@ -6,7 +6,7 @@
 
 namespace residua {
 
-Tensor conv2d(const Tensor& x, const Tensor& w, Conv2dOptions options, const BatchNorm* next) {
+Tensor conv2d(const Tensor& x, const Tensor& w, Conv2dOptions options, const BatchNormTensors* next) {
   const ArgumentCheck check("conv2d");
   const ConvolutionShape shape = convolution_shape(check, x, w, options);
   const OutputStatistics statistics =

@@ -15,8 +15,8 @@ struct Conv2dOptions {
 /// * w[k, r, s, c], zero outside of x. x [N, H, W, C], w [K, R, S, C] of the same floating type; y [N, P, Q, K] with
 /// P = floor((H + 2 * padding - R) / stride) + 1 and Q alike. Sums are kept in fp32.
 ///
-/// With `next`, a batch normalisation in training that follows, the statistics of y that it needs are written to its
+/// With `next`, a batch normalization in training that follows, the statistics of y that it needs are written to its
 /// batch_mean, batch_var and batch_rstd.
-Tensor conv2d(const Tensor& x, const Tensor& w, Conv2dOptions options, const BatchNorm* next = nullptr);
+Tensor conv2d(const Tensor& x, const Tensor& w, Conv2dOptions options, const BatchNormTensors* next = nullptr);
 
 }  // namespace residua

@@ -19,7 +19,7 @@ Shape convolved_shape(const ConvolutionShape& shape) {
 }
 
 OutputStatistics output_statistics(const ArgumentCheck& check, const ConvolutionShape& shape, Device device,
-                                   const BatchNorm& next) {
+                                   const BatchNormTensors& next) {
   for (const auto& [name, tensor] : {std::pair{"batch_mean", next.batch_mean}, std::pair{"batch_var", next.batch_var},
                                      std::pair{"batch_rstd", next.batch_rstd}}) {
     check.exactly(name, tensor, {shape.out_channels}, DType::f32, device);

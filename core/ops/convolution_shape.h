@@ -14,6 +14,6 @@ Shape convolved_shape(const ConvolutionShape& shape);
 
 /// Where the statistics of the output go that `next`, of its channels, is to read.
 OutputStatistics output_statistics(const ArgumentCheck& check, const ConvolutionShape& shape, Device device,
-                                   const BatchNorm& next);
+                                   const BatchNormTensors& next);
 
 }  // namespace residua

@@ -2,7 +2,7 @@
 
 namespace residua {
 
-/// Which statistics batch normalisation uses: those of the batch, or the running ones.
+/// Which statistics batch normalization uses: those of the batch, or the running ones.
 enum class Mode { train, evaluate };
 
 }  // namespace residua

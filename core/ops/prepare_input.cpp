@@ -10,8 +10,8 @@ Tensor mean_tensor(const std::vector<float>& mean, int64_t size, Device device) 
   return from_values(mean.size() == 3 ? Shape{3} : Shape{size, size, 3}, mean, DType::f32, device);
 }
 
-Tensor prepare_input(const Tensor& source, const Tensor& top, const Tensor& left, const Tensor& flip,
-                     const Tensor& colour_shift, const InputFormat& format) {
+Tensor prepare_input(const Tensor& source, const Tensor& top, const Tensor& left, const Tensor& flip, const Tensor& color_shift,
+                     const InputFormat& format) {
   const ArgumentCheck check("prepare_input");
   check.rank("source", source, 4);
   check.dtype("source", source, DType::u8);
@@ -20,8 +20,8 @@ Tensor prepare_input(const Tensor& source, const Tensor& top, const Tensor& left
   check.exactly("top", top, {batch}, DType::i32, device);
   check.exactly("left", left, {batch}, DType::i32, device);
   check.exactly("flip", flip, {batch}, DType::u8, device);
-  if (colour_shift.defined()) {
-    check.exactly("colour_shift", colour_shift, {batch, channels}, DType::f32, device);
+  if (color_shift.defined()) {
+    check.exactly("color_shift", color_shift, {batch, channels}, DType::f32, device);
   }
   const bool per_pixel = format.mean.defined() && format.mean.shape().rank() == 3;
   check.exactly("mean", format.mean, per_pixel ? Shape{height, width, channels} : Shape{channels}, DType::f32, device);
@@ -34,7 +34,7 @@ Tensor prepare_input(const Tensor& source, const Tensor& top, const Tensor& left
   check.floating("y", y);
   run(device, PrepareInput{format.dtype, batch, height, width, channels, format.height, format.width, format.channels,
                            source.data<uint8_t>(), top.data<int32_t>(), left.data<int32_t>(), flip.data<uint8_t>(),
-                           colour_shift.defined() ? colour_shift.data<float>() : nullptr, format.mean.data<float>(),
+                           color_shift.defined() ? color_shift.data<float>() : nullptr, format.mean.data<float>(),
                            per_pixel ? 1 : 0, format.inverse_std.data<float>(), y.data()});
   return y;
 }

@@ -19,9 +19,9 @@ struct InputFormat {
 Tensor mean_tensor(const std::vector<float>& mean, int64_t size, Device device);
 
 /// A network's input y [N, height, width, channels] from stored bytes. Per image n: cut a window out of source u8 [N, H, W, C]
-/// at row top[n] and column left[n] (i32 [N], may be negative), mirror it where flip[n] (u8 [N]) is not 0, add colour_shift[n]
+/// at row top[n] and column left[n] (i32 [N], may be negative), mirror it where flip[n] (u8 [N]) is not 0, add color_shift[n]
 /// (f32 [N, C], in units of a byte; or undefined), subtract the mean, scale. Zero outside of the source. Without gradient.
-Tensor prepare_input(const Tensor& source, const Tensor& top, const Tensor& left, const Tensor& flip,
-                     const Tensor& colour_shift, const InputFormat& format);
+Tensor prepare_input(const Tensor& source, const Tensor& top, const Tensor& left, const Tensor& flip, const Tensor& color_shift,
+                     const InputFormat& format);
 
 }  // namespace residua

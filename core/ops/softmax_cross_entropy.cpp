@@ -1,7 +1,7 @@
 #include "core/ops/softmax_cross_entropy.h"
 
 #include "core/autograd/tape.h"
-#include "core/kernels/counted_mean.h"
+#include "core/kernels/masked_mean.h"
 #include "core/kernels/run.h"
 #include "core/kernels/softmax_cross_entropy.h"
 #include "core/ops/check.h"
@@ -28,7 +28,7 @@ SoftmaxCrossEntropy softmax_cross_entropy(const Tensor& logits, const Tensor& la
                                          out.row_loss.data<float>(), log_sum_exp.data<float>(), out.top1_errors.data<int32_t>(),
                                          out.top5_errors.data<int32_t>()});
   const Tensor loss = empty({}, DType::f32, device);
-  run(device, CountedMean{rows, out.row_loss.data<float>(), labels.data<int32_t>(), loss.data<float>()});
+  run(device, MaskedMean{rows, out.row_loss.data<float>(), labels.data<int32_t>(), loss.data<float>()});
 
   out.loss = record(
       loss, {logits}, "softmax_cross_entropy",

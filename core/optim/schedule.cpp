@@ -5,7 +5,7 @@
 #include <limits>
 #include <numbers>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 
 namespace residua {
 namespace {

@@ -4,13 +4,13 @@
 #include <cstddef>
 #include <limits>
 
+#include "core/device/device_api.h"
 #include "core/kernels/batch_norm.h"
 #include "core/kernels/check_finite.h"
 #include "core/kernels/fill.h"
 #include "core/kernels/finish_step.h"
 #include "core/kernels/run.h"
 #include "core/kernels/sgd.h"
-#include "core/tensor/device_api.h"
 
 namespace residua {
 namespace {
@@ -129,7 +129,7 @@ void Sgd::step() {
                     .state = device_state(),
                     .batch_mean = statistics.batch_mean.data<float>(),
                     .batch_variance = statistics.batch_variance.data<float>(),
-                    .unbias = statistics.unbias.data<float>(),
+                    .bessel_correction = statistics.bessel_correction.data<float>(),
                     .running_mean = statistics.running_mean.data<float>(),
                     .running_variance = statistics.running_variance.data<float>(),
                 });

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 
 namespace residua {
 

@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/autograd/tape.h"
+#include "core/device/device_api.h"
 #include "core/kernels/fill.h"
 #include "core/kernels/run.h"
-#include "core/tensor/device_api.h"
 
 namespace residua {
 namespace {
@@ -157,15 +156,15 @@ void Tensor::copy_from(std::span<const float> values) const {
 
 bool Tensor::requires_grad() const {
   const auto meta = autograd();
-  return meta != nullptr && (meta->requires_grad || meta->node != nullptr);
+  return meta != nullptr && (meta->requires_grad || meta->operation() != nullptr);
 }
 
 void Tensor::set_requires_grad(bool wanted) {
   if (wanted && !is_floating(dtype())) {
     fail("a {} tensor cannot have a gradient", name(dtype()));
   }
-  if (AutogradMeta& meta = ensure_autograd(); meta.node != nullptr) {
-    fail("requires_grad can be set on leaves only, this tensor is the result of {}", meta.node->name);
+  if (AutogradMeta& meta = ensure_autograd(); meta.operation() != nullptr) {
+    fail("requires_grad can be set on leaves only, this tensor is the result of {}", meta.operation());
   } else {
     meta.requires_grad = wanted;
   }
@@ -197,6 +196,11 @@ AutogradMeta& Tensor::ensure_autograd() {
     impl_->autograd = std::make_shared<AutogradMeta>();
   }
   return *impl_->autograd;
+}
+
+void Tensor::set_autograd(std::shared_ptr<AutogradMeta> meta) {
+  static_cast<void>(impl());
+  impl_->autograd = std::move(meta);
 }
 
 void Tensor::check_dtype(DType wanted) const {

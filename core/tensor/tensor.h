@@ -5,9 +5,9 @@
 #include <span>
 #include <vector>
 
-#include "core/tensor/device.h"
-#include "core/tensor/dtype.h"
-#include "core/tensor/error.h"
+#include "core/base/dtype.h"
+#include "core/base/error.h"
+#include "core/device/device.h"
 #include "core/tensor/shape.h"
 
 namespace residua {
@@ -72,6 +72,8 @@ class Tensor {
   /// The autograd record shared by all handles of this tensor; null where there is none.
   std::shared_ptr<AutogradMeta> autograd() const { return defined() ? impl_->autograd : nullptr; }
   AutogradMeta& ensure_autograd();
+  /// Makes this tensor the result of a recorded operation.
+  void set_autograd(std::shared_ptr<AutogradMeta> meta);
 
  private:
   friend Tensor empty(Shape shape, DType dtype, Device device);
@@ -97,7 +99,22 @@ class Tensor {
   std::shared_ptr<Impl> impl_;
 };
 
-/// Uninitialised memory.
+/// What autograd keeps beside a tensor. A leaf has no more than this; core/autograd/tape.h adds to a result the operation that
+/// made it.
+struct AutogradMeta {
+  AutogradMeta() = default;
+  virtual ~AutogradMeta() = default;
+  AutogradMeta(const AutogradMeta&) = delete;
+  AutogradMeta& operator=(const AutogradMeta&) = delete;
+  /// The name of the operation that made the tensor; null for a leaf.
+  virtual const char* operation() const { return nullptr; }
+
+  bool requires_grad = false;
+  bool has_gradient = false;  // `gradient` holds a value, not only memory
+  Tensor gradient;
+};
+
+/// Uninitialized memory.
 Tensor empty(Shape shape, DType dtype, Device device = {});
 Tensor empty_like(const Tensor& other);
 Tensor zeros(Shape shape, DType dtype, Device device = {});

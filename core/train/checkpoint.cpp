@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "core/train/safetensors.h"
+#include "core/io/safetensors.h"
 
 namespace residua {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <string>
 
-#include "core/train/event_log.h"
+#include "core/run/event_log.h"
 
 namespace residua {
 

@@ -10,8 +10,8 @@
 #include <limits>
 #include <sstream>
 
-#include "core/tensor/device_api.h"
-#include "core/tensor/error.h"
+#include "core/base/error.h"
+#include "core/device/device_api.h"
 
 namespace residua {
 namespace {
@@ -120,7 +120,7 @@ void add_options(CLI::App& app, TrainOptions& o) {
       ->check(one_of({"auto", "imagefolder", "cifar10", "cifar100", "fashion-mnist", "synthetic"}))
       ->group("Data");
   app.add_option("--augment", o.augment,
-                 "none, flip, pad-crop, scale-crop (the paper's, colours included) or random-resized-crop; default: scale-crop "
+                 "none, flip, pad-crop, scale-crop (the paper's, colors included) or random-resized-crop; default: scale-crop "
                  "for photos, else pad-crop")
       ->group("Data");
   app.add_flag("--no-shuffle", o.no_shuffle, "train in the order of the data set")->group("Data");
@@ -164,7 +164,7 @@ void add_options(CLI::App& app, TrainOptions& o) {
   app.add_option("--bottleneck-stride", o.bottleneck_stride, "conv3x3 (torchvision) or conv1x1 (the paper)")
       ->check(one_of({"conv3x3", "conv1x1"}))
       ->group("Model");
-  app.add_option("--init", o.initialization, "He initialisation: fan-in (the paper) or fan-out (torchvision)")
+  app.add_option("--init", o.initialization, "He initialization: fan-in (the paper) or fan-out (torchvision)")
       ->check(one_of({"fan-in", "fan-out"}))
       ->group("Model");
   app.add_option("--weights", o.weights, "safetensors file to start from")->group("Model");

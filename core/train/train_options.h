@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "core/base/dtype.h"
+#include "core/device/device.h"
 #include "core/optim/schedule.h"
-#include "core/tensor/device.h"
-#include "core/tensor/dtype.h"
 
 namespace residua {
 

@@ -2,9 +2,10 @@
 
 #include <utility>
 
+#include "core/autograd/no_grad.h"
 #include "core/autograd/tape.h"
-#include "core/kernels/profile.h"
-#include "core/tensor/error.h"
+#include "core/base/error.h"
+#include "core/device/profile.h"
 
 namespace residua {
 namespace {
@@ -27,7 +28,7 @@ SoftmaxCrossEntropy TrainStep::forward(const Batch& batch, Mode mode) {
   InputFormat format = options_.input;
   format.height = batch.height;
   format.width = batch.width;
-  const Tensor x = prepare_input(batch.images, batch.top, batch.left, batch.flip, batch.colour_shift, format);
+  const Tensor x = prepare_input(batch.images, batch.top, batch.left, batch.flip, batch.color_shift, format);
   return softmax_cross_entropy(model_.forward(x, mode), batch.labels, mode == Mode::train ? options_.label_smoothing : 0.0f);
 }
 
@@ -63,7 +64,7 @@ void TrainStep::train(const Batch& batch) {
   train_upload_.used();
 }
 
-void TrainStep::evaluate(const Batch& batch, MetricsSum& metrics) {
+void TrainStep::evaluate(const Batch& batch, MetricsAccumulator& metrics) {
   const NoGrad no_grad;
   const Batch& input = evaluate_upload_.upload(batch);
   metrics.add(forward(input, Mode::evaluate), input.labels);

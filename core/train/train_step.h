@@ -3,14 +3,14 @@
 #include <array>
 #include <memory>
 
+#include "core/data/batch_upload.h"
 #include "core/data/loader.h"
+#include "core/device/device_api.h"
+#include "core/evaluate/metrics.h"
 #include "core/nn/module.h"
 #include "core/nn/parameter_store.h"
 #include "core/ops/prepare_input.h"
 #include "core/optim/sgd.h"
-#include "core/tensor/device_api.h"
-#include "core/train/batch_upload.h"
-#include "core/train/metrics.h"
 
 namespace residua {
 
@@ -35,10 +35,10 @@ class TrainStep {
   /// changes neither weights nor statistics nor metrics.
   void train(const Batch& batch);
   /// Results of train() since they were last reset.
-  MetricsSum& metrics() { return metrics_; }
+  MetricsAccumulator& metrics() { return metrics_; }
 
   /// Adds the same numbers to `metrics` without training, from the running statistics.
-  void evaluate(const Batch& batch, MetricsSum& metrics);
+  void evaluate(const Batch& batch, MetricsAccumulator& metrics);
 
  private:
   SoftmaxCrossEntropy forward(const Batch& batch, Mode mode);
@@ -48,7 +48,7 @@ class TrainStep {
   Sgd& sgd_;
   TrainStepOptions options_;
   Device device_;
-  MetricsSum metrics_;
+  MetricsAccumulator metrics_;
   BatchUpload train_upload_;
   BatchUpload evaluate_upload_;
   std::array<std::unique_ptr<device_api::Graph>, 2> graphs_;  // for each slot of train_upload_

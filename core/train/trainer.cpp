@@ -11,12 +11,12 @@
 #include <optional>
 #include <utility>
 
+#include "core/io/atomic_file.h"
 #include "core/nn/initialization.h"
-#include "core/train/atomic_file.h"
-#include "core/train/event_log.h"
-#include "core/train/model_weights.h"
+#include "core/nn/state_dict.h"
+#include "core/run/event_log.h"
+#include "core/run/tensorboard.h"
 #include "core/train/progress.h"
-#include "core/train/tensorboard.h"
 #include "core/train/validation_times.h"
 
 namespace residua {
@@ -383,7 +383,7 @@ Metrics Trainer::validate() {
 }
 
 std::optional<Metrics> Trainer::validate(const volatile std::sig_atomic_t& stop) {
-  MetricsSum sum(setup_.device);
+  MetricsAccumulator sum(setup_.device);
   val_loader_->start(0);
   while (const Batch* batch = val_loader_->next()) {
     if (stop != 0) {

@@ -7,10 +7,10 @@
 
 #include "core/data/loader.h"
 #include "core/data/statistics.h"
+#include "core/evaluate/metrics.h"
+#include "core/io/safetensors.h"
 #include "core/nn/module.h"
 #include "core/train/checkpoint.h"
-#include "core/train/metrics.h"
-#include "core/train/safetensors.h"
 #include "core/train/train_options.h"
 #include "core/train/train_step.h"
 

@@ -2,7 +2,7 @@
 
 #include "cuda/device/columns.cuh"
 
-// The arithmetic of batch normalisation, for the kernels that fuse it with different things.
+// The arithmetic of batch normalization, for the kernels that fuse it with different things.
 namespace residua::cuda {
 
 /// gamma * (x - mean) * rstd + beta of N channels as scale * x + shift: its rounding error is that of an x in fp32 whose
@@ -50,9 +50,9 @@ struct FinishBackward {
   float *sum_g, *sum_g_xhat;
 
   __device__ float known(int64_t channel) const { return rstd[channel]; }
-  __device__ void operator()(int64_t channel, float rstd_of_channel, double g, double g_centred) const {
+  __device__ void operator()(int64_t channel, float rstd_of_channel, double g, double g_centered) const {
     sum_g[channel] = static_cast<float>(g);
-    sum_g_xhat[channel] = static_cast<float>(g_centred * static_cast<double>(rstd_of_channel));
+    sum_g_xhat[channel] = static_cast<float>(g_centered * static_cast<double>(rstd_of_channel));
   }
 };
 

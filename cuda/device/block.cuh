@@ -3,7 +3,7 @@
 #include "cuda/device/warp.cuh"
 
 // Shared memory of a block: RESIDUA_SHARED(float, partial, 64) declares the pointer `partial` to 64 floats that all threads of
-// the block share. The size is a constant; trivial types only; each place in the code is memory of its own. Uninitialised: on
+// the block share. The size is a constant; trivial types only; each place in the code is memory of its own. Uninitialized: on
 // the host it is full of NaN.
 #ifdef __CUDACC__
 #define RESIDUA_SHARED(Type, name, count) __shared__ __align__(16) Type name[count]

@@ -18,7 +18,7 @@
 
 #include "cuda/runtime/error.h"
 #else
-#include "tests/host_cuda/shim.h"
+#include "cuda/host/shim.h"
 #endif
 
 namespace residua::cuda {

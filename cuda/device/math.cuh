@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "core/tensor/dtype.h"
+#include "core/base/dtype.h"
 #include "cuda/device/launch.cuh"
 
 namespace residua::cuda {

@@ -46,7 +46,7 @@ __global__ void augment_input_kernel(AugmentInput args, Unflatten unflatten, int
     const AugmentImage& image = args.images[at.image];
     const int64_t i = at.row + image.top;
     const int64_t j = (image.flip != 0 ? args.width - 1 - at.column : at.column) + image.left;
-    float colour[3] = {};
+    float color[3] = {};
     if (image.region_height > 0 && i >= 0 && i < args.height && j >= 0 && j < args.width) {
       const Taps rows(i + image.window_top, image.domain_height, image.resized_height, image.region_top, image.region_height);
       const Taps columns(j + image.window_left, image.domain_width, image.resized_width, image.region_left, image.region_width);
@@ -62,25 +62,25 @@ __global__ void augment_input_kernel(AugmentInput args, Unflatten unflatten, int
           weights += weight;
 #pragma unroll
           for (int c = 0; c < 3; ++c) {
-            colour[c] += weight * widen(pixel[c]);
+            color[c] += weight * widen(pixel[c]);
           }
         }
       }
       const float* mean = args.mean + (args.per_pixel_mean != 0 ? (i * args.width + j) * 3 : 0);
 #pragma unroll
       for (int c = 0; c < 3; ++c) {
-        const float shift = args.colour_shift == nullptr ? 0 : args.colour_shift[at.image * 3 + c];
-        colour[c] = (colour[c] / weights + shift - mean[c]) * args.inverse_std[c];
+        const float shift = args.color_shift == nullptr ? 0 : args.color_shift[at.image * 3 + c];
+        color[c] = (color[c] / weights + shift - mean[c]) * args.inverse_std[c];
       }
     }
     T* y = static_cast<T*>(args.y) + index * args.channels;
     if constexpr (Channels > 0) {
-      const float padded[Channels] = {colour[0], colour[1], colour[2]};
+      const float padded[Channels] = {color[0], color[1], color[2]};
       store(y, padded);
     } else {
 #pragma unroll
       for (int c = 0; c < 3; ++c) {
-        y[c] = narrow<T>(colour[c]);
+        y[c] = narrow<T>(color[c]);
       }
       for (int64_t c = 3; c < args.channels; ++c) {
         y[c] = narrow<T>(0);

@@ -1,4 +1,4 @@
-// Batch normalisation, backward. As forward: packs of eight elements, a thread in one column of wide rows, its channels'
+// Batch normalization, backward. As forward: packs of eight elements, a thread in one column of wide rows, its channels'
 // parameters in registers. Both kernels read x, the gradient and the mask once; the sums walk from the end of the gradient to
 // its start and leave the start in the cache for the second kernel.
 #include "core/kernels/batch_norm.h"

@@ -1,4 +1,4 @@
-// Batch normalisation, forward. A thread takes packs of eight elements of one column of wide rows (cuda/device/wide_rows.cuh),
+// Batch normalization, forward. A thread takes packs of eight elements of one column of wide rows (cuda/device/wide_rows.cuh),
 // several loads before the first use, with the parameters of its channels in registers.
 //
 // Statistics read x once; with n blocks a channel's partial sums are 8 n bytes, written and read. Each thread estimates its
@@ -158,7 +158,8 @@ __global__ void commit_kernel(BatchNormCommit args) {
   const float old = 1 - args.momentum;
   for (int64_t c = global_thread(); c < args.channels; c += grid_threads()) {
     args.running_mean[c] = old * args.running_mean[c] + args.momentum * args.batch_mean[c];
-    args.running_variance[c] = old * args.running_variance[c] + args.momentum * (args.batch_variance[c] * args.unbias[c]);
+    args.running_variance[c] =
+        old * args.running_variance[c] + args.momentum * (args.batch_variance[c] * args.bessel_correction[c]);
   }
 }
 

@@ -1,4 +1,4 @@
-// Batch normalisation, ReLU and max pooling in one. A thread takes 16 bytes of adjacent channels forward and 8 backward (one
+// Batch normalization, ReLU and max pooling in one. A thread takes 16 bytes of adjacent channels forward and 8 backward (one
 // channel where their number or an address does not allow it), whose parameters stay in its registers
 // (cuda/device/columns.cuh).
 //
@@ -7,7 +7,7 @@
 //
 // Backward: a tile of stride x stride pixels at a time, aligned to the padded image, so that every pixel of a tile has the same
 // place in the same windows for every tile. With window 3 and stride 2 that is nine places of four pixels in four windows,
-// which are loaded once for the tile and by up to three neighbours, from the caches. Both kernels read x, dy and the index once
+// which are loaded once for the tile and by up to three neighbors, from the caches. Both kernels read x, dy and the index once
 // from memory and the second writes dx once. Other windows are taken pixel by pixel.
 #include "core/kernels/batch_norm_relu_max_pool.h"
 #include "cuda/device/arch/maximum.cuh"
@@ -94,14 +94,14 @@ struct Largest {
   }
   /// Channels [first, first + N) of a pixel.
   template <int Channels>
-  __device__ void consider(const ForwardLine<Channels>& normalise, int first, const Pack<T, Channels>& pixel, int here) {
+  __device__ void consider(const ForwardLine<Channels>& normalize, int first, const Pack<T, Channels>& pixel, int here) {
     Pack<T, N> part;
     memcpy(&part, pixel.v + first, sizeof part);
     float x[N];
     widen(part, x);
 #pragma unroll
     for (int j = 0; j < N; ++j) {
-      const float value = normalise.y(first + j, x[j]);
+      const float value = normalize.y(first + j, x[j]);
       winner[j] = value > best[j] ? here : winner[j];
       best[j] = maximum(best[j], value);
     }
@@ -135,8 +135,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
     return;
   }
   const int64_t channel = int64_t{place.column} * N;
-  ForwardLine<N> normalise;
-  normalise.load(args.gamma, args.beta, args.mean, args.rstd, s.channels, channel);
+  ForwardLine<N> normalize;
+  normalize.load(args.gamma, args.beta, args.mean, args.rstd, s.channels, channel);
   int64_t to = place.row * s.channels + channel;
   for (AreaPlace at(area, place.row); at.image < area.images; at.advance(area), to += grid.row_step() * s.channels) {
     const int top = at.line * s.stride - s.padding;
@@ -167,7 +167,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
         for (int i = 0; i < Window; ++i) {
 #pragma unroll
           for (int k = 0; k < Window; ++k) {
-            largest[part].consider(normalise, part * kPooled<N>, held[i][k],
+            largest[part].consider(normalize, part * kPooled<N>, held[i][k],
                                    name_of<Window>(i, top) * Window + name_of<Window>(k, left));
           }
         }
@@ -179,7 +179,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
           const auto pixel = pack_at<N>(image + (int64_t{top + i} * s.in_width + left + k) * s.channels);
 #pragma unroll
           for (int part = 0; part < N / kPooled<N>; ++part) {
-            largest[part].consider(normalise, part * kPooled<N>, pixel, i * s.window + k);
+            largest[part].consider(normalize, part * kPooled<N>, pixel, i * s.window + k);
           }
         }
       }

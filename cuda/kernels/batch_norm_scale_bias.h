@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "core/tensor/dtype.h"
+#include "core/base/dtype.h"
 #include "cuda/runtime/stream.h"
 
 namespace residua::cuda {

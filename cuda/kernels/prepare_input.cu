@@ -20,7 +20,7 @@ __global__ void prepare_input_kernel(PrepareInput args, Unflatten unflatten, int
     const int64_t pixel = inside ? row * args.in_width + column : 0;
     const uint8_t* source = args.source + (at.image * args.in_height * args.in_width + pixel) * args.in_channels;
     const float* mean = args.mean + (args.per_pixel_mean != 0 ? pixel * args.in_channels : 0);
-    const float* shift = args.colour_shift != nullptr ? args.colour_shift + at.image * args.in_channels : nullptr;
+    const float* shift = args.color_shift != nullptr ? args.color_shift + at.image * args.in_channels : nullptr;
     const auto value = [&](int64_t c) {
       if (!inside || c >= args.in_channels) {
         return 0.0f;

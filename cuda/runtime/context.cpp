@@ -6,8 +6,8 @@
 #include <mutex>
 #include <vector>
 
-#include "core/tensor/device_backend.h"
-#include "core/tensor/error.h"
+#include "core/base/error.h"
+#include "core/device/device_backend.h"
 #include "cuda/runtime/error.h"
 
 /// Defined in residua_cuda and in residua_host_cuda alike: a program that links both is an error.

@@ -1,6 +1,6 @@
 #include "cuda/runtime/error.h"
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 
 namespace residua::cuda {
 namespace {

@@ -1,21 +1,21 @@
 #include <spdlog/spdlog.h>
 
-#include "core/tensor/device_backend.h"
-#include "core/tensor/error.h"
+#include "core/base/error.h"
+#include "core/device/device_backend.h"
 #include "cuda/runtime/context.h"
 #include "cuda/runtime/error.h"
 
 namespace residua::cuda {
 
-using device_api::Queue;
+using device_api::StreamKind;
 
 namespace {
 
 cudaEvent_t cast(void* event) { return static_cast<cudaEvent_t>(event); }
 
-cudaStream_t stream_of(int device, Queue queue) {
+cudaStream_t stream_of(int device, StreamKind queue) {
   Context& at = context(device);
-  return native(queue == Queue::compute ? at.compute() : at.copy());
+  return native(queue == StreamKind::compute ? at.compute() : at.copy());
 }
 
 }  // namespace
@@ -33,11 +33,11 @@ void drop_event(void* event) noexcept {
   }
 }
 
-void record_event(void* event, int device, Queue queue) {
+void record_event(void* event, int device, StreamKind queue) {
   RESIDUA_CUDA_CHECK(cudaEventRecord(cast(event), stream_of(device, queue)));
 }
 
-void hold_for_event(void* event, int device, Queue queue) {
+void stream_wait_event(void* event, int device, StreamKind queue) {
   RESIDUA_CUDA_CHECK(cudaStreamWaitEvent(stream_of(device, queue), cast(event)));
 }
 
@@ -48,7 +48,7 @@ void* make_timestamp(int device) {
   return event;
 }
 
-void record_timestamp(void* timestamp, int device) { record_event(timestamp, device, Queue::compute); }
+void record_timestamp(void* timestamp, int device) { record_event(timestamp, device, StreamKind::compute); }
 
 double seconds_between(void* start, void* end) {
   float milliseconds = 0;

@@ -1,7 +1,7 @@
 #include <spdlog/spdlog.h>
 
-#include "core/tensor/device_backend.h"
-#include "core/tensor/error.h"
+#include "core/base/error.h"
+#include "core/device/device_backend.h"
 #include "cuda/runtime/context.h"
 #include "cuda/runtime/error.h"
 

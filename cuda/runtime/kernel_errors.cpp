@@ -1,6 +1,6 @@
 #include "cuda/runtime/kernel_errors.h"
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 
 namespace residua::cuda {
 

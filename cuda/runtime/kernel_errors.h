@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "core/tensor/dtype.h"
+#include "core/base/dtype.h"
 
 // Errors that kernel files throw: fmt's headers do not go through nvcc.
 namespace residua::cuda {

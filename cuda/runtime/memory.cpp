@@ -1,27 +1,27 @@
-// Device memory, copies and pinned host memory: the answers of CUDA to core/tensor/device_backend.h.
+// Device memory, copies and pinned host memory: the answers of CUDA to core/device/device_backend.h.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <mutex>
 
-#include "core/tensor/device_backend.h"
-#include "core/tensor/error.h"
+#include "core/base/error.h"
+#include "core/device/device_backend.h"
 #include "cuda/runtime/context.h"
 #include "cuda/runtime/error.h"
 
 namespace residua::cuda {
 
-using device_api::Queue;
+using device_api::StreamKind;
 
 namespace {
 
-cudaStream_t stream_of(Context& context, Queue queue) {
-  return native(queue == Queue::compute ? context.compute() : context.copy());
+cudaStream_t stream_of(Context& context, StreamKind queue) {
+  return native(queue == StreamKind::compute ? context.compute() : context.copy());
 }
 
 }  // namespace
 
-void* take(int device, int64_t bytes) noexcept {
+void* allocate(int device, int64_t bytes) noexcept {
   try {
     context(device);
   } catch (const Error& error) {
@@ -36,7 +36,7 @@ void* take(int device, int64_t bytes) noexcept {
   return data;
 }
 
-void give_back(int, void* data) noexcept {
+void deallocate(int, void* data) noexcept {
   if (const cudaError_t status = cudaFree(data); status != cudaSuccess) {
     spdlog::error("cudaFree failed: {}", cudaGetErrorString(status));
   }
@@ -46,7 +46,7 @@ void set_bytes(int device, void* data, unsigned char value, int64_t bytes) {
   RESIDUA_CUDA_CHECK(cudaMemsetAsync(data, value, static_cast<size_t>(bytes), native(context(device).compute())));
 }
 
-void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, Queue queue) {
+void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, StreamKind queue) {
   const bool to_host = to.type == Device::Type::cpu;
   Context& at = context(to_host ? from.index : to.index);
   const cudaStream_t stream = stream_of(at, queue);

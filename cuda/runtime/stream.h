@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/tensor/device.h"
+#include "core/device/device.h"
 
 namespace residua::cuda {
 

@@ -1,7 +1,9 @@
 #include "core/autograd/tape.h"
+#include "core/autograd/no_grad.h"
 
 #include <gtest/gtest.h>
 
+#include "core/device/device_api.h"
 #include "core/ops/add.h"
 #include "core/ops/conv2d.h"
 #include "core/ops/flatten.h"
@@ -9,7 +11,6 @@
 #include "core/ops/pooling.h"
 #include "core/ops/relu.h"
 #include "core/ops/softmax_cross_entropy.h"
-#include "core/tensor/device_api.h"
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
 

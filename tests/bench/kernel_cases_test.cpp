@@ -7,7 +7,7 @@
 
 #include "bench/kernels/kernel_case.h"
 #include "bench/kernels/measure.h"
-#include "core/tensor/device_api.h"
+#include "core/device/device_api.h"
 #include "tests/support/op_case.h"
 #include "tests/support/poisoned_memory.h"
 

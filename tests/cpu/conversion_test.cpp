@@ -1,4 +1,4 @@
-// The vectorised conversions between float and the 16-bit types, at every instruction set, against those of dtype.h.
+// The vectorized conversions between float and the 16-bit types, at every instruction set, against those of dtype.h.
 #include <gtest/gtest.h>
 
 #include <bit>

@@ -11,7 +11,7 @@
 #include <memory>
 #include <type_traits>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 #include "tests/cpu/levels.h"
 #include "tests/support/random.h"
 
@@ -396,7 +396,7 @@ TYPED_TEST(Levels, AgreeOnTheLoss) {
                                            b.out<int32_t>(1), b.out<int32_t>(1)});
           b.run(SoftmaxCrossEntropyBackward{kType, rows, classes, logits, labels, smoothing, log_sum_exp, &dloss,
                                             b.out<T>(rows * classes)});
-          b.run(CountedMean{rows, loss, labels, b.out<float>(1)});
+          b.run(MaskedMean{rows, loss, labels, b.out<float>(1)});
         });
       }
     }

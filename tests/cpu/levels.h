@@ -11,8 +11,8 @@
 #include "core/kernels/cast.h"
 #include "core/kernels/check_finite.h"
 #include "core/kernels/column_sum.h"
-#include "core/kernels/counted_mean.h"
 #include "core/kernels/fill.h"
+#include "core/kernels/masked_mean.h"
 #include "core/kernels/pooling.h"
 #include "core/kernels/prepare_input.h"
 #include "core/kernels/relu.h"
@@ -42,7 +42,7 @@
   void run(const Cast&, Stream&);                               \
   void run(const CheckFinite&, Stream&);                        \
   void run(const ColumnSum&, Stream&);                          \
-  void run(const CountedMean&, Stream&);                        \
+  void run(const MaskedMean&, Stream&);                         \
   void run(const Fill&, Stream&);                               \
   void run(const MaxPoolForward&, Stream&);                     \
   void run(const MaxPoolBackward&, Stream&);                    \

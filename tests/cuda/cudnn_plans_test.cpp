@@ -11,8 +11,8 @@
 #include <set>
 #include <sstream>
 
-#include "core/tensor/error.h"
-#include "cuda/vendor/convolution.h"
+#include "core/base/error.h"
+#include "cuda/libraries/convolution.h"
 #include "models/catalog.h"
 #include "tests/support/op_case.h"
 #include "tests/support/temporary_folder.h"
@@ -27,7 +27,7 @@ using ::testing::Not;
 const std::string kFolder = std::string(RESIDUA_SOURCE_DIR) + "/tests/cuda/";
 const std::string kTable = kFolder + "convolution_forms.txt";
 
-std::string h100_properties() { return residua::testing::read_bytes(kFolder + "h100.json"); }
+std::string h100_properties() { return residua::test::read_bytes(kFolder + "h100.json"); }
 
 const CudnnDevice& h100() {
   static const CudnnDevice device = CudnnDevice::described_by(h100_properties());
@@ -122,9 +122,9 @@ std::vector<std::string> lines(const std::string& text) {
 TEST(CudnnPlans, HaveTheFormsOfTheTable) {
   const std::string found = table();
   if (std::getenv("RESIDUA_UPDATE_TABLES") != nullptr) {
-    residua::testing::write_bytes(kTable, found);
+    residua::test::write_bytes(kTable, found);
   }
-  const std::vector<std::string> got = lines(found), want = lines(residua::testing::read_bytes(kTable));
+  const std::vector<std::string> got = lines(found), want = lines(residua::test::read_bytes(kTable));
   if (got.front() != want.front()) {
     GTEST_SKIP() << "the table is of another version: " << want.front() << " Here: " << got.front()
                  << " RESIDUA_UPDATE_TABLES=1 writes it anew.";

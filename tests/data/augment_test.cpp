@@ -7,11 +7,11 @@
 #include <cstring>
 #include <set>
 
+#include "core/base/error.h"
 #include "core/ops/augment_input.h"
-#include "core/tensor/error.h"
 #include "tests/data/image_fixtures.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 constexpr int kDraws = 2000;
@@ -25,7 +25,7 @@ void for_draws(const std::string& policy, int64_t crop, ImageSize size, const Ch
   }
 }
 
-TEST(Augmentation, EvaluationScalesAndCutsTheCentre) {
+TEST(Augmentation, EvaluationScalesAndCutsTheCenter) {
   Random random(1, RandomPurpose::augmentation, 0, 0);
   const Placement wide = make_evaluation(224)->place({375, 500}, random);
   EXPECT_EQ(wide.resize.domain, (Rect{0, 0, 375, 500}));
@@ -116,15 +116,15 @@ TEST(Augmentation, ScaleCropCoversItsRange) {
 }
 
 // The figures follow from the eigenvalues and eigenvectors: 25.5 * sqrt(sum over k of (eigenvalue_k * eigenvector_k[c])^2).
-TEST(Augmentation, ScaleCropShiftsTheColoursAlongImageNetsMainAxis) {
+TEST(Augmentation, ScaleCropShiftsTheColorsAlongImageNetsMainAxis) {
   std::array<double, 3> mean{}, variance{};
   double red_green = 0;
   for_draws("scale-crop", 224, {375, 500}, [&](const Placement& p) {
     for (size_t c = 0; c < 3; ++c) {
-      mean[c] += p.colour_shift[c] / kDraws;
-      variance[c] += p.colour_shift[c] * p.colour_shift[c] / kDraws;
+      mean[c] += p.color_shift[c] / kDraws;
+      variance[c] += p.color_shift[c] * p.color_shift[c] / kDraws;
     }
-    red_green += p.colour_shift[0] * p.colour_shift[1] / kDraws;
+    red_green += p.color_shift[0] * p.color_shift[1] / kDraws;
   });
   const std::array deviation = {3.166, 3.223, 3.255};
   for (size_t c = 0; c < 3; ++c) {
@@ -134,7 +134,7 @@ TEST(Augmentation, ScaleCropShiftsTheColoursAlongImageNetsMainAxis) {
   EXPECT_NEAR(red_green / std::sqrt(variance[0] * variance[1]), 0.993, 0.002);
   for (const char* policy : {"none", "flip", "pad-crop", "random-resized-crop"}) {
     for_draws(policy, 32, {32, 32}, [&](const Placement& p) {
-      ASSERT_TRUE(std::ranges::all_of(p.colour_shift, [](float shift) { return shift == 0; })) << policy;
+      ASSERT_TRUE(std::ranges::all_of(p.color_shift, [](float shift) { return shift == 0; })) << policy;
     });
   }
 }
@@ -165,7 +165,7 @@ TEST(Augmentation, FlipFlipsAndNoneDoesNot) {
 // first rounds to.
 TEST(Augmentation, TheRouteThroughTheDeviceAgreesWithThatThroughTheLoader) {
   constexpr int64_t kCrop = 48;
-  const Image image = testing::pattern_image(95, 131);
+  const Image image = test::pattern_image(95, 131);
   const InputFormat format{.height = kCrop,
                            .width = kCrop,
                            .channels = 4,
@@ -186,7 +186,7 @@ TEST(Augmentation, TheRouteThroughTheDeviceAgreesWithThatThroughTheLoader) {
 
       const Tensor window = empty({1, kCrop, kCrop, 3}, DType::u8, Device{});
       scale(placement.resize, region, window.data<uint8_t>());
-      const Tensor shift = from_values({1, 3}, placement.colour_shift, DType::f32);
+      const Tensor shift = from_values({1, 3}, placement.color_shift, DType::f32);
       const std::vector<float> want = prepare_input(window, full({1}, static_cast<float>(placement.top), DType::i32),
                                                     full({1}, static_cast<float>(placement.left), DType::i32),
                                                     full({1}, placement.flip ? 1.0f : 0.0f, DType::u8), shift, format)
@@ -218,4 +218,4 @@ TEST(Augmentation, RefusesUnknownNamesAndSizes) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 std::string failure_of(DataErrors& errors, const std::string& name) {
@@ -53,4 +53,4 @@ TEST(DataErrors, NoneMayBeAllowed) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

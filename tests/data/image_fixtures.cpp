@@ -15,7 +15,7 @@
 #define STBI_WRITE_NO_STDIO
 #include <stb_image_write.h>
 
-namespace residua::testing {
+namespace residua::test {
 namespace {
 
 void append(void* context, void* data, int size) {
@@ -94,16 +94,16 @@ Image photo_image(int64_t height, int64_t width, uint64_t seed) {
 }
 
 std::string encode_jpeg(const Image& image, const JpegSettings& settings) {
-  std::vector<uint8_t> grey;
-  if (settings.grey) {
+  std::vector<uint8_t> gray;
+  if (settings.gray) {
     for (size_t i = 0; i < image.pixels.size(); i += 3) {
-      grey.push_back(image.pixels[i]);
+      gray.push_back(image.pixels[i]);
     }
   }
-  Compressor compressor(image.height, image.width, settings.grey ? 1 : 3, settings.grey ? JCS_GRAYSCALE : JCS_RGB);
+  Compressor compressor(image.height, image.width, settings.gray ? 1 : 3, settings.gray ? JCS_GRAYSCALE : JCS_RGB);
   jpeg_compress_struct& info = compressor.info;
   jpeg_set_quality(&info, settings.quality, TRUE);
-  if (!settings.grey) {
+  if (!settings.gray) {
     info.comp_info[0].h_samp_factor = settings.horizontal_sampling;
     info.comp_info[0].v_samp_factor = settings.vertical_sampling;
   }
@@ -112,7 +112,7 @@ std::string encode_jpeg(const Image& image, const JpegSettings& settings) {
   if (settings.progressive) {
     jpeg_simple_progression(&info);
   }
-  return compressor.compress(settings.grey ? grey.data() : image.pixels.data());
+  return compressor.compress(settings.gray ? gray.data() : image.pixels.data());
 }
 
 std::string encode_cmyk_jpeg(const std::vector<uint8_t>& inverted_cmyk, int64_t height, int64_t width, bool ycck) {
@@ -137,4 +137,4 @@ std::string encode_bmp(const Image& image) {
   return bytes;
 }
 
-}  // namespace residua::testing
+}  // namespace residua::test

@@ -4,14 +4,14 @@
 #include <string>
 #include <vector>
 
-#include "core/data/image.h"
+#include "core/data/codecs/image.h"
 
-namespace residua::testing {
+namespace residua::test {
 
 /// Pixels (37 x + 91 y + 53 c + 7 x y) mod 256: no two rows, columns or channels are alike.
 Image pattern_image(int64_t height, int64_t width);
 
-/// Smooth gradients with some noise, as photos have, so that JPEG keeps it recognisable.
+/// Smooth gradients with some noise, as photos have, so that JPEG keeps it recognizable.
 Image photo_image(int64_t height, int64_t width, uint64_t seed);
 
 struct JpegSettings {
@@ -20,7 +20,7 @@ struct JpegSettings {
   int vertical_sampling = 2;
   bool progressive = false;
   bool arithmetic = false;
-  bool grey = false;  // stores the red channel alone
+  bool gray = false;  // stores the red channel alone
   int restart_interval = 0;
 };
 
@@ -28,8 +28,8 @@ std::string encode_jpeg(const Image& image, const JpegSettings& settings = {});
 /// A JPEG of four channels as Adobe writes them: `inverted_cmyk` is [height, width, 4]; stored as YCCK or plain CMYK.
 std::string encode_cmyk_jpeg(const std::vector<uint8_t>& inverted_cmyk, int64_t height, int64_t width, bool ycck);
 std::string encode_png(const Image& image);
-/// Channels 1 (grey), 2 (grey and alpha) or 4 (RGB and alpha); `pixels` is [height, width, channels].
+/// Channels 1 (gray), 2 (gray and alpha) or 4 (RGB and alpha); `pixels` is [height, width, channels].
 std::string encode_png(const std::vector<uint8_t>& pixels, int64_t height, int64_t width, int channels);
 std::string encode_bmp(const Image& image);
 
-}  // namespace residua::testing
+}  // namespace residua::test

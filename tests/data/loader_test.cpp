@@ -6,11 +6,11 @@
 #include <atomic>
 #include <stdexcept>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 #include "tests/data/image_fixtures.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 using ::testing::AllOf;
@@ -67,7 +67,7 @@ std::string contents(Loader& loader) {
     append(batch->top);
     append(batch->left);
     append(batch->flip);
-    append(batch->colour_shift);
+    append(batch->color_shift);
     all += fmt::format("{} {} {} {};", batch->first_index, batch->height, batch->width, batch->size());
     for (const int64_t sample : batch->samples) {
       all += fmt::format("{},", sample);
@@ -303,15 +303,15 @@ TEST(Loader, RefusesNonsense) {
 
 // From files: what the workers decode is the region alone, and it is what decoding everything and then scaling gives.
 TEST(Loader, ReadsAnImageFolder) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   for (const char* name : {"a", "b"}) {
     for (int i = 0; i < 6; ++i) {
       std::filesystem::create_directories(folder / ("train/" + std::string(name)));
-      testing::write_bytes(folder / fmt::format("train/{}/{}.jpg", name, i),
-                           testing::encode_jpeg(testing::photo_image(90 + i, 120 - i, static_cast<uint64_t>(i))));
+      test::write_bytes(folder / fmt::format("train/{}/{}.jpg", name, i),
+                        test::encode_jpeg(test::photo_image(90 + i, 120 - i, static_cast<uint64_t>(i))));
     }
   }
-  testing::write_bytes(folder / "train/b/broken.jpg", "\xff\xd8\xff\xe0 broken");
+  test::write_bytes(folder / "train/b/broken.jpg", "\xff\xd8\xff\xe0 broken");
   const auto source = open_source("imagefolder", folder.path(), Split::train);
   ASSERT_EQ(source->size(), 13);
   for (const std::string policy : {"random-resized-crop", "scale-crop"}) {
@@ -340,10 +340,10 @@ TEST(Loader, ReadsAnImageFolder) {
           << "image " << i;
       EXPECT_EQ(batch->flip.span<uint8_t>()[static_cast<size_t>(i)], placement.flip ? 1 : 0);
       EXPECT_TRUE(
-          std::ranges::equal(batch->colour_shift.span<float>().subspan(static_cast<size_t>(3 * i), 3), placement.colour_shift));
+          std::ranges::equal(batch->color_shift.span<float>().subspan(static_cast<size_t>(3 * i), 3), placement.color_shift));
     }
   }
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -3,13 +3,13 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "core/data/file.h"
+#include "core/base/error.h"
 #include "core/data/loader.h"
 #include "core/data/source.h"
 #include "core/data/statistics.h"
-#include "core/tensor/error.h"
+#include "core/io/read_file.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -110,4 +110,4 @@ TEST(RealData, EveryPhotoDecodes) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <numeric>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 std::vector<int64_t> first_numbers(int64_t count) {
@@ -79,4 +79,4 @@ TEST(Sampler, RefusesNonsense) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -8,24 +8,24 @@
 #include <set>
 #include <string>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 #include "tests/data/image_fixtures.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 namespace fs = std::filesystem;
+using test::encode_bmp;
+using test::encode_jpeg;
+using test::encode_png;
+using test::pattern_image;
+using test::photo_image;
+using test::TemporaryFolder;
+using test::write_bytes;
 using ::testing::ElementsAre;
-using testing::encode_bmp;
-using testing::encode_jpeg;
-using testing::encode_png;
 using ::testing::HasSubstr;
-using testing::pattern_image;
-using testing::photo_image;
-using testing::TemporaryFolder;
-using testing::write_bytes;
 
 void put(const std::string& path, const std::string& bytes) {
   fs::create_directories(fs::path(path).parent_path());
@@ -173,7 +173,7 @@ TEST(OpenSource, AnAmbiguousFolderIsAnError) {
   EXPECT_THAT(usage_error("auto", folder.path()), HasSubstr("looks like fashion-mnist and like imagefolder"));
 }
 
-/// One record of `labels` and a plane of each colour.
+/// One record of `labels` and a plane of each color.
 std::string cifar_record(std::initializer_list<int> labels, char red, char green, char blue) {
   std::string record;
   for (const int label : labels) {
@@ -321,4 +321,4 @@ TEST(Synthetic, RefusesNonsense) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

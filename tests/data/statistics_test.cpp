@@ -4,10 +4,10 @@
 
 #include <cmath>
 
-#include "core/data/memory_source.h"
-#include "core/tensor/error.h"
+#include "core/base/error.h"
+#include "core/data/sources/memory_source.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 /// Two images of 1 x 2 pixels.
@@ -57,4 +57,4 @@ TEST(Statistics, LeaveOutBadImages) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -1,5 +1,5 @@
 // The choice among ways to run one thing, with a clock that the test winds.
-#include "cuda/vendor/choose.h"
+#include "cuda/libraries/choose.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <map>
 
-#include "core/tensor/device_api.h"
+#include "core/device/device_api.h"
 
 namespace residua::cuda {
 namespace {

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/autograd/tape.h"
-#include "core/kernels/profile.h"
+#include "core/device/profile.h"
 #include "tests/support/contract_check.h"
 #include "tests/support/contracts.h"
 #include "tests/support/op_case.h"
@@ -24,7 +24,7 @@ TEST(EveryContract, IsFoundInTheHeaders) {
 
 TEST(EveryContract, HasACudaKernelOrAVendorsFunction) {
   std::set<std::string> defined = contracts_in_folder(RESIDUA_SOURCE_DIR "/cuda/kernels", {".cu"});
-  const std::string vendor = RESIDUA_SOURCE_DIR "/cuda/vendor";
+  const std::string vendor = RESIDUA_SOURCE_DIR "/cuda/libraries";
   if (std::filesystem::exists(vendor)) {
     defined.merge(contracts_in_folder(vendor, {".cpp"}));
   }

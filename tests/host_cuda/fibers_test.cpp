@@ -1,5 +1,5 @@
 // The shim finds what it is there to find: each kernel here has a fault, or is the right twin of one.
-#include "tests/host_cuda/fibers.h"
+#include "cuda/host/fibers.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -202,7 +202,7 @@ TEST(Fibers, ABallotHasEachLanesVote) {
   EXPECT_FALSE(caught_by_an_order(ballot_kernel, wanted));
 }
 
-void read_uninitialised_kernel(float* out) {
+void read_uninitialized_kernel(float* out) {
   RESIDUA_SHARED(float, buffer, kThreads);
   out[threadIdx.x] = buffer[threadIdx.x];
   buffer[threadIdx.x] = 1.0f;
@@ -215,7 +215,7 @@ void read_dynamic_kernel(float* out) {
 }
 
 TEST(Fibers, SharedMemoryIsNanAtTheStartOfEachBlock) {
-  for (auto* kernel : {read_uninitialised_kernel, read_dynamic_kernel}) {
+  for (auto* kernel : {read_uninitialized_kernel, read_dynamic_kernel}) {
     std::vector<float> out(kThreads);
     run_kernel(Order::forward, 3, kernel, out.data());
     EXPECT_THAT(out, Each(IsNan()));

@@ -1,5 +1,5 @@
 // What cuBLASLt is told of a matmul, read as cuBLASLt reads it.
-#include "cuda/vendor/matmul_key.h"
+#include "cuda/libraries/matmul_key.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,12 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/kernels/profile.h"
-#include "core/tensor/error.h"
+#include "core/base/error.h"
+#include "core/device/profile.h"
 #include "core/tensor/tensor.h"
-#include "tests/host_cuda/memory.h"
+#include "cuda/host/memory.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 using ::testing::MatchesRegex;
@@ -56,4 +56,4 @@ TEST(OutOfMemory, IsNoEndWhereThereIsRoomAfterwards) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -1,4 +1,4 @@
-#include "cuda/vendor/plan_cache.h"
+#include "cuda/libraries/plan_cache.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,8 +11,8 @@
 namespace residua::cuda {
 namespace {
 
-using residua::testing::TemporaryFolder;
-using residua::testing::write_bytes;
+using residua::test::TemporaryFolder;
+using residua::test::write_bytes;
 
 Choice some_choice(const std::string& name) { return {name, {{"slow", 2.5}, {name, 1.25}}, "another is not supported"}; }
 

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/host/fibers.h"
 #include "cuda/runtime/launch_options.h"
-#include "tests/host_cuda/fibers.h"
 #include "tests/support/random.h"
 
 namespace residua::test {

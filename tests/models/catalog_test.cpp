@@ -5,7 +5,7 @@
 
 #include <set>
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 using ::testing::AllOf;
@@ -51,4 +51,4 @@ TEST(CatalogTest, ShortcutsFitTheKindOfNetwork) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

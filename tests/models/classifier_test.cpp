@@ -6,19 +6,19 @@
 #include <array>
 #include <cmath>
 
-#include "core/autograd/tape.h"
+#include "core/autograd/no_grad.h"
 #include "core/nn/initialization.h"
-#include "core/train/model_weights.h"
+#include "core/nn/state_dict.h"
 #include "models/catalog.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
+using test::TemporaryFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::TemporaryFolder;
 
 const SafetensorsMetadata kMetadata = {{"model", "resnet20"},
                                        {"shortcut", "B"},
@@ -51,7 +51,7 @@ std::string make_weights(const TemporaryFolder& folder, const SafetensorsMetadat
   return folder / "w.safetensors";
 }
 
-/// A picture of one colour.
+/// A picture of one color.
 std::string make_image(const TemporaryFolder& folder, uint8_t red, uint8_t green, uint8_t blue) {
   std::string bytes = "P6\n30 20\n255\n";
   for (int i = 0; i < 30 * 20; ++i) {
@@ -59,7 +59,7 @@ std::string make_image(const TemporaryFolder& folder, uint8_t red, uint8_t green
       bytes += static_cast<char>(channel);
     }
   }
-  testing::write_bytes(folder / "image.ppm", bytes);
+  test::write_bytes(folder / "image.ppm", bytes);
   return folder / "image.ppm";
 }
 
@@ -107,7 +107,7 @@ void expect_predictions(const std::vector<Prediction>& got, const std::string& w
   }
 }
 
-TEST(Classifier, NormalisesByTheFilesStatistics) {
+TEST(Classifier, NormalizesByTheFilesStatistics) {
   const TemporaryFolder folder;
   const std::string weights = make_weights(folder, kMetadata, Weights::random);
   Classifier classifier({.weights = weights});
@@ -143,7 +143,7 @@ TEST(Classifier, SubtractsTheFilesMeanImage) {
     mean += (i > 0 ? "," : "") + std::to_string(i % 89);
     pixels.push_back(static_cast<float>(i % 251 - i % 89) / std::array{50.0f, 60.0f, 70.0f}[static_cast<size_t>(i % 3)]);
   }
-  testing::write_bytes(folder / "image.ppm", image);
+  test::write_bytes(folder / "image.ppm", image);
   SafetensorsMetadata metadata = kMetadata;
   metadata["mean"] = mean + "]";
   const std::string weights = make_weights(folder, metadata, Weights::random);
@@ -192,7 +192,7 @@ TEST(Classifier, RefusesWhatDoesNotFit) {
 TEST(Classifier, NamesAnImageThatItCannotRead) {
   const TemporaryFolder folder;
   Classifier classifier({.weights = make_weights(folder, kMetadata, Weights::biased)});
-  testing::write_bytes(folder / "text.jpg", "this is no picture");
+  test::write_bytes(folder / "text.jpg", "this is no picture");
   for (const std::string& path : {folder / "text.jpg", folder / "missing.jpg"}) {
     try {
       classifier.classify(path, 5);
@@ -204,4 +204,4 @@ TEST(Classifier, NamesAnImageThatItCannotRead) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -15,7 +15,7 @@
 #include "models/catalog.h"
 #include "tests/models/torchvision_resnet18.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 using ::testing::ElementsAreArray;
@@ -257,4 +257,4 @@ TEST(ResNetTest, ShortcutNames) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

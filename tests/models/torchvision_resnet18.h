@@ -9,7 +9,7 @@ struct TorchvisionEntry {
   std::string_view shape;
 };
 
-/// torchvision.models.resnet18().state_dict(), without the `num_batches_tracked` of each batch normalisation.
+/// torchvision.models.resnet18().state_dict(), without the `num_batches_tracked` of each batch normalization.
 inline constexpr TorchvisionEntry kTorchvisionResnet18[] = {
     {"conv1.weight", "[64, 3, 7, 7]"},
     {"bn1.weight", "[64]"},

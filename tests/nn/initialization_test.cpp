@@ -7,7 +7,7 @@
 
 #include "models/catalog.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 using ::testing::Each;
@@ -104,4 +104,4 @@ TEST(InitializationTest, StartsOver) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

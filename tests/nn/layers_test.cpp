@@ -6,7 +6,7 @@
 #include "core/nn/initialization.h"
 #include "core/nn/parameter_store.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 using ::testing::Each;
@@ -20,7 +20,7 @@ TEST(LayersTest, BatchNormKeepsTheStatisticsOfTheBatch) {
   layer.forward(from_values({1, 2, 2, 2}, std::vector<float>{1, 0, 3, 0, 5, 4, 7, 4}), Mode::train);
   EXPECT_THAT(layer.statistics.batch_mean.to_vector(), ElementsAre(4, 2));
   EXPECT_THAT(layer.statistics.batch_variance.to_vector(), ElementsAre(5, 4));
-  EXPECT_THAT(layer.statistics.unbias.to_vector(), Each(4.0f / 3.0f));
+  EXPECT_THAT(layer.statistics.bessel_correction.to_vector(), Each(4.0f / 3.0f));
   EXPECT_THAT(layer.statistics.running_mean.to_vector(), Each(0.0f)) << "the optimizer's commit writes these";
 }
 
@@ -30,14 +30,14 @@ TEST(LayersTest, BatchNormUnbiasFollowsTheBatchAndTheStore) {
     ParameterStore store(layer);
     initialize(store, 0);
     layer.forward(full({2, 1, 1, 3}, 1.0f, DType::f32), Mode::train);
-    EXPECT_THAT(layer.statistics.unbias.to_vector(), Each(2.0f));
+    EXPECT_THAT(layer.statistics.bessel_correction.to_vector(), Each(2.0f));
     layer.forward(full({5, 1, 1, 3}, 1.0f, DType::f32), Mode::train);
-    EXPECT_THAT(layer.statistics.unbias.to_vector(), Each(1.25f));
+    EXPECT_THAT(layer.statistics.bessel_correction.to_vector(), Each(1.25f));
   }
   ParameterStore other(layer);
   initialize(other, 0);
   layer.forward(full({5, 1, 1, 3}, 1.0f, DType::f32), Mode::train);
-  EXPECT_THAT(layer.statistics.unbias.to_vector(), Each(1.25f));
+  EXPECT_THAT(layer.statistics.bessel_correction.to_vector(), Each(1.25f));
 }
 
 TEST(LayersTest, BatchNormRefusesToTrainOnASingleRow) {
@@ -48,7 +48,7 @@ TEST(LayersTest, BatchNormRefusesToTrainOnASingleRow) {
   EXPECT_NO_THROW(layer.forward(x, Mode::evaluate));
   try {
     layer.forward(x, Mode::train);
-    FAIL() << "a single row was normalised";
+    FAIL() << "a single row was normalized";
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("at least 2 values for each channel"));
   }
@@ -80,4 +80,4 @@ TEST(LayersTest, SummaryRefusesAnInputSmallerThanTheWindow) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -13,7 +13,7 @@
 #include "core/nn/initialization.h"
 #include "models/resnet.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -186,4 +186,4 @@ TEST(ParameterTest, ShapesMustBelongTogether) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -136,7 +136,7 @@ OpCase make(const Sizes& z, Mean kind, Shift shift) {
                           kind == Mean::per_pixel ? "_per_pixel_mean" : "", shift == Shift::per_image ? "_shifted" : ""),
       .inputs = {{"source", {source_bytes(z)}, integers(0, 255), false, DType::u8},
                  {"images", {z.n, kAugmentImageFields}, images_of(z), false, DType::i64},
-                 {"colour_shift", {z.n, 3}, uniform(-30, 30), false, DType::f32},
+                 {"color_shift", {z.n, 3}, uniform(-30, 30), false, DType::f32},
                  {"mean", mean_shape, uniform(100, 150), false, DType::f32},
                  {"inverse_std", {3}, uniform(0.01, 0.02), false, DType::f32},
                  // Of no use but to choose the output's type.

@@ -8,7 +8,7 @@
 namespace residua::test {
 namespace {
 
-TEST(AugmentInput, MirrorsShiftsAndNormalisesAnImageAsItIs) {
+TEST(AugmentInput, MirrorsShiftsAndNormalizesAnImageAsItIs) {
   for (const Device device : test_devices()) {
     // Five bytes of something else, then 1 x 2 pixels.
     const Tensor source = from_values({11}, std::vector<float>{9, 9, 9, 9, 9, 10, 20, 30, 40, 50, 60}, DType::u8, device);
@@ -47,7 +47,7 @@ TEST(AugmentInput, NamesWhatIsWrong) {
       [&] {
         augment_input(source, images, zeros({3, 3}, DType::f32), format);
       },
-      {"colour_shift is [3, 3]", "[2, 3]"}));
+      {"color_shift is [3, 3]", "[2, 3]"}));
   format.channels = 2;
   EXPECT_TRUE(fails_with(call, {"channels is 2", "wanted 3"}));
   format.channels = 3;

@@ -77,13 +77,13 @@ OpCase make(const Sizes& z, Form form, Mode mode) {
                  {.name = "beta", .shape = {channels}, .values = uniform(-0.5, 0.5), .dtype = DType::f32}},
       .run =
           [form, mode, channels](std::span<const Tensor> in) {
-            BatchNorm p{.gamma = in[1],
-                        .beta = in[2],
-                        .running_mean = {},
-                        .running_var = {},
-                        .batch_mean = {},
-                        .batch_var = {},
-                        .batch_rstd = {}};
+            BatchNormTensors p{.gamma = in[1],
+                               .beta = in[2],
+                               .running_mean = {},
+                               .running_var = {},
+                               .batch_mean = {},
+                               .batch_var = {},
+                               .batch_rstd = {}};
             p.epsilon = kEpsilon;
             std::vector<Tensor> statistics;
             if (mode == Mode::train) {

@@ -38,12 +38,12 @@ struct Statistics {
   }
 };
 
-/// What the ReLU is applied to, and the statistics that it is normalised with.
-struct Normalised {
+/// What the ReLU is applied to, and the statistics that it is normalized with.
+struct Normalized {
   HostArray y;
   Statistics statistics;
 
-  Normalised(std::span<const HostArray> in, size_t channels, Mode mode)
+  Normalized(std::span<const HostArray> in, size_t channels, Mode mode)
       : statistics(mode == Mode::train ? Statistics(in[0], channels) : Statistics(in[4], in[5])) {
     for (size_t i = 0; i < in[0].size(); ++i) {
       const size_t c = i % channels;
@@ -63,9 +63,9 @@ struct Form {
 
 std::vector<HostArray> reference(const Form& form, std::span<const HostArray> in) {
   const ConvolutionShape& s = form.shape;
-  const Normalised normalised(in, form.channels(), form.mode);
+  const Normalized normalized(in, form.channels(), form.mode);
   HostArray y(static_cast<size_t>(s.batch * s.out_height() * s.out_width() * s.out_channels));
-  for_each_product(s, [&](size_t i, size_t j, size_t o) { y[o] += std::max(normalised.y[i], 0.0) * in[3][j]; });
+  for_each_product(s, [&](size_t i, size_t j, size_t o) { y[o] += std::max(normalized.y[i], 0.0) * in[3][j]; });
   if (!form.statistics) {
     return {y};
   }
@@ -76,13 +76,13 @@ std::vector<HostArray> reference(const Form& form, std::span<const HostArray> in
 /// The gradients of x, gamma, beta and w: those of the convolution, then the two passes of algorithm 1.
 std::vector<HostArray> gradients(const Form& form, std::span<const HostArray> in, const HostArray& dy) {
   const size_t channels = form.channels();
-  const Normalised normalised(in, channels, form.mode);
-  const Statistics& of = normalised.statistics;
+  const Normalized normalized(in, channels, form.mode);
+  const Statistics& of = normalized.statistics;
   HostArray g(in[0].size());
   HostArray dw(in[3].size());
   for_each_product(form.shape, [&](size_t i, size_t j, size_t o) {
-    g[i] += normalised.y[i] > 0 ? dy[o] * in[3][j] : 0.0;
-    dw[j] += dy[o] * std::max(normalised.y[i], 0.0);
+    g[i] += normalized.y[i] > 0 ? dy[o] * in[3][j] : 0.0;
+    dw[j] += dy[o] * std::max(normalized.y[i], 0.0);
   });
   const auto xhat = [&](size_t i) { return (in[0][i] - of.mean[i % channels]) * of.rstd[i % channels]; };
   HostArray dgamma(channels);
@@ -121,7 +121,7 @@ OpCase make(const Form& form) {
                           form.mode == Mode::train ? "train" : "evaluate", name(form.place), s.batch, s.in_height, s.in_width,
                           s.in_channels, s.out_channels, s.kernel_height, s.kernel_width, s.stride, s.padding,
                           form.statistics ? "_with_statistics" : ""),
-      // Away from the ReLU's kink: a device may round the normalisation's scale to the type of x.
+      // Away from the ReLU's kink: a device may round the normalization's scale to the type of x.
       .inputs = {{.name = "x", .shape = {s.batch, s.in_height, s.in_width, s.in_channels}, .values = away_from_zero(0.5, 1)},
                  {.name = "gamma", .shape = in_channels, .values = away_from_zero(0.5, 1.5), .dtype = DType::f32},
                  {.name = "beta", .shape = in_channels, .values = uniform(-0.1, 0.1), .dtype = DType::f32},
@@ -131,14 +131,14 @@ OpCase make(const Form& form) {
       .run =
           [form](std::span<const Tensor> in) {
             const auto vector = [&](int64_t size) { return empty({size}, DType::f32, in[0].device()); };
-            BatchNorm p{
+            BatchNormTensors p{
                 .gamma = in[1], .beta = in[2], .running_mean = {}, .running_var = {}, .batch_mean = {}, .batch_var = {}};
             p.epsilon = kEpsilon;
             if (form.mode == Mode::evaluate) {
               p.running_mean = in[4];
               p.running_var = in[5];
             }
-            BatchNorm next = p;
+            BatchNormTensors next = p;
             next.batch_mean = vector(form.shape.out_channels);
             next.batch_var = vector(form.shape.out_channels);
             next.batch_rstd = vector(form.shape.out_channels);
@@ -150,8 +150,8 @@ OpCase make(const Form& form) {
       .reference_gradients = [form](std::span<const HostArray> in, const HostArray& dy) { return gradients(form, in, dy); },
       .usable =
           [form](std::span<const HostArray> in) {
-            const Normalised normalised(in, form.channels(), form.mode);
-            return std::ranges::all_of(normalised.y, [](double v) { return std::fabs(v) > 4e-3; });
+            const Normalized normalized(in, form.channels(), form.mode);
+            return std::ranges::all_of(normalized.y, [](double v) { return std::fabs(v) > 4e-3; });
           },
       .tolerance = 4,  // the activation is rounded on the way, and the statistics are of y as it is stored
       .gradient_tolerance = 8,

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/autograd/tape.h"
-#include "core/tensor/device_api.h"
+#include "core/device/device_api.h"
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
 
@@ -15,7 +15,7 @@ constexpr Conv2dOptions kOptions{.stride = 2, .padding = 1};
 struct Inputs {
   Tensor x, gamma, beta, w;
 
-  BatchNorm parameters() const {
+  BatchNormTensors parameters() const {
     return {.gamma = gamma, .beta = beta, .running_mean = {}, .running_var = {}, .batch_mean = {}, .batch_var = {}};
   }
 };
@@ -88,7 +88,7 @@ TEST(BatchNormReluConv2d, KeepsNoActivationWhereItIsInside) {
 
 TEST(BatchNormReluConv2d, NamesWhatIsWrong) {
   const Inputs in = draw(DType::f32, {});
-  const BatchNorm p = in.parameters();
+  const BatchNormTensors p = in.parameters();
   const Tensor narrow = zeros({2, 7, 6, 8}, DType::f32);
   EXPECT_TRUE(fails_with([&] { batch_norm_relu_conv2d(narrow, p, in.w, kOptions, Mode::train); },
                          {"batch_norm_relu_conv2d:", "w is", "wanted the shape [24, 3, 3, 8]"}));

@@ -46,13 +46,13 @@ std::vector<std::vector<size_t>> windows(const Sizes& z) {
 }
 
 /// What is pooled, before the ReLU, and the statistics.
-struct Normalised {
+struct Normalized {
   HostArray y, mean, variance;
 };
 
-Normalised normalise(std::span<const HostArray> in, size_t channels, Mode mode) {
+Normalized normalize(std::span<const HostArray> in, size_t channels, Mode mode) {
   const HostArray& x = in[0];
-  Normalised r{HostArray(x.size()), HostArray(channels), HostArray(channels)};
+  Normalized r{HostArray(x.size()), HostArray(channels), HostArray(channels)};
   const double rows = static_cast<double>(x.size() / channels);
   if (mode == Mode::evaluate) {
     r.mean = in[3];
@@ -74,17 +74,17 @@ Normalised normalise(std::span<const HostArray> in, size_t channels, Mode mode) 
 }
 
 std::vector<HostArray> reference(const Sizes& z, std::span<const HostArray> in, Mode mode) {
-  const Normalised normalised = normalise(in, static_cast<size_t>(z.c), mode);
+  const Normalized normalized = normalize(in, static_cast<size_t>(z.c), mode);
   HostArray y;
   for (const std::vector<size_t>& pixels : windows(z)) {
     double largest = 0;
     for (const size_t i : pixels) {
-      largest = std::max(largest, normalised.y[i]);
+      largest = std::max(largest, normalized.y[i]);
     }
     y.push_back(largest);
   }
   if (mode == Mode::train) {
-    return {y, normalised.mean, normalised.variance};
+    return {y, normalized.mean, normalized.variance};
   }
   return {y};
 }
@@ -92,13 +92,13 @@ std::vector<HostArray> reference(const Sizes& z, std::span<const HostArray> in, 
 /// The rules of the two passes of algorithm 1, in double: the gradients of x, gamma and beta.
 std::vector<HostArray> gradients(const Sizes& z, std::span<const HostArray> in, const HostArray& dy, Mode mode) {
   const auto channels = static_cast<size_t>(z.c);
-  const Normalised normalised = normalise(in, channels, mode);
+  const Normalized normalized = normalize(in, channels, mode);
   HostArray g(in[0].size());
   const std::vector<std::vector<size_t>> all = windows(z);
   for (size_t o = 0; o < all.size(); ++o) {
     size_t winner = kNone;
     for (const size_t i : all[o]) {
-      if (normalised.y[i] > (winner == kNone ? 0.0 : normalised.y[winner])) {
+      if (normalized.y[i] > (winner == kNone ? 0.0 : normalized.y[winner])) {
         winner = i;
       }
     }
@@ -107,8 +107,8 @@ std::vector<HostArray> gradients(const Sizes& z, std::span<const HostArray> in, 
     }
   }
   const double rows = static_cast<double>(g.size() / channels);
-  const auto rstd = [&](size_t c) { return 1 / std::sqrt(normalised.variance[c] + static_cast<double>(kEpsilon)); };
-  const auto xhat = [&](size_t i) { return (in[0][i] - normalised.mean[i % channels]) * rstd(i % channels); };
+  const auto rstd = [&](size_t c) { return 1 / std::sqrt(normalized.variance[c] + static_cast<double>(kEpsilon)); };
+  const auto xhat = [&](size_t i) { return (in[0][i] - normalized.mean[i % channels]) * rstd(i % channels); };
   HostArray dgamma(channels);
   HostArray dbeta(channels);
   for (size_t i = 0; i < g.size(); ++i) {
@@ -129,7 +129,7 @@ std::vector<HostArray> gradients(const Sizes& z, std::span<const HostArray> in, 
 /// Whether rounding can change neither a winner nor the side of the ReLU. Equal x are no matter of rounding.
 bool clear_cut(const Sizes& z, std::span<const HostArray> in, Mode mode) {
   const double gap = 4e-6 * std::max(1.0, std::fabs(z.high));
-  const HostArray y = normalise(in, static_cast<size_t>(z.c), mode).y;
+  const HostArray y = normalize(in, static_cast<size_t>(z.c), mode).y;
   return std::ranges::all_of(windows(z), [&](const std::vector<size_t>& pixels) {
     double best = -std::numeric_limits<double>::infinity();
     for (const size_t i : pixels) {
@@ -151,7 +151,7 @@ OpCase make(const Sizes& z, Mode mode) {
                  {.name = "beta", .shape = {z.c}, .values = uniform(-1.0, 0.5), .dtype = DType::f32}},
       .run =
           [=](std::span<const Tensor> in) {
-            BatchNorm p{
+            BatchNormTensors p{
                 .gamma = in[1], .beta = in[2], .running_mean = {}, .running_var = {}, .batch_mean = {}, .batch_var = {}};
             p.epsilon = kEpsilon;
             if (mode == Mode::evaluate) {

@@ -17,7 +17,7 @@ constexpr PoolOptions kPool{.window = 3, .stride = 2, .padding = 1};
 struct Inputs {
   Tensor x, gamma, beta;
 
-  BatchNorm parameters() const {
+  BatchNormTensors parameters() const {
     return {.gamma = gamma, .beta = beta, .running_mean = {}, .running_var = {}, .batch_mean = {}, .batch_var = {}};
   }
 };
@@ -89,7 +89,7 @@ Pooled pool_unchanged(const std::vector<float>& values, int64_t channels, Device
     x.insert(x.end(), static_cast<size_t>(channels), v);
   }
   const auto all = [&](float value) { return full({channels}, value, DType::f32, device); };
-  BatchNorm p{
+  BatchNormTensors p{
       .gamma = all(1), .beta = all(0), .running_mean = all(0), .running_var = all(1), .batch_mean = {}, .batch_var = {}};
   p.epsilon = 0;
   Tensor leaf = from_values({1, 2, 4, channels}, x, DType::f32, device);
@@ -130,7 +130,7 @@ TEST(BatchNormReluMaxPool, ANaNWins) {
   for (const Device device : test_devices()) {
     for (const int64_t channels : {int64_t{3}, int64_t{16}}) {
       const auto all = [&](float value) { return full({channels}, value, DType::f32, device); };
-      const BatchNorm p{
+      const BatchNormTensors p{
           .gamma = all(1), .beta = all(0), .running_mean = all(0), .running_var = all(1), .batch_mean = {}, .batch_var = {}};
       const Tensor x = full({1, 3, 3, channels}, 100.0f, DType::f32);
       x.data<float>()[channels + 1] = std::nanf("");
@@ -149,7 +149,7 @@ TEST(BatchNormReluMaxPool, IsTheCompositionWhereValuesAreEqualOrNaN) {
       for (const int64_t channels : {int64_t{5}, int64_t{16}}) {
         SCOPED_TRACE(fmt::format("{} channels of {} on {}", channels, name(dtype), device.string()));
         const auto all = [&](float value) { return full({channels}, value, DType::f32, device); };
-        BatchNorm p{
+        BatchNormTensors p{
             .gamma = all(1), .beta = all(0), .running_mean = all(0), .running_var = all(1), .batch_mean = {}, .batch_var = {}};
         p.epsilon = 0;
         const Shape shape{2, 9, 8, channels};
@@ -174,7 +174,7 @@ TEST(BatchNormReluMaxPool, IsTheCompositionWhereValuesAreEqualOrNaN) {
         const std::vector<float> dx = x.grad().to_vector();
         const std::vector<float> dz = z.grad().to_vector();
         for (size_t i = 0; i < dx.size(); ++i) {
-          if (std::isfinite(values[i])) {  // the gradient of the others is NaN, through the normalisation
+          if (std::isfinite(values[i])) {  // the gradient of the others is NaN, through the normalization
             EXPECT_EQ(dx[i], dz[i]) << i;
           }
         }
@@ -184,7 +184,7 @@ TEST(BatchNormReluMaxPool, IsTheCompositionWhereValuesAreEqualOrNaN) {
 }
 
 TEST(BatchNormReluMaxPool, NamesWhatIsWrong) {
-  const BatchNorm p = draw({1, 4, 4, 3}, {}).parameters();
+  const BatchNormTensors p = draw({1, 4, 4, 3}, {}).parameters();
   const Tensor x = zeros({1, 4, 4, 3}, DType::f32);
   const auto pool = [&](const Tensor& of, PoolOptions options, Mode mode) {
     return [=] { batch_norm_relu_max_pool(of, p, options, mode); };

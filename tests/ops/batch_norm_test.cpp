@@ -18,7 +18,7 @@ namespace {
 struct Inputs {
   Tensor x, gamma, beta, residual;
 
-  BatchNorm parameters() const {
+  BatchNormTensors parameters() const {
     return {.gamma = gamma,
             .beta = beta,
             .running_mean = {},
@@ -179,12 +179,12 @@ TEST(BatchNorm, TakesATensorAtAnyAddress) {
       const Tensor projection = to_tensor(draw_projection(shape.size(), dtype, random), shape, dtype, device);
       std::vector<Tensor> y, dx;
       for (const int64_t offset : {0, 1}) {
-        const BatchNorm p{.gamma = in.gamma.to(device),
-                          .beta = in.beta.to(device),
-                          .running_mean = {},
-                          .running_var = {},
-                          .batch_mean = {},
-                          .batch_var = {}};
+        const BatchNormTensors p{.gamma = in.gamma.to(device),
+                                 .beta = in.beta.to(device),
+                                 .running_mean = {},
+                                 .running_var = {},
+                                 .batch_mean = {},
+                                 .batch_var = {}};
         Tensor x = empty({shape.size() + 1}, dtype, device).slice(offset, shape);
         x.copy_from(in.x);
         x.set_requires_grad(true);
@@ -198,9 +198,9 @@ TEST(BatchNorm, TakesATensorAtAnyAddress) {
   }
 }
 
-TEST(BatchNorm, NormalisesToMeanZeroAndVarianceOne) {
-  const Inputs in = draw({6, 5, 4, 3}, DType::f32, "normalise");
-  BatchNorm p = in.parameters();
+TEST(BatchNorm, NormalizesToMeanZeroAndVarianceOne) {
+  const Inputs in = draw({6, 5, 4, 3}, DType::f32, "normalize");
+  BatchNormTensors p = in.parameters();
   p.gamma = full({3}, 1.0f, DType::f32);
   p.beta = zeros({3}, DType::f32);
   const std::vector<float> y = batch_norm(in.x, p, Mode::train).to_vector();
@@ -219,7 +219,7 @@ TEST(BatchNorm, NormalisesToMeanZeroAndVarianceOne) {
 
 TEST(BatchNorm, LeavesRunningStatisticsAlone) {
   const Inputs in = draw({2, 3, 3, 5}, DType::f32, "running");
-  BatchNorm p = in.parameters();
+  BatchNormTensors p = in.parameters();
   p.running_mean = full({5}, 3.0f, DType::f32);
   p.running_var = full({5}, 7.0f, DType::f32);
   batch_norm_relu(in.x, p, Mode::train);
@@ -238,7 +238,7 @@ TEST(BatchNorm, SpreadsANaNOverItsChannelOnly) {
 
 TEST(BatchNorm, NamesWhatIsWrong) {
   const Inputs in = draw({2, 3, 3, 5}, DType::f32, "errors");
-  BatchNorm p = in.parameters();
+  BatchNormTensors p = in.parameters();
   EXPECT_TRUE(fails_with([&] { batch_norm(in.x, p, Mode::evaluate); }, {"batch_norm:", "running_mean", "undefined", "[5]"}));
   p.gamma = zeros({4}, DType::f32);
   EXPECT_TRUE(fails_with([&] { batch_norm_relu(in.x, p, Mode::train); }, {"batch_norm_relu:", "gamma", "[4] f32", "[5]"}));

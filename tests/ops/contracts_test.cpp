@@ -11,9 +11,9 @@
 #include "core/kernels/cast.h"
 #include "core/kernels/check_finite.h"
 #include "core/kernels/column_sum.h"
-#include "core/kernels/counted_mean.h"
 #include "core/kernels/fill.h"
 #include "core/kernels/finish_step.h"
+#include "core/kernels/masked_mean.h"
 #include "core/kernels/relu.h"
 #include "core/kernels/run.h"
 #include "core/kernels/sgd.h"
@@ -187,11 +187,11 @@ void counted_mean_leaves_ignored_rows_out(Device device) {
       counted += labels[i] < 0 ? 0 : 1;
     }
     const Tensor y = full({1}, std::nanf(""), DType::f32, device);
-    run(device, CountedMean{rows, on(device, loss, DType::f32).data<float>(), on(device, labels, DType::i32).data<int32_t>(),
-                            y.data<float>()});
+    run(device, MaskedMean{rows, on(device, loss, DType::f32).data<float>(), on(device, labels, DType::i32).data<int32_t>(),
+                           y.data<float>()});
     EXPECT_NEAR(y.to_vector()[0], sum / counted, 1e-6) << rows << " rows";
-    run(device, CountedMean{rows, zeros({rows}, DType::f32, device).data<float>(),
-                            full({rows}, -1.0f, DType::i32, device).data<int32_t>(), y.data<float>()});
+    run(device, MaskedMean{rows, zeros({rows}, DType::f32, device).data<float>(),
+                           full({rows}, -1.0f, DType::i32, device).data<int32_t>(), y.data<float>()});
     EXPECT_EQ(y.to_vector()[0], 0.0f) << rows << " ignored rows";
   }
 }
@@ -297,8 +297,8 @@ void metrics_add_up_over_steps_that_were_not_skipped(Device device) {
     SCOPED_TRACE(fmt::format("{} rows", rows));
     std::vector<float> loss = random_values(rows, 0, 5, 8);
     std::vector<float> labels(loss.size());
-    MetricsSums want{.loss = 100, .images = 10, .top1_errors = 7, .top5_errors = 3};
-    const OnDevice<MetricsSums> sums(device, want);
+    MetricsTotals want{.loss = 100, .images = 10, .top1_errors = 7, .top5_errors = 3};
+    const OnDevice<MetricsTotals> sums(device, want);
     for (size_t i = 0; i < loss.size(); ++i) {
       labels[i] = i % 3 == 1 ? -1.0f : static_cast<float>(i % 5);
       loss[i] = labels[i] < 0 ? 0 : loss[i];
@@ -320,7 +320,7 @@ void metrics_add_up_over_steps_that_were_not_skipped(Device device) {
         want.top1_errors += 9;
         want.top5_errors += 4;
       }
-      const MetricsSums got = sums.value();
+      const MetricsTotals got = sums.value();
       EXPECT_NEAR(got.loss, want.loss, 1e-9 * want.loss);
       EXPECT_EQ(got.images, want.images);
       EXPECT_EQ(got.top1_errors, want.top1_errors);
@@ -351,21 +351,21 @@ void batch_norm_commit_follows_its_formula(Device device) {
       SCOPED_TRACE(fmt::format("{} channels{}", channels, skipped ? ", skipped" : ""));
       const Tensor batch_mean = on(device, random_values(channels, -2, 2, 10), DType::f32);
       const Tensor batch_variance = on(device, random_values(channels, 0, 3, 11), DType::f32);
-      const Tensor unbias = on(device, random_values(channels, 1, 2, 12), DType::f32);
+      const Tensor bessel_correction = on(device, random_values(channels, 1, 2, 12), DType::f32);
       const Tensor mean = on(device, random_values(channels, -2, 2, 13), DType::f32);
       const Tensor variance = on(device, random_values(channels, 0, 3, 14), DType::f32);
       std::vector<double> want_mean = widened(mean);
       std::vector<double> want_variance = widened(variance);
       const std::vector<double> m = widened(batch_mean);
       const std::vector<double> v = widened(batch_variance);
-      const std::vector<double> factor = widened(unbias);
+      const std::vector<double> factor = widened(bessel_correction);
       for (size_t c = 0; !skipped && c < m.size(); ++c) {
         want_mean[c] += static_cast<double>(kMomentum) * (m[c] - want_mean[c]);
         want_variance[c] += static_cast<double>(kMomentum) * (v[c] * factor[c] - want_variance[c]);
       }
       const OnDevice<StepState> state(device, state_of(0.1f, 1.0f, skipped ? 1 : 0));
       run(device, BatchNormCommit{channels, kMomentum, state.get(), batch_mean.data<float>(), batch_variance.data<float>(),
-                                  unbias.data<float>(), mean.data<float>(), variance.data<float>()});
+                                  bessel_correction.data<float>(), mean.data<float>(), variance.data<float>()});
       EXPECT_TRUE(close(mean, want_mean, skipped ? 0.0 : 1e-6));
       EXPECT_TRUE(close(variance, want_variance, skipped ? 0.0 : 1e-6));
     }

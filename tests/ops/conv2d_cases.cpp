@@ -62,7 +62,7 @@ OpCase make(const ConvolutionShape& z) {
           .flops = flops};
 }
 
-/// The same with the statistics of the output for a batch normalisation.
+/// The same with the statistics of the output for a batch normalization.
 OpCase make_with_statistics(const ConvolutionShape& z) {
   constexpr float kEpsilon = 1e-3f;
   OpCase c = make(z);
@@ -71,7 +71,7 @@ OpCase make_with_statistics(const ConvolutionShape& z) {
   c.tolerance = 4;  // the statistics are of y as it is stored: a mean near 0 has the rounding errors of terms far from it
   c.run = [z](std::span<const Tensor> in) {
     const auto vector = [&] { return empty({z.out_channels}, DType::f32, in[0].device()); };
-    BatchNorm norm{};
+    BatchNormTensors norm{};
     norm.batch_mean = vector();
     norm.batch_var = vector();
     norm.batch_rstd = vector();

@@ -43,7 +43,7 @@ struct Fixture {
   Tensor fresh(const Shape& size, DType type) const { return full(size, std::nanf(""), type, device); }
 };
 
-/// Parameters of a batch normalisation of x.
+/// Parameters of a batch normalization of x.
 struct Norm {
   Operand gamma, beta, mean, rstd;
 
@@ -56,7 +56,7 @@ struct Norm {
   InputActivation activation() const {
     return {gamma.tensor.data<float>(), beta.tensor.data<float>(), mean.tensor.data<float>(), rstd.tensor.data<float>()};
   }
-  double normalised(const HostArray& x, size_t i) const {
+  double normalized(const HostArray& x, size_t i) const {
     const size_t c = i % gamma.host.size();
     return gamma.host[c] * (x[i] - mean.host[c]) * rstd.host[c] + beta.host[c];
   }
@@ -65,7 +65,7 @@ struct Norm {
     constexpr double kAway = 1e-2;
     Operand x = f.draw(f.x_shape());
     for (size_t i = 0; i < x.host.size(); ++i) {
-      while (std::fabs(normalised(x.host, i)) < kAway) {
+      while (std::fabs(normalized(x.host, i)) < kAway) {
         x.host[i] = rounded(f.random.uniform(-1, 1), f.dtype);
       }
     }
@@ -76,7 +76,7 @@ struct Norm {
   HostArray activated(const HostArray& x, DType dtype) const {
     HostArray out(x.size());
     for (size_t i = 0; i < x.size(); ++i) {
-      out[i] = rounded(std::max(normalised(x, i), 0.0), dtype);
+      out[i] = rounded(std::max(normalized(x, i), 0.0), dtype);
     }
     return out;
   }
@@ -146,7 +146,7 @@ TEST(FusedConvolution, ForwardReadsAnActivatedInputAndGivesStatistics) {
   });
 }
 
-TEST(FusedConvolution, BackwardDataGivesTheSumsOfBatchNormalisation) {
+TEST(FusedConvolution, BackwardDataGivesTheSumsOfBatchNormalization) {
   for_each_fixture([](Fixture& f) {
     const ConvolutionShape& s = f.shape;
     const Operand dy = f.draw(f.y_shape()), w = f.draw(f.w_shape());
@@ -156,7 +156,7 @@ TEST(FusedConvolution, BackwardDataGivesTheSumsOfBatchNormalisation) {
     std::vector<uint8_t> mask((x.host.size() + 7) / 8, 0);
     std::vector<bool> set(x.host.size());
     for (size_t i = 0; i < x.host.size(); ++i) {
-      set[i] = norm.normalised(x.host, i) > 0;
+      set[i] = norm.normalized(x.host, i) > 0;
       mask[i / 8] = static_cast<uint8_t>(mask[i / 8] | (set[i] ? 1U << (i % 8) : 0U));
     }
     const Tensor mask_tensor = empty({static_cast<int64_t>(mask.size())}, DType::u8, f.device);

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "core/autograd/no_grad.h"
 #include "core/autograd/tape.h"
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
@@ -117,7 +118,7 @@ TEST_P(OpForward, GivesTheSameBitsAgainAndWithoutRecording) {
     for (size_t i = 0; i < first.size(); ++i) {
       EXPECT_TRUE(same_bits(first[i], again[i])) << "output " << i;
       EXPECT_TRUE(same_bits(first[i], unrecorded[i])) << "output " << i;
-      EXPECT_TRUE(unrecorded[i].autograd() == nullptr || unrecorded[i].autograd()->node == nullptr) << "output " << i;
+      EXPECT_TRUE(unrecorded[i].autograd() == nullptr || unrecorded[i].autograd()->operation() == nullptr) << "output " << i;
     }
   });
 }

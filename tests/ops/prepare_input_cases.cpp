@@ -9,13 +9,13 @@ namespace residua::test {
 namespace {
 
 enum class Mean { per_channel, per_pixel };
-enum class Colour { kept, shifted };
+enum class Color { kept, shifted };
 
 struct Sizes {
   int64_t n, in_h, in_w, in_c, h, w, c;
 };
 
-HostArray reference(const Sizes& z, Mean kind, Colour colour, std::span<const HostArray> in) {
+HostArray reference(const Sizes& z, Mean kind, Color color, std::span<const HostArray> in) {
   const HostArray &source = in[0], &top = in[1], &left = in[2], &flip = in[3], &mean = in[4], &inverse_std = in[5];
   HostArray y;
   for (int64_t n = 0; n < z.n; ++n) {
@@ -31,7 +31,7 @@ HostArray reference(const Sizes& z, Mean kind, Colour colour, std::span<const Ho
           }
           const auto pixel = static_cast<size_t>((i * z.in_w + j) * z.in_c + c);
           const double m = kind == Mean::per_pixel ? mean[pixel] : mean[static_cast<size_t>(c)];
-          const double shift = colour == Colour::shifted ? in[7][static_cast<size_t>(n * z.in_c + c)] : 0.0;
+          const double shift = color == Color::shifted ? in[7][static_cast<size_t>(n * z.in_c + c)] : 0.0;
           y.push_back((source[static_cast<size_t>(n * z.in_h * z.in_w * z.in_c) + pixel] + shift - m) *
                       inverse_std[static_cast<size_t>(c)]);
         }
@@ -46,12 +46,12 @@ Values beyond_both_ends(int64_t source, int64_t wanted) {
   return integers(std::min<int64_t>(0, source - wanted) - 2, std::max<int64_t>(0, source - wanted) + 2);
 }
 
-OpCase make(const Sizes& z, Mean kind, Colour colour) {
+OpCase make(const Sizes& z, Mean kind, Color color) {
   const Shape mean_shape = kind == Mean::per_pixel ? Shape{z.in_h, z.in_w, z.in_c} : Shape{z.in_c};
   OpCase c{
       .op = "prepare_input",
       .name = fmt::format("n{}_{}x{}x{}_to_{}x{}x{}{}{}", z.n, z.in_h, z.in_w, z.in_c, z.h, z.w, z.c,
-                          kind == Mean::per_pixel ? "_per_pixel_mean" : "", colour == Colour::shifted ? "_colour" : ""),
+                          kind == Mean::per_pixel ? "_per_pixel_mean" : "", color == Color::shifted ? "_color" : ""),
       .inputs = {{"source", {z.n, z.in_h, z.in_w, z.in_c}, integers(0, 255), false, DType::u8},
                  {"top", {z.n}, beyond_both_ends(z.in_h, z.h), false, DType::i32},
                  {"left", {z.n}, beyond_both_ends(z.in_w, z.w), false, DType::i32},
@@ -66,19 +66,19 @@ OpCase make(const Sizes& z, Mean kind, Colour colour) {
                 in[0], in[1], in[2], in[3], in.size() == 8 ? in[7] : Tensor(),
                 {.height = z.h, .width = z.w, .channels = z.c, .dtype = in[6].dtype(), .mean = in[4], .inverse_std = in[5]})};
           },
-      .reference = [=](std::span<const HostArray> in) { return std::vector<HostArray>{reference(z, kind, colour, in)}; }};
-  if (colour == Colour::shifted) {
-    c.inputs.push_back({"colour_shift", {z.n, z.in_c}, uniform(-30, 30), false, DType::f32});
+      .reference = [=](std::span<const HostArray> in) { return std::vector<HostArray>{reference(z, kind, color, in)}; }};
+  if (color == Color::shifted) {
+    c.inputs.push_back({"color_shift", {z.n, z.in_c}, uniform(-30, 30), false, DType::f32});
   }
   return c;
 }
 
 std::vector<OpCase> cases() {
   std::vector<OpCase> all;
-  for (const auto& [kind, colour] : {std::pair{Mean::per_channel, Colour::kept},
-                                     {Mean::per_channel, Colour::shifted},
-                                     {Mean::per_pixel, Colour::kept},
-                                     {Mean::per_pixel, Colour::shifted}}) {
+  for (const auto& [kind, color] : {std::pair{Mean::per_channel, Color::kept},
+                                    {Mean::per_channel, Color::shifted},
+                                    {Mean::per_pixel, Color::kept},
+                                    {Mean::per_pixel, Color::shifted}}) {
     for (const Sizes& z : std::initializer_list<Sizes>{
              {1, 1, 1, 1, 1, 1, 1},
              {3, 7, 5, 3, 5, 4, 4},
@@ -88,7 +88,7 @@ std::vector<OpCase> cases() {
              {3, 37, 35, 3, 29, 31, 4},
              {2, 6, 5, 4, 5, 5, 4},
          }) {
-      all.push_back(make(z, kind, colour));
+      all.push_back(make(z, kind, color));
     }
   }
   return all;

@@ -7,7 +7,7 @@
 namespace residua::test {
 namespace {
 
-TEST(PrepareInput, CutsMirrorsAndNormalises) {
+TEST(PrepareInput, CutsMirrorsAndNormalizes) {
   const Tensor source = from_values({1, 2, 3, 1}, std::vector<float>{10, 20, 30, 40, 50, 60}, DType::u8);
   const InputFormat format{.height = 2,
                            .width = 2,
@@ -49,7 +49,7 @@ TEST(PrepareInput, NamesWhatIsWrong) {
       [&] {
         prepare_input(source, offsets, offsets, flips, zeros({2, 1}, DType::f32), format);
       },
-      {"colour_shift is [2, 1]", "[2, 3]"}));
+      {"color_shift is [2, 1]", "[2, 3]"}));
   format.mean = zeros({4, 5, 3}, DType::f32);
   EXPECT_TRUE(fails_with(call, {"mean is [4, 5, 3]", "[4, 4, 3]"}));
   format.mean = zeros({3}, DType::f32);

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <limits>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
@@ -125,4 +125,4 @@ TEST(ScheduleTest, NamesAreParsed) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -14,7 +14,7 @@
 #include "models/resnet.h"
 #include "tests/support/op_case.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 using ::testing::Each;
@@ -305,4 +305,4 @@ TEST_P(SgdTest, BadOptionsAreRefused) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

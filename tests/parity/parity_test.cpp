@@ -8,7 +8,7 @@
 
 #include "tests/parity/sgd_step_case.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 using test::as_f32;
@@ -128,4 +128,4 @@ INSTANTIATE_TEST_SUITE_P(Golden, StepParityTest, ::testing::Values("plain", "a",
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

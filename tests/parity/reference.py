@@ -44,7 +44,7 @@ class Kinks:
 
 
 def relu(norm, x):
-    """ReLU of what the batch normalisation `norm` gave. While settling, each channel's beta is moved first, by at most a quarter, to where
+    """ReLU of what the batch normalization `norm` gave. While settling, each channel's beta is moved first, by at most a quarter, to where
     0 lies in the middle of the widest gap between the channel's values."""
     if Kinks.settling:
         values = x.transpose(0, 1).flatten(1).sort().values

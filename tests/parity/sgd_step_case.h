@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "core/autograd/tape.h"
+#include "core/io/safetensors.h"
 #include "core/nn/parameter_store.h"
+#include "core/nn/state_dict.h"
 #include "core/ops/softmax_cross_entropy.h"
 #include "core/optim/sgd.h"
-#include "core/train/model_weights.h"
-#include "core/train/safetensors.h"
 #include "models/resnet.h"
 
 /// What the comparisons with PyTorch share: the meaning of the files that tests/parity/*.py write.

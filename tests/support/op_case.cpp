@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "core/autograd/tape.h"
-#include "core/tensor/device_api.h"
+#include "core/device/device_api.h"
 
 namespace residua::test {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <string>
 
-namespace residua::testing {
+namespace residua::test {
 
 /// The Python interpreter that RESIDUA_PYTHON names, if it can import `modules` ("numpy, safetensors"); otherwise "", and the
 /// test that compares against those packages skips itself.
@@ -15,4 +15,4 @@ inline std::string peer_python(const std::string& modules) {
   return python;
 }
 
-}  // namespace residua::testing
+}  // namespace residua::test

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "core/tensor/device_api.h"
+#include "core/device/device_api.h"
 
 namespace residua::test {
 
@@ -13,7 +13,7 @@ namespace residua::test {
 class PoisonedMemory {
  public:
   explicit PoisonedMemory(Device device) : device_(device), overruns_before_(device_api::memory_use(device).overruns) {
-    // What looks for uninitialised memory itself (compute-sanitizer) must not find it initialised.
+    // What looks for uninitialized memory itself (compute-sanitizer) must not find it initialized.
     const char* wanted = std::getenv("RESIDUA_TEST_POISON");
     if (wanted == nullptr || std::string_view(wanted) != "off") {
       device_api::set_fresh_memory(device_, device_api::FreshMemory::poisoned);

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace residua::testing {
+namespace residua::test {
 
 /// A new folder that is removed, with all it holds, at the end of the scope.
 class TemporaryFolder {
@@ -48,4 +48,4 @@ inline void write_bytes(const std::string& path, std::string_view bytes) {
   }
 }
 
-}  // namespace residua::testing
+}  // namespace residua::test

@@ -4,9 +4,9 @@
 
 #include <cmath>
 
+#include "core/device/device_api.h"
 #include "core/kernels/add.h"
 #include "core/kernels/run.h"
-#include "core/tensor/device_api.h"
 #include "tests/support/compare.h"
 
 namespace residua::test {

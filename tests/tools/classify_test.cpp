@@ -6,22 +6,22 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "core/train/model_weights.h"
+#include "core/nn/state_dict.h"
 #include "models/catalog.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
+using test::read_bytes;
+using test::TemporaryFolder;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using testing::read_bytes;
-using testing::TemporaryFolder;
 
 class Classify : public ::testing::Test {
  protected:
-  /// An untrained network of two classes, whose bias prefers the second one by 3 to 1, and a grey picture.
+  /// An untrained network of two classes, whose bias prefers the second one by 3 to 1, and a gray picture.
   void SetUp() override {
     ResNetSpec spec = model_spec("resnet20");
     spec.classes = 2;
@@ -30,8 +30,8 @@ class Classify : public ::testing::Test {
     store.parameter("fc.bias").master.copy_from(std::vector<float>{0.0f, std::log(3.0f)});
     save_model_weights(folder_ / "w.safetensors", store,
                        {{"model", "resnet20"}, {"shortcut", "A"}, {"input_size", "16"}, {"classes", R"(["cat","dog"])"}});
-    testing::write_bytes(folder_ / "grey.pgm", "P5\n2 2\n255\n\x7f\x7f\x7f\x7f");
-    testing::write_bytes(folder_ / "bad.jpg", "not a picture");
+    test::write_bytes(folder_ / "gray.pgm", "P5\n2 2\n255\n\x7f\x7f\x7f\x7f");
+    test::write_bytes(folder_ / "bad.jpg", "not a picture");
   }
 
   /// Runs classify in the folder; returns its exit code.
@@ -52,15 +52,15 @@ class Classify : public ::testing::Test {
 };
 
 TEST_F(Classify, NeedsOnlyTheWeights) {
-  ASSERT_EQ(classify("grey.pgm --weights w.safetensors"), 0) << error();
-  EXPECT_EQ(out(), "grey.pgm\n   75.00 %  dog\n   25.00 %  cat\n");
-  testing::write_bytes(folder_ / "names", "Katze\nHund\n");
-  ASSERT_EQ(classify("grey.pgm --weights w.safetensors --model resnet20 --classes names --topk 1"), 0) << error();
-  EXPECT_EQ(out(), "grey.pgm\n   75.00 %  Hund\n");
+  ASSERT_EQ(classify("gray.pgm --weights w.safetensors"), 0) << error();
+  EXPECT_EQ(out(), "gray.pgm\n   75.00 %  dog\n   25.00 %  cat\n");
+  test::write_bytes(folder_ / "names", "Katze\nHund\n");
+  ASSERT_EQ(classify("gray.pgm --weights w.safetensors --model resnet20 --classes names --topk 1"), 0) << error();
+  EXPECT_EQ(out(), "gray.pgm\n   75.00 %  Hund\n");
 }
 
 TEST_F(Classify, ABadImageIsOneLineAndTheOthersAreClassified) {
-  EXPECT_EQ(classify("bad.jpg grey.pgm --weights w.safetensors -k 1"), 2);
+  EXPECT_EQ(classify("bad.jpg gray.pgm --weights w.safetensors -k 1"), 2);
   EXPECT_THAT(error(), HasSubstr("bad.jpg"));
   EXPECT_THAT(out(), HasSubstr("dog"));
   EXPECT_EQ(classify("missing.jpg --weights w.safetensors"), 2);
@@ -68,20 +68,20 @@ TEST_F(Classify, ABadImageIsOneLineAndTheOthersAreClassified) {
 }
 
 TEST_F(Classify, AWrongCallIsOneLine) {
-  EXPECT_EQ(classify("grey.pgm --weights bad.jpg"), 2);
+  EXPECT_EQ(classify("gray.pgm --weights bad.jpg"), 2);
   EXPECT_THAT(error(), AllOf(HasSubstr("bad.jpg"), HasSubstr("safetensors")));
-  EXPECT_EQ(classify("grey.pgm --weights missing"), 2);
+  EXPECT_EQ(classify("gray.pgm --weights missing"), 2);
   EXPECT_THAT(error(), HasSubstr("missing"));
-  EXPECT_EQ(classify("grey.pgm --weights w.safetensors --model resnet32"), 2);
+  EXPECT_EQ(classify("gray.pgm --weights w.safetensors --model resnet32"), 2);
   EXPECT_THAT(error(), HasSubstr("it lacks"));
-  EXPECT_EQ(classify("grey.pgm --weights w.safetensors --model alexnet"), 2);
+  EXPECT_EQ(classify("gray.pgm --weights w.safetensors --model alexnet"), 2);
   EXPECT_THAT(error(), HasSubstr("alexnet"));
   for (const char* arguments :
-       {"grey.pgm", "--weights w.safetensors", "grey.pgm --weights w.safetensors -k 0",
-        "grey.pgm --weights w.safetensors --foo", "grey.pgm --weights w.safetensors --mean 1,2",
-        "grey.pgm --weights w.safetensors --std 0,1,1", "grey.pgm --weights w.safetensors --mean nan,0,0",
-        "grey.pgm --weights w.safetensors --crop-size -1", "grey.pgm --weights w.safetensors --classes missing",
-        "grey.pgm --weights w.safetensors --device tpu"}) {
+       {"gray.pgm", "--weights w.safetensors", "gray.pgm --weights w.safetensors -k 0",
+        "gray.pgm --weights w.safetensors --foo", "gray.pgm --weights w.safetensors --mean 1,2",
+        "gray.pgm --weights w.safetensors --std 0,1,1", "gray.pgm --weights w.safetensors --mean nan,0,0",
+        "gray.pgm --weights w.safetensors --crop-size -1", "gray.pgm --weights w.safetensors --classes missing",
+        "gray.pgm --weights w.safetensors --device tpu"}) {
     EXPECT_EQ(classify(arguments), 2) << arguments;
     EXPECT_THAT(error(), HasSubstr("classify: ")) << arguments;
     EXPECT_THAT(out(), IsEmpty()) << arguments;
@@ -89,4 +89,4 @@ TEST_F(Classify, AWrongCallIsOneLine) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -10,13 +10,13 @@
 #include "tests/support/contracts.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
+using test::read_bytes;
+using test::TemporaryFolder;
 using ::testing::HasSubstr;
-using testing::read_bytes;
 using ::testing::StartsWith;
-using testing::TemporaryFolder;
 
 class KernelBench : public ::testing::Test {
  protected:
@@ -35,7 +35,7 @@ class KernelBench : public ::testing::Test {
   }
   std::string out() { return read_bytes(folder_ / "out"); }
   nlohmann::json report() { return nlohmann::json::parse(read_bytes(folder_ / "report.json")); }
-  void write_baseline(const nlohmann::json& baseline) { testing::write_bytes(folder_ / "baseline.json", baseline.dump()); }
+  void write_baseline(const nlohmann::json& baseline) { test::write_bytes(folder_ / "baseline.json", baseline.dump()); }
 
   TemporaryFolder folder_;
 };
@@ -129,10 +129,10 @@ TEST_F(KernelBench, ItsReportCanBeDrawn) {
   EXPECT_THAT(read_bytes(folder_ / "chart.png"), StartsWith("\x89PNG"));
   EXPECT_EQ(run(plot + "report.json --type f16 -o chart.png"), 2);
   EXPECT_THAT(out(), HasSubstr("no memory-bound rows of type f16: it has bf16"));
-  testing::write_bytes(folder_ / "report.json", "{}");
+  test::write_bytes(folder_ / "report.json", "{}");
   EXPECT_EQ(run(plot + "report.json -o chart.png"), 2);
   EXPECT_THAT(out(), HasSubstr("not a report of kernel-bench"));
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

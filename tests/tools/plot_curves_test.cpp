@@ -6,16 +6,16 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "core/train/event_log.h"
+#include "core/run/event_log.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
+using test::read_bytes;
+using test::TemporaryFolder;
 using ::testing::HasSubstr;
-using testing::read_bytes;
 using ::testing::StartsWith;
-using testing::TemporaryFolder;
 
 /// Runs tools/plot-curves; returns its exit code, its output goes into `out` of the folder.
 int plot_curves(const TemporaryFolder& folder, const std::string& arguments) {
@@ -105,10 +105,10 @@ TEST_F(PlotCurves, SaysWhatIsMissing) {
   EXPECT_EQ(plot_curves(folder_, folder_ / "nothing"), 2);
   EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("nothing/log.jsonl: No such file"));
   std::filesystem::create_directories(folder_ / "run");
-  testing::write_bytes(folder_ / "run/log.jsonl", "");
+  test::write_bytes(folder_ / "run/log.jsonl", "");
   EXPECT_EQ(plot_curves(folder_, folder_ / "run"), 2);
   EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("has no train or validation record yet"));
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -10,16 +10,16 @@
 #include <sstream>
 #include <string>
 
-#include "core/train/safetensors.h"
+#include "core/io/safetensors.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
+using test::read_bytes;
+using test::TemporaryFolder;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using testing::read_bytes;
-using testing::TemporaryFolder;
 
 class TrainImagenet : public ::testing::Test {
  protected:
@@ -129,13 +129,13 @@ TEST_F(TrainImagenet, EvaluatesTheValidationFolderAloneAndNamesWhatItCannotRead)
       const std::string class_folder = folder_ / "photos/" + split + "/" + name;
       std::filesystem::create_directories(class_folder);
       for (const char* file : {"/1.ppm", "/2.ppm"}) {
-        testing::write_bytes(class_folder + file, "P6\n1 1\n255\nabc");
+        test::write_bytes(class_folder + file, "P6\n1 1\n255\nabc");
       }
     }
   }
   ASSERT_EQ(train("photos --model resnet20 --crop-size 16 -b 2 --iterations 1 --output run"), 0) << read_bytes(folder_ / "err");
   std::filesystem::remove_all(folder_ / "photos/train");
-  testing::write_bytes(folder_ / "photos/val/b/2.ppm", "P6\n1 1\n255\na");
+  test::write_bytes(folder_ / "photos/val/b/2.ppm", "P6\n1 1\n255\na");
   ASSERT_EQ(train("photos --evaluate --weights run/last.safetensors"), 0) << read_bytes(folder_ / "err");
   EXPECT_THAT(read_bytes(folder_ / "out"), AllOf(HasSubstr("validation of 3 images"), HasSubstr("1 of the 4 images could not"),
                                                  HasSubstr("b/2.ppm"), Not(HasSubstr("training images"))));
@@ -202,7 +202,7 @@ TEST_F(TrainImagenet, RefusesInOneLineAndWithExitCode2) {
     for (const char* name : {"a", "b"}) {
       const std::string class_folder = folder_ / "photos/" + split + "/" + name;
       std::filesystem::create_directories(class_folder);
-      testing::write_bytes(class_folder + "/1.ppm", "P6\n1 1\n255\nabc");
+      test::write_bytes(class_folder + "/1.ppm", "P6\n1 1\n255\nabc");
     }
   }
   ASSERT_EQ(train("photos --mean pixel"), 2);
@@ -219,10 +219,10 @@ TEST_F(TrainImagenet, RefusesInOneLineAndWithExitCode2) {
   EXPECT_THAT(error(), HasSubstr("got 'nofile', wanted auto or a file that exists"));
   ASSERT_EQ(train(kSmall + "--resume ''"), 2);
   EXPECT_THAT(error(), HasSubstr("--resume"));
-  testing::write_bytes(folder_ / "file", "not a folder");
+  test::write_bytes(folder_ / "file", "not a folder");
   ASSERT_EQ(train(kData + "--output file"), 2);
   EXPECT_THAT(error(), HasSubstr("the output folder file cannot be made"));
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

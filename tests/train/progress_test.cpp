@@ -12,7 +12,7 @@
 
 #include "tests/support/temporary_folder.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 constexpr TrainRecord kRecord{.iteration = 1250,
@@ -81,7 +81,7 @@ TEST(Progress, ANarrowTerminalGetsWhatMattersMost) {
 }
 
 TEST(Progress, AFileGetsPlainLines) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   std::FILE* stream = std::fopen((folder / "out").c_str(), "w");
   ASSERT_NE(stream, nullptr);
   {
@@ -90,7 +90,7 @@ TEST(Progress, AFileGetsPlainLines) {
     progress.note("a note");
   }
   std::fclose(stream);
-  EXPECT_EQ(testing::read_bytes(folder / "out"), std::string(kLine) + "\na note\n");
+  EXPECT_EQ(test::read_bytes(folder / "out"), std::string(kLine) + "\na note\n");
 }
 
 TEST(Progress, ATerminalKeepsOneLine) {
@@ -122,4 +122,4 @@ TEST(Progress, ATerminalKeepsOneLine) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "core/tensor/error.h"
+#include "core/base/error.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 ParsedOptions parse(std::vector<std::string> words) {
@@ -53,7 +53,7 @@ TEST(TrainOptions, BadValuesNameWhatWasGotAndWanted) {
 
 TEST(TrainOptions, UnknownFlagsAndKeysAreErrors) {
   EXPECT_NE(error_of({"--learning-rate", "0.1"}), "");
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const std::string file = folder.path() + "/c.toml";
   std::ofstream(file) << "lr = 0.5\nlearning-rate = 1\n";
   EXPECT_NE(error_of({"--config", file}).find("learning-rate"), std::string::npos);
@@ -61,7 +61,7 @@ TEST(TrainOptions, UnknownFlagsAndKeysAreErrors) {
 }
 
 TEST(TrainOptions, FlagsWinOverTheFileAndTheWrittenFileReadsBack) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const std::string file = folder.path() + "/c.toml";
   std::ofstream(file) << "model = \"plain20\"\nlr = 0.5\nlr-steps = [1, 2.5]\nno-shuffle = true\nbatch-size = 64\n";
   const TrainOptions first = parse({"--config", file, "--lr", "0.25"}).options;
@@ -82,7 +82,7 @@ TEST(TrainOptions, FlagsWinOverTheFileAndTheWrittenFileReadsBack) {
 }
 
 TEST(TrainOptions, AResumedRunHasTheSettingsBesideItsCheckpoint) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   std::ofstream(folder / "config.toml") << "model = \"plain20\"\nbatch-size = 64\niterations = 640\n";
   const std::vector<std::string> resume = {"--output", folder.path(), "--resume", "auto"};
   const auto with = [](std::vector<std::string> words, std::initializer_list<std::string> more) {
@@ -105,7 +105,7 @@ TEST(TrainOptions, AResumedRunHasTheSettingsBesideItsCheckpoint) {
 }
 
 TEST(TrainOptions, ALengthOnTheCommandLineWinsInEitherUnit) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const std::string file = folder / "c.toml";
   std::ofstream(file) << "iterations = 640\nlr = 0.5\n";
   const TrainOptions epochs = parse({"--config", file, "--epochs", "3"}).options;
@@ -119,7 +119,7 @@ TEST(TrainOptions, ALengthOnTheCommandLineWinsInEitherUnit) {
 }
 
 TEST(TrainOptions, TheMeanIsAWordOrThreeNumbersAndReadsBack) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const std::string file = folder.path() + "/c.toml";
   for (const auto& [text, words] : std::map<std::string, std::vector<std::string>>{
            {"pixel", {"pixel"}}, {"channel", {"channel"}}, {"0.5,0.25,1", {"0.5", "0.25", "1"}}}) {
@@ -172,7 +172,7 @@ TEST(TrainOptions, StepsNeedALengthWhereItsDefaultIsOfTheOtherUnit) {
 }
 
 TEST(TrainOptions, StepsOfAFileKeepTheirUnit) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const std::string file = folder.path() + "/c.toml";
   std::ofstream(file) << "iterations = 64000\nlr-steps = [32000, 48000]\n";
   EXPECT_EQ(parse({"--config", file, "--iterations", "50000"}).options.iterations, 50000);
@@ -201,4 +201,4 @@ TEST(TrainOptions, TheWarmUpBeginsBelowTheRate) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

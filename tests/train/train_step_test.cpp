@@ -12,7 +12,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
 #ifdef RESIDUA_HOST_CUDA
-#include "tests/host_cuda/queue.h"
+#include "cuda/host/queue.h"
 #endif
 
 namespace residua::test {
@@ -39,7 +39,7 @@ Batch random_batch(uint64_t seed, int64_t size = kBatch) {
   batch.left = from_values({size}, std::vector<float>(static_cast<size_t>(size), 1.0f), DType::i32);
   batch.flip = zeros({size}, DType::u8);
   batch.flip.span<uint8_t>()[0] = 1;
-  batch.colour_shift = full({size, 3}, 2.5f, DType::f32);
+  batch.color_shift = full({size, 3}, 2.5f, DType::f32);
   batch.height = batch.width = kSize;
   return batch;
 }
@@ -233,7 +233,7 @@ TEST_P(TrainStepTest, BatchesOfAnotherSizeAndEvaluationComeBetween) {
   Training captured(device, precision, Capture::on);
   std::vector<Metrics> results;
   for (Training* t : {&plain, &captured}) {
-    MetricsSum sum(device);
+    MetricsAccumulator sum(device);
     for (int i = 0; i < 12; ++i) {
       t->sgd.set_learning_rate(0.02f);
       t->step.train(random_batch(static_cast<uint64_t>(i), i == 5 ? 4 : kBatch));
@@ -249,14 +249,14 @@ TEST_P(TrainStepTest, BatchesOfAnotherSizeAndEvaluationComeBetween) {
   EXPECT_EQ(results[1].images, 5 + 2 + 5);
 }
 
-TEST_P(TrainStepTest, ShiftsTheColoursOfItsInput) {
+TEST_P(TrainStepTest, ShiftsTheColorsOfItsInput) {
   const auto [device, precision] = GetParam();
   Training t(device, precision, Capture::off);
   const auto loss = [&, device = device](float pixel, float shift) {
     Batch batch = random_batch(0);
     batch.images = full(batch.images.shape(), pixel, DType::u8);
-    batch.colour_shift = full(batch.colour_shift.shape(), shift, DType::f32);
-    MetricsSum sum(device);
+    batch.color_shift = full(batch.color_shift.shape(), shift, DType::f32);
+    MetricsAccumulator sum(device);
     t.step.evaluate(batch, sum);
     return sum.read().loss;
   };

@@ -18,7 +18,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 const std::sig_atomic_t kNeverStop = 0;
@@ -89,7 +89,7 @@ std::shared_ptr<const ImageSource> failing_after(int64_t readable, std::shared_p
 
 std::vector<nlohmann::json> log_of(const std::string& folder, const std::string& type) {
   std::vector<nlohmann::json> found;
-  std::istringstream lines(testing::read_bytes(folder + "/log.jsonl"));
+  std::istringstream lines(test::read_bytes(folder + "/log.jsonl"));
   for (std::string line; std::getline(lines, line);) {
     const nlohmann::json record = nlohmann::json::parse(line);
     if (record.at("type") == type) {
@@ -100,8 +100,8 @@ std::vector<nlohmann::json> log_of(const std::string& folder, const std::string&
 }
 
 TEST(Trainer, AnInterruptedRunEndsWithTheSameWeights) {
-  const testing::TemporaryFolder whole;
-  const testing::TemporaryFolder parts;
+  const test::TemporaryFolder whole;
+  const test::TemporaryFolder parts;
   SmallRun reference(whole.path());
   Trainer reference_trainer(reference.setup);
   ASSERT_EQ(reference_trainer.train(kNeverStop), 0);
@@ -124,7 +124,7 @@ TEST(Trainer, AnInterruptedRunEndsWithTheSameWeights) {
 }
 
 TEST(Trainer, ASignalSavesTheStateAndIsReturned) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   const auto stopped_by_read = [&](int64_t read) {
     SmallRun run(folder.path());
     run.setup.options.workers = 0;
@@ -147,9 +147,9 @@ TEST(Trainer, ASignalSavesTheStateAndIsReturned) {
 }
 
 TEST(Trainer, AValidationThatASignalCutShortIsDoneWhenTheRunGoesOn) {
-  const testing::TemporaryFolder whole;
-  const testing::TemporaryFolder parts;
-  const auto start = [](const testing::TemporaryFolder& folder) {
+  const test::TemporaryFolder whole;
+  const test::TemporaryFolder parts;
+  const auto start = [](const test::TemporaryFolder& folder) {
     auto run = std::make_unique<SmallRun>(folder.path());
     run->setup.options.workers = 0;  // so that the signal comes where it is meant to
     run->setup.options.schedule = "plateau";
@@ -168,12 +168,12 @@ TEST(Trainer, AValidationThatASignalCutShortIsDoneWhenTheRunGoesOn) {
   second->setup.options.resume = "auto";
   ASSERT_EQ(Trainer(second->setup).train(kNeverStop), 0);
   EXPECT_EQ(log_of(parts.path(), "validation"), log_of(whole.path(), "validation"));
-  EXPECT_TRUE(testing::read_bytes(parts.path() + "/checkpoint.safetensors") ==
-              testing::read_bytes(whole.path() + "/checkpoint.safetensors"));
+  EXPECT_TRUE(test::read_bytes(parts.path() + "/checkpoint.safetensors") ==
+              test::read_bytes(whole.path() + "/checkpoint.safetensors"));
 }
 
 TEST(Trainer, ResumeRefusesAnotherModelSeedOrBatchSize) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   {
     SmallRun run(folder.path());
     run.setup.options.iterations = 1;
@@ -192,9 +192,9 @@ TEST(Trainer, ResumeRefusesAnotherModelSeedOrBatchSize) {
   EXPECT_NO_THROW(resume([](TrainerSetup&) {}));
 }
 
-TEST(Trainer, OneBatchIsLearntByHeartInEveryPrecision) {
+TEST(Trainer, OneBatchIsLearnedByHeartInEveryPrecision) {
   for (const DType precision : {DType::f32, DType::bf16, DType::f16}) {
-    const testing::TemporaryFolder folder;
+    const test::TemporaryFolder folder;
     SmallRun run(folder.path(), precision);
     Trainer trainer(run.setup);
     const double loss = trainer.overfit_batch(40);
@@ -204,7 +204,7 @@ TEST(Trainer, OneBatchIsLearntByHeartInEveryPrecision) {
 }
 
 TEST(Trainer, ANanLossEndsTheRunWithAdvice) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   SmallRun run(folder.path());
   run.setup.options.learning_rate = 1e30;
   Trainer trainer(run.setup);
@@ -215,15 +215,15 @@ TEST(Trainer, ANanLossEndsTheRunWithAdvice) {
 }
 
 TEST(Trainer, WhatIsNotFiniteReplacesNoGoodState) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   {
     SmallRun run(folder.path());
     run.setup.options.iterations = 3;
     run.setup.options.schedule_steps = {3, 4};
     ASSERT_EQ(Trainer(run.setup).train(kNeverStop), 0);
   }
-  const std::string good = testing::read_bytes(folder.path() + "/checkpoint.safetensors");
-  const std::string best = testing::read_bytes(folder.path() + "/best.safetensors");
+  const std::string good = test::read_bytes(folder.path() + "/checkpoint.safetensors");
+  const std::string best = test::read_bytes(folder.path() + "/best.safetensors");
   // The last step's own loss is still finite: what it does to the weights shows in the validation.
   SmallRun run(folder.path());
   run.setup.options.iterations = 4;
@@ -232,12 +232,12 @@ TEST(Trainer, WhatIsNotFiniteReplacesNoGoodState) {
   run.setup.options.schedule = "constant";
   Trainer trainer(run.setup);
   EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"by iteration 4", "the last good state is in"}));
-  EXPECT_TRUE(testing::read_bytes(folder.path() + "/checkpoint.safetensors") == good);
-  EXPECT_TRUE(testing::read_bytes(folder.path() + "/best.safetensors") == best);
+  EXPECT_TRUE(test::read_bytes(folder.path() + "/checkpoint.safetensors") == good);
+  EXPECT_TRUE(test::read_bytes(folder.path() + "/best.safetensors") == best);
 }
 
 TEST(Trainer, ALoaderThatFailsCostsNoStep) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   SmallRun run(folder.path());
   run.setup.options.max_bad_images = 2;
   run.setup.options.workers = 0;  // so that just these are read
@@ -255,7 +255,7 @@ TEST(Trainer, ALoaderThatFailsCostsNoStep) {
 }
 
 TEST(Trainer, AValidationOfNoImagesIsNoResult) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   SmallRun run(folder.path());
   run.setup.val = failing_after(0, run.setup.val);
   run.setup.options.max_bad_images = 1000;
@@ -266,7 +266,7 @@ TEST(Trainer, AValidationOfNoImagesIsNoResult) {
 }
 
 TEST(Trainer, SkippedImagesAreInTheLogOfTheirSplit) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   SmallRun run(folder.path());
   run.setup.options.workers = 0;
   run.setup.options.max_bad_images = 1000;
@@ -282,7 +282,7 @@ TEST(Trainer, SkippedImagesAreInTheLogOfTheirSplit) {
 }
 
 TEST(Trainer, ABatchLargerThanTheDataSetIsOneEpoch) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   SmallRun run(folder.path());
   run.setup.options.batch_size = 1000;
   run.setup.options.iterations = 2;
@@ -292,7 +292,7 @@ TEST(Trainer, ABatchLargerThanTheDataSetIsOneEpoch) {
 }
 
 TEST(Trainer, StepsThatAllOverflowHaveNoLoss) {
-  const testing::TemporaryFolder folder;
+  const test::TemporaryFolder folder;
   SmallRun run(folder.path(), DType::f16);
   run.setup.options.iterations = 1;
   run.setup.options.label_smoothing = 0;
@@ -309,4 +309,4 @@ TEST(Trainer, StepsThatAllOverflowHaveNoLoss) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 TEST(ValidationTimes, AreEachIntervalAndTheEnd) {
@@ -28,4 +28,4 @@ TEST(ValidationTimes, LeftCountsThem) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test

@@ -40,7 +40,7 @@ void augment(const AugmentInput& args) {
       const int64_t n = r / args.height;
       const AugmentImage& image = args.images[n];
       const int64_t i = r % args.height + image.top;
-      const float* shift = args.colour_shift == nullptr ? nullptr : args.colour_shift + 3 * n;
+      const float* shift = args.color_shift == nullptr ? nullptr : args.color_shift + 3 * n;
       for (int64_t w = 0; w < args.width; ++w) {
         T* y = static_cast<T*>(args.y) + (r * args.width + w) * args.channels;
         const int64_t j = (image.flip != 0 ? args.width - 1 - w : w) + image.left;

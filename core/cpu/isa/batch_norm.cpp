@@ -138,9 +138,9 @@ void backward_reduce(const BatchNormBackwardReduce& args) {
         if constexpr (HasMore && sizeof(T) < sizeof(float)) {
           g = load(stored + i, extent);  // as rounded
         }
-        const Floats centred = within(extent, load(x + i, extent) - mean[v], Floats{});
+        const Floats centered = within(extent, load(x + i, extent) - mean[v], Floats{});
         sum[v] += g;
-        sum[kVectors + v] += g * centred;
+        sum[kVectors + v] += g * centered;
       }
     }
   });
@@ -181,8 +181,8 @@ void backward_apply(const BatchNormBackwardApply& args) {
         for (int v = 0; v < kVectors; ++v) {
           const int64_t i = first + r * wide.width + v * kLanes;
           const Floats g = masked<HasMask>(mask, i, load(dy + i, extent), extent);
-          const Floats centred = load(x + i, extent) - mean[v];
-          store(dx + i, a[v] * g + (b[v] * centred + c[v]), extent);
+          const Floats centered = load(x + i, extent) - mean[v];
+          store(dx + i, a[v] * g + (b[v] * centered + c[v]), extent);
         }
       }
     });
@@ -229,7 +229,8 @@ void run(const BatchNormCommit& args, Stream&) {
   const float old = 1 - args.momentum;
   for (int64_t c = 0; c < args.channels; ++c) {
     args.running_mean[c] = old * args.running_mean[c] + args.momentum * args.batch_mean[c];
-    args.running_variance[c] = old * args.running_variance[c] + args.momentum * (args.batch_variance[c] * args.unbias[c]);
+    args.running_variance[c] =
+        old * args.running_variance[c] + args.momentum * (args.batch_variance[c] * args.bessel_correction[c]);
   }
 }
 

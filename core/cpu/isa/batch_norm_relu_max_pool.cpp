@@ -83,13 +83,13 @@ void backward_reduce(const BatchNormReluMaxPoolBackwardReduce& args) {
   });
   for (int64_t c = 0; c < s.channels; ++c) {
     double sum_g = 0;
-    double sum_g_centred = 0;
+    double sum_g_centered = 0;
     for (int part = 0; part < parts; ++part) {
       sum_g += totals[part * width + c];
-      sum_g_centred += totals[part * width + s.channels + c];
+      sum_g_centered += totals[part * width + s.channels + c];
     }
     args.sum_g[c] = static_cast<float>(sum_g);
-    args.sum_g_xhat[c] = static_cast<float>(sum_g_centred * static_cast<double>(args.rstd[c]));
+    args.sum_g_xhat[c] = static_cast<float>(sum_g_centered * static_cast<double>(args.rstd[c]));
   }
 }
 

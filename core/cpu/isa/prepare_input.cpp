@@ -50,7 +50,7 @@ void prepare(const PrepareInput& args) {
     const uint8_t* source_end = args.source + args.batch * image_bytes;
     const auto set_means = [&](int64_t n, const float* mean, int64_t mean_step, int64_t first, int64_t step, int64_t begin,
                                int64_t end) {
-      const float* shift = args.colour_shift == nullptr ? nullptr : args.colour_shift + n * args.in_channels;
+      const float* shift = args.color_shift == nullptr ? nullptr : args.color_shift + n * args.in_channels;
       for (int64_t w = begin; w < end; ++w) {
         for (int64_t c = 0; c < args.in_channels; ++c) {
           row.means[w * args.channels + c] = mean[(first + step * w) * mean_step + c] - (shift == nullptr ? 0 : shift[c]);
@@ -60,7 +60,7 @@ void prepare(const PrepareInput& args) {
     int64_t image = -1;  // whose means the row has, unless they are given for each pixel
     for (int64_t r = row_begin; r < row_end; ++r) {
       const int64_t n = r / args.height;
-      if (args.per_pixel_mean == 0 && n != image && (image < 0 || args.colour_shift != nullptr)) {
+      if (args.per_pixel_mean == 0 && n != image && (image < 0 || args.color_shift != nullptr)) {
         set_means(n, args.mean, 0, 0, 1, 0, args.width);
         image = n;
       }
@@ -89,8 +89,8 @@ void prepare(const PrepareInput& args) {
       for_blocks<4>(outside - inside, [&](int64_t e, auto extent) {
         for (int v = 0; v < extent.kVectors; ++v) {
           const int64_t j = inside + e + v * kLanes;
-          const Floats centred = load(row.pixels + j, extent) - load(row.means + j, extent);
-          store(y + j, centred * load(scales + j, extent), extent);
+          const Floats centered = load(row.pixels + j, extent) - load(row.means + j, extent);
+          store(y + j, centered * load(scales + j, extent), extent);
         }
       });
       std::memset(y + outside, 0, static_cast<size_t>(size - outside) * sizeof(T));

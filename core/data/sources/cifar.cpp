@@ -3,11 +3,11 @@
 #include <string>
 #include <vector>
 
-#include "core/data/file.h"
-#include "core/data/join.h"
-#include "core/data/memory_source.h"
+#include "core/base/error.h"
+#include "core/base/join.h"
 #include "core/data/source.h"
-#include "core/tensor/error.h"
+#include "core/data/sources/memory_source.h"
+#include "core/io/read_file.h"
 
 namespace residua {
 namespace {

@@ -1,4 +1,4 @@
-/// Fashion-MNIST (Xiao, Rasul, Vollgraf 2017) in IDX files, compressed or not. The 28 x 28 grey images are given a border of 2
+/// Fashion-MNIST (Xiao, Rasul, Vollgraf 2017) in IDX files, compressed or not. The 28 x 28 gray images are given a border of 2
 /// black pixels and three equal channels, so that every network for 32 x 32 RGB takes them unchanged.
 #include <zlib.h>
 
@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "core/data/memory_source.h"
+#include "core/base/error.h"
 #include "core/data/source.h"
-#include "core/tensor/error.h"
+#include "core/data/sources/memory_source.h"
 
 namespace residua {
 namespace {

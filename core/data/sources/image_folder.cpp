@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "core/data/file.h"
-#include "core/data/join.h"
+#include "core/base/error.h"
+#include "core/base/join.h"
 #include "core/data/source.h"
-#include "core/tensor/error.h"
+#include "core/io/read_file.h"
 
 namespace residua {
 namespace {

@@ -1,4 +1,4 @@
-/// Synthetic images that can be learnt: one coloured shape at a random place, of random size, on a shaded background, with
+/// Synthetic images that can be learned: one colored shape at a random place, of random size, on a shaded background, with
 /// noise. The shape is the label's last digit; with more than 10 classes the shape's hue is the tens digit, and with more than
 /// 100 its stripes are the hundreds.
 #include <algorithm>
@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "core/data/random.h"
+#include "core/base/error.h"
+#include "core/base/random.h"
 #include "core/data/source.h"
-#include "core/tensor/error.h"
 
 namespace residua {
 namespace {
@@ -21,7 +21,7 @@ constexpr int64_t kMinSide = 8;
 constexpr int64_t kMaxSide = 4096;
 constexpr int64_t kNoise = 24;  // largest change of a channel
 
-using Colour = std::array<double, 3>;
+using Color = std::array<double, 3>;
 
 /// Whether (u, v), in units of the shape's radius, lies inside of it.
 struct Shape {
@@ -46,7 +46,7 @@ constexpr std::array<Shape, 10> kShapes{{
 }};
 
 /// HSV to RGB: `hue` and `saturation` in [0, 1], `value` in [0, 255].
-Colour colour_of(double hue, double saturation, double value) {
+Color color_of(double hue, double saturation, double value) {
   const auto channel = [&](double offset) {
     const double k = std::fmod(offset + hue * 6.0, 6.0);
     return value * (1.0 - saturation * std::clamp(std::min(k, 4.0 - k), 0.0, 1.0));
@@ -127,7 +127,7 @@ class Synthetic final : public ImageSource {
   struct Scene {
     double x, y, radius;  // pixels
     double stripes;       // radians a radius; 0 is none
-    Colour paint, sky, ground;
+    Color paint, sky, ground;
   };
 
   uint64_t epoch() const { return split_ == Split::train ? 0 : 1; }
@@ -143,10 +143,10 @@ class Synthetic final : public ImageSource {
     scene.stripes = static_cast<double>(k / 100) * 3.0;
     const bool hue_is_label = class_names_.size() > 10;
     const double hue = hue_is_label ? (k / 10 % 10 + random.uniform(-0.2, 0.2)) / 10.0 + 1.0 : random.uniform();
-    scene.paint = colour_of(std::fmod(hue, 1.0), random.uniform(0.6, 1.0), random.uniform(190.0, 255.0));
+    scene.paint = color_of(std::fmod(hue, 1.0), random.uniform(0.6, 1.0), random.uniform(190.0, 255.0));
     // The background is darker than any paint, so that the shape can always be seen.
-    scene.sky = colour_of(random.uniform(), random.uniform(0.0, 0.6), random.uniform(20.0, 110.0));
-    scene.ground = colour_of(random.uniform(), random.uniform(0.0, 0.6), random.uniform(20.0, 110.0));
+    scene.sky = color_of(random.uniform(), random.uniform(0.0, 0.6), random.uniform(20.0, 110.0));
+    scene.ground = color_of(random.uniform(), random.uniform(0.0, 0.6), random.uniform(20.0, 110.0));
     return scene;
   }
 

@@ -1,0 +1,212 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "core/base/enum_text.h"
+
+namespace residua {
+
+/// A value as a user types it: one word, or several for a list; none where the setting is unset.
+using Words = std::vector<std::string>;
+
+/// Where a value comes from. A later layer wins over an earlier one.
+enum class Layer : uint8_t { defaults, recipe, file, command_line };
+
+/// How a file writes a setting's words: bare (numbers, true and false), or in quotes.
+enum class WordKind : uint8_t { flag, number, text };
+
+/// The numbers that a setting takes: from `low` to `high`, both included.
+struct Range {
+  double low = 0;
+  double high = std::numeric_limits<int32_t>::max();
+  /// Whether `low` itself is left out: "above 0".
+  bool above_low = false;
+};
+inline Range at_least(double low) { return {.low = low}; }
+inline Range above(double low) { return {.low = low, .above_low = true}; }
+inline Range between(double low, double high) { return {.low = low, .high = high}; }
+
+/// One setting: its name is its long flag ("--weight-decay") and its key in a TOML file ("weight-decay"). It reads and writes
+/// one member of the struct that it is declared for.
+struct Setting {
+  std::string name;
+  std::string help;
+  std::string group = {};
+  std::vector<std::string> aliases = {};  // other flags: "wd", or "b" for -b
+  std::string wanted = {};                // "a number from 0 to 1", for messages
+  std::string default_note = {};          // for --help, where the default is not a fixed value
+  std::vector<std::string> choices = {};  // the words that it takes, where these are few
+  WordKind kind = WordKind::text;
+  bool list = false;
+  bool saved = true;  // whether a file may have it: actions are of one call only
+  /// Takes a value; throws UsageError. No words: unset, which only an optional or a list takes.
+  std::function<void(const Words&)> set = {};
+  /// The value now; empty where unset.
+  std::function<Words()> get = {};
+  Words default_words = {};
+  Layer layer = Layer::defaults;  // that the value comes from
+
+  Setting& alias(std::string other) {
+    aliases.push_back(std::move(other));
+    return *this;
+  }
+  /// For --help, where the default depends on other settings: "as large as the images".
+  Setting& default_is(std::string note) {
+    default_note = std::move(note);
+    return *this;
+  }
+  Setting& action() {
+    saved = false;
+    return *this;
+  }
+};
+
+/// One line of a file: a key and its value.
+struct Assignment {
+  std::string key;
+  Words words;
+};
+
+/// The settings of a program, declared once each beside the struct that they fill. Flags, TOML keys, ranges, help lines,
+/// defaults and the saved file all come from here. What it was declared for must outlive it.
+class Settings {
+ public:
+  Settings() = default;
+  Settings(const Settings&) = delete;
+  Settings& operator=(const Settings&) = delete;
+
+  /// What follows belongs to this group of --help.
+  void group(std::string name) { group_ = std::move(name); }
+
+  Setting& flag(std::string name, bool& value, std::string help);
+
+  /// T: an integer or floating type, or an optional of one.
+  template <class T>
+  Setting& number(std::string name, T& value, Range range, std::string help);
+  Setting& numbers(std::string name, std::vector<double>& value, Range range, std::string help);
+
+  Setting& text(std::string name, std::string& value, std::string help);
+  Setting& text(std::string name, std::optional<std::string>& value, std::string help);
+
+  /// An enum with kEnumText, or an optional of one.
+  template <class T>
+  Setting& choice(std::string name, T& value, std::string help);
+  /// One of `names`, as of a registry.
+  Setting& choice(std::string name, std::string& value, std::vector<std::string> names, std::string help);
+
+  /// Any other: `set` and `get` as in Setting.
+  Setting& add(Setting setting);
+
+  const std::vector<std::unique_ptr<Setting>>& all() const { return settings_; }
+  /// nullptr where there is none of that name.
+  const Setting* find(std::string_view name) const;
+
+  /// Sets a value unless a later layer has set it already. UsageError on a name that there is not (with the nearest one that
+  /// there is) and on a value that the setting does not take.
+  void assign(std::string_view name, const Words& words, Layer layer);
+  /// All of a file's or recipe's lines; `origin` names it in messages.
+  void assign(const std::vector<Assignment>& lines, Layer layer, std::string_view origin);
+  /// Forgets a value: the setting's default again.
+  void reset(std::string_view name);
+  /// The layer that a setting's value comes from.
+  Layer layer(std::string_view name) const;
+
+  /// All saved settings that have a value, as lines of a TOML file.
+  std::string toml() const;
+  /// Those of `lines` whose values are now others: "weight-decay: 0.0005, the recipe has 0.0001".
+  std::vector<std::string> differences(const std::vector<Assignment>& lines) const;
+
+ private:
+  Setting& at(std::string_view name) const;
+
+  std::string group_;
+  std::vector<std::unique_ptr<Setting>> settings_;
+};
+
+/// The nearest of some names to one that is not among them, by the number of letters to change; empty where none is near.
+std::string nearest_name(std::string_view name, const std::vector<std::string>& names);
+
+namespace config_detail {
+
+template <class T>
+struct Unwrapped {
+  using Type = T;
+  static constexpr bool kOptional = false;
+};
+template <class T>
+struct Unwrapped<std::optional<T>> {
+  using Type = T;
+  static constexpr bool kOptional = true;
+};
+
+std::string describe(const Range& range, bool whole);
+/// Fail with UsageError unless the word is a number in the range.
+double parse_number(const std::string& name, const std::string& word, const Range& range, const std::string& wanted);
+int64_t parse_whole(const std::string& name, const std::string& word, const Range& range, const std::string& wanted);
+/// The only word of several; UsageError otherwise.
+const std::string& single(const std::string& name, const Words& words, const std::string& wanted);
+
+}  // namespace config_detail
+
+template <class T>
+Setting& Settings::number(std::string name, T& value, Range range, std::string help) {
+  using Traits = config_detail::Unwrapped<T>;
+  using Number = typename Traits::Type;
+  constexpr bool kWhole = std::is_integral_v<Number>;
+  const std::string wanted = config_detail::describe(range, kWhole);
+  const auto set = [&value, name, range, wanted](const Words& words) {
+    if (words.empty() && Traits::kOptional) {
+      value = T{};
+      return;
+    }
+    const std::string& word = config_detail::single(name, words, wanted);
+    if constexpr (kWhole) {
+      value = static_cast<Number>(config_detail::parse_whole(name, word, range, wanted));
+    } else {
+      value = static_cast<Number>(config_detail::parse_number(name, word, range, wanted));
+    }
+  };
+  const auto get = [&value]() -> Words {
+    if constexpr (Traits::kOptional) {
+      return value ? Words{fmt::format("{}", *value)} : Words{};
+    } else {
+      return {fmt::format("{}", value)};
+    }
+  };
+  return add({.name = name, .help = std::move(help), .wanted = wanted, .kind = WordKind::number, .set = set, .get = get});
+}
+
+template <class T>
+Setting& Settings::choice(std::string name, T& value, std::string help) {
+  using Traits = config_detail::Unwrapped<T>;
+  using Enum = typename Traits::Type;
+  const auto set = [&value, name](const Words& words) {
+    if (words.empty() && Traits::kOptional) {
+      value = T{};
+      return;
+    }
+    value = from_text<Enum>(name, config_detail::single(name, words, texts_of<Enum>()));
+  };
+  const auto get = [&value]() -> Words {
+    if constexpr (Traits::kOptional) {
+      return value ? Words{std::string(to_text(*value))} : Words{};
+    } else {
+      return {std::string(to_text(value))};
+    }
+  };
+  std::vector<std::string> choices;
+  for (const auto& [candidate, text] : kEnumText<Enum>) {
+    choices.emplace_back(text);
+  }
+  return add({.name = name, .help = std::move(help), .wanted = texts_of<Enum>(), .choices = choices, .set = set, .get = get});
+}
+
+}  // namespace residua

@@ -1,0 +1,59 @@
+#include "core/data/codecs/decode.h"
+
+#include <cstring>
+#include <string_view>
+
+#include "core/base/error.h"
+#include "core/data/codecs/jpeg.h"
+#include "core/data/codecs/raster.h"
+
+namespace residua {
+namespace {
+
+bool starts_with(std::span<const uint8_t> bytes, size_t offset, std::string_view magic) {
+  return bytes.size() >= offset + magic.size() && std::memcmp(bytes.data() + offset, magic.data(), magic.size()) == 0;
+}
+
+[[noreturn]] void fail_format(std::span<const uint8_t> bytes, const std::string& name) {
+  std::string_view kind = "not an image that can be read";
+  if (bytes.empty()) {
+    kind = "the file is empty";
+  } else if (starts_with(bytes, 0, "RIFF") && starts_with(bytes, 8, "WEBP")) {
+    kind = "a WebP image";
+  } else if (starts_with(bytes, 0, "GIF8")) {
+    kind = "a GIF image";
+  } else if (starts_with(bytes, 0, "II*") || starts_with(bytes, 0, "MM")) {
+    kind = "a TIFF image";
+  }
+  fail("{}: {}; wanted JPEG, PNG, BMP or PNM", name, kind);
+}
+
+}  // namespace
+
+void decode(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out) {
+  if (is_jpeg(bytes)) {
+    decode_jpeg(bytes, name, choose, out);
+  } else if (is_raster(bytes)) {
+    decode_raster(bytes, name, choose, out);
+  } else {
+    fail_format(bytes, name);
+  }
+}
+
+Image decode(std::span<const uint8_t> bytes, const std::string& name) {
+  Image image;
+  decode(bytes, name, whole, image);
+  return image;
+}
+
+ImageSize image_size(std::span<const uint8_t> bytes, const std::string& name) {
+  if (is_jpeg(bytes)) {
+    return jpeg_size(bytes, name);
+  }
+  if (is_raster(bytes)) {
+    return raster_size(bytes, name);
+  }
+  fail_format(bytes, name);
+}
+
+}  // namespace residua

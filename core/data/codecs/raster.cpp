@@ -1,0 +1,222 @@
+#include "core/data/codecs/raster.h"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string_view>
+
+#include "core/base/error.h"
+
+namespace residua {
+namespace {
+
+/// The largest block that stb_image may allocate: a small PNG can unpack without end.
+thread_local size_t allocation_limit = 0;
+
+void* limited_allocate(size_t bytes) { return bytes <= allocation_limit ? std::malloc(bytes) : nullptr; }
+void* limited_reallocate(void* block, size_t bytes) { return bytes <= allocation_limit ? std::realloc(block, bytes) : nullptr; }
+
+}  // namespace
+}  // namespace residua
+
+#define STB_IMAGE_IMPLEMENTATION
+#define STB_IMAGE_STATIC
+#define STBI_ONLY_PNG
+#define STBI_ONLY_BMP
+#define STBI_NO_STDIO
+#define STBI_MALLOC(bytes) residua::limited_allocate(bytes)
+#define STBI_REALLOC(block, bytes) residua::limited_reallocate(block, bytes)
+#define STBI_FREE(block) std::free(block)
+#include <stb_image.h>
+
+namespace residua {
+namespace {
+
+using Bytes = std::span<const uint8_t>;
+
+bool is_png(Bytes bytes) { return bytes.size() >= 8 && std::memcmp(bytes.data(), "\x89PNG\r\n\x1a\n", 8) == 0; }
+bool is_bmp(Bytes bytes) { return bytes.size() >= 2 && bytes[0] == 'B' && bytes[1] == 'M'; }
+bool is_pnm(Bytes bytes) { return bytes.size() >= 2 && bytes[0] == 'P' && (bytes[1] == '5' || bytes[1] == '6'); }
+
+uint32_t big_endian(const uint8_t* bytes) {
+  return uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 | bytes[3];
+}
+
+/// Walks a PNG's chunks up to IEND and compares each CRC.
+void check_png(Bytes bytes, const std::string& name) {
+  size_t offset = 8;
+  for (;;) {
+    if (bytes.size() - offset < 12) {
+      fail("{}: PNG ends early, at byte {}", name, bytes.size());
+    }
+    const uint8_t* chunk = bytes.data() + offset;
+    const size_t length = big_endian(chunk);
+    if (length > bytes.size() - offset - 12) {
+      fail("{}: PNG ends early, at byte {} of a chunk that needs {}", name, bytes.size(), offset + length + 12);
+    }
+    if (::crc32(0, chunk + 4, static_cast<uInt>(length + 4)) != big_endian(chunk + 8 + length)) {
+      fail("{}: PNG is damaged: wrong checksum of the chunk at byte {}", name, offset);
+    }
+    if (std::memcmp(chunk + 4, "IEND", 4) == 0) {
+      return;
+    }
+    offset += length + 12;
+  }
+}
+
+/// Bytes as stb_image's callbacks; notes a read past the end, where stb_image itself goes on with zeros.
+struct Reader {
+  Bytes rest;
+  bool overrun = false;
+
+  static int read(void* user, char* data, int size) {
+    Reader& reader = *static_cast<Reader*>(user);
+    const size_t count = std::min(static_cast<size_t>(size), reader.rest.size());
+    reader.overrun |= count == 0;
+    std::copy_n(reader.rest.data(), count, data);
+    reader.rest = reader.rest.subspan(count);
+    return static_cast<int>(count);
+  }
+  static void skip(void* user, int count) {
+    Reader& reader = *static_cast<Reader*>(user);
+    reader.rest = reader.rest.subspan(std::min(static_cast<size_t>(std::max(count, 0)), reader.rest.size()));
+  }
+  static int eof(void* user) { return static_cast<Reader*>(user)->rest.empty() ? 1 : 0; }
+};
+
+/// Copies a region of [size.height, size.width, 3] pixels.
+void copy_region(const uint8_t* pixels, ImageSize size, const Rect& region, Image& out) {
+  out.reset({region.height, region.width});
+  for (int64_t y = 0; y < region.height; ++y) {
+    std::memcpy(out.row(y), pixels + ((region.top + y) * size.width + region.left) * 3, static_cast<size_t>(region.width) * 3);
+  }
+}
+
+void decode_stb(Bytes bytes, ImageSize size, const std::string& name, const Rect& region, Image& out) {
+  int width = 0;
+  int height = 0;
+  int channels = 0;
+  Reader reader{bytes};
+  const stbi_io_callbacks callbacks{Reader::read, Reader::skip, Reader::eof};
+  allocation_limit = 16 * static_cast<size_t>((size.width + 1) * (size.height + 1)) + 2 * bytes.size() + (size_t{1} << 20);
+  const std::unique_ptr<stbi_uc, decltype(&std::free)> pixels(
+      is_png(bytes) ? stbi_load_from_memory(bytes.data(), static_cast<int>(bytes.size()), &width, &height, &channels, 3)
+                    : stbi_load_from_callbacks(&callbacks, &reader, &width, &height, &channels, 3),
+      &std::free);
+  if (pixels == nullptr) {
+    fail("{}: cannot decode {}: {}", name, is_png(bytes) ? "PNG" : "BMP", stbi_failure_reason());
+  }
+  if (reader.overrun) {
+    fail("{}: BMP ends early, at byte {}", name, bytes.size());
+  }
+  if (ImageSize{height, width} != size) {
+    fail("{}: decoded to {} x {} pixels where the header says {} x {}", name, width, height, size.width, size.height);
+  }
+  copy_region(pixels.get(), size, region, out);
+}
+
+struct PnmHeader {
+  ImageSize size;
+  int64_t channels = 0;
+  int64_t max_value = 0;
+  size_t data_offset = 0;
+};
+
+PnmHeader read_pnm_header(Bytes bytes, const std::string& name) {
+  size_t at = 2;
+  const auto next_number = [&] {
+    while (at < bytes.size() && (std::isspace(bytes[at]) != 0 || bytes[at] == '#')) {
+      if (bytes[at] == '#') {
+        at = static_cast<size_t>(std::find(bytes.begin() + static_cast<std::ptrdiff_t>(at), bytes.end(), '\n') - bytes.begin());
+      } else {
+        ++at;
+      }
+    }
+    const size_t begin = at;
+    int64_t value = 0;
+    for (; at < bytes.size() && at - begin < 10 && std::isdigit(bytes[at]) != 0; ++at) {
+      value = value * 10 + (bytes[at] - '0');
+    }
+    if (at == begin || at >= bytes.size() || std::isspace(bytes[at]) == 0) {
+      fail("{}: PNM header is damaged at byte {}", name, at);
+    }
+    return value;
+  };
+  PnmHeader header;
+  header.channels = bytes[1] == '6' ? 3 : 1;
+  header.size.width = next_number();
+  header.size.height = next_number();
+  header.max_value = next_number();
+  header.data_offset = at + 1;
+  check_image_size(header.size, name);
+  if (header.max_value < 1 || header.max_value > 65535) {
+    fail("{}: PNM header says a largest value of {}; wanted 1 to 65535", name, header.max_value);
+  }
+  return header;
+}
+
+void decode_pnm(Bytes bytes, const std::string& name, const RegionChooser& choose, Image& out) {
+  const PnmHeader header = read_pnm_header(bytes, name);
+  const int64_t sample_bytes = header.max_value > 255 ? 2 : 1;
+  const int64_t pixel_bytes = sample_bytes * header.channels;
+  const int64_t wanted = header.size.height * header.size.width * pixel_bytes;
+  if (static_cast<int64_t>(bytes.size() - header.data_offset) < wanted) {
+    fail("{}: PNM ends early: {} bytes of pixels, wanted {}", name, bytes.size() - header.data_offset, wanted);
+  }
+  const Rect region = choose(header.size);
+  check_region(header.size, region, name);
+  out.reset({region.height, region.width});
+  uint8_t* to = out.pixels.data();
+  for (int64_t y = region.top; y < region.top + region.height; ++y) {
+    const uint8_t* row = bytes.data() + header.data_offset + y * header.size.width * pixel_bytes;
+    for (int64_t x = region.left; x < region.left + region.width; ++x) {
+      for (int64_t c = 0; c < 3; ++c) {
+        const uint8_t* sample = row + x * pixel_bytes + (header.channels == 3 ? c * sample_bytes : 0);
+        const int64_t value = sample_bytes == 1 ? sample[0] : sample[0] * 256 + sample[1];
+        *to++ = static_cast<uint8_t>(std::min<int64_t>(255, (value * 255 + header.max_value / 2) / header.max_value));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+bool is_raster(Bytes bytes) { return is_png(bytes) || is_bmp(bytes) || is_pnm(bytes); }
+
+ImageSize raster_size(Bytes bytes, const std::string& name) {
+  if (is_pnm(bytes)) {
+    return read_pnm_header(bytes, name).size;
+  }
+  int width = 0;
+  int height = 0;
+  int channels = 0;
+  allocation_limit = size_t{1} << 20;
+  if (bytes.size() > INT_MAX ||
+      stbi_info_from_memory(bytes.data(), static_cast<int>(bytes.size()), &width, &height, &channels) == 0) {
+    fail("{}: cannot read the {} header: {}", name, is_png(bytes) ? "PNG" : "BMP",
+         bytes.size() > INT_MAX ? "the file is larger than 2 GiB" : stbi_failure_reason());
+  }
+  const ImageSize size{std::abs(int64_t{height}), width};  // a BMP with a negative height is stored from the top down
+  check_image_size(size, name);
+  return size;
+}
+
+void decode_raster(Bytes bytes, const std::string& name, const RegionChooser& choose, Image& out) {
+  if (is_pnm(bytes)) {
+    decode_pnm(bytes, name, choose, out);
+    return;
+  }
+  const ImageSize size = raster_size(bytes, name);
+  if (is_png(bytes)) {
+    check_png(bytes, name);
+  }
+  const Rect region = choose(size);
+  check_region(size, region, name);
+  decode_stb(bytes, size, name, region, out);
+}
+
+}  // namespace residua

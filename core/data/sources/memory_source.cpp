@@ -1,0 +1,39 @@
+#include "core/data/sources/memory_source.h"
+
+#include <cstring>
+#include <utility>
+
+#include "core/base/error.h"
+
+namespace residua {
+
+MemorySource::MemorySource(Contents contents) : contents_(std::move(contents)) {
+  const int64_t classes = static_cast<int64_t>(contents_.class_names.size());
+  if (contents_.labels.empty()) {
+    fail("{}: no images", contents_.origin);
+  }
+  for (size_t i = 0; i < contents_.labels.size(); ++i) {
+    if (contents_.labels[i] < 0 || contents_.labels[i] >= classes) {
+      fail("{}: image {} has label {}; wanted 0 to {}", contents_.origin, i, contents_.labels[i], classes - 1);
+    }
+  }
+  const int64_t wanted = size() * contents_.size.height * contents_.size.width * 3;
+  if (static_cast<int64_t>(contents_.pixels.size()) != wanted) {
+    fail("{}: {} bytes of pixels; wanted {}", contents_.origin, contents_.pixels.size(), wanted);
+  }
+}
+
+std::string MemorySource::name(int64_t i) const { return fmt::format("{}[{}]", contents_.origin, i); }
+
+void MemorySource::load(int64_t i, const RegionChooser& choose, Image& out) const {
+  const Rect region = choose(contents_.size);
+  check_region(contents_.size, region, name(i));
+  out.reset({region.height, region.width});
+  const uint8_t* image = contents_.pixels.data() + i * contents_.size.height * contents_.size.width * 3;
+  for (int64_t y = 0; y < region.height; ++y) {
+    std::memcpy(out.row(y), image + ((region.top + y) * contents_.size.width + region.left) * 3,
+                static_cast<size_t>(region.width) * 3);
+  }
+}
+
+}  // namespace residua

@@ -1,0 +1,205 @@
+#include "core/device/memory_pool.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "core/base/error.h"
+#include "core/device/built_with_cuda.h"
+#include "core/device/device_backend.h"
+#include "core/device/profile.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size) static_cast<void>(0)
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) static_cast<void>(0)
+#endif
+
+namespace residua {
+namespace {
+
+constexpr int64_t kAlignment = 64;
+constexpr int64_t kLargeUnit = int64_t{2} << 20;  // a huge page, and the granularity of device memory
+constexpr int64_t kGuardBytes = 64;
+constexpr unsigned char kPoison = 0xff;
+constexpr size_t kUsersShown = 5;
+
+int64_t rounded(int64_t bytes) {
+  const int64_t unit = bytes >= kLargeUnit ? kLargeUnit : kAlignment;
+  return std::max((bytes + unit - 1) / unit * unit, kAlignment);
+}
+
+bool is_cpu(Device device) { return device.type == Device::Type::cpu; }
+
+void* allocate_raw(Device device, int64_t size) noexcept {
+  if constexpr (kBuiltWithCuda) {
+    return is_cpu(device) ? cpu::allocate(device.index, size) : cuda::allocate(device.index, size);
+  } else {
+    return cpu::allocate(device.index, size);
+  }
+}
+
+void deallocate_raw(Device device, void* data) noexcept {
+  if constexpr (kBuiltWithCuda) {
+    is_cpu(device) ? cpu::deallocate(device.index, data) : cuda::deallocate(device.index, data);
+  } else {
+    cpu::deallocate(device.index, data);
+  }
+}
+
+void set_raw(Device device, void* data, int64_t bytes) {
+  if constexpr (kBuiltWithCuda) {
+    is_cpu(device) ? cpu::set_bytes(device.index, data, kPoison, bytes) : cuda::set_bytes(device.index, data, kPoison, bytes);
+  } else {
+    cpu::set_bytes(device.index, data, kPoison, bytes);
+  }
+}
+
+std::string describe_raw(Device device) {
+  if constexpr (kBuiltWithCuda) {
+    if (!is_cpu(device)) {
+      return fmt::format(" ({})", cuda::describe_memory(device.index));
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+void* MemoryPool::allocate(int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const bool poisoned = fresh_ == device_api::FreshMemory::poisoned && owner_ == Owner::work;
+  const int64_t wanted = rounded(poisoned ? bytes + kGuardBytes : bytes);
+  FreeBlocks& cached = free_of(owner_);
+  void* data = nullptr;
+  int64_t size = wanted;
+  // A block up to an eighth larger than needed serves too.
+  if (const auto found = cached.lower_bound(wanted); found != cached.end() && found->first <= wanted + wanted / 8) {
+    data = found->second.back();
+    size = found->first;
+    found->second.pop_back();
+    if (found->second.empty()) {
+      cached.erase(found);
+    }
+  } else {
+    data = allocate_block(wanted);
+    use_.held_bytes += wanted;
+  }
+  Block& block =
+      blocks_.emplace(data, Block{.size = size, .owner = owner_, .user = std::string(profile::layer())}).first->second;
+  use_.live_bytes += size;
+  use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
+  ASAN_UNPOISON_MEMORY_REGION(data, static_cast<size_t>(size));
+  if (poisoned) {
+    set_raw(device_, data, bytes + kGuardBytes);
+    block.guard = static_cast<unsigned char*>(data) + bytes;
+  }
+  // With queued work a block can have its next user while the last one's work is still to come.
+  if (poisoned || is_cpu(device_)) {
+    ASAN_POISON_MEMORY_REGION(static_cast<unsigned char*>(data) + bytes, static_cast<size_t>(size - bytes));
+  }
+  return data;
+}
+
+bool MemoryPool::guard_intact(const Block& block) const {
+  std::array<unsigned char, kGuardBytes> bytes{};
+  try {
+    device_api::copy(Device{}, bytes.data(), device_, block.guard, kGuardBytes);
+  } catch (const Error&) {
+    return false;
+  }
+  return std::ranges::all_of(bytes, [](unsigned char byte) { return byte == kPoison; });
+}
+
+void MemoryPool::free(void* data) noexcept {
+  const std::lock_guard lock(mutex_);
+  const auto found = blocks_.find(data);
+  const Block& block = found->second;
+  ASAN_UNPOISON_MEMORY_REGION(data, static_cast<size_t>(block.size));
+  if (block.guard != nullptr && !guard_intact(block)) {
+    ++use_.overruns;
+  }
+  use_.live_bytes -= block.size;
+  if (is_cpu(device_)) {
+    ASAN_POISON_MEMORY_REGION(data, static_cast<size_t>(block.size));
+  }
+  free_of(block.owner)[block.size].push_back(data);
+  blocks_.erase(found);
+}
+
+device_api::MemoryUse MemoryPool::use() {
+  const std::lock_guard lock(mutex_);
+  return use_;
+}
+
+void MemoryPool::set_fresh_memory(device_api::FreshMemory fresh) {
+  const std::lock_guard lock(mutex_);
+  fresh_ = fresh;
+}
+
+void MemoryPool::begin_capture() {
+  const std::lock_guard lock(mutex_);
+  release(free_);
+  owner_ = Owner::graphs;
+  ++graphs_;
+}
+
+void MemoryPool::end_capture() {
+  const std::lock_guard lock(mutex_);
+  owner_ = Owner::work;
+}
+
+void MemoryPool::drop_capture() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (--graphs_ == 0) {
+    release(graph_free_);
+    for (auto& [data, block] : blocks_) {
+      block.owner = Owner::work;
+    }
+  }
+}
+
+void* MemoryPool::allocate_block(int64_t size) {
+  void* data = allocate_raw(device_, size);
+  if (data == nullptr) {
+    release(free_);
+    data = allocate_raw(device_, size);
+  }
+  if (data == nullptr) {
+    fail("out of memory on {}{}: {} MiB wanted, {} MiB in use{}; use a smaller batch or crop size", device_.string(),
+         describe_raw(device_), size >> 20, use_.live_bytes >> 20, largest_users());
+  }
+  return data;
+}
+
+void MemoryPool::release(FreeBlocks& blocks) noexcept {
+  for (const auto& [size, list] : blocks) {
+    for (void* block : list) {
+      ASAN_UNPOISON_MEMORY_REGION(block, static_cast<size_t>(size));
+      deallocate_raw(device_, block);
+      use_.held_bytes -= size;
+    }
+  }
+  blocks.clear();
+}
+
+/// ", most of it by layer1.0.conv1.weight (392 MiB), ...".
+std::string MemoryPool::largest_users() const {
+  std::map<std::string, int64_t> by_user;
+  for (const auto& [data, block] : blocks_) {
+    by_user[block.user.empty() ? "weights, inputs and others" : block.user] += block.size;
+  }
+  std::vector<std::pair<int64_t, std::string>> order;
+  for (const auto& [user, bytes] : by_user) {
+    order.emplace_back(bytes, user);
+  }
+  std::ranges::sort(order, std::greater<>());
+  std::string text;
+  for (size_t i = 0; i < std::min(order.size(), kUsersShown); ++i) {
+    text += fmt::format("{}{} ({} MiB)", i == 0 ? ", most of it by " : ", ", order[i].second, order[i].first >> 20);
+  }
+  return text;
+}
+
+}  // namespace residua

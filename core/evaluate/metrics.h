@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/kernels/accumulate_metrics.h"
+#include "core/ops/softmax_cross_entropy.h"
+#include "core/tensor/tensor.h"
+
+namespace residua {
+
+/// Means over images; NaN where there were none.
+struct Metrics {
+  int64_t images = 0;
+  double loss = 0;
+  double top1_error = 0;  // %
+  double top5_error = 0;  // %
+};
+
+/// Adds up the results of steps on the device, so that no step waits for them.
+class MetricsAccumulator {
+ public:
+  explicit MetricsAccumulator(Device device);
+
+  /// Adds a batch's results; `labels` as they were given to softmax_cross_entropy. Nothing if `state` says that the step was
+  /// skipped.
+  void add(const SoftmaxCrossEntropy& result, const Tensor& labels, const StepState* state = nullptr);
+  /// Of what was added since the last `reset`. Waits for the device.
+  Metrics read() const;
+  void reset();
+
+ private:
+  Tensor sums_;  // a MetricsTotals
+};
+
+}  // namespace residua

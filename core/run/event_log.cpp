@@ -1,0 +1,98 @@
+#include "core/run/event_log.h"
+
+#include <spdlog/spdlog.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/base/error.h"
+#include "core/io/atomic_file.h"
+
+namespace residua {
+namespace {
+
+/// Replaces numbers that JSON cannot write by their names.
+void name_non_finite(nlohmann::ordered_json& value) {
+  if (value.is_structured()) {
+    for (nlohmann::ordered_json& item : value) {
+      name_non_finite(item);
+    }
+  } else if (value.is_number_float() && !std::isfinite(value.get<double>())) {
+    const double number = value.get<double>();
+    value = std::isnan(number) ? "NaN" : number > 0 ? "Infinity" : "-Infinity";
+  }
+}
+
+/// Whether a line of the log is a whole record that had happened by `iteration`.
+bool is_kept(const std::string& line, int64_t iteration) {
+  const nlohmann::json record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (!record.is_object()) {
+    return false;
+  }
+  const auto at = record.find("iteration");
+  return at == record.end() || (at->is_number() && at->get<double>() <= static_cast<double>(iteration));
+}
+
+}  // namespace
+
+EventLog EventLog::create(const std::string& path) {
+  atomic_write(path, "");
+  return EventLog(path);
+}
+
+EventLog EventLog::resume(const std::string& path, int64_t iteration) {
+  if (!std::filesystem::exists(path)) {
+    return create(path);
+  }
+  std::ifstream file(path, std::ios::binary);
+  std::string kept;
+  int64_t dropped = 0;
+  for (std::string line; std::getline(file, line);) {
+    const bool whole = !file.eof();  // the last line of a killed run may lack its end
+    if (whole && is_kept(line, iteration)) {
+      kept += line + '\n';
+    } else {
+      ++dropped;
+    }
+  }
+  if (file.bad() || !file.eof()) {
+    fail("cannot read {}", path);
+  }
+  if (dropped > 0) {
+    spdlog::info("{}: dropped {} records that are damaged or later than iteration {}", path, dropped, iteration);
+    atomic_write(path, kept);
+  }
+  return EventLog(path);
+}
+
+void EventLog::write(const TrainRecord& record) {
+  write(nlohmann::ordered_json{{"type", "train"},
+                               {"iteration", record.iteration},
+                               {"epoch", record.epoch},
+                               {"loss", record.loss},
+                               {"top1_error", record.top1_error},
+                               {"top5_error", record.top5_error},
+                               {"lr", record.lr},
+                               {"images_per_second", record.images_per_second},
+                               {"data_wait", record.data_wait}});
+}
+
+void EventLog::write(const ValidationRecord& record) {
+  write(nlohmann::ordered_json{{"type", "validation"},
+                               {"iteration", record.iteration},
+                               {"epoch", record.epoch},
+                               {"loss", record.loss},
+                               {"top1_error", record.top1_error},
+                               {"top5_error", record.top5_error}});
+}
+
+void EventLog::write(const nlohmann::ordered_json& record) {
+  nlohmann::ordered_json finite = record;
+  name_non_finite(finite);
+  // Text in a record can be a file's name, which need not be UTF-8: replaced rather than refused.
+  file_.append(finite.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n');
+}
+
+}  // namespace residua

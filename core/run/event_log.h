@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "core/io/append_file.h"
+
+namespace residua {
+
+/// Means over the steps since the last record.
+struct TrainRecord {
+  int64_t iteration = 0;  // steps done since the start of training
+  double epoch = 0;       // passes over the training images done, with their fraction
+  double loss = 0;
+  double top1_error = 0;  // %
+  double top5_error = 0;  // %
+  double lr = 0;
+  double images_per_second = 0;
+  double data_wait = 0;  // share of the time spent waiting for the loader, 0 to 1
+};
+
+/// One pass over the validation images.
+struct ValidationRecord {
+  int64_t iteration = 0;
+  double epoch = 0;
+  double loss = 0;
+  double top1_error = 0;  // %
+  double top5_error = 0;  // %
+};
+
+/// `log.jsonl`, the record of a run: one JSON object a line, written at once, in the order of events.
+///
+///   {"type":"train","iteration":50,"epoch":0.1,"loss":1.9,"top1_error":71.2,"top5_error":20.5,"lr":0.1,
+///    "images_per_second":2900.0,"data_wait":0.01}
+///   {"type":"validation","iteration":500,"epoch":1.0,"loss":1.1,"top1_error":40.3,"top5_error":3.9}
+///
+/// Other types may come between; readers skip what they do not know. JSON has no NaN and no infinities: they are written as the
+/// strings "NaN", "Infinity" and "-Infinity", which Python's float() takes. A killed run can leave a last line without its end;
+/// readers ignore it, and resume() removes it.
+/// Every member throws Error that names the file and the system's reason.
+class EventLog {
+ public:
+  /// Starts a new log over whatever is at `path`.
+  static EventLog create(const std::string& path);
+  /// Goes on with a log: keeps the whole records up to `iteration`, drops later ones (they are about to happen again).
+  /// Without a file it starts one.
+  static EventLog resume(const std::string& path, int64_t iteration);
+
+  void write(const TrainRecord& record);
+  void write(const ValidationRecord& record);
+  /// Any other record: an object with a "type". One that belongs to a step has its "iteration".
+  void write(const nlohmann::ordered_json& record);
+
+ private:
+  explicit EventLog(const std::string& path) : file_(path) {}
+
+  AppendFile file_;
+};
+
+}  // namespace residua

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/kernels/convolution.h"
+#include "cuda/libraries/choose.h"
+#include "cuda/libraries/cudnn_graph.h"
+
+namespace residua::cuda {
+
+/// The ways to run a convolution on a device: the plans that cuDNN has for the form and, of a fused form, the composition of
+/// plain kernels ("composed"), which always exists.
+std::vector<Candidate<ConvolutionForward>> convolution_candidates(const ConvolutionForward& args, const CudnnDevice& device);
+std::vector<Candidate<ConvolutionBackwardData>> convolution_candidates(const ConvolutionBackwardData& args,
+                                                                       const CudnnDevice& device);
+std::vector<Candidate<ConvolutionBackwardWeights>> convolution_candidates(const ConvolutionBackwardWeights& args,
+                                                                          const CudnnDevice& device);
+
+}  // namespace residua::cuda

@@ -1,0 +1,101 @@
+#include "cuda/libraries/library_device.h"
+
+#include <cublasLt.h>
+#include <cudnn.h>
+
+#include <algorithm>
+#include <bit>
+#include <mutex>
+
+#include "core/device/device_backend.h"
+#include "cuda/libraries/library_errors.h"
+#include "cuda/runtime/context.h"
+#include "cuda/runtime/error.h"
+
+namespace residua::cuda {
+
+LibraryDevice::LibraryDevice(int device) : device_(device) {}
+
+cudnnContext* LibraryDevice::cudnn() {
+  if (cudnn_ == nullptr) {
+    if (cudnnGetCudartVersion() / 1000 != CUDART_VERSION / 1000) {
+      fail("the cuDNN that was loaded ({}) is for CUDA {}, wanted one for CUDA {}: put its folder first in LD_LIBRARY_PATH",
+           cudnnGetVersion(), cudnnGetCudartVersion() / 1000, CUDART_VERSION / 1000);
+    }
+    RESIDUA_CUDNN_CHECK(cudnnCreate(&cudnn_));
+    RESIDUA_CUDNN_CHECK(cudnnSetStream(cudnn_, native(context(device_).compute())));
+  }
+  return cudnn_;
+}
+
+cublasLtContext* LibraryDevice::cublaslt() {
+  if (cublaslt_ == nullptr) {
+    RESIDUA_CUBLAS_CHECK(cublasLtCreate(&cublaslt_));
+  }
+  return cublaslt_;
+}
+
+PlanCache& LibraryDevice::cache() {
+  if (cache_ == nullptr) {
+    cache_ = std::make_unique<PlanCache>(
+        PlanCache::default_path(),
+        fmt::format("{}, cuDNN {}, cuBLASLt {}", context(device_).properties().name, cudnnGetVersion(), cublasLtGetVersion()));
+  }
+  return *cache_;
+}
+
+Clock LibraryDevice::clock() {
+  return [this](const std::function<void()>& work) {
+    Context& at = context(device_);
+    const cudaStream_t stream = native(at.compute());
+    const int64_t bytes = std::max<int64_t>(2 * int64_t{at.properties().l2CacheSize}, 256 << 20);
+    const device_api::Workspace flush({Device::Type::cuda, device_}, bytes);
+    if (start_ == nullptr) {
+      RESIDUA_CUDA_CHECK(cudaEventCreate(&start_));
+      RESIDUA_CUDA_CHECK(cudaEventCreate(&stop_));
+    }
+    // Also long enough for the host to have queued the work by the time the device gets there.
+    RESIDUA_CUDA_CHECK(cudaMemsetAsync(flush.data(), 0, static_cast<size_t>(bytes), stream));
+    RESIDUA_CUDA_CHECK(cudaEventRecord(start_, stream));
+    try {
+      work();
+    } catch (const Error&) {
+      static_cast<void>(cudaGetLastError());  // it would show again at the next launch
+      throw;
+    }
+    RESIDUA_CUDA_CHECK(cudaEventRecord(stop_, stream));
+    RESIDUA_CUDA_CHECK(cudaEventSynchronize(stop_));
+    float milliseconds = 0;
+    RESIDUA_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start_, stop_));
+    return static_cast<double>(milliseconds);
+  };
+}
+
+void LibraryDevice::check_not_capturing(const std::string& key) const {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  RESIDUA_CUDA_CHECK(cudaStreamIsCapturing(native(context(device_).compute()), &status));
+  if (status != cudaStreamCaptureStatusNone) {
+    fail("{} was first asked for while work is being captured, when its plans cannot be timed: run the step once before", key);
+  }
+}
+
+LibraryDevice& library_device(const Stream& stream) {
+  static std::mutex mutex;
+  static auto* const devices = new std::map<int, LibraryDevice>;
+  const std::lock_guard lock(mutex);
+  const int index = stream.device().index;
+  context(index);
+  return devices->try_emplace(index, index).first->second;
+}
+
+int64_t workspace_size(int64_t bytes) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(bytes))); }
+
+std::vector<device_api::PlanChoice> plan_choices(int device) {
+  std::vector<device_api::PlanChoice> all;
+  for (const auto& [work, choice] : library_device(context(device).compute()).choices()) {
+    all.push_back({work, choice.name, choice.milliseconds, choice.refusal});
+  }
+  return all;
+}
+
+}  // namespace residua::cuda

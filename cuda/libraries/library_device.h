@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/kernels/convolution.h"
+#include "core/kernels/matmul.h"
+#include "cuda/libraries/choose.h"
+#include "cuda/libraries/cudnn_graph.h"
+#include "cuda/libraries/matmul_key.h"
+
+struct cublasLtContext;
+
+namespace residua::cuda {
+
+/// What the vendor's libraries keep for one device: handles, and the ways that were chosen. Made at first use, never destroyed.
+/// As a device's stream, it is one thread's at a time.
+class LibraryDevice {
+ public:
+  explicit LibraryDevice(int device);
+  LibraryDevice(const LibraryDevice&) = delete;
+  LibraryDevice& operator=(const LibraryDevice&) = delete;
+
+  cudnnContext* cudnn();
+  cublasLtContext* cublaslt();
+
+  /// Chooses a way by time, or as the plan cache has it. Fails while work is being captured: timing cannot be part of a graph.
+  template <class Args>
+  Way<Args> fastest(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args, Stream& stream) {
+    check_not_capturing(key);
+    Choice choice;
+    Way<Args> way = choose<Args>(key, candidates, args, stream, cache(), clock(), choice);
+    choices_.emplace_back(key, std::move(choice));
+    return way;
+  }
+
+  /// Runs `args` by the way chosen for `key`, which is done at the first call; `candidates()` lists what to choose from.
+  template <class Args, class Key, class Candidates>
+  void run(std::map<Key, Way<Args>>& ways, const Key& key, const Args& args, Stream& stream, const Candidates& candidates) {
+    auto found = ways.find(key);
+    if (found == ways.end()) {
+      found = ways.emplace(key, fastest(key.string(), candidates(), args, stream)).first;
+    }
+    found->second(args, stream);
+  }
+
+  /// All choices made so far, each with what it is for.
+  const std::vector<std::pair<std::string, Choice>>& choices() const { return choices_; }
+
+  std::map<ConvolutionKey, Way<ConvolutionForward>> forward;
+  std::map<ConvolutionKey, Way<ConvolutionBackwardData>> backward_data;
+  std::map<ConvolutionKey, Way<ConvolutionBackwardWeights>> backward_weights;
+  std::map<MatmulKey, Way<Matmul>> matmul;
+  std::map<ConvolutionKey, bool> activation_inside;  // by the key of the plain forward pass
+
+ private:
+  void check_not_capturing(const std::string& key) const;
+  PlanCache& cache();
+  /// Times work on the compute stream, starting with nothing useful in the L2 cache.
+  Clock clock();
+
+  int device_;
+  cudnnContext* cudnn_ = nullptr;
+  cublasLtContext* cublaslt_ = nullptr;
+  cudaEvent_t start_ = nullptr;
+  cudaEvent_t stop_ = nullptr;
+  std::unique_ptr<PlanCache> cache_;
+  std::vector<std::pair<std::string, Choice>> choices_;
+};
+
+LibraryDevice& library_device(const Stream& stream);
+
+/// Workspaces come in powers of two, so that plans can share them.
+int64_t workspace_size(int64_t bytes);
+
+}  // namespace residua::cuda

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cublasLt.h>
+#include <cudnn.h>
+
+#include "core/base/error.h"
+
+namespace residua::cuda {
+
+inline void check(cudnnStatus_t status, const char* call, const char* file, int line) {
+  if (status != CUDNN_STATUS_SUCCESS) {
+    fail("{} failed at {}:{}: {}", call, file, line, cudnnGetErrorString(status));
+  }
+}
+
+inline void check(cublasStatus_t status, const char* call, const char* file, int line) {
+  if (status != CUBLAS_STATUS_SUCCESS) {
+    fail("{} failed at {}:{}: {}", call, file, line, cublasLtGetStatusString(status));
+  }
+}
+
+}  // namespace residua::cuda
+
+/// Runs a cuDNN or cuBLASLt call and throws if it fails.
+#define RESIDUA_CUDNN_CHECK(call) ::residua::cuda::check((call), #call, __FILE__, __LINE__)
+#define RESIDUA_CUBLAS_CHECK(call) ::residua::cuda::check((call), #call, __FILE__, __LINE__)

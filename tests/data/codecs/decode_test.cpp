@@ -1,0 +1,281 @@
+#include "core/data/codecs/decode.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+#include "core/base/error.h"
+#include "core/data/codecs/jpeg.h"
+#include "tests/data/image_fixtures.h"
+
+namespace residua::test {
+namespace {
+
+using test::encode_bmp;
+using test::encode_cmyk_jpeg;
+using test::encode_jpeg;
+using test::encode_png;
+using test::JpegSettings;
+using test::pattern_image;
+using test::photo_image;
+
+std::span<const uint8_t> bytes_of(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+
+Image decoded(const std::string& bytes) { return decode(bytes_of(bytes), "picture"); }
+
+Image decoded_region(const std::string& bytes, const Rect& region) {
+  Image image;
+  decode(
+      bytes_of(bytes), "picture", [&](ImageSize) { return region; }, image);
+  return image;
+}
+
+/// The message of the Error that decoding throws, or "" if it throws none.
+std::string failure(const std::string& bytes) {
+  try {
+    decoded(bytes);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+double mean_difference(const Image& a, const Image& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double sum = 0;
+  for (size_t i = 0; i < a.pixels.size(); ++i) {
+    sum += std::abs(a.pixels[i] - b.pixels[i]);
+  }
+  return sum / static_cast<double>(a.pixels.size());
+}
+
+std::vector<JpegSettings> jpeg_kinds() {
+  std::vector<JpegSettings> kinds;
+  for (const auto& [horizontal, vertical] : {std::pair{1, 1}, {2, 1}, {1, 2}, {2, 2}, {4, 1}, {4, 2}}) {
+    kinds.push_back({.horizontal_sampling = horizontal, .vertical_sampling = vertical});
+    kinds.push_back({.horizontal_sampling = horizontal, .vertical_sampling = vertical, .progressive = true});
+  }
+  kinds.push_back({.arithmetic = true});
+  kinds.push_back({.restart_interval = 3});
+  kinds.push_back({.gray = true});
+  return kinds;
+}
+
+std::string describe(const JpegSettings& s) {
+  return fmt::format("sampling {} x {}, progressive {}, arithmetic {}, gray {}, restarts {}", s.horizontal_sampling,
+                     s.vertical_sampling, s.progressive, s.arithmetic, s.gray, s.restart_interval);
+}
+
+TEST(Decode, PngAndBmpAreExact) {
+  for (const ImageSize size : {ImageSize{1, 1}, {5, 7}, {64, 33}}) {
+    const Image image = pattern_image(size.height, size.width);
+    EXPECT_EQ(decoded(encode_png(image)).pixels, image.pixels);
+    EXPECT_EQ(decoded(encode_bmp(image)).pixels, image.pixels);
+    EXPECT_EQ(image_size(bytes_of(encode_png(image)), "picture"), size);
+    EXPECT_EQ(image_size(bytes_of(encode_bmp(image)), "picture"), size);
+  }
+}
+
+TEST(Decode, GrayIsReplicatedAndAlphaDropped) {
+  EXPECT_EQ(decoded(encode_png({10, 200}, 1, 2, 1)).pixels, (std::vector<uint8_t>{10, 10, 10, 200, 200, 200}));
+  EXPECT_EQ(decoded(encode_png({10, 0, 200, 9}, 1, 2, 2)).pixels, (std::vector<uint8_t>{10, 10, 10, 200, 200, 200}));
+  EXPECT_EQ(decoded(encode_png({1, 2, 3, 0, 4, 5, 6, 255}, 2, 1, 4)).pixels, (std::vector<uint8_t>{1, 2, 3, 4, 5, 6}));
+}
+
+TEST(Decode, TopDownBmp) {
+  const Image image = pattern_image(3, 4);
+  std::string bmp = encode_bmp(image);
+  // The height is a little-endian number at byte 22; a negative one means that the rows come top row first.
+  const int32_t height = -3;
+  std::copy_n(reinterpret_cast<const char*>(&height), 4, bmp.data() + 22);
+  EXPECT_EQ(image_size(bytes_of(bmp), "picture"), (ImageSize{3, 4}));
+  const Image got = decoded(bmp);
+  for (int64_t y = 0; y < 3; ++y) {
+    EXPECT_TRUE(std::equal(got.row(y), got.row(y) + 12, image.row(2 - y)));
+  }
+}
+
+TEST(Decode, Pnm) {
+  const std::string header = "P6 # by hand\n2 1\n255\n";
+  EXPECT_EQ(decoded(header + "abcdef").pixels, (std::vector<uint8_t>{'a', 'b', 'c', 'd', 'e', 'f'}));
+  EXPECT_EQ(decoded(std::string("P5\n2 1\n3\n\0\2", 11)).pixels, (std::vector<uint8_t>{0, 0, 0, 170, 170, 170}));
+  EXPECT_EQ(decoded(std::string("P5 1 1 65535\n\x80\x01", 15)).pixels, (std::vector<uint8_t>{128, 128, 128}));
+  EXPECT_NE(failure(header + "abcde").find("ends early"), std::string::npos);
+  EXPECT_NE(failure("P6 2").find("header is damaged"), std::string::npos);
+  EXPECT_NE(failure("P6 2 2 0\nabc").find("largest value"), std::string::npos);
+}
+
+TEST(Decode, JpegIsCloseToWhatWasEncoded) {
+  const Image image = photo_image(61, 83, 1);
+  EXPECT_LT(
+      mean_difference(decoded(encode_jpeg(image, {.quality = 98, .horizontal_sampling = 1, .vertical_sampling = 1})), image),
+      2);
+  for (const JpegSettings& kind : jpeg_kinds()) {
+    SCOPED_TRACE(describe(kind));
+    const std::string jpeg = encode_jpeg(image, kind);
+    EXPECT_EQ(jpeg_size(bytes_of(jpeg), "picture"), (ImageSize{61, 83}));
+    const Image got = decoded(jpeg);
+    if (kind.gray) {
+      for (size_t i = 0; i < got.pixels.size(); i += 3) {
+        ASSERT_EQ(got.pixels[i], got.pixels[i + 1]);
+        ASSERT_EQ(got.pixels[i], got.pixels[i + 2]);
+      }
+    } else {
+      EXPECT_LT(mean_difference(got, image), 12);
+    }
+  }
+}
+
+TEST(Decode, CmykJpegIsConverted) {
+  constexpr int64_t kHeight = 8;
+  constexpr int64_t kWidth = 16;
+  std::vector<uint8_t> cmyk;
+  for (int64_t i = 0; i < kHeight * kWidth; ++i) {
+    cmyk.insert(cmyk.end(), {200, 100, 50, 128});
+  }
+  for (const bool ycck : {false, true}) {
+    const std::string jpeg = encode_cmyk_jpeg(cmyk, kHeight, kWidth, ycck);
+    for (const Image& image : {decoded(jpeg), decoded_region(jpeg, {2, 3, 4, 5})}) {
+      for (size_t i = 0; i < image.pixels.size(); i += 3) {
+        ASSERT_NEAR(image.pixels[i], 200 * 128 / 255, 2);
+        ASSERT_NEAR(image.pixels[i + 1], 100 * 128 / 255, 2);
+        ASSERT_NEAR(image.pixels[i + 2], 50 * 128 / 255, 2);
+      }
+    }
+  }
+}
+
+void expect_region(const std::string& jpeg, const Image& full, const Rect& region) {
+  SCOPED_TRACE(fmt::format("{} x {} at ({}, {})", region.height, region.width, region.top, region.left));
+  const Image got = decoded_region(jpeg, region);
+  ASSERT_EQ(got.size(), (ImageSize{region.height, region.width}));
+  for (int64_t y = 0; y < region.height; ++y) {
+    const uint8_t* wanted = full.row(region.top + y) + 3 * region.left;
+    ASSERT_TRUE(std::equal(got.row(y), got.row(y) + 3 * region.width, wanted)) << "row " << y;
+  }
+}
+
+// The point of decoding a region is that nobody can tell.
+TEST(Decode, JpegRegionsAreThePixelsOfTheWholeDecode) {
+  std::mt19937_64 engine(5);
+  const auto below = [&](int64_t n) { return static_cast<int64_t>(engine() % static_cast<uint64_t>(n)); };
+  for (const ImageSize size : {ImageSize{97, 131}, {64, 64}, {33, 300}, {7, 5}}) {
+    const Image image = photo_image(size.height, size.width, 3);
+    for (const JpegSettings& kind : jpeg_kinds()) {
+      SCOPED_TRACE(describe(kind));
+      const std::string jpeg = encode_jpeg(image, kind);
+      const Image full = decoded(jpeg);
+      std::vector<Rect> regions{whole(size), {0, 0, 1, 1}, {size.height - 1, size.width - 1, 1, 1}};
+      for (int i = 0; i < 40; ++i) {
+        const int64_t height = 1 + below(size.height);
+        const int64_t width = 1 + below(size.width);
+        regions.push_back({below(size.height - height + 1), below(size.width - width + 1), height, width});
+      }
+      for (const Rect& region : regions) {
+        expect_region(jpeg, full, region);
+        if (HasFatalFailure()) {
+          return;
+        }
+      }
+    }
+  }
+}
+
+TEST(Decode, RegionsOfOtherFormats) {
+  const Image image = pattern_image(20, 30);
+  for (const std::string& bytes : {encode_png(image), encode_bmp(image)}) {
+    expect_region(bytes, image, {3, 4, 11, 9});
+  }
+  const std::string pnm = "P6 30 20 255\n" + std::string(image.pixels.begin(), image.pixels.end());
+  expect_region(pnm, image, {3, 4, 11, 9});
+  for (const std::string& bytes : {encode_png(image), encode_jpeg(image), encode_bmp(image), pnm}) {
+    EXPECT_THROW(decoded_region(bytes, {0, 0, 21, 30}), Error);
+    EXPECT_THROW(decoded_region(bytes, {-1, 0, 2, 2}), Error);
+    EXPECT_THROW(decoded_region(bytes, {0, 0, 0, 2}), Error);
+  }
+}
+
+TEST(Decode, TruncatedFilesAreErrorsThatNameThem) {
+  const Image image = photo_image(40, 50, 2);
+  const std::string pnm = "P6 50 40 255\n" + std::string(image.pixels.begin(), image.pixels.end());
+  for (const std::string& whole_file :
+       {encode_jpeg(image), encode_jpeg(image, {.progressive = true}), encode_png(image), encode_bmp(image), pnm}) {
+    ASSERT_EQ(failure(whole_file), "");
+    for (const double part : {0.0, 0.01, 0.1, 0.5, 0.9, 0.999}) {
+      const std::string cut = whole_file.substr(0, static_cast<size_t>(part * static_cast<double>(whole_file.size())));
+      EXPECT_EQ(failure(cut).substr(0, 9), "picture: ") << whole_file.substr(0, 4) << " cut to " << cut.size();
+    }
+  }
+}
+
+TEST(Decode, SaysWhatItGot) {
+  EXPECT_NE(failure("").find("empty"), std::string::npos);
+  EXPECT_NE(failure("hello, this is no image").find("wanted JPEG, PNG, BMP or PNM"), std::string::npos);
+  EXPECT_NE(failure("RIFF....WEBPVP8 ").find("WebP"), std::string::npos);
+  EXPECT_NE(failure("GIF89a").find("GIF"), std::string::npos);
+  EXPECT_THROW(image_size(bytes_of("nonsense"), "picture"), Error);
+}
+
+TEST(Decode, AWrongByteInAPngIsNoticed) {
+  std::string png = encode_png(photo_image(30, 30, 4));
+  png[png.size() / 2] = static_cast<char>(png[png.size() / 2] ^ 1);
+  EXPECT_NE(failure(png).find("checksum"), std::string::npos);
+}
+
+// Refused from the header alone: none of these files holds any pixels.
+TEST(Decode, HugeImagesAreRefusedBeforeDecoding) {
+  std::string jpeg = encode_jpeg(pattern_image(8, 8));
+  const size_t frame = jpeg.find("\xff\xc0");
+  ASSERT_NE(frame, std::string::npos);
+  jpeg.replace(frame + 5, 4, "\xff\xdc\xff\xdc");  // 65,500 x 65,500
+  EXPECT_NE(failure(jpeg).find("at most"), std::string::npos);
+  EXPECT_THROW(jpeg_size(bytes_of(jpeg), "picture"), Error);
+
+  std::string bmp = encode_bmp(pattern_image(8, 8));
+  bmp.replace(18, 8, std::string("\0\0\1\0\0\0\1\0", 8));  // 65,536 x 65,536
+  EXPECT_NE(failure(bmp).find("at most"), std::string::npos);
+
+  EXPECT_NE(failure("P6 65536 65536 255\n").find("at most"), std::string::npos);
+  EXPECT_NE(failure("P6 0 4 255\n").find("at least 1"), std::string::npos);
+}
+
+// Whatever the bytes are, the outcome is an image or an Error: no crash, no other exception, no endless loop.
+TEST(Decode, DamagedFilesNeverCrash) {
+  const Image image = photo_image(24, 31, 6);
+  std::vector<std::string> files{encode_png(image), encode_bmp(image),
+                                 encode_cmyk_jpeg(std::vector<uint8_t>(9 * 7 * 4, 77), 9, 7, true),
+                                 "P6 31 24 255\n" + std::string(image.pixels.begin(), image.pixels.end())};
+  for (const JpegSettings& kind : jpeg_kinds()) {
+    files.push_back(encode_jpeg(image, kind));
+  }
+  std::mt19937_64 engine(9);
+  int64_t errors = 0;
+  for (const std::string& file : files) {
+    for (int round = 0; round < 150; ++round) {
+      std::string damaged = file;
+      // Half of the damage hits the headers, where it does most.
+      for (uint64_t hits = 1 + engine() % 4; hits > 0; --hits) {
+        const size_t range = engine() % 2 == 0 ? std::min<size_t>(damaged.size(), 64) : damaged.size();
+        damaged[engine() % range] = static_cast<char>(engine());
+      }
+      try {
+        Image out;
+        decode(
+            bytes_of(damaged), "picture",
+            [](ImageSize size) {
+              return Rect{size.height / 3, size.width / 3, (size.height + 1) / 2, (size.width + 1) / 2};
+            },
+            out);
+      } catch (const Error&) {
+        ++errors;
+      }
+    }
+  }
+  EXPECT_GT(errors, 100);
+}
+
+}  // namespace
+}  // namespace residua::test

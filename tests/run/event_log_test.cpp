@@ -1,0 +1,129 @@
+#include "core/run/event_log.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <vector>
+
+#include "core/base/error.h"
+#include "tests/support/temporary_folder.h"
+
+namespace residua::test {
+namespace {
+
+using test::read_bytes;
+using test::TemporaryFolder;
+
+std::vector<nlohmann::json> records(const std::string& path) {
+  std::vector<nlohmann::json> found;
+  std::istringstream text(read_bytes(path));
+  for (std::string line; std::getline(text, line);) {
+    found.push_back(nlohmann::json::parse(line));
+  }
+  return found;
+}
+
+TrainRecord train_at(int64_t iteration) { return {.iteration = iteration, .epoch = 0.5, .loss = 1.25, .lr = 0.1}; }
+
+TEST(EventLog, WritesOneObjectALineAtOnce) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "log.jsonl";
+  EventLog log = EventLog::create(path);
+  log.write(TrainRecord{.iteration = 50,
+                        .epoch = 0.25,
+                        .loss = 1.5,
+                        .top1_error = 70,
+                        .top5_error = 20,
+                        .lr = 0.1,
+                        .images_per_second = 2900,
+                        .data_wait = 0.01});
+  EXPECT_EQ(read_bytes(path),
+            "{\"type\":\"train\",\"iteration\":50,\"epoch\":0.25,\"loss\":1.5,\"top1_error\":70.0,\"top5_error\":20.0,"
+            "\"lr\":0.1,\"images_per_second\":2900.0,\"data_wait\":0.01}\n");
+  log.write(ValidationRecord{.iteration = 50, .epoch = 1, .loss = 0.5, .top1_error = 30, .top5_error = 3});
+  log.write(nlohmann::ordered_json{{"type", "note"}, {"text", "two\nlines \xff"}});
+  const std::vector<nlohmann::json> read = records(path);
+  ASSERT_EQ(read.size(), 3U);
+  EXPECT_EQ(read[1]["type"], "validation");
+  EXPECT_EQ(read[1]["top1_error"], 30);
+  EXPECT_EQ(read[2]["text"], "two\nlines \ufffd");
+}
+
+TEST(EventLog, NamesNumbersThatJsonHasNot) {
+  const TemporaryFolder folder;
+  EventLog log = EventLog::create(folder / "log.jsonl");
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  log.write(TrainRecord{.loss = std::nan(""), .top1_error = kInfinity, .top5_error = -kInfinity});
+  log.write(nlohmann::ordered_json{{"type", "nested"}, {"list", {1.0, kInfinity}}});
+  const std::vector<nlohmann::json> read = records(folder / "log.jsonl");
+  EXPECT_EQ(read[0]["loss"], "NaN");
+  EXPECT_EQ(read[0]["top1_error"], "Infinity");
+  EXPECT_EQ(read[0]["top5_error"], "-Infinity");
+  EXPECT_EQ(read[1]["list"][1], "Infinity");
+}
+
+TEST(EventLog, CreateStartsOver) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "log.jsonl";
+  EventLog::create(path).write(train_at(1));
+  EventLog::create(path).write(train_at(2));
+  ASSERT_EQ(records(path).size(), 1U);
+  EXPECT_EQ(records(path)[0]["iteration"], 2);
+}
+
+TEST(EventLog, ResumeDropsWhatWillHappenAgain) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "log.jsonl";
+  {
+    EventLog log = EventLog::create(path);
+    log.write(nlohmann::ordered_json{{"type", "run"}, {"model", "resnet20"}});
+    for (const int64_t iteration : {10, 20, 30}) {
+      log.write(train_at(iteration));
+    }
+    log.write(ValidationRecord{.iteration = 30});
+  }
+  EventLog log = EventLog::resume(path, 20);
+  log.write(train_at(25));
+  const std::vector<nlohmann::json> read = records(path);
+  ASSERT_EQ(read.size(), 4U);
+  EXPECT_EQ(read[0]["type"], "run");
+  EXPECT_EQ(read[2]["iteration"], 20);
+  EXPECT_EQ(read[3]["iteration"], 25);
+}
+
+TEST(EventLog, ResumeRemovesALineCutShort) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "log.jsonl";
+  const std::string whole = "{\"type\":\"train\",\"iteration\":1}\n";
+  for (const std::string& rest : {std::string("{\"type\":\"tra"), std::string("{\"type\":\"train\",\"iteration\":2}"),
+                                  std::string(3, '\0') + "\n", std::string("[1]\n")}) {
+    test::write_bytes(path, whole + rest);
+    EventLog::resume(path, 100);
+    EXPECT_EQ(read_bytes(path), whole) << rest;
+  }
+}
+
+TEST(EventLog, ResumeWithoutAFileStartsOne) {
+  const TemporaryFolder folder;
+  EventLog::resume(folder / "log.jsonl", 7).write(train_at(8));
+  EXPECT_EQ(records(folder / "log.jsonl").size(), 1U);
+}
+
+TEST(EventLog, AFullDiskIsAnError) {
+  AppendFile full("/dev/full");
+  try {
+    full.append("x");
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), ::testing::AllOf(::testing::HasSubstr("/dev/full"), ::testing::HasSubstr("No space left")));
+  }
+  const TemporaryFolder folder;
+  EXPECT_THROW(EventLog::create(folder / "missing/log.jsonl"), Error);
+}
+
+}  // namespace
+}  // namespace residua::test
