@@ -104,7 +104,6 @@ void ParameterStore::masters_changed() {
                              .y = matrices_.copy.data(),
                          });
   }
-  bump_version();
 }
 
 void ParameterStore::zero_grad() {

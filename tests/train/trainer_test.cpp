@@ -16,7 +16,7 @@
 
 #include "core/data/digest.h"
 #include "core/data/source.h"
-#include "models/catalog.h"
+#include "models/resnet.h"
 #include "tests/data/synthetic_source.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
@@ -29,7 +29,7 @@ const std::sig_atomic_t kNeverStop = 0;
 /// A small run on synthetic shapes.
 struct SmallRun {
   explicit SmallRun(const std::string& folder, DType precision = DType::f32)
-      : spec(model_spec("resnet20")), model([this, precision] {
+      : spec(named_resnet("resnet20")), model([this, precision] {
           spec.classes = 4;
           spec.width = 8;
           spec.stored_in_channels = stored_input_channels(precision);
@@ -55,7 +55,7 @@ struct SmallRun {
     setup.options.log_every = 2;
   }
 
-  ResNetSpec spec;
+  ResNetConfig spec;
   ResNet model;
   TrainerSetup setup;
 };
