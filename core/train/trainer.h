@@ -67,6 +67,7 @@ class Trainer {
 
   TrainerSetup setup_;
   ParameterStore store_;
+  GradScaler scaler_;
   Sgd sgd_;
   TrainStep step_;
   Evaluator evaluator_;
