@@ -19,9 +19,9 @@
 #include "bench/kernels/measure.h"
 #include "bench/kernels/regressions.h"
 #include "core/device/device_api.h"
+#include "core/device/precision.h"
 #include "core/io/atomic_file.h"
 #include "core/kernels/matmul.h"
-#include "core/train/train_options.h"
 
 namespace residua::bench {
 namespace {
@@ -144,7 +144,7 @@ std::vector<DType> wanted_types(const Options& o, Device device) {
   }
   std::vector<DType> types;
   for (const std::string& precision : o.precisions.empty() ? std::vector<std::string>{"auto"} : o.precisions) {
-    types.push_back(parse_precision(precision, device));
+    types.push_back(compute_type(from_text<Precision>("precision", precision), device));
   }
   return types;
 }

@@ -14,12 +14,12 @@
 #include <vector>
 
 #include "core/device/device_api.h"
+#include "core/device/precision.h"
 #include "core/device/profile.h"
 #include "core/nn/initialization.h"
 #include "core/nn/parameter_store.h"
 #include "core/nn/summary.h"
 #include "core/optim/sgd.h"
-#include "core/train/train_options.h"
 #include "core/train/train_step.h"
 #include "models/network.h"
 
@@ -51,10 +51,7 @@ Batch synthetic_batch(int64_t count, int64_t size, int64_t classes) {
   batch.labels = empty({count}, DType::i32);
   std::ranges::generate(batch.labels.span<int32_t>(),
                         [&] { return static_cast<int32_t>(random() % static_cast<uint64_t>(classes)); });
-  batch.top = zeros({count}, DType::i32);
-  batch.left = zeros({count}, DType::i32);
-  batch.flip = zeros({count}, DType::u8);
-  batch.color_shift = zeros({count, 3}, DType::f32);
+  batch.views = zeros({count, sizeof(SampleView)}, DType::u8);
   batch.height = batch.width = size;
   return batch;
 }
@@ -113,7 +110,7 @@ void print_plans(Device device) {
 
 int run_benchmark(const Options& o) {
   const Device device = parse_device(o.device);
-  const DType precision = parse_precision(o.precision, device);
+  const DType precision = compute_type(from_text<Precision>("precision", o.precision), device);
   if (o.threads > 0) {
     omp_set_num_threads(o.threads);
   }

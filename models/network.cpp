@@ -203,6 +203,10 @@ Network network_from_weights(const Safetensors& file, const NetworkOverrides& ov
   return build(model, std::move(family), std::move(input), compute);
 }
 
+std::vector<std::string> stored_class_names(const Safetensors& file) {
+  return Metadata(file).names("classes").value_or(std::vector<std::string>());
+}
+
 SafetensorsMetadata network_metadata(const Network& network) {
   SafetensorsMetadata metadata{{"model", network.name},
                                {"input_size", std::to_string(network.input.size)},

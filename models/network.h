@@ -61,6 +61,9 @@ struct NetworkOverrides {
 /// fit together.
 Network network_from_weights(const Safetensors& file, const NetworkOverrides& overrides, DType compute);
 
+/// The names of the classes that a file's network tells apart; empty where it does not say.
+std::vector<std::string> stored_class_names(const Safetensors& file);
+
 /// A network's metadata for files of weights, from which network_from_weights() makes it again. A mean image is text here like
 /// all the rest: one more tensor in the file would make PyTorch's load_state_dict(strict=True) refuse it.
 SafetensorsMetadata network_metadata(const Network& network);

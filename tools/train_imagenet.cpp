@@ -1,364 +1,113 @@
-// train-imagenet: trains, validates and describes the networks of He et al. 2015. All flags are in core/train/train_options.
-#include <fcntl.h>
+// train-imagenet: trains, evaluates and describes the networks of He et al. 2015. Its flags are the settings that the structs
+// of core/train/run_config.h declare; what it does with them is in core/train.
 #include <fmt/format.h>
 #include <omp.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <array>
-#include <csignal>
-#include <filesystem>
 #include <iostream>
-#include <nlohmann/json.hpp>
-#include <string>
-#include <vector>
 
-#include "core/config/settings.h"
-#include "core/data/source.h"
-#include "core/data/statistics.h"
-#include "core/data/views/view.h"
+#include "core/io/atomic_file.h"
 #include "core/nn/state_dict.h"
-#include "core/nn/summary.h"
-#include "core/run/run_folder.h"
-#include "core/train/train_options.h"
+#include "core/train/actions.h"
+#include "core/train/run_setup.h"
 #include "core/train/trainer.h"
-#include "models/network.h"
-
-extern char** environ;
+#include "tools/cli/command_line.h"
+#include "tools/cli/curves.h"
+#include "tools/cli/descriptions.h"
+#include "tools/cli/progress.h"
+#include "tools/cli/signals.h"
+#include "tools/cli/standard_streams.h"
+#include "tools/cli/train_command.h"
 
 namespace residua {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr std::array kStopSignals = {SIGINT, SIGTERM, SIGHUP};
-
-volatile std::sig_atomic_t stop_signal = 0;
-volatile std::sig_atomic_t caught[kStopSignals.size()] = {};  // which of them end the run: nohup has SIGHUP ignored
-
-void list_models() {
-  for (const CatalogEntry& entry : model_catalog()) {
-    fmt::print("{:<14}{}\n", entry.model.name, entry.model.description);
+int evaluate(TrainCommand& command, Device device, DType precision, Progress& progress) {
+  RunConfig& run = command.run;
+  if (run.weights.file.empty()) {
+    fail_setting("evaluate", "no weights", "a file of weights too (weights)");
   }
+  const Safetensors file = read_weights(run.weights.file);
+  Network network = network_of_weights(file, run, command.settings, precision);
+  run.input.crop_size = network.input.size;
+  const std::shared_ptr<const ImageSource> images = open_split(run, Split::val);
+  apply_recipe(command.settings, run, !images->fixed_size());
+  if (run.input.mean == MeanKind::pixel || run.input.mean == MeanKind::channel) {
+    measure_input(run, *open_split(run, Split::train), network.input);
+  }
+  check_classes(file, images->class_names());
+  progress.notes(images->notes());
+  progress.note(headline(network, fmt::format("{} validation", images->size())));
+  progress.note(headline(run, device, precision));
+  const Metrics m = evaluate_weights(file, network, images, run, device, precision, progress);
+  progress.note(fmt::format("validation of {} images: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %", m.images,
+                            m.loss, m.top1_error, m.top5_error));
+  return 0;
 }
 
-/// Options of the model family as TrainOptions has them; those that are as by default are left out.
-std::vector<Assignment> model_settings(const TrainOptions& o) {
-  const TrainOptions defaults;
-  std::vector<Assignment> given;
-  const auto add = [&](const char* key, const std::string& value, const std::string& otherwise) {
-    if (value != otherwise) {
-      given.push_back({.key = key, .words = {value}});
-    }
-  };
-  add("shortcut", o.shortcut.value_or(""), "");
-  add("shortcut-pad", o.shortcut_pad, defaults.shortcut_pad);
-  add("shortcut-pool", o.shortcut_pool, defaults.shortcut_pool);
-  add("bottleneck-stride", o.bottleneck_stride, defaults.bottleneck_stride);
-  return given;
-}
-
-Network make_network(const TrainOptions& o, InputDescription input, DType precision) {
-  ModelOptions options;
-  Settings settings;
-  declare(settings, options);
-  settings.assign("model", {*o.model}, Layer::command_line);
-  settings.assign(model_settings(o), Layer::command_line, "the command line");
-  return residua::make_network(options, std::move(input), precision);
-}
-
-/// The mean image is of sources whose images are as large as the network's input.
-bool subtracts_mean_image(const TrainOptions& o, const ImageSource& source) {
-  const std::optional<ImageSize> size = source.fixed_size();
-  const bool possible = size && size->height == *o.crop_size && size->width == *o.crop_size;
-  const bool wanted = o.mean == std::vector<std::string>{"pixel"};
-  if (wanted && !possible) {
-    fail_usage("--mean pixel: {} and --crop-size is {}, wanted images of just that size; use --mean channel",
-               size ? fmt::format("images are {} x {}", size->height, size->width) : "images have many sizes", *o.crop_size);
+int train(TrainCommand& command, const RunData& data, Network& network, Device device, DType precision, Progress& progress) {
+  const RunConfig& run = command.run;
+  const RunFolder folder(run.output.folder, command.existing());
+  if (!folder.note().empty()) {
+    progress.note(folder.note());
   }
-  return wanted || (o.mean.empty() && possible);
-}
-
-std::vector<float> in_bytes(const std::vector<std::string>& words) {
-  std::vector<float> values(words.size());
-  std::ranges::transform(words, values.begin(), [](const std::string& word) { return 255 * std::stof(word); });
-  return values;
-}
-
-InputStatistics input_statistics(const TrainOptions& o, const ImageSource& source) {
-  constexpr int64_t kSample = 60000;  // images: all of CIFAR and Fashion-MNIST
-  const bool given = o.mean.size() == 3;
-  const bool measured = source.fixed_size() || o.mean == std::vector<std::string>{"channel"};
-  const bool complete = given && !o.std.empty();
-  const ChannelStatistics channels =
-      measured && !complete ? compute_channel_statistics(source, source.fixed_size() ? kSample : 2000) : kImageNetStatistics;
-  InputStatistics result{.mean = {channels.mean.begin(), channels.mean.end()}, .std = channels.std};
-  if (given) {
-    result.mean = in_bytes(o.mean);
-  } else if (subtracts_mean_image(o, source)) {
-    result.mean = compute_pixel_mean(source, kSample);
-  }
-  if (!o.std.empty()) {
-    std::ranges::transform(o.std, result.std.begin(), [](double value) { return static_cast<float>(255 * value); });
-  }
-  return result;
-}
-
-/// The settings as they came out, for config.toml: `text` is what was given, the data set's defaults are added.
-std::string resolved_toml(const TrainOptions& o) {
-  std::string text = o.toml;
-  const auto add = [&text](const std::string& key, const std::string& value) {
-    const std::string line = "\n" + key + "=";
-    const size_t at = ("\n" + text).find(line);
-    if (at == std::string::npos) {
-      text += fmt::format("{}={}\n", key, value);
-      return;
-    }
-    const size_t begin = at + line.size() - 1;
-    text.replace(begin, text.find('\n', begin) - begin, value);
-  };
-  add("model", fmt::format("\"{}\"", *o.model));
-  add("batch-size", std::to_string(*o.batch_size));
-  add("lr", fmt::format("{}", *o.learning_rate));
-  add("augment", fmt::format("\"{}\"", *o.augment));
-  add("crop-size", std::to_string(*o.crop_size));
-  if (o.iterations) {
-    add("iterations", std::to_string(*o.iterations));
-  } else {
-    add("epochs", fmt::format("{}", *o.epochs));
-  }
-  // TOML's literal strings take what its basic ones would need escapes for.
-  const char quote = o.output.find('"') == std::string::npos ? '"' : '\'';
-  add("output", fmt::format("{0}{1}{0}", quote, o.output));
-  return text;
-}
-
-/// Where the scripts are: beside the program in an archive of tools/bundle, else in the source tree.
-fs::path tools_folder() {
-  std::error_code error;
-  const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path().parent_path() / "tools";
-  return fs::exists(beside / "plot-curves", error) ? beside : fs::path(RESIDUA_TOOLS_DIR);
-}
-
-/// Draws curves.png and curves.svg by tools/plot-curves; without it, or without matplotlib, the run stands all the same.
-void draw_curves(const std::string& folder) {
-  const fs::path script = tools_folder() / "plot-curves";
-  std::vector<std::string> words = {script.string(), folder};
-  std::vector<char*> argv = {words[0].data(), words[1].data(), nullptr};
-  pid_t child = 0;
-  int status = 1;
-  if (posix_spawn(&child, argv[0], nullptr, nullptr, argv.data(), environ) != 0 || waitpid(child, &status, 0) != child ||
-      status != 0) {
-    fmt::print("curves were not drawn: run {} {}\n", script.string(), folder);
-  }
-}
-
-/// The first signal to end lets the run save its state, a second one ends it at once. That nobody reads the output any more, or
-/// that a file may not grow, is no reason to end: writing says so.
-void catch_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int number) {
-    stop_signal = number;
-    for (size_t i = 0; i < kStopSignals.size(); ++i) {
-      if (caught[i] != 0) {
-        std::signal(kStopSignals[i], SIG_DFL);
-      }
-    }
-  };
-  for (size_t i = 0; i < kStopSignals.size(); ++i) {
-    struct sigaction before {};
-    sigaction(kStopSignals[i], nullptr, &before);
-    if (before.sa_handler != SIG_IGN) {
-      caught[i] = 1;
-      sigaction(kStopSignals[i], &action, nullptr);
-    }
-  }
-  std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ, SIG_IGN);
-}
-
-/// A file of the run must not get the number of a standard stream that was closed: what is printed would go into it.
-void open_standard_streams() {
-  int descriptor = 0;
-  while (descriptor >= 0 && descriptor <= STDERR_FILENO) {
-    descriptor = ::open("/dev/null", O_RDWR);
-  }
-  if (descriptor > STDERR_FILENO) {
-    ::close(descriptor);
-  }
-}
-
-/// For --evaluate: what the command line leaves out comes from the file of weights, as for classify.
-Network stored_network(TrainOptions& o, DType precision) {
-  NetworkOverrides overrides{.model = o.model.value_or(""), .options = model_settings(o), .size = o.crop_size};
-  if (o.mean.size() == 3) {
-    overrides.mean = in_bytes(o.mean);
-  }
-  if (!o.std.empty()) {
-    std::ranges::transform(o.std, overrides.std.emplace().begin(),
-                           [](double value) { return static_cast<float>(255 * value); });
-  }
-  Network network = network_from_weights(load_safetensors(o.weights), overrides, precision);
-  o.model = network.name;
-  o.crop_size = network.input.size;
-  return network;
-}
-
-/// Folders may have been renamed, which is no reason to refuse; but other data have other classes.
-void tell_of_other_classes(const InputDescription& input, const std::vector<std::string>& class_names) {
-  for (size_t i = 0; input.classes_named && i < std::min(input.class_names.size(), class_names.size()); ++i) {
-    if (input.class_names[i] != class_names[i]) {
-      fmt::print("note: class {} is '{}' in the data and '{}' in the weights: are they of the same classes?\n", i,
-                 class_names[i], input.class_names[i]);
-      return;
-    }
-  }
-}
-
-/// Whether a run is resumed where it was: another run's folder is not overwritten.
-bool goes_on_in_its_folder(const TrainOptions& o) {
-  std::error_code none;
-  return !o.resume.empty() && fs::equivalent(folder_of_checkpoint(o.resume), o.output, none);
-}
-
-std::shared_ptr<const ImageSource> open_split(const TrainOptions& o, Split split) {
-  Kinds<SourceKind> kinds;
-  Settings settings;
-  kinds.declare(settings);
-  settings.assign("synthetic-classes", {std::to_string(o.synthetic_classes)}, Layer::command_line);
-  settings.assign("synthetic-images", {std::to_string(o.synthetic_images)}, Layer::command_line);
-  const SourceContext context{.image_size = o.crop_size.value_or(32), .seed = static_cast<uint64_t>(o.seed)};
-  std::shared_ptr<const ImageSource> source = open_source(kinds, o.dataset, o.directory, split, context);
-  for (const std::string& note : source->notes()) {
-    fmt::print("note: {}\n", note);
-  }
-  return source;
-}
-
-int run(TrainOptions o) {
-  if (o.list_models) {
-    list_models();
-    return 0;
-  }
-  const Device device = parse_device(o.device);
-  const DType precision = parse_precision(o.precision, device);
-  if (o.threads > 0) {
-    omp_set_num_threads(static_cast<int>(o.threads));
-  }
-  if (o.model) {
-    static_cast<void>(make_network(o, {}, precision));  // a bad name must not wait for the data
-  }
-  if (o.augment) {
-    static_cast<void>(make_view(*o.augment, o.crop_size.value_or(224)));
-  }
-  if (o.summary && o.directory.empty() && o.dataset == "auto") {
-    const bool small = o.model && catalog_entry(*o.model).model.image_size < 64;
-    fill_defaults(o, !small);
-    const Network network = make_network(o, {.size = o.crop_size.value_or(0)}, precision);
-    fmt::print("{}\n", summarize(*network.module, {1, network.input.size, network.input.size, 3}).table());
-    return 0;
-  }
-  if (o.directory.empty() && o.dataset == "auto") {
-    fail_usage(
-        "no data set was given: name its folder (train-imagenet DIR), or use --dataset fashion-mnist or --dataset synthetic");
-  }
-  if (!o.directory.empty() && !fs::is_directory(o.directory)) {
-    fail_usage("the data folder {} does not exist or is not a folder", o.directory);
-  }
-  if (o.evaluate_only && o.weights.empty()) {
-    fail_usage("--evaluate needs --weights FILE");
-  }
-  std::optional<Network> stored;
-  if (o.evaluate_only) {
-    stored = stored_network(o, precision);
-  }
-
-  const bool measure = o.mean.size() == 1;  // as "channel" or "pixel" asks for
-  const auto val = open_split(o, Split::val);
-  const auto train = stored && !measure ? val : open_split(o, Split::train);
-  const int64_t classes = static_cast<int64_t>(train->class_names().size());
-  if (val->class_names() != train->class_names()) {
-    fail_usage("train has {} classes and val has {}, or their names differ: both need the same class folders", classes,
-               val->class_names().size());
-  }
-  const bool photos = !train->fixed_size();
-  fill_defaults(o, photos);
-  if (!o.crop_size) {
-    o.crop_size = photos ? 224 : train->fixed_size()->height;
-  }
-  if (o.output.empty()) {
-    o.output = fmt::format("runs/{}-{}", *o.model,
-                           o.dataset == "auto" ? fs::path(o.directory).lexically_normal().filename().string() : o.dataset);
-  }
-  o.toml = resolved_toml(o);
-  const bool from_file = stored.has_value();
-  if (from_file && stored->classes() != classes) {
-    fail_usage("{} classifies into {} classes, the data has {}", o.weights, stored->classes(), classes);
-  }
-  Network network =
-      from_file ? std::move(*stored) : make_network(o, {.size = *o.crop_size, .class_names = train->class_names()}, precision);
-  const ModelSummary summary = summarize(*network.module, {1, *o.crop_size, *o.crop_size, 3});
-  if (o.summary) {
-    fmt::print("{}\n", summary.table());
-    return 0;
-  }
-
-  std::optional<RunFolder> folder;
-  if (!o.evaluate_only && !o.data_only && !o.overfit_batch) {
-    folder.emplace(o.output, o.resume == "auto"         ? Existing::resume_or_start
-                             : goes_on_in_its_folder(o) ? Existing::resume
-                                                        : Existing::start);
-    if (!folder->note().empty()) {
-      fmt::print("{}\n", folder->note());
-    }
-  }
-  if (!from_file || measure) {
-    const InputStatistics statistics = input_statistics(o, *train);
-    network.input.mean = statistics.mean;
-    network.input.std = statistics.std;
-  }
-  Trainer trainer({.model = network.module.get(),
-                   .model_name = network.description(),
-                   .input_channels = network.input_channels,
+  measure_input(run, *data.train, network.input);
+  Trainer trainer({.network = network,
+                   .config = run,
                    .device = device,
                    .precision = precision,
-                   .options = o,
-                   .train = train,
-                   .val = val,
-                   .statistics = {.mean = network.input.mean, .std = network.input.std},
-                   .metadata = network_metadata(network)});
-  const std::string images = from_file ? fmt::format("{} validation", val->size())
-                                       : fmt::format("{} training and {} validation", train->size(), val->size());
-  fmt::print("{} ({:.2f} M parameters, {:.2f} G multiply-adds an image) on {} images, {} classes, {}x{} px\n", network.name,
-             static_cast<double>(summary.parameters) * 1e-6, static_cast<double>(summary.multiply_adds) * 1e-9, images, classes,
-             *o.crop_size, *o.crop_size);
-  fmt::print("{} on {}, {} threads, global batch size {}, {} loader threads{}\n", name(precision), device.string(),
-             omp_get_max_threads(), *o.batch_size, o.workers, folder ? ", output in " + folder->path() : "");
-  if (o.data_only) {
-    fmt::print("loader alone: {:.0f} img/s\n", trainer.loader_speed());
-    return 0;
-  }
-  if (from_file) {
-    tell_of_other_classes(network.input, val->class_names());
-    const Metrics m = trainer.validate();
-    fmt::print("validation of {} images: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %\n", m.images, m.loss,
-               m.top1_error, m.top5_error);
-    if (m.images < val->size()) {
-      fmt::print("{} of the {} images could not be read, and do not count:\n{}\n", val->size() - m.images, val->size(),
-                 trainer.validation_errors().summary());
-    }
-    return 0;
-  }
-  if (o.overfit_batch) {
-    trainer.overfit_batch(o.iterations.value_or(200));
-    return 0;
-  }
+                   .train = data.train,
+                   .validation = data.validation,
+                   .folder = folder,
+                   .observer = progress,
+                   .checkpoint = command.checkpoint});
+  progress.note(headline(network, fmt::format("{} training and {} validation", data.train->size(), data.validation->size())));
+  progress.note(fmt::format("{}, output in {}", headline(run, device, precision), folder.path()));
+  progress.note(fmt::format("an epoch trains {} of the {} images", trainer.epoch_images(), data.train->size()));
+  atomic_write(folder.file(kConfigFile), command.settings.toml());
   catch_signals();
-  const int stopped = trainer.train(stop_signal);
-  draw_curves(o.output);
+  const int stopped = trainer.train(stop_signal());
+  draw_curves(folder.path(), progress);
   return stopped == 0 ? 0 : 128 + stopped;
+}
+
+int run(TrainCommand& command) {
+  RunConfig& run = command.run;
+  const TrainActions& actions = command.actions;
+  if (actions.list_models || actions.list_recipes) {
+    fmt::print("{}", actions.list_models ? list_of_models() : list_of_recipes());
+    return 0;
+  }
+  const Device device = parse_device(run.training.device);
+  const DType precision = compute_type(run.training.precision, device);
+  if (run.training.threads > 0) {
+    omp_set_num_threads(static_cast<int>(run.training.threads));
+  }
+  if (actions.summary && run.dataset.folder.empty() && run.dataset.name == "auto") {
+    apply_recipe(command.settings, run, run.model.name.empty() || catalog_entry(run.model.name).model.image_size > 32);
+    fmt::print("{}", layers_of(make_network(run, {}, precision)));
+    return 0;
+  }
+  Progress progress(stdout);
+  if (actions.evaluate) {
+    return evaluate(command, device, precision, progress);
+  }
+  const RunData data = open_data(run);
+  settle_with_data(command.settings, run, data);
+  progress.notes(data.train->notes());
+  progress.notes(data.validation->notes());
+  Network network = make_network(run, data.train->class_names(), precision);
+  if (actions.summary) {
+    fmt::print("{}", layers_of(network));
+  } else if (actions.data_only) {
+    const double speed = loader_speed(data.train, run, network.input.size, device, progress);
+    progress.note(fmt::format("loader alone: {:.0f} img/s", speed));
+  } else if (actions.overfit_batch) {
+    measure_input(run, *data.train, network.input);
+    overfit_batch(network, data.train, run, device, precision, run.training.iterations.value_or(200), progress);
+  } else {
+    return train(command, data, network, device, precision, progress);
+  }
+  return 0;
 }
 
 }  // namespace
@@ -366,18 +115,15 @@ int run(TrainOptions o) {
 
 int main(int argc, char** argv) {
   residua::open_standard_streams();
+  residua::TrainCommand command;
   try {
-    const residua::ParsedOptions parsed = residua::parse_train_options(argc, argv);
-    if (parsed.text) {
-      std::cout << *parsed.text;
+    if (const auto text = residua::read_train_command(command, argc, argv)) {
+      std::cout << *text;
       return 0;
     }
-    return residua::run(parsed.options);
-  } catch (const residua::RunExists& error) {
-    std::cerr << "train-imagenet: " << error.what() << ": --resume auto --output '" << error.folder() << "'\n";
-    return 2;
+    return residua::run(command);
   } catch (const residua::UsageError& error) {
-    std::cerr << "train-imagenet: " << error.what() << "\n";
+    std::cerr << residua::worded(error, command.settings, "train-imagenet") << "\n";
     return 2;
   } catch (const std::exception& error) {
     std::cerr << "train-imagenet: " << error.what() << "\n";

@@ -21,6 +21,9 @@ class Kinds {
     }
   }
 
+  /// Name and kind, sorted by name.
+  const std::vector<std::pair<std::string_view, std::unique_ptr<Kind>>>& all() const { return kinds_; }
+
   /// The options of all kinds. What is declared refers to this object's members, which keep their place when it is moved.
   void declare(Settings& settings) {
     for (auto& [name, kind] : kinds_) {

@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "core/config/kinds.h"
 #include "core/config/settings.h"
+#include "core/data/views/view.h"
 
 namespace residua {
 
@@ -18,6 +20,7 @@ enum class MeanKind : uint8_t { by_source, pixel, channel, values };
 /// How images become the network's input.
 struct InputOptions {
   std::string view = "none";              // the augmentation of training images, by its registered name
+  Kinds<ViewKind> views = {};             // with their own options
   std::optional<int64_t> crop_size = {};  // pixels a side; default: that of the images
   MeanKind mean = MeanKind::by_source;
   std::array<double, 3> mean_values = {};  // of red, green and blue, 0 to 1, where `mean` is values

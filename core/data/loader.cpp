@@ -95,8 +95,10 @@ const Image& cut(const Image& image, const Rect& region, const Rect& part, Image
 }  // namespace
 
 void declare(Settings& settings, LoaderOptions& options) {
-  settings.number("workers", options.workers, between(0, kMaxWorkers),
-                  "Threads that read and decode images; 0: the training thread does it.");
+  settings
+      .number("workers", options.workers, between(0, kMaxWorkers),
+              "Threads that read and decode images; with 0 the training thread does it itself.")
+      .alias("j");
   settings.number("max-bad-images", options.max_bad_images, at_least(0),
                   "Images that cannot be read before the run ends with an error.");
   settings.number("max-bad-share", options.max_bad_share, between(0, 1),

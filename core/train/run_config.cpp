@@ -2,24 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <limits>
 
 #include "core/base/join.h"
-#include "core/data/source.h"
-#include "models/catalog.h"
+#include "core/run/run_folder.h"
 #include "models/recipes.h"
 
 namespace residua {
 namespace {
 
 constexpr double kMost = std::numeric_limits<int32_t>::max();
-
-std::vector<std::string> model_names() {
-  std::vector<std::string> names;
-  std::ranges::transform(model_catalog(), std::back_inserter(names), [](const CatalogEntry& entry) { return entry.spec.name; });
-  return names;
-}
 
 /// "the command line's", "the file's", "the recipe's".
 const char* of(Layer layer) {
@@ -61,27 +53,13 @@ void check_unit_of_steps(const Settings& s, const RunConfig& c) {
 void declare(Settings& s, DatasetOptions& o) {
   s.text("DIR", o.folder, "Folder of the data set. Fashion-MNIST and synthetic images need none.").positional = true;
   s.choice("dataset", o.name, source_names(), "Layout of the folder; auto recognizes it.");
-  s.number("synthetic-classes", o.synthetic_classes, between(2, 1000), "Classes of the synthetic set.");
-  s.number("synthetic-images", o.synthetic_images, between(16, kMost), "Training images of the synthetic set.");
+  o.kinds.declare(s);
 }
 
-void declare(Settings& s, ModelOptions& o) {
-  s.choice("model", o.name, model_names(), "Network to train, by a name from the list of models.").alias("m");
-  s.choice(
-       "shortcut", o.shortcut, {"A", "B", "C"},
-       "Shortcuts of a residual network where the shape changes. A: zeros for the new channels. B: a projection there. C: a "
-       "projection everywhere (section 4.1 of the paper).")
-      .default_is("the model's own");
-  s.choice("shortcut-pad", o.shortcut_pad, {"end", "both"},
-           "Where option A puts its channels of zeros: at the end, or on both sides.");
-  s.choice("shortcut-pool", o.shortcut_pool, {"stride", "average"},
-           "How option A halves the image: by leaving out pixels, or by their average.");
-  s.choice(
-      "bottleneck-stride", o.bottleneck_stride, {"conv3x3", "conv1x1"},
-      "Which convolution of a bottleneck halves the image: the 3x3, as in torchvision, or the first 1x1, as in the paper.");
+void declare(Settings& s, FirstWeights& o) {
   s.choice("init", o.initialization,
            "What He initialization divides by: the inputs of a unit (the paper), or its outputs (torchvision).");
-  s.text("weights", o.weights, "File of weights in the safetensors format to start from.");
+  s.text("weights", o.file, "File of weights in the safetensors format to start from.");
 }
 
 void declare(Settings& s, TrainingOptions& o) {
@@ -121,6 +99,7 @@ void declare(Settings& s, RunConfig& c) {
   declare(s, c.loading);
   s.group("Model");
   declare(s, c.model);
+  declare(s, c.weights);
   s.group("Training");
   s.choice("recipe", c.recipe, recipe_names(), "Values for the settings that are not given, by name.")
       .default_is("photos for photos of many sizes, else small-images");
@@ -161,13 +140,7 @@ RunLength run_length(const TrainingOptions& o, int64_t iterations_per_epoch) {
 }
 
 std::string default_output(std::string_view model, const DatasetOptions& data) {
-  namespace fs = std::filesystem;
-  std::string name = data.name;
-  if (name == "auto") {
-    const fs::path path = fs::absolute(data.folder).lexically_normal();
-    name = (path.has_filename() ? path : path.parent_path()).filename().string();
-  }
-  return name.empty() ? fmt::format("runs/{}", model) : fmt::format("runs/{}-{}", model, name);
+  return default_run_folder(model, data.name == "auto" ? folder_name(data.folder) : data.name);
 }
 
 }  // namespace residua

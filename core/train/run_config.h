@@ -7,12 +7,14 @@
 
 #include "core/config/settings.h"
 #include "core/data/input_options.h"
-#include "core/data/loading_options.h"
+#include "core/data/loader.h"
+#include "core/data/source.h"
 #include "core/device/precision.h"
 #include "core/nn/initialization.h"
 #include "core/optim/schedules/schedule.h"
 #include "core/optim/sgd.h"
 #include "core/train/train_step.h"
+#include "models/catalog.h"
 
 namespace residua {
 
@@ -20,19 +22,13 @@ namespace residua {
 struct DatasetOptions {
   std::string folder;
   std::string name = "auto";
-  int64_t synthetic_classes = 10;
-  int64_t synthetic_images = 10000;
+  Kinds<SourceKind> kinds = {};  // with their own options
 };
 
-/// What to train.
-struct ModelOptions {
-  std::string name;      // of the catalog
-  std::string shortcut;  // empty: the model's own
-  std::string shortcut_pad = "end";
-  std::string shortcut_pool = "stride";
-  std::string bottleneck_stride = "conv3x3";
+/// The first weights.
+struct FirstWeights {
   FanMode initialization = FanMode::fan_in;
-  std::string weights;  // file to start from, or empty
+  std::string file;  // to start from, or empty
 };
 
 /// How to train, besides the optimizer and the learning rate.
@@ -65,8 +61,9 @@ struct RunConfig {
   std::string recipe;  // whose values stand where nothing else does; empty until it is known
   DatasetOptions dataset;
   InputOptions input;
-  LoadingOptions loading;
+  LoaderOptions loading = {.workers = 2, .max_bad_images = 100};  // what a user chooses of them
   ModelOptions model;
+  FirstWeights weights;
   TrainingOptions training;
   ScheduleOptions schedule;
   SgdOptions sgd;
@@ -74,7 +71,7 @@ struct RunConfig {
 };
 
 void declare(Settings& settings, DatasetOptions& options);
-void declare(Settings& settings, ModelOptions& options);
+void declare(Settings& settings, FirstWeights& options);
 void declare(Settings& settings, TrainingOptions& options);
 void declare(Settings& settings, OutputOptions& options);
 /// All of them, in groups.
@@ -93,8 +90,7 @@ void settle(Settings& settings, RunConfig& config);
 /// length was given.
 RunLength run_length(const TrainingOptions& options, int64_t iterations_per_epoch);
 
-/// Where a run goes that names no folder: runs/<model>-<data set>. A folder is called by the last part of its absolute path, so
-/// that "DIR/", "." and ".." have names too, and a link its own.
+/// Where a run goes that names no folder: "runs/<model>-<data set>".
 std::string default_output(std::string_view model, const DatasetOptions& data);
 
 }  // namespace residua

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/nn/state_dict.h"
+#include "core/optim/schedules/schedule.h"
 #include "core/run/checkpoint.h"
 
 namespace residua {
@@ -24,7 +25,7 @@ struct RunState {
   std::string validation_set = {};            // of the validation images, likewise; empty for a run without any
   std::vector<std::string> class_names = {};  // in the order of the labels; empty where a checkpoint does not say
   double best_error = 100.0;                  // % of validation images, top-1
-  std::vector<double> schedule = {};          // Schedule::state()
+  ScheduleState schedule = {};
   float loss_scale = 1.0f;
   int64_t good_steps = 0;       // since the loss scale changed
   int64_t batches_tracked = 0;  // StateSnapshot::batches_tracked

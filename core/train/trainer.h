@@ -5,73 +5,69 @@
 #include <optional>
 #include <string>
 
-#include "core/data/loader.h"
-#include "core/data/statistics.h"
 #include "core/evaluate/evaluator.h"
-#include "core/io/safetensors.h"
-#include "core/nn/module.h"
-#include "core/train/run_state.h"
-#include "core/train/train_options.h"
-#include "core/train/train_step.h"
+#include "core/train/run_observer.h"
+#include "core/train/run_reporter.h"
+#include "core/train/run_saver.h"
+#include "core/train/validation_times.h"
 
 namespace residua {
 
-/// What a run is made of, besides its options.
+/// What a run is made of, besides its settings. All but the sources must outlive the trainer.
 struct TrainerSetup {
-  Module* model;           // must outlive the trainer
-  std::string model_name;  // with its options, as checkpoints name it: "resnet34, shortcut A, ..."
-  int64_t input_channels;  // of the tensor that the model takes
+  Network& network;
+  const RunConfig& config;  // with its recipe applied
   Device device;
   DType precision;
-  TrainOptions options;                           // with all defaults filled in
-  std::shared_ptr<const ImageSource> train, val;  // `train` may be null for validation alone
-  InputStatistics statistics;                     // in units of a byte; a mean image is as large as the crop
-  std::string classifier;                         // what the names of the classifier's weights begin with: "fc."
-  SafetensorsMetadata metadata;                   // for the files of weights
+  std::shared_ptr<const ImageSource> train;
+  std::shared_ptr<const ImageSource> validation;  // may be null
+  const RunFolder& folder;
+  RunObserver& observer;
+  std::string checkpoint = {};  // to go on from; empty: a new run
 };
 
-/// A training run: epochs over a loader, validation, logs, curves and checkpoints in the output folder.
+/// A training run: epochs over a loader, validations, reports, and a checkpoint with each validation.
 class Trainer {
  public:
-  explicit Trainer(TrainerSetup setup);
+  /// Lays the network out and gives it its first weights, or those of the checkpoint. Fails with UsageError on settings that do
+  /// not go together and on a checkpoint of another run.
+  explicit Trainer(const TrainerSetup& setup);
 
-  /// Trains to the end, or until `*stop` is not 0 (a signal's number): then the state is saved and the number returned.
+  /// Trains to the end, or until `stop` is not 0 (a signal's number): then the state is saved and the number returned.
   /// Otherwise 0.
   int train(const volatile std::sig_atomic_t& stop);
-  /// Trains on the first batch alone for `iterations` steps; returns the last loss.
-  double overfit_batch(int64_t iterations);
-  /// Over the whole validation split. Fails when none of it could be read.
-  Metrics validate();
-  /// Of validate().
-  DataErrors& validation_errors() { return val_loader_->errors(); }
-  /// One epoch of the training loader alone; returns images per second.
-  double loader_speed();
 
-  ParameterStore& store() { return store_; }
+  /// Images that an epoch trains.
+  int64_t epoch_images() const { return loader_->samples(); }
+  ParameterStore& store() { return training_.store(); }
 
  private:
-  class Reporter;
-
-  Loader make_train_loader() const;
-  int64_t total_iterations(const Loader& loader) const;
-  std::string path(const std::string& file) const { return setup_.options.output + "/" + file; }
+  bool validation_due() const;
+  /// One pass over the training set, from where it stands; ends early at the run's end or on `stop`.
+  void train_epoch(const volatile std::sig_atomic_t& stop);
+  void train_batch(const Batch& batch);
+  void report_steps(double rate);
+  void validate_and_save(const volatile std::sig_atomic_t& stop);
+  /// Saves between two steps, where there is something to save.
+  void save_unfinished(const char* what);
+  /// What `read` returns. Whatever a loader meets, the state between two steps is sound, and saved before the error goes on.
+  template <class Read>
+  auto saved_if_it_fails(const Read& read);
   /// Of the steps since the last call. Fails when their loss is not finite: the weights are lost then, and must not be saved.
-  Metrics training_metrics(const RunState& state);
-  /// Nothing if `stop` came to be other than 0 before it was done.
-  std::optional<Metrics> validate(const volatile std::sig_atomic_t& stop);
-  void begin_with_weights(const std::string& path);
-  bool resume(RunState& state);
-  /// `what` has happened to numbers: there is nothing to save.
-  [[noreturn]] void fail_diverged(const std::string& what, const RunState& state) const;
-  void save(const RunState& state, bool best) const;
+  Metrics take_metrics();
 
-  TrainerSetup setup_;
-  ParameterStore store_;
-  GradScaler scaler_;
-  Sgd sgd_;
-  TrainStep step_;
+  const RunConfig& config_;
+  RunObserver& observer_;
+  Training training_;
   Evaluator evaluator_;
-  std::unique_ptr<Loader> val_loader_;
+  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<Loader> validation_loader_;  // null: no validation
+  RunLength length_;
+  ValidationTimes validations_;
+  std::unique_ptr<Schedule> schedule_;
+  RunSaver saver_;
+  RunState state_;
+  std::unique_ptr<RunReporter> report_;
 };
 
 }  // namespace residua

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "core/base/join.h"
-#include "core/data/source.h"
+#include "core/train/run_setup.h"
 #include "models/recipes.h"
 #include "tools/cli/command_line.h"
 #include "tools/cli/config_file.h"
@@ -43,15 +43,6 @@ void note_recipes(Settings& settings) {
   }
 }
 
-/// Whether a set holds photos of many sizes, which decides its recipe.
-bool holds_photos(const RunConfig& c) {
-  const SourceOptions options{.image_size = c.input.crop_size.value_or(32),
-                              .classes = c.dataset.synthetic_classes,
-                              .images = c.dataset.synthetic_images,
-                              .seed = static_cast<uint64_t>(c.training.seed)};
-  return !open_source(c.dataset.name, c.dataset.folder, Split::val, options)->fixed_size();
-}
-
 /// The folder of a run that names none. Its model may be the recipe's, and the recipe the data's.
 std::string folder_of_unnamed_run(const RunConfig& c) {
   if (c.dataset.folder.empty() && c.dataset.name == "auto") {
@@ -59,7 +50,8 @@ std::string folder_of_unnamed_run(const RunConfig& c) {
   }
   std::string model = c.model.name;
   if (model.empty()) {
-    for (const Assignment& line : find_recipe(c.recipe.empty() ? default_recipe(holds_photos(c)) : c.recipe).settings()) {
+    const bool photos = !open_split(c, Split::val)->fixed_size();
+    for (const Assignment& line : find_recipe(c.recipe.empty() ? default_recipe(photos) : c.recipe).settings()) {
       model = line.key == "model" ? line.words.front() : model;
     }
   }
@@ -116,6 +108,15 @@ TrainCommand::TrainCommand() {
   note_recipes(settings);
 }
 
+Existing TrainCommand::existing() const {
+  if (run.output.resume == "auto") {
+    return Existing::resume_or_start;
+  }
+  std::error_code none;
+  const bool own = !checkpoint.empty() && fs::equivalent(folder_of_checkpoint(checkpoint), run.output.folder, none);
+  return own ? Existing::resume : Existing::start;
+}
+
 std::optional<std::string> read_train_command(TrainCommand& command, int argc, const char* const* argv) {
   Settings& settings = command.settings;
   const CommandLine line = read_command_line(settings, "train-imagenet", kDescription, argc, argv);
@@ -138,7 +139,7 @@ std::optional<std::string> read_train_command(TrainCommand& command, int argc, c
     find_checkpoint(command);
     settle(settings, command.run);
   }
-  const std::string& weights = command.run.model.weights;
+  const std::string& weights = command.run.weights.file;
   if (!weights.empty() && command.checkpoint.empty() && !fs::is_regular_file(weights)) {
     fail_setting("weights", weights, "a file that exists");
   }

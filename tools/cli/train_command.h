@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/config/settings.h"
+#include "core/run/run_folder.h"
 #include "core/train/run_config.h"
 
 namespace residua {
@@ -29,6 +30,9 @@ struct TrainCommand {
   TrainActions actions;
   Settings settings;
   std::string checkpoint;  // to go on from, or empty
+
+  /// What the run does with an output folder that holds one: another run's is not overwritten.
+  Existing existing() const;
 };
 
 /// Reads the command line and the file of --config or, for a run that is resumed, the config.toml beside its checkpoint; flags

@@ -1,4 +1,4 @@
-#include "core/train/progress.h"
+#include "tools/cli/progress.h"
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -81,7 +81,7 @@ Progress::~Progress() {
   }
 }
 
-void Progress::train(const TrainRecord& record, int64_t total_iterations, double seconds_left) {
+void Progress::trained(const TrainRecord& record, int64_t total_iterations, double seconds_left) {
   if (!terminal_) {
     note(format_train(record, total_iterations, seconds_left));
     return;
@@ -94,6 +94,12 @@ void Progress::train(const TrainRecord& record, int64_t total_iterations, double
 void Progress::note(const std::string& text) {
   fmt::print(stream_, "{}{}\n{}", bar_.empty() ? "" : kEraseLine, text, bar_);
   std::fflush(stream_);
+}
+
+void Progress::notes(const std::vector<std::string>& texts) {
+  for (const std::string& text : texts) {
+    note("note: " + text);
+  }
 }
 
 }  // namespace residua

@@ -3,8 +3,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <vector>
 
-#include "core/run/event_log.h"
+#include "core/train/run_observer.h"
 
 namespace residua {
 
@@ -24,18 +25,19 @@ std::string format_duration(double seconds);
 
 /// Tells a person how a run is going. On a terminal one line with a bar is rewritten in place, and validations and notes stay
 /// above it; elsewhere each report is a line.
-class Progress {
+class Progress final : public RunObserver {
  public:
   /// `stream` must outlive this.
   explicit Progress(std::FILE* stream);
-  ~Progress();
+  ~Progress() override;
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  void train(const TrainRecord& record, int64_t total_iterations, double seconds_left);
-  void validation(const ValidationRecord& record) { note(format_validation(record)); }
+  void trained(const TrainRecord& record, int64_t total_iterations, double seconds_left) override;
+  void validated(const ValidationRecord& record) override { note(format_validation(record)); }
   /// A line that stays.
-  void note(const std::string& text);
+  void note(const std::string& text) override;
+  void notes(const std::vector<std::string>& texts);
 
  private:
   std::FILE* stream_;

@@ -1,4 +1,4 @@
-#include "core/train/progress.h"
+#include "tools/cli/progress.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -86,7 +86,7 @@ TEST(Progress, AFileGetsPlainLines) {
   ASSERT_NE(stream, nullptr);
   {
     Progress progress(stream);
-    progress.train(kRecord, 5000, 3723);
+    progress.trained(kRecord, 5000, 3723);
     progress.note("a note");
   }
   std::fclose(stream);
@@ -106,7 +106,7 @@ TEST(Progress, ATerminalKeepsOneLine) {
   ASSERT_EQ(::ioctl(controller, TIOCSWINSZ, &size), 0);
   {
     Progress progress(stream);
-    progress.train(kRecord, 5000, 3723);
+    progress.trained(kRecord, 5000, 3723);
     progress.note("a note");
   }
   std::fclose(stream);

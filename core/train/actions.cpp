@@ -1,0 +1,76 @@
+#include "core/train/actions.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <utility>
+
+#include "core/evaluate/evaluator.h"
+#include "core/nn/state_dict.h"
+#include "core/train/run_setup.h"
+
+namespace residua {
+namespace {
+
+void note_unreadable(const Loader& loader, const char* what, RunObserver& observer) {
+  if (loader.errors().count() > 0) {
+    observer.note(fmt::format("{} of the {} images could not be read, and {}:\n{}", loader.errors().count(),
+                              loader.source().size(), what, loader.errors().summary()));
+  }
+}
+
+}  // namespace
+
+Metrics evaluate_weights(const Safetensors& file, Network& network, std::shared_ptr<const ImageSource> images,
+                         const RunConfig& config, Device device, DType precision, RunObserver& observer) {
+  ParameterStore store(*network.module, {.device = device, .compute = precision, .purpose = Purpose::inference});
+  load_weights(file, store, network.family->classifier() + ".");
+  const std::unique_ptr<Loader> loader = evaluation_loader(std::move(images), config, network.input.size, device);
+  Evaluator evaluator(*network.module, input_format(network, precision, device), device);
+  const Metrics metrics = evaluator.evaluate(*loader);
+  note_unreadable(*loader, "do not count", observer);
+  return metrics;
+}
+
+double overfit_batch(Network& network, std::shared_ptr<const ImageSource> train, const RunConfig& config, Device device,
+                     DType precision, int64_t iterations, RunObserver& observer) {
+  Training training(network, config, device, precision);
+  load_first_weights(config, network, training.store());
+  const std::unique_ptr<Loader> loader = training_loader(std::move(train), config, network.input.size, device);
+  loader->start(0);
+  const Batch* batch = loader->next();
+  note_unreadable(*loader, "others took their places", observer);
+  training.scaler().set_learning_rate(static_cast<float>(rate_for_batch(config.schedule, config.training.batch_size)));
+  double loss = 0;
+  for (int64_t i = 1; i <= iterations; ++i) {
+    training.step().train(*batch);
+    const Metrics metrics = training.step().metrics().read();
+    training.step().metrics().reset();
+    loss = metrics.loss;
+    if (i % config.output.log_every == 0 || i == iterations || i == 1) {
+      observer.note(fmt::format("iteration {}: loss {:.5f}, top-1 error {:.2f} % of {} images", i, loss, metrics.top1_error,
+                                metrics.images));
+    }
+    if (metrics.images > 0 && !std::isfinite(loss)) {
+      fail("the loss is not finite by iteration {}: lower the learning rate, or compute in fp32", i);
+    }
+  }
+  return loss;
+}
+
+double loader_speed(std::shared_ptr<const ImageSource> train, const RunConfig& config, int64_t input_size, Device device,
+                    RunObserver& observer) {
+  const std::unique_ptr<Loader> loader = training_loader(std::move(train), config, input_size, device);
+  const auto start = std::chrono::steady_clock::now();
+  int64_t images = 0;
+  loader->start(0);
+  while (const Batch* batch = loader->next()) {
+    images += batch->size();
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  note_unreadable(*loader, "others took their places", observer);
+  return static_cast<double>(images) / seconds;
+}
+
+}  // namespace residua

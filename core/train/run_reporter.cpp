@@ -1,0 +1,80 @@
+#include "core/train/run_reporter.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace residua {
+
+RunReporter::RunReporter(const RunFolder& folder, RunObserver& observer, const Options& options)
+    : observer_(observer),
+      options_(options),
+      log_(options.resumed_at >= 0 ? EventLog::resume(folder.file(kLogFile), options.resumed_at)
+                                   : EventLog::create(folder.file(kLogFile))),
+      tensorboard_(folder.path(), options.resumed_at) {}
+
+double RunReporter::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+int64_t RunReporter::batch_images(const RunState& state) const { return std::min(state.batch_size, options_.epoch_images); }
+
+double RunReporter::epoch(const RunState& state) const {
+  return static_cast<double>(state.epoch) +
+         static_cast<double>(state.batch * batch_images(state)) / static_cast<double>(options_.epoch_images);
+}
+
+void RunReporter::train(const RunState& state, const Metrics& m, double rate, double wait_seconds, int64_t validations_left) {
+  const double elapsed = seconds();
+  const int64_t steps = state.iteration - reported_iteration_;
+  const TrainRecord record{.iteration = state.iteration,
+                           .epoch = epoch(state),
+                           .loss = m.loss,
+                           .top1_error = m.top1_error,
+                           .top5_error = m.top5_error,
+                           .lr = rate,
+                           .images_per_second = static_cast<double>(steps * batch_images(state)) / elapsed,
+                           .data_wait = (wait_seconds - wait_seconds_) / elapsed};
+  log_.write(record);
+  tensorboard_.scalar("train/loss", state.iteration, record.loss);
+  tensorboard_.scalar("train/top1_error", state.iteration, record.top1_error);
+  tensorboard_.scalar("train/top5_error", state.iteration, record.top5_error);
+  tensorboard_.scalar("train/lr", state.iteration, record.lr);
+  tensorboard_.scalar("train/images_per_second", state.iteration, record.images_per_second);
+  tensorboard_.scalar("train/data_wait", state.iteration, record.data_wait);
+  const auto left = static_cast<double>(options_.total_iterations - state.iteration);
+  const double seconds_left = left * elapsed / static_cast<double>(std::max<int64_t>(steps, 1)) +
+                              static_cast<double>(validations_left) * validation_seconds_;
+  observer_.trained(record, options_.total_iterations, seconds_left);
+  restart(state, wait_seconds);
+}
+
+void RunReporter::validation(const RunState& state, const Metrics& m) {
+  const ValidationRecord record{.iteration = state.iteration,
+                                .epoch = epoch(state),
+                                .loss = m.loss,
+                                .top1_error = m.top1_error,
+                                .top5_error = m.top5_error};
+  log_.write(record);
+  tensorboard_.scalar("validation/loss", state.iteration, record.loss);
+  tensorboard_.scalar("validation/top1_error", state.iteration, record.top1_error);
+  tensorboard_.scalar("validation/top5_error", state.iteration, record.top5_error);
+  observer_.validated(record);
+}
+
+void RunReporter::skipped_images(const RunState& state, Loader& loader) {
+  for (const std::string& message : loader.errors().take_new()) {
+    observer_.note("skipped " + message);
+    log_.write(nlohmann::ordered_json{{"type", "skipped_image"}, {"iteration", state.iteration}, {"message", message}});
+  }
+}
+
+void RunReporter::end_validation(const RunState& state, double wait_seconds) {
+  validation_seconds_ = seconds();
+  restart(state, wait_seconds);
+}
+
+void RunReporter::restart(const RunState& state, double wait_seconds) {
+  start_ = Clock::now();
+  wait_seconds_ = wait_seconds;
+  reported_iteration_ = state.iteration;
+}
+
+}  // namespace residua

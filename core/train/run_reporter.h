@@ -1,0 +1,56 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "core/data/loader.h"
+#include "core/evaluate/metrics.h"
+#include "core/run/event_log.h"
+#include "core/run/run_folder.h"
+#include "core/run/tensorboard.h"
+#include "core/train/run_observer.h"
+#include "core/train/run_state.h"
+
+namespace residua {
+
+/// Writes what happens in a run to log.jsonl and TensorBoard, and tells its observer.
+class RunReporter {
+ public:
+  struct Options {
+    int64_t resumed_at = -1;  // iteration; -1: the run is new
+    int64_t total_iterations = 0;
+    int64_t epoch_images = 0;  // that an epoch trains
+  };
+
+  /// The observer must outlive this.
+  RunReporter(const RunFolder& folder, RunObserver& observer, const Options& options);
+
+  /// Reports the steps since the last report: `metrics` are theirs, `rate` is the last one's, `wait_seconds` the loader's.
+  void train(const RunState& state, const Metrics& metrics, double rate, double wait_seconds, int64_t validations_left);
+  void validation(const RunState& state, const Metrics& metrics);
+  void note(const std::string& text) { observer_.note(text); }
+  /// Names the images that a loader could not read since the last call.
+  void skipped_images(const RunState& state, Loader& loader);
+  /// After a validation and the save that belongs to it.
+  void end_validation(const RunState& state, double wait_seconds);
+  /// Begins the next stretch of steps: time spent outside of training does not count.
+  void restart(const RunState& state, double wait_seconds);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  double epoch(const RunState& state) const;
+  int64_t batch_images(const RunState& state) const;
+  double seconds() const;
+
+  RunObserver& observer_;
+  Options options_;
+  EventLog log_;
+  TensorBoardWriter tensorboard_;
+  Clock::time_point start_ = Clock::now();
+  double wait_seconds_ = 0;
+  double validation_seconds_ = 0;  // of the last one
+  int64_t reported_iteration_ = 0;
+};
+
+}  // namespace residua

@@ -1,0 +1,50 @@
+#include "core/train/run_saver.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+namespace residua {
+
+RunSaver::RunSaver(const RunFolder& folder, Training& training, Schedule& schedule)
+    : folder_(folder), training_(training), schedule_(schedule) {}
+
+bool RunSaver::has_best() const { return std::filesystem::exists(best_path()); }
+
+void RunSaver::resume(const std::string& checkpoint, RunState& state) {
+  state = resume_run(checkpoint, state, training_.store());
+  schedule_.restore(state.schedule);
+  if (!has_best()) {
+    state.best_error = RunState().best_error;  // of another folder, whose best weights are not here
+  }
+  // A run that does not scale its loss stores 1: to begin with that in fp16 would lose small gradients.
+  if (training_.precision() == DType::f16 && state.loss_scale != 1) {
+    training_.scaler().set_loss_scale(state.loss_scale, state.good_steps);
+  }
+}
+
+void RunSaver::save(RunState& state, bool best) {
+  const StepState step = training_.step().state();
+  state.loss_scale = step.loss_scale;
+  state.good_steps = step.good_steps;
+  state.schedule = schedule_.state();
+  const StateSnapshot now = snapshot(training_.store());
+  if (const std::optional<std::string> name = now.first_not_finite()) {
+    fail_diverged(fmt::format("{} has values that are not finite", *name), state);
+  }
+  SafetensorsMetadata metadata = network_metadata(training_.network());
+  metadata["iteration"] = std::to_string(state.iteration);
+  save_weights(folder_.file(kLastFile), now, metadata);
+  if (best) {
+    save_weights(best_path(), now, metadata);
+  }
+  save_run(folder_.file(kCheckpointFile), state, now);
+}
+
+void RunSaver::fail_diverged(const std::string& what, const RunState& state) const {
+  const std::string checkpoint = folder_.file(kCheckpointFile);
+  fail("{} by iteration {}: lower the learning rate, warm it up, or compute in fp32; {}", what, state.iteration,
+       std::filesystem::exists(checkpoint) ? "the last good state is in " + checkpoint : "no state had been saved yet");
+}
+
+}  // namespace residua

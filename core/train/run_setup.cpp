@@ -1,0 +1,127 @@
+#include "core/train/run_setup.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/data/digest.h"
+#include "core/data/statistics.h"
+#include "core/nn/state_dict.h"
+
+namespace residua {
+namespace {
+
+constexpr int64_t kPhotoSize = 224;  // pixels of a side, where nothing says another
+
+void check_named(const DatasetOptions& o) {
+  if (o.folder.empty() && o.name == "auto") {
+    fail_usage(
+        "no data set was given: name its folder, or choose fashion-mnist or synthetic by the setting dataset, which need none");
+  }
+  if (!o.folder.empty() && !std::filesystem::is_directory(o.folder)) {
+    fail_usage("the data folder {} does not exist or is not a folder", o.folder);
+  }
+}
+
+/// The mean image is of sources whose images are as large as the network's input.
+bool subtracts_mean_image(const RunConfig& c, const ImageSource& train, int64_t input_size) {
+  const std::optional<ImageSize> size = train.fixed_size();
+  const bool possible = size && size->height == input_size && size->width == input_size;
+  if (c.input.mean == MeanKind::pixel && !possible) {
+    fail_setting("mean", "pixel",
+                 fmt::format("channel: {}, and a mean image needs images as large as the input, {} x {} pixels",
+                             size ? fmt::format("images are {} x {}", size->height, size->width) : "images have many sizes",
+                             input_size, input_size));
+  }
+  return c.input.mean == MeanKind::pixel || (c.input.mean == MeanKind::by_source && possible);
+}
+
+template <class To, class From>
+void in_bytes(const From& values, To& bytes) {
+  std::ranges::transform(values, bytes.begin(), [](double value) { return static_cast<float>(255 * value); });
+}
+
+}  // namespace
+
+std::shared_ptr<const ImageSource> open_split(const RunConfig& c, Split split) {
+  check_named(c.dataset);
+  const SourceContext context{.image_size = c.input.crop_size.value_or(32), .seed = static_cast<uint64_t>(c.training.seed)};
+  return open_source(c.dataset.kinds, c.dataset.name, c.dataset.folder, split, context);
+}
+
+RunData open_data(const RunConfig& c) {
+  RunData data{.train = open_split(c, Split::train), .validation = open_split(c, Split::val)};
+  if (const std::string difference = different_class_names(data.train->class_names(), data.validation->class_names());
+      !difference.empty()) {
+    fail_usage("the training and the validation set have other classes: {}; both need the same class folders", difference);
+  }
+  return data;
+}
+
+void settle_with_data(Settings& settings, RunConfig& c, const RunData& data) {
+  apply_recipe(settings, c, data.photos());
+  if (!c.input.crop_size) {
+    c.input.crop_size = data.photos() ? kPhotoSize : data.train->fixed_size()->height;
+  }
+  if (c.output.folder.empty()) {
+    c.output.folder = default_output(c.model.name, c.dataset);
+  }
+}
+
+Network make_network(const RunConfig& c, const std::vector<std::string>& class_names, DType precision) {
+  return make_network(c.model, {.size = c.input.crop_size.value_or(0), .class_names = class_names}, precision);
+}
+
+void measure_input(const RunConfig& c, const ImageSource& train, InputDescription& input) {
+  constexpr int64_t kSample = 60000;  // images: all of CIFAR and Fashion-MNIST
+  const InputOptions& o = c.input;
+  const bool given = o.mean == MeanKind::values;
+  const bool measured = train.fixed_size() || o.mean == MeanKind::channel;
+  const bool complete = given && !o.std.empty();
+  const ChannelStatistics channels =
+      measured && !complete ? compute_channel_statistics(train, train.fixed_size() ? kSample : 2000) : kImageNetStatistics;
+  input.mean.assign(channels.mean.begin(), channels.mean.end());
+  input.std = channels.std;
+  if (given) {
+    in_bytes(o.mean_values, input.mean);
+  } else if (subtracts_mean_image(c, train, input.size)) {
+    input.mean = compute_pixel_mean(train, kSample);
+  }
+  if (!o.std.empty()) {
+    in_bytes(o.std, input.std);
+  }
+}
+
+Network network_of_weights(const Safetensors& file, const RunConfig& c, const Settings& settings, DType precision) {
+  NetworkOverrides overrides{.model = c.model.name, .options = c.model.given(settings), .size = c.input.crop_size};
+  if (c.input.mean == MeanKind::values) {
+    in_bytes(c.input.mean_values, overrides.mean.emplace(3));
+  }
+  if (!c.input.std.empty()) {
+    in_bytes(c.input.std, overrides.std.emplace());
+  }
+  return network_from_weights(file, overrides, precision);
+}
+
+void check_classes(const Safetensors& file, const std::vector<std::string>& class_names) {
+  const std::vector<std::string> stored = stored_class_names(file);
+  if (stored.empty()) {
+    return;
+  }
+  if (stored.size() != class_names.size()) {
+    fail_usage("{} classifies into {} classes, the data has {}", file.path, stored.size(), class_names.size());
+  }
+  if (const std::string difference = different_class_names(stored, class_names); !difference.empty()) {
+    fail_usage("{} was trained on other classes: {}: their labels would be mixed up; give the classes their old names",
+               file.path, difference);
+  }
+}
+
+void load_first_weights(const RunConfig& c, const Network& network, ParameterStore& store) {
+  if (!c.weights.file.empty()) {
+    const Safetensors file = read_weights(c.weights.file);
+    check_classes(file, network.input.class_names);
+    load_weights(file, store, network.family->classifier() + ".");
+  }
+}
+
+}  // namespace residua

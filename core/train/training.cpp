@@ -1,0 +1,51 @@
+#include "core/train/training.h"
+
+#include "core/nn/initialization.h"
+#include "core/nn/state_dict.h"
+
+namespace residua {
+
+Training::Training(Network& network, const RunConfig& config, Device device, DType precision)
+    : network_(network),
+      store_(*network.module, {.device = device, .compute = precision}),
+      scaler_(device, precision == DType::f16 ? std::optional(LossScaling{}) : std::nullopt),
+      sgd_(store_, scaler_, config.sgd),
+      step_(*network.module, store_, scaler_, sgd_,
+            {.input = input_format(network, precision, device),
+             .label_smoothing = config.training.label_smoothing,
+             .capture = config.training.cuda_graph}) {
+  initialize(store_, static_cast<uint64_t>(config.training.seed), config.weights.initialization);
+}
+
+namespace {
+
+LoaderOptions loader_options(const RunConfig& config, int64_t input_size, Device device) {
+  LoaderOptions options = config.loading;
+  options.batch_size = config.training.batch_size;
+  options.crop_size = input_size;
+  options.seed = static_cast<uint64_t>(config.training.seed);
+  options.device = device;
+  return options;
+}
+
+}  // namespace
+
+std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config, int64_t input_size,
+                                        Device device) {
+  LoaderOptions options = loader_options(config, input_size, device);
+  options.view = make_view(config.input.views, config.input.view, input_size);
+  options.shuffle = !config.input.no_shuffle;
+  // In one order each epoch, the images of an incomplete batch that is left out would never be trained on.
+  options.drop_last = options.shuffle && source->size() >= options.batch_size;
+  options.bad_images = BadImages::replace;
+  return std::make_unique<Loader>(std::move(source), std::move(options));
+}
+
+std::unique_ptr<Loader> evaluation_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
+                                          int64_t input_size, Device device) {
+  LoaderOptions options = loader_options(config, input_size, device);
+  options.pad_last = device.type == Device::Type::cuda;  // so that no plan is tuned for a remainder
+  return std::make_unique<Loader>(std::move(source), std::move(options));
+}
+
+}  // namespace residua

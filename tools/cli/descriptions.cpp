@@ -1,0 +1,50 @@
+#include "tools/cli/descriptions.h"
+
+#include <fmt/format.h>
+#include <omp.h>
+
+#include "core/nn/summary.h"
+#include "models/catalog.h"
+#include "models/recipes.h"
+
+namespace residua {
+namespace {
+
+ModelSummary summary_of(const Network& network) {
+  return summarize(*network.module, {1, network.input.size, network.input.size, 3});
+}
+
+}  // namespace
+
+std::string list_of_models() {
+  std::string text;
+  for (const CatalogEntry& entry : model_catalog()) {
+    text += fmt::format("{:<14}{}\n", entry.model.name, entry.model.description);
+  }
+  return text;
+}
+
+std::string list_of_recipes() {
+  std::string text;
+  for (const Recipe& recipe : recipes()) {
+    text += fmt::format("{:<14}{}\n", recipe.name, recipe.description());
+  }
+  return text;
+}
+
+std::string layers_of(const Network& network) { return summary_of(network).table() + "\n"; }
+
+std::string headline(const Network& network, const std::string& images) {
+  const ModelSummary summary = summary_of(network);
+  return fmt::format("{} ({:.2f} M parameters, {:.2f} G multiply-adds an image) on {} images, {} classes, {}x{} px",
+                     network.name, static_cast<double>(summary.parameters) * 1e-6,
+                     static_cast<double>(summary.multiply_adds) * 1e-9, images, network.classes(), network.input.size,
+                     network.input.size);
+}
+
+std::string headline(const RunConfig& run, Device device, DType precision) {
+  return fmt::format("{} on {}, {} threads, global batch size {}, {} loader threads", name(precision), device.string(),
+                     omp_get_max_threads(), run.training.batch_size, run.loading.workers);
+}
+
+}  // namespace residua
