@@ -19,7 +19,16 @@ struct Layer {
   float* sum() { return o.written<float>(channels); }
   const uint8_t* mask() { return o.read<uint8_t>((size() + 7) / 8, 0, 255); }
 
-  BatchNormStatistics statistics(const void* x) { return {o.dtype(), rows, channels, x, 1e-5f, sum(), sum(), sum()}; }
+  BatchNormStatistics statistics(const void* x) {
+    return {.dtype = o.dtype(),
+            .rows = rows,
+            .channels = channels,
+            .x = x,
+            .epsilon = 1e-5f,
+            .mean = sum(),
+            .variance = sum(),
+            .rstd = sum()};
+  }
   BatchNormApply apply(const void* x, Form form) {
     const bool activated = form != Form::plain;
     return {.dtype = o.dtype(),
@@ -65,9 +74,11 @@ struct Layer {
             .dx = o.written(size())};
   }
   /// The simple kernels around batch normalization that a fused one replaces.
-  Add add(const void* a) { return {o.dtype(), size(), a, o.read(size()), o.written(size())}; }
-  ReluForward relu(const void* x) { return {o.dtype(), size(), x, o.written(size())}; }
-  ReluBackward relu_backward(const void* dy) { return {o.dtype(), size(), o.read(size()), dy, o.written(size())}; }
+  Add add(const void* a) { return {.dtype = o.dtype(), .size = size(), .a = a, .b = o.read(size()), .y = o.written(size())}; }
+  ReluForward relu(const void* x) { return {.dtype = o.dtype(), .size = size(), .x = x, .y = o.written(size())}; }
+  ReluBackward relu_backward(const void* dy) {
+    return {.dtype = o.dtype(), .size = size(), .y = o.read(size()), .dy = dy, .dx = o.written(size())};
+  }
 
   Operands& o;
   int64_t rows, channels;
@@ -210,16 +221,24 @@ std::vector<KernelCase> cases(int64_t batch) {
                  .own =
                      [](Operands& o) {
                        const auto* state = static_cast<const StepState*>(o.zeroed(sizeof(StepState)));
-                       return sequence(o, BatchNormCommit{kChannels, 0.1f, state, o.read<float>(kChannels, -1, 1),
-                                                          o.read<float>(kChannels, 0, 1), o.read<float>(kChannels, 1, 1),
-                                                          o.updated<float>(kChannels), o.updated<float>(kChannels)});
+                       return sequence(o, BatchNormCommit{.channels = kChannels,
+                                                          .momentum = 0.1f,
+                                                          .state = state,
+                                                          .batch_mean = o.read<float>(kChannels, -1, 1),
+                                                          .batch_variance = o.read<float>(kChannels, 0, 1),
+                                                          .bessel_correction = o.read<float>(kChannels, 1, 1),
+                                                          .running_mean = o.updated<float>(kChannels),
+                                                          .running_variance = o.updated<float>(kChannels)});
                      },
                  .dtypes = {DType::f32}});
   all.push_back({.kernel = "BatchNormRstd",
                  .shape = shape_name({512}),
                  .own =
                      [](Operands& o) {
-                       return sequence(o, BatchNormRstd{512, 1e-5f, o.read<float>(512, 0, 1), o.written<float>(512)});
+                       return sequence(o, BatchNormRstd{.channels = 512,
+                                                        .epsilon = 1e-5f,
+                                                        .variance = o.read<float>(512, 0, 1),
+                                                        .rstd = o.written<float>(512)});
                      },
                  .dtypes = {DType::f32}});
   return all;

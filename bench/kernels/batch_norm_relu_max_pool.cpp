@@ -7,7 +7,7 @@ namespace residua::bench {
 namespace {
 
 std::vector<KernelCase> cases(int64_t batch) {
-  const PoolShape s{batch, 112, 112, 64, 3, 2, 1};
+  const PoolShape s{.batch = batch, .in_height = 112, .in_width = 112, .channels = 64, .window = 3, .stride = 2, .padding = 1};
   const int64_t rows = batch * 112 * 112;
   const int64_t x_size = rows * s.channels;
   const int64_t y_size = batch * 56 * 56 * s.channels;
@@ -21,9 +21,15 @@ std::vector<KernelCase> cases(int64_t batch) {
        .shape = shape,
        .own =
            [=](Operands& o) {
-             return sequence(o,
-                             BatchNormReluMaxPoolForward{o.dtype(), s, o.read(x_size), parameter(o), parameter(o), parameter(o),
-                                                         parameter(o), o.written(y_size), o.written<uint8_t>(y_size)});
+             return sequence(o, BatchNormReluMaxPoolForward{.dtype = o.dtype(),
+                                                            .shape = s,
+                                                            .x = o.read(x_size),
+                                                            .gamma = parameter(o),
+                                                            .beta = parameter(o),
+                                                            .mean = parameter(o),
+                                                            .rstd = parameter(o),
+                                                            .y = o.written(y_size),
+                                                            .index = o.written<uint8_t>(y_size)});
            },
        .unfused =
            [=](Operands& o) {
@@ -39,34 +45,65 @@ std::vector<KernelCase> cases(int64_t batch) {
                                         .activation = Activation::relu,
                                         .y = o.written(x_size),
                                         .mask = o.written<uint8_t>(x_size / 8)};
-             return sequence(o, apply, MaxPoolForward{o.dtype(), s, apply.y, o.written(y_size), o.written<uint8_t>(y_size)});
+             return sequence(o, apply,
+                             MaxPoolForward{.dtype = o.dtype(),
+                                            .shape = s,
+                                            .x = apply.y,
+                                            .y = o.written(y_size),
+                                            .index = o.written<uint8_t>(y_size)});
            }},
       {.kernel = "BatchNormReluMaxPoolBackwardReduce",
        .shape = shape,
        .own =
            [=](Operands& o) {
-             return sequence(o, BatchNormReluMaxPoolBackwardReduce{o.dtype(), s, o.read(x_size), o.read(y_size), index(o),
-                                                                   parameter(o), parameter(o), sum(o), sum(o)});
+             return sequence(o, BatchNormReluMaxPoolBackwardReduce{.dtype = o.dtype(),
+                                                                   .shape = s,
+                                                                   .x = o.read(x_size),
+                                                                   .dy = o.read(y_size),
+                                                                   .index = index(o),
+                                                                   .mean = parameter(o),
+                                                                   .rstd = parameter(o),
+                                                                   .sum_g = sum(o),
+                                                                   .sum_g_xhat = sum(o)});
            },
        .unfused =
            [=](Operands& o) {
-             const MaxPoolBackward pool{o.dtype(), s, o.read(y_size), index(o), o.written(x_size)};
+             const MaxPoolBackward pool{
+                 .dtype = o.dtype(), .shape = s, .dy = o.read(y_size), .index = index(o), .dx = o.written(x_size)};
              return sequence(o, pool,
-                             BatchNormBackwardReduce{o.dtype(), rows, s.channels, o.read(x_size), pool.dx, nullptr,
-                                                     o.read<uint8_t>(x_size / 8, 0, 255), parameter(o), parameter(o), sum(o),
-                                                     sum(o), nullptr});
+                             BatchNormBackwardReduce{.dtype = o.dtype(),
+                                                     .rows = rows,
+                                                     .channels = s.channels,
+                                                     .x = o.read(x_size),
+                                                     .dy = pool.dx,
+                                                     .more = nullptr,
+                                                     .mask = o.read<uint8_t>(x_size / 8, 0, 255),
+                                                     .mean = parameter(o),
+                                                     .rstd = parameter(o),
+                                                     .sum_g = sum(o),
+                                                     .sum_g_xhat = sum(o),
+                                                     .g = nullptr});
            }},
       {.kernel = "BatchNormReluMaxPoolBackwardApply",
        .shape = shape,
        .own =
            [=](Operands& o) {
-             return sequence(o, BatchNormReluMaxPoolBackwardApply{o.dtype(), s, o.read(x_size), o.read(y_size), index(o),
-                                                                  parameter(o), parameter(o), parameter(o), parameter(o),
-                                                                  parameter(o), o.written(x_size)});
+             return sequence(o, BatchNormReluMaxPoolBackwardApply{.dtype = o.dtype(),
+                                                                  .shape = s,
+                                                                  .x = o.read(x_size),
+                                                                  .dy = o.read(y_size),
+                                                                  .index = index(o),
+                                                                  .gamma = parameter(o),
+                                                                  .mean = parameter(o),
+                                                                  .rstd = parameter(o),
+                                                                  .sum_g = parameter(o),
+                                                                  .sum_g_xhat = parameter(o),
+                                                                  .dx = o.written(x_size)});
            },
        .unfused =
            [=](Operands& o) {
-             const MaxPoolBackward pool{o.dtype(), s, o.read(y_size), index(o), o.written(x_size)};
+             const MaxPoolBackward pool{
+                 .dtype = o.dtype(), .shape = s, .dy = o.read(y_size), .index = index(o), .dx = o.written(x_size)};
              return sequence(o, pool,
                              BatchNormBackwardApply{.dtype = o.dtype(),
                                                     .rows = rows,

@@ -19,42 +19,53 @@ std::vector<KernelCase> cases(int64_t batch) {
        .shape = shape,
        .own =
            [=](Operands& o) {
-             return sequence(o, Add{o.dtype(), size, o.read(size), o.read(size), o.written(size)});
+             return sequence(o,
+                             Add{.dtype = o.dtype(), .size = size, .a = o.read(size), .b = o.read(size), .y = o.written(size)});
            },
        .cudnn = cudnn_add(sizes)},
       {.kernel = "ReluForward",
        .shape = shape,
        .own =
            [=](Operands& o) {
-             return sequence(o, ReluForward{o.dtype(), size, o.read(size), o.written(size)});
+             return sequence(o, ReluForward{.dtype = o.dtype(), .size = size, .x = o.read(size), .y = o.written(size)});
            },
        .cudnn = cudnn_relu(Pass::forward, sizes)},
       {.kernel = "ReluBackward",
        .shape = shape,
        .own =
            [=](Operands& o) {
-             return sequence(o, ReluBackward{o.dtype(), size, o.read(size), o.read(size), o.written(size)});
+             return sequence(
+                 o,
+                 ReluBackward{.dtype = o.dtype(), .size = size, .y = o.read(size), .dy = o.read(size), .dx = o.written(size)});
            },
        .cudnn = cudnn_relu(Pass::backward, sizes)},
       {.kernel = "Fill",
        .shape = shape,
        .own =
            [=](Operands& o) {
-             return sequence(o, Fill{o.dtype(), size, 1.0f, o.written(size)});
+             return sequence(o, Fill{.dtype = o.dtype(), .size = size, .value = 1.0f, .x = o.written(size)});
            },
        .cudnn = cudnn_fill(sizes)},
       {.kernel = "Cast from f32",
        .shape = shape,
        .own =
            [=](Operands& o) {
-             return sequence(o, Cast{DType::f32, o.dtype(), size, o.read<float>(size, -1, 1), o.written(size)});
+             return sequence(o, Cast{.x_dtype = DType::f32,
+                                     .y_dtype = o.dtype(),
+                                     .size = size,
+                                     .x = o.read<float>(size, -1, 1),
+                                     .y = o.written(size)});
            },
        .dtypes = k16Bit},
       {.kernel = "Cast to f32",
        .shape = shape,
        .own =
            [=](Operands& o) {
-             return sequence(o, Cast{o.dtype(), DType::f32, size, o.read(size), o.written<float>(size)});
+             return sequence(o, Cast{.x_dtype = o.dtype(),
+                                     .y_dtype = DType::f32,
+                                     .size = size,
+                                     .x = o.read(size),
+                                     .y = o.written<float>(size)});
            },
        .dtypes = k16Bit},
   };

@@ -95,36 +95,61 @@ void add_loss(std::vector<KernelCase>& all, int64_t batch) {
   // Not beside cuDNN's softmax, which is another operation: it writes p, where the loss writes a number a row, and its backward
   // pass reads p and the gradient of p, where this one reads logits and labels.
   all.push_back({.kernel = "SoftmaxCrossEntropyForward", .shape = shape, .own = [=](Operands& o) {
-                   return sequence(o, SoftmaxCrossEntropyForward{o.dtype(), batch, kClasses, o.read(size), labels(o), 0.1f,
-                                                                 o.written<float>(batch), o.written<float>(batch),
-                                                                 o.written<int32_t>(1), o.written<int32_t>(1)});
+                   return sequence(o, SoftmaxCrossEntropyForward{.dtype = o.dtype(),
+                                                                 .rows = batch,
+                                                                 .classes = kClasses,
+                                                                 .logits = o.read(size),
+                                                                 .labels = labels(o),
+                                                                 .label_smoothing = 0.1f,
+                                                                 .loss = o.written<float>(batch),
+                                                                 .log_sum_exp = o.written<float>(batch),
+                                                                 .top1_errors = o.written<int32_t>(1),
+                                                                 .top5_errors = o.written<int32_t>(1)});
                  }});
   all.push_back({.kernel = "SoftmaxCrossEntropyBackward", .shape = shape, .own = [=](Operands& o) {
-                   return sequence(
-                       o, SoftmaxCrossEntropyBackward{o.dtype(), batch, kClasses, o.read(size), labels(o), 0.1f,
-                                                      o.read<float>(batch, 6, 7), o.read<float>(1, 1, 1), o.written(size)});
+                   return sequence(o, SoftmaxCrossEntropyBackward{.dtype = o.dtype(),
+                                                                  .rows = batch,
+                                                                  .classes = kClasses,
+                                                                  .logits = o.read(size),
+                                                                  .labels = labels(o),
+                                                                  .label_smoothing = 0.1f,
+                                                                  .log_sum_exp = o.read<float>(batch, 6, 7),
+                                                                  .dloss = o.read<float>(1, 1, 1),
+                                                                  .dlogits = o.written(size)});
                  }});
   all.push_back({.kernel = "ColumnSum",
                  .shape = shape,
                  .own =
                      [=](Operands& o) {
-                       return sequence(o, ColumnSum{o.dtype(), batch, kClasses, o.read(size), o.written<float>(kClasses)});
+                       return sequence(o, ColumnSum{.dtype = o.dtype(),
+                                                    .rows = batch,
+                                                    .columns = kClasses,
+                                                    .x = o.read(size),
+                                                    .y = o.written<float>(kClasses)});
                      },
                  .cudnn = cudnn_column_sum(batch, kClasses)});
-  all.push_back({.kernel = "MaskedMean",
-                 .shape = shape_name({batch}),
-                 .own =
-                     [=](Operands& o) {
-                       return sequence(o, MaskedMean{batch, o.read<float>(batch, 0, 7), labels(o), o.written<float>(1)});
-                     },
-                 .dtypes = {DType::f32}});
+  all.push_back(
+      {.kernel = "MaskedMean",
+       .shape = shape_name({batch}),
+       .own =
+           [=](Operands& o) {
+             return sequence(
+                 o,
+                 MaskedMean{.rows = batch, .loss = o.read<float>(batch, 0, 7), .labels = labels(o), .y = o.written<float>(1)});
+           },
+       .dtypes = {DType::f32}});
   all.push_back({.kernel = "AccumulateMetrics",
                  .shape = shape_name({batch}),
                  .own =
                      [=](Operands& o) {
-                       return sequence(o, AccumulateMetrics{batch, o.read<float>(batch, 0, 7), labels(o),
-                                                            o.read<int32_t>(1, 0, 9), o.read<int32_t>(1, 0, 9), step_state(o),
-                                                            static_cast<MetricsTotals*>(o.zeroed(sizeof(MetricsTotals)))});
+                       return sequence(o,
+                                       AccumulateMetrics{.rows = batch,
+                                                         .row_loss = o.read<float>(batch, 0, 7),
+                                                         .labels = labels(o),
+                                                         .top1_errors = o.read<int32_t>(1, 0, 9),
+                                                         .top5_errors = o.read<int32_t>(1, 0, 9),
+                                                         .state = step_state(o),
+                                                         .sums = static_cast<MetricsTotals*>(o.zeroed(sizeof(MetricsTotals)))});
                      },
                  .dtypes = {DType::f32}});
 }
@@ -132,22 +157,23 @@ void add_loss(std::vector<KernelCase>& all, int64_t batch) {
 void add_update(std::vector<KernelCase>& all, int64_t parameters) {
   const std::string shape = shape_name({parameters});
   all.push_back({.kernel = "CheckFinite", .shape = shape, .own = [=](Operands& o) {
-                   return sequence(o, CheckFinite{o.dtype(), parameters, o.read(parameters), step_state(o)});
+                   return sequence(
+                       o, CheckFinite{.dtype = o.dtype(), .size = parameters, .x = o.read(parameters), .state = step_state(o)});
                  }});
   const auto update = [=](Operands& o, bool copied) {
     auto* const state = step_state(o);
     const StepState one{};  // the rate is 0: weights stay what they are, however often this runs
     device_api::copy(o.device(), state, Device{}, &one, sizeof one);
-    return SgdUpdate{o.dtype(),
-                     is_16_bit(o.dtype()) ? o.dtype() : DType::bf16,
-                     parameters,
-                     0.9f,
-                     1e-4f,
-                     state,
-                     o.read(parameters),
-                     o.updated<float>(parameters),
-                     o.updated<float>(parameters),
-                     copied ? o.written(parameters) : nullptr};
+    return SgdUpdate{.gradient_dtype = o.dtype(),
+                     .copy_dtype = is_16_bit(o.dtype()) ? o.dtype() : DType::bf16,
+                     .size = parameters,
+                     .momentum = 0.9f,
+                     .weight_decay = 1e-4f,
+                     .state = state,
+                     .gradient = o.read(parameters),
+                     .weight = o.updated<float>(parameters),
+                     .velocity = o.updated<float>(parameters),
+                     .copy = copied ? o.written(parameters) : nullptr};
   };
   all.push_back({.kernel = "SgdUpdate",
                  .shape = shape,
@@ -157,7 +183,12 @@ void add_update(std::vector<KernelCase>& all, int64_t parameters) {
                      return {};
                    }
                    const SgdUpdate plain = update(o, false);
-                   return sequence(o, plain, Cast{DType::f32, o.dtype(), parameters, plain.weight, o.written(parameters)});
+                   return sequence(o, plain,
+                                   Cast{.x_dtype = DType::f32,
+                                        .y_dtype = o.dtype(),
+                                        .size = parameters,
+                                        .x = plain.weight,
+                                        .y = o.written(parameters)});
                  }});
 }
 
@@ -169,13 +200,16 @@ std::vector<KernelCase> cases(int64_t batch) {
   add_loss(all, batch);
   add_update(all, 11'689'512);  // ResNet-18
   add_update(all, 25'557'032);  // ResNet-50
-  all.push_back({.kernel = "FinishStep",
-                 .shape = "1",
-                 .own =
-                     [](Operands& o) {
-                       return sequence(o, FinishStep{2.0f, 0.5f, 65536.0f, 2000, step_state(o)});
-                     },
-                 .dtypes = {DType::f32}});
+  all.push_back(
+      {.kernel = "FinishStep",
+       .shape = "1",
+       .own =
+           [](Operands& o) {
+             return sequence(
+                 o, FinishStep{
+                        .growth = 2.0f, .backoff = 0.5f, .largest = 65536.0f, .growth_interval = 2000, .state = step_state(o)});
+           },
+       .dtypes = {DType::f32}});
   return all;
 }
 

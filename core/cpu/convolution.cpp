@@ -7,7 +7,6 @@
 #include <array>
 #include <cstdlib>
 #include <map>
-#include <optional>
 #include <string_view>
 #include <tuple>
 
@@ -141,45 +140,9 @@ const Plan& find_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionSh
   }
 }
 
-void reorder(const memory::desc& from, const void* source, const memory::desc& to, void* target) {
-  memory in = onednn_memory(from, source);
-  memory out = onednn_memory(to, target);
-  dnnl::reorder(in, out).execute(onednn_stream(), in, out);
-}
-
 memory::desc plain_weights(const ConvolutionShape& s, DType dtype) {
   return {w_dims(s), onednn_type(dtype), memory::format_tag::ohwi};
 }
-
-/// A tensor in the type and layout that a primitive wants: the caller's own memory where that is it, else scratch memory.
-class Operand {
- public:
-  Operand(const memory::desc& plain, const void* data, const memory::desc& wanted)
-      : plain_(plain), wanted_(wanted), data_(const_cast<void*>(data)) {
-    if (plain != wanted) {
-      scratch_.emplace(static_cast<int64_t>(wanted.get_size()));
-    }
-  }
-  /// Brings an input into its type and layout.
-  memory input() const {
-    if (scratch_) {
-      reorder(plain_, data_, wanted_, scratch_->data());
-    }
-    return output();
-  }
-  memory output() const { return onednn_memory(wanted_, scratch_ ? scratch_->data() : data_); }
-  /// Brings a finished output back into the caller's type and layout.
-  void finish() const {
-    if (scratch_) {
-      reorder(wanted_, scratch_->data(), plain_, data_);
-    }
-  }
-
- private:
-  memory::desc plain_, wanted_;
-  void* data_;
-  std::optional<Workspace> scratch_;
-};
 
 int64_t x_size(const ConvolutionShape& s) { return s.batch * s.in_height * s.in_width * s.in_channels; }
 int64_t y_size(const ConvolutionShape& s) { return s.batch * s.out_height() * s.out_width() * s.out_channels; }
@@ -220,9 +183,12 @@ void run(const ConvolutionForward& args, Stream& stream) {
     return;
   }
   if (!onednn_native(args.dtype)) {
+    ConvolutionForward f32 = args;
+    f32.dtype = DType::f32;
     through_f32(args.dtype, args.dtype, x_size(s), args.x, w_size(s), args.w, y_size(s), args.y, stream,
                 [&](void* x, void* w, void* y) {
-                  run(ConvolutionForward{DType::f32, s, x, w, y, kNoInputActivation, kNoOutputStatistics}, stream);
+                  f32.x = x, f32.w = w, f32.y = y;
+                  run(f32, stream);
                 });
     return;
   }
@@ -249,9 +215,12 @@ void run(const ConvolutionBackwardData& args, Stream& stream) {
     return;
   }
   if (!onednn_native(args.dtype) || wrong_in_16_bits(args)) {
+    ConvolutionBackwardData f32 = args;
+    f32.dtype = DType::f32;
     through_f32(args.dtype, args.dtype, y_size(s), args.dy, w_size(s), args.w, x_size(s), args.dx, stream,
                 [&](void* dy, void* w, void* dx) {
-                  run(ConvolutionBackwardData{DType::f32, s, dy, w, dx, kNoGradientSums}, stream);
+                  f32.dy = dy, f32.w = w, f32.dx = dx;
+                  run(f32, stream);
                 });
     return;
   }
@@ -275,9 +244,12 @@ void run(const ConvolutionBackwardWeights& args, Stream& stream) {
   }
   const ConvolutionShape& s = args.shape;
   if (!onednn_native(args.dtype) || !onednn_native(args.dw_dtype)) {
+    ConvolutionBackwardWeights f32 = args;
+    f32.dtype = f32.dw_dtype = DType::f32;
     through_f32(args.dtype, args.dw_dtype, x_size(s), args.x, y_size(s), args.dy, w_size(s), args.dw, stream,
                 [&](void* x, void* dy, void* dw) {
-                  run(ConvolutionBackwardWeights{DType::f32, DType::f32, s, x, dy, dw, kNoInputActivation}, stream);
+                  f32.x = x, f32.dy = dy, f32.dw = dw;
+                  run(f32, stream);
                 });
     return;
   }

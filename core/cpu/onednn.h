@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <dnnl.hpp>
+#include <optional>
 
 #include "core/base/dtype.h"
 #include "core/base/error.h"
@@ -82,6 +83,42 @@ inline dnnl::memory onednn_memory(const dnnl::memory::desc& desc, const void* da
 class Workspace : public device_api::Workspace {
  public:
   explicit Workspace(int64_t bytes) : device_api::Workspace(Device{}, bytes) {}
+};
+
+inline void reorder(const dnnl::memory::desc& from, const void* source, const dnnl::memory::desc& to, void* target) {
+  dnnl::memory in = onednn_memory(from, source);
+  dnnl::memory out = onednn_memory(to, target);
+  dnnl::reorder(in, out).execute(onednn_stream(), in, out);
+}
+
+/// A tensor in the type and layout that a primitive wants: the caller's own memory where that is it, else scratch memory.
+class Operand {
+ public:
+  Operand(const dnnl::memory::desc& plain, const void* data, const dnnl::memory::desc& wanted)
+      : plain_(plain), wanted_(wanted), data_(const_cast<void*>(data)) {
+    if (plain != wanted) {
+      scratch_.emplace(static_cast<int64_t>(wanted.get_size()));
+    }
+  }
+  /// Brings an input into its type and layout.
+  dnnl::memory input() const {
+    if (scratch_) {
+      reorder(plain_, data_, wanted_, scratch_->data());
+    }
+    return output();
+  }
+  dnnl::memory output() const { return onednn_memory(wanted_, scratch_ ? scratch_->data() : data_); }
+  /// Brings a finished output back into the caller's type and layout.
+  void finish() const {
+    if (scratch_) {
+      reorder(wanted_, scratch_->data(), plain_, data_);
+    }
+  }
+
+ private:
+  dnnl::memory::desc plain_, wanted_;
+  void* data_;
+  std::optional<Workspace> scratch_;
 };
 
 }  // namespace residua::cpu

@@ -22,8 +22,18 @@ void run_on_activated_copy(Args args, Stream& stream) {
   const int64_t rows = s.batch * s.in_height * s.in_width;
   const device_api::Workspace x(stream.device(), rows * s.in_channels * size_bytes(args.dtype));
   const InputActivation& a = args.activation;
-  run_part(BatchNormApply{args.dtype, rows, s.in_channels, args.x, nullptr, a.gamma, a.beta, a.mean, a.rstd, Activation::relu,
-                          x.data(), nullptr},
+  run_part(BatchNormApply{.dtype = args.dtype,
+                          .rows = rows,
+                          .channels = s.in_channels,
+                          .x = args.x,
+                          .residual = nullptr,
+                          .gamma = a.gamma,
+                          .beta = a.beta,
+                          .mean = a.mean,
+                          .rstd = a.rstd,
+                          .activation = Activation::relu,
+                          .y = x.data(),
+                          .mask = nullptr},
            stream);
   args.x = x.data();
   args.activation = kNoInputActivation;
@@ -41,8 +51,14 @@ void run_composed(const ConvolutionForward& args, Stream& stream) {
   run(plain, stream);
   const ConvolutionShape& s = args.shape;
   const OutputStatistics& to = args.statistics;
-  run_part(BatchNormStatistics{args.dtype, s.batch * s.out_height() * s.out_width(), s.out_channels, args.y, to.epsilon,
-                               to.mean, to.variance, to.rstd},
+  run_part(BatchNormStatistics{.dtype = args.dtype,
+                               .rows = s.batch * s.out_height() * s.out_width(),
+                               .channels = s.out_channels,
+                               .x = args.y,
+                               .epsilon = to.epsilon,
+                               .mean = to.mean,
+                               .variance = to.variance,
+                               .rstd = to.rstd},
            stream);
 }
 
@@ -57,13 +73,33 @@ void run_composed(const ConvolutionBackwardData& args, Stream& stream) {
   if (to.mask == nullptr) {
     const int64_t size = rows * s.in_channels;
     const device_api::Workspace y(stream.device(), size * size_bytes(args.dtype));
-    run_part(BatchNormApply{args.dtype, rows, s.in_channels, to.x, nullptr, to.gamma, to.beta, to.mean, to.rstd,
-                            Activation::relu, y.data(), nullptr},
+    run_part(BatchNormApply{.dtype = args.dtype,
+                            .rows = rows,
+                            .channels = s.in_channels,
+                            .x = to.x,
+                            .residual = nullptr,
+                            .gamma = to.gamma,
+                            .beta = to.beta,
+                            .mean = to.mean,
+                            .rstd = to.rstd,
+                            .activation = Activation::relu,
+                            .y = y.data(),
+                            .mask = nullptr},
              stream);
-    run_part(ReluBackward{args.dtype, size, y.data(), args.dx, args.dx}, stream);
+    run_part(ReluBackward{.dtype = args.dtype, .size = size, .y = y.data(), .dy = args.dx, .dx = args.dx}, stream);
   }
-  run_part(BatchNormBackwardReduce{args.dtype, rows, s.in_channels, to.x, args.dx, nullptr, to.mask, to.mean, to.rstd, to.sum_g,
-                                   to.sum_g_xhat, nullptr},
+  run_part(BatchNormBackwardReduce{.dtype = args.dtype,
+                                   .rows = rows,
+                                   .channels = s.in_channels,
+                                   .x = to.x,
+                                   .dy = args.dx,
+                                   .more = nullptr,
+                                   .mask = to.mask,
+                                   .mean = to.mean,
+                                   .rstd = to.rstd,
+                                   .sum_g = to.sum_g,
+                                   .sum_g_xhat = to.sum_g_xhat,
+                                   .g = nullptr},
            stream);
 }
 

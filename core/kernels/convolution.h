@@ -31,7 +31,7 @@ struct InputActivation {
   const float* mean;
   const float* rstd;
 };
-inline constexpr InputActivation kNoInputActivation{nullptr, nullptr, nullptr, nullptr};
+inline constexpr InputActivation kNoInputActivation{.gamma = nullptr, .beta = nullptr, .mean = nullptr, .rstd = nullptr};
 
 /// What BatchNormStatistics gives of y, taken on the way.
 struct OutputStatistics {
@@ -40,7 +40,7 @@ struct OutputStatistics {
   float* variance;  // [K], overwritten
   float* rstd;      // [K], overwritten
 };
-inline constexpr OutputStatistics kNoOutputStatistics{0, nullptr, nullptr, nullptr};
+inline constexpr OutputStatistics kNoOutputStatistics{.epsilon = 0, .mean = nullptr, .variance = nullptr, .rstd = nullptr};
 
 /// For a convolution that follows y = relu(gamma * (x - mean) * rstd + beta), whose dx is thus dy: what
 /// BatchNormBackwardReduce gives of it, taken on the way.
@@ -54,7 +54,14 @@ struct GradientSums {
   float* sum_g;       // [C], overwritten
   float* sum_g_xhat;  // [C], overwritten
 };
-inline constexpr GradientSums kNoGradientSums{nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
+inline constexpr GradientSums kNoGradientSums{.x = nullptr,
+                                              .mask = nullptr,
+                                              .gamma = nullptr,
+                                              .beta = nullptr,
+                                              .mean = nullptr,
+                                              .rstd = nullptr,
+                                              .sum_g = nullptr,
+                                              .sum_g_xhat = nullptr};
 
 // What the fused forms mean, and what they are where a device has no faster way, is core/kernels/composed_convolution.h.
 

@@ -12,7 +12,7 @@ Tensor add(const Tensor& a, const Tensor& b) {
   check.floating("a", a);
   check.exactly("b", b, a.shape(), a.dtype(), a.device());
   const Tensor y = empty_like(a);
-  run(a.device(), Add{a.dtype(), a.size(), a.data(), b.data(), y.data()});
+  run(a.device(), Add{.dtype = a.dtype(), .size = a.size(), .a = a.data(), .b = b.data(), .y = y.data()});
 
   return record(y, {a, b}, "add", [](const Tensor& dy, Gradients& gradients) {
     for (const int i : {0, 1}) {

@@ -34,10 +34,18 @@ void backward_rule(const Saved& saved, bool has_residual, const Tensor& dy, cons
 
   const Tensor dgamma = gradients.wants(kGamma) ? gradients.output(kGamma) : empty({saved.channels}, DType::f32, device);
   const Tensor dbeta = gradients.wants(kBeta) ? gradients.output(kBeta) : empty({saved.channels}, DType::f32, device);
-  run(device,
-      BatchNormBackwardReduce{dtype, saved.rows, saved.channels, saved.x.data(), dy.data(),
-                              more.defined() ? more.data() : nullptr, mask, saved.mean.data<float>(), saved.rstd.data<float>(),
-                              dbeta.data<float>(), dgamma.data<float>(), g.defined() ? g.data() : nullptr});
+  run(device, BatchNormBackwardReduce{.dtype = dtype,
+                                      .rows = saved.rows,
+                                      .channels = saved.channels,
+                                      .x = saved.x.data(),
+                                      .dy = dy.data(),
+                                      .more = more.defined() ? more.data() : nullptr,
+                                      .mask = mask,
+                                      .mean = saved.mean.data<float>(),
+                                      .rstd = saved.rstd.data<float>(),
+                                      .sum_g = dbeta.data<float>(),
+                                      .sum_g_xhat = dgamma.data<float>(),
+                                      .g = g.defined() ? g.data() : nullptr});
   if (!gradients.wants(kX)) {
     return;
   }
@@ -45,10 +53,18 @@ void backward_rule(const Saved& saved, bool has_residual, const Tensor& dy, cons
   const bool train = saved.mode == Mode::train;
   const Tensor none = train ? Tensor() : zeros({saved.channels}, DType::f32, device);
   const Tensor dx = gradients.output(kX);
-  run(device, BatchNormBackwardApply{dtype, saved.rows, saved.channels, saved.x.data(), g.defined() ? g.data() : dy.data(),
-                                     g.defined() ? nullptr : mask, saved.gamma.data<float>(), saved.mean.data<float>(),
-                                     saved.rstd.data<float>(), (train ? dbeta : none).data<float>(),
-                                     (train ? dgamma : none).data<float>(), dx.data()});
+  run(device, BatchNormBackwardApply{.dtype = dtype,
+                                     .rows = saved.rows,
+                                     .channels = saved.channels,
+                                     .x = saved.x.data(),
+                                     .dy = g.defined() ? g.data() : dy.data(),
+                                     .mask = g.defined() ? nullptr : mask,
+                                     .gamma = saved.gamma.data<float>(),
+                                     .mean = saved.mean.data<float>(),
+                                     .rstd = saved.rstd.data<float>(),
+                                     .sum_g = (train ? dbeta : none).data<float>(),
+                                     .sum_g_xhat = (train ? dgamma : none).data<float>(),
+                                     .dx = dx.data()});
 }
 
 Tensor forward(const char* op, const Tensor& x, const Tensor& residual, const BatchNormTensors& p, Activation activation,
@@ -65,9 +81,18 @@ Tensor forward(const char* op, const Tensor& x, const Tensor& residual, const Ba
   const bool masked = keep && activation == Activation::relu;
   const Tensor mask = masked ? empty({(x.size() + 7) / 8}, DType::u8, device) : Tensor();
   const Tensor y = empty_like(x);
-  run(device, BatchNormApply{x.dtype(), rows, channels, x.data(), residual.defined() ? residual.data() : nullptr,
-                             p.gamma.data<float>(), p.beta.data<float>(), mean.data<float>(), rstd.data<float>(), activation,
-                             y.data(), masked ? mask.data<uint8_t>() : nullptr});
+  run(device, BatchNormApply{.dtype = x.dtype(),
+                             .rows = rows,
+                             .channels = channels,
+                             .x = x.data(),
+                             .residual = residual.defined() ? residual.data() : nullptr,
+                             .gamma = p.gamma.data<float>(),
+                             .beta = p.beta.data<float>(),
+                             .mean = mean.data<float>(),
+                             .rstd = rstd.data<float>(),
+                             .activation = activation,
+                             .y = y.data(),
+                             .mask = masked ? mask.data<uint8_t>() : nullptr});
   if (!keep) {
     return y;
   }
@@ -76,7 +101,14 @@ Tensor forward(const char* op, const Tensor& x, const Tensor& residual, const Ba
     inputs.push_back(residual);
   }
   return record(y, std::move(inputs), op,
-                [saved = Saved{x.detached(), mask, p.gamma.detached(), mean, rstd, rows, channels, mode},
+                [saved = Saved{.x = x.detached(),
+                               .mask = mask,
+                               .gamma = p.gamma.detached(),
+                               .mean = mean,
+                               .rstd = rstd,
+                               .rows = rows,
+                               .channels = channels,
+                               .mode = mode},
                  has_residual = residual.defined()](const Tensor& dy, const Tensor& more, Gradients& gradients) {
                   backward_rule(saved, has_residual, dy, more, gradients);
                 });

@@ -21,13 +21,13 @@ struct Saved {
 constexpr int kX = 0, kGamma = 1, kBeta = 2, kWeight = 3;
 
 InputActivation activation_of(const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& rstd) {
-  return {gamma.data<float>(), beta.data<float>(), mean.data<float>(), rstd.data<float>()};
+  return {.gamma = gamma.data<float>(), .beta = beta.data<float>(), .mean = mean.data<float>(), .rstd = rstd.data<float>()};
 }
 
 bool is_inside(ActivationPlace place, const Tensor& x, const ConvolutionShape& shape, Mode mode) {
   bool inside = place == ActivationPlace::inside;
   if (place == ActivationPlace::fastest && mode == Mode::train) {
-    run(x.device(), ActivationPlacement{x.dtype(), shape, &inside});
+    run(x.device(), ActivationPlacement{.dtype = x.dtype(), .shape = shape, .inside = &inside});
   }
   return inside;
 }
@@ -38,8 +38,13 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
   const bool inside = !activated.defined();
   if (gradients.wants(kWeight)) {
     const Tensor dw = gradients.output_as_stored(kWeight);
-    run(device, ConvolutionBackwardWeights{x.dtype(), dw.dtype(), shape, inside ? x.data() : activated.data(), dy.data(),
-                                           dw.data(), inside ? activation_of(gamma, beta, mean, rstd) : kNoInputActivation});
+    run(device, ConvolutionBackwardWeights{.dtype = x.dtype(),
+                                           .dw_dtype = dw.dtype(),
+                                           .shape = shape,
+                                           .x = inside ? x.data() : activated.data(),
+                                           .dy = dy.data(),
+                                           .dw = dw.data(),
+                                           .activation = inside ? activation_of(gamma, beta, mean, rstd) : kNoInputActivation});
   }
   if (!gradients.wants(kX) && !gradients.wants(kGamma) && !gradients.wants(kBeta)) {
     return;
@@ -49,22 +54,37 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
   const Tensor dgamma = gradients.wants(kGamma) ? gradients.output(kGamma) : empty(channels, DType::f32, device);
   const Tensor dbeta = gradients.wants(kBeta) ? gradients.output(kBeta) : empty(channels, DType::f32, device);
   const uint8_t* bits = inside ? nullptr : mask.data<uint8_t>();
-  run(device, ConvolutionBackwardData{x.dtype(),
-                                      shape,
-                                      dy.data(),
-                                      w.data(),
-                                      g.data(),
-                                      {x.data(), bits, gamma.data<float>(), beta.data<float>(), mean.data<float>(),
-                                       rstd.data<float>(), dbeta.data<float>(), dgamma.data<float>()}});
+  run(device, ConvolutionBackwardData{.dtype = x.dtype(),
+                                      .shape = shape,
+                                      .dy = dy.data(),
+                                      .w = w.data(),
+                                      .dx = g.data(),
+                                      .sums = {.x = x.data(),
+                                               .mask = bits,
+                                               .gamma = gamma.data<float>(),
+                                               .beta = beta.data<float>(),
+                                               .mean = mean.data<float>(),
+                                               .rstd = rstd.data<float>(),
+                                               .sum_g = dbeta.data<float>(),
+                                               .sum_g_xhat = dgamma.data<float>()}});
   if (!gradients.wants(kX)) {
     return;
   }
   // As in batch_norm.cpp: running statistics do not depend on x.
   const bool train = mode == Mode::train;
   const Tensor none = train ? Tensor() : zeros(channels, DType::f32, device);
-  run(device, BatchNormBackwardApply{x.dtype(), x.size() / shape.in_channels, shape.in_channels, x.data(), g.data(), bits,
-                                     gamma.data<float>(), mean.data<float>(), rstd.data<float>(),
-                                     (train ? dbeta : none).data<float>(), (train ? dgamma : none).data<float>(), g.data()});
+  run(device, BatchNormBackwardApply{.dtype = x.dtype(),
+                                     .rows = x.size() / shape.in_channels,
+                                     .channels = shape.in_channels,
+                                     .x = x.data(),
+                                     .dy = g.data(),
+                                     .mask = bits,
+                                     .gamma = gamma.data<float>(),
+                                     .mean = mean.data<float>(),
+                                     .rstd = rstd.data<float>(),
+                                     .sum_g = (train ? dbeta : none).data<float>(),
+                                     .sum_g_xhat = (train ? dgamma : none).data<float>(),
+                                     .dx = g.data()});
   gradients.give(kX, g);
 }
 
@@ -85,19 +105,42 @@ Tensor batch_norm_relu_conv2d(const Tensor& x, const BatchNormTensors& p, const 
   if (!is_inside(place, x, shape, mode)) {
     activated = empty_like(x);
     mask = keep ? empty({(x.size() + 7) / 8}, DType::u8, device) : Tensor();
-    run(device, BatchNormApply{x.dtype(), rows, channels, x.data(), nullptr, activation.gamma, activation.beta, activation.mean,
-                               activation.rstd, Activation::relu, activated.data(), keep ? mask.data<uint8_t>() : nullptr});
+    run(device, BatchNormApply{.dtype = x.dtype(),
+                               .rows = rows,
+                               .channels = channels,
+                               .x = x.data(),
+                               .residual = nullptr,
+                               .gamma = activation.gamma,
+                               .beta = activation.beta,
+                               .mean = activation.mean,
+                               .rstd = activation.rstd,
+                               .activation = Activation::relu,
+                               .y = activated.data(),
+                               .mask = keep ? mask.data<uint8_t>() : nullptr});
     activation = kNoInputActivation;
   }
   const Tensor y = empty(convolved_shape(shape), x.dtype(), device);
-  run(device, ConvolutionForward{x.dtype(), shape, activated.defined() ? activated.data() : x.data(), w.data(), y.data(),
-                                 activation, statistics});
+  run(device, ConvolutionForward{.dtype = x.dtype(),
+                                 .shape = shape,
+                                 .x = activated.defined() ? activated.data() : x.data(),
+                                 .w = w.data(),
+                                 .y = y.data(),
+                                 .activation = activation,
+                                 .statistics = statistics});
   if (!keep) {
     return y;
   }
   return record(y, {x, p.gamma, p.beta, w}, check.op(),
-                [saved = Saved{shape, x.detached(), w.detached(), p.gamma.detached(), p.beta.detached(), mean, rstd, activated,
-                               mask, mode}](const Tensor& dy, Gradients& gradients) { backward_rule(saved, dy, gradients); });
+                [saved = Saved{.shape = shape,
+                               .x = x.detached(),
+                               .w = w.detached(),
+                               .gamma = p.gamma.detached(),
+                               .beta = p.beta.detached(),
+                               .mean = mean,
+                               .rstd = rstd,
+                               .activated = activated,
+                               .mask = mask,
+                               .mode = mode}](const Tensor& dy, Gradients& gradients) { backward_rule(saved, dy, gradients); });
 }
 
 }  // namespace residua

@@ -29,18 +29,32 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
 
   const Tensor dgamma = gradients.wants(kGamma) ? gradients.output(kGamma) : empty(channels, DType::f32, device);
   const Tensor dbeta = gradients.wants(kBeta) ? gradients.output(kBeta) : empty(channels, DType::f32, device);
-  run(device, BatchNormReluMaxPoolBackwardReduce{dtype, saved.shape, saved.x.data(), dy.data(), index, saved.mean.data<float>(),
-                                                 saved.rstd.data<float>(), dbeta.data<float>(), dgamma.data<float>()});
+  run(device, BatchNormReluMaxPoolBackwardReduce{.dtype = dtype,
+                                                 .shape = saved.shape,
+                                                 .x = saved.x.data(),
+                                                 .dy = dy.data(),
+                                                 .index = index,
+                                                 .mean = saved.mean.data<float>(),
+                                                 .rstd = saved.rstd.data<float>(),
+                                                 .sum_g = dbeta.data<float>(),
+                                                 .sum_g_xhat = dgamma.data<float>()});
   if (!gradients.wants(kX)) {
     return;
   }
   // As in batch_norm.cpp: running statistics do not depend on x.
   const bool train = saved.mode == Mode::train;
   const Tensor none = train ? Tensor() : zeros(channels, DType::f32, device);
-  run(device, BatchNormReluMaxPoolBackwardApply{dtype, saved.shape, saved.x.data(), dy.data(), index, saved.gamma.data<float>(),
-                                                saved.mean.data<float>(), saved.rstd.data<float>(),
-                                                (train ? dbeta : none).data<float>(), (train ? dgamma : none).data<float>(),
-                                                gradients.output(kX).data()});
+  run(device, BatchNormReluMaxPoolBackwardApply{.dtype = dtype,
+                                                .shape = saved.shape,
+                                                .x = saved.x.data(),
+                                                .dy = dy.data(),
+                                                .index = index,
+                                                .gamma = saved.gamma.data<float>(),
+                                                .mean = saved.mean.data<float>(),
+                                                .rstd = saved.rstd.data<float>(),
+                                                .sum_g = (train ? dbeta : none).data<float>(),
+                                                .sum_g_xhat = (train ? dgamma : none).data<float>(),
+                                                .dx = gradients.output(kX).data()});
 }
 
 }  // namespace
@@ -52,15 +66,26 @@ Tensor batch_norm_relu_max_pool(const Tensor& x, const BatchNormTensors& p, Pool
   const bool keep = grad_needed({x, p.gamma, p.beta});
   const Tensor y = empty(pooled_shape(shape), x.dtype(), x.device());
   const Tensor index = keep ? empty(pooled_shape(shape), DType::u8, x.device()) : Tensor();
-  run(x.device(), BatchNormReluMaxPoolForward{x.dtype(), shape, x.data(), p.gamma.data<float>(), p.beta.data<float>(),
-                                              statistics.mean.data<float>(), statistics.rstd.data<float>(), y.data(),
-                                              keep ? index.data<uint8_t>() : nullptr});
+  run(x.device(), BatchNormReluMaxPoolForward{.dtype = x.dtype(),
+                                              .shape = shape,
+                                              .x = x.data(),
+                                              .gamma = p.gamma.data<float>(),
+                                              .beta = p.beta.data<float>(),
+                                              .mean = statistics.mean.data<float>(),
+                                              .rstd = statistics.rstd.data<float>(),
+                                              .y = y.data(),
+                                              .index = keep ? index.data<uint8_t>() : nullptr});
   if (!keep) {
     return y;
   }
   return record(y, {x, p.gamma, p.beta}, check.op(),
-                [saved = Saved{shape, x.detached(), index, p.gamma.detached(), statistics.mean, statistics.rstd, mode}](
-                    const Tensor& dy, Gradients& gradients) { backward_rule(saved, dy, gradients); });
+                [saved = Saved{.shape = shape,
+                               .x = x.detached(),
+                               .index = index,
+                               .gamma = p.gamma.detached(),
+                               .mean = statistics.mean,
+                               .rstd = statistics.rstd,
+                               .mode = mode}](const Tensor& dy, Gradients& gradients) { backward_rule(saved, dy, gradients); });
 }
 
 }  // namespace residua

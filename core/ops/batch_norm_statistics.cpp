@@ -21,22 +21,30 @@ NormStatistics norm_statistics(const ArgumentCheck& check, const Tensor& x, cons
     check.exactly("running_mean", p.running_mean, {channels}, DType::f32, device);
     check.exactly("running_var", p.running_var, {channels}, DType::f32, device);
     const Tensor rstd = empty({channels}, DType::f32, device);
-    run(device, BatchNormRstd{channels, p.epsilon, p.running_var.data<float>(), rstd.data<float>()});
-    return {rows, channels, p.running_mean.detached(), rstd};
+    run(device,
+        BatchNormRstd{
+            .channels = channels, .epsilon = p.epsilon, .variance = p.running_var.data<float>(), .rstd = rstd.data<float>()});
+    return {.rows = rows, .channels = channels, .mean = p.running_mean.detached(), .rstd = rstd};
   }
   if (p.batch_rstd.defined()) {
     check.exactly("batch_mean", p.batch_mean, {channels}, DType::f32, device);
     check.exactly("batch_rstd", p.batch_rstd, {channels}, DType::f32, device);
-    return {rows, channels, p.batch_mean.detached(), p.batch_rstd.detached()};
+    return {.rows = rows, .channels = channels, .mean = p.batch_mean.detached(), .rstd = p.batch_rstd.detached()};
   }
   const Tensor rstd = empty({channels}, DType::f32, device);
   const Tensor mean = p.batch_mean.defined() ? p.batch_mean.detached() : empty({channels}, DType::f32, device);
   const Tensor variance = p.batch_var.defined() ? p.batch_var : empty({channels}, DType::f32, device);
   check.exactly("batch_mean", mean, {channels}, DType::f32, device);
   check.exactly("batch_var", variance, {channels}, DType::f32, device);
-  run(device, BatchNormStatistics{x.dtype(), rows, channels, x.data(), p.epsilon, mean.data<float>(), variance.data<float>(),
-                                  rstd.data<float>()});
-  return {rows, channels, mean, rstd};
+  run(device, BatchNormStatistics{.dtype = x.dtype(),
+                                  .rows = rows,
+                                  .channels = channels,
+                                  .x = x.data(),
+                                  .epsilon = p.epsilon,
+                                  .mean = mean.data<float>(),
+                                  .variance = variance.data<float>(),
+                                  .rstd = rstd.data<float>()});
+  return {.rows = rows, .channels = channels, .mean = mean, .rstd = rstd};
 }
 
 }  // namespace residua

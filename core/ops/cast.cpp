@@ -16,11 +16,11 @@ Tensor cast(const Tensor& x, DType dtype) {
     return x;
   }
   const Tensor y = empty(x.shape(), dtype, x.device());
-  run(x.device(), Cast{x.dtype(), dtype, x.size(), x.data(), y.data()});
+  run(x.device(), Cast{.x_dtype = x.dtype(), .y_dtype = dtype, .size = x.size(), .x = x.data(), .y = y.data()});
 
   return record(y, {x}, "cast", [](const Tensor& dy, Gradients& gradients) {
     const Tensor dx = gradients.output(0);
-    run(dy.device(), Cast{dy.dtype(), dx.dtype(), dy.size(), dy.data(), dx.data()});
+    run(dy.device(), Cast{.x_dtype = dy.dtype(), .y_dtype = dx.dtype(), .size = dy.size(), .x = dy.data(), .y = dx.data()});
   });
 }
 

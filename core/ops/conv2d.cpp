@@ -12,17 +12,30 @@ Tensor conv2d(const Tensor& x, const Tensor& w, Conv2dOptions options, const Bat
   const OutputStatistics statistics =
       next != nullptr ? output_statistics(check, shape, x.device(), *next) : kNoOutputStatistics;
   const Tensor y = empty(convolved_shape(shape), x.dtype(), x.device());
-  run(x.device(), ConvolutionForward{x.dtype(), shape, x.data(), w.data(), y.data(), kNoInputActivation, statistics});
+  run(x.device(), ConvolutionForward{.dtype = x.dtype(),
+                                     .shape = shape,
+                                     .x = x.data(),
+                                     .w = w.data(),
+                                     .y = y.data(),
+                                     .activation = kNoInputActivation,
+                                     .statistics = statistics});
 
   return record(y, {x, w}, check.op(), [x = x.detached(), w = w.detached(), shape](const Tensor& dy, Gradients& gradients) {
     if (gradients.wants(1)) {
       const Tensor dw = gradients.output_as_stored(1);
-      run(x.device(),
-          ConvolutionBackwardWeights{x.dtype(), dw.dtype(), shape, x.data(), dy.data(), dw.data(), kNoInputActivation});
+      run(x.device(), ConvolutionBackwardWeights{.dtype = x.dtype(),
+                                                 .dw_dtype = dw.dtype(),
+                                                 .shape = shape,
+                                                 .x = x.data(),
+                                                 .dy = dy.data(),
+                                                 .dw = dw.data(),
+                                                 .activation = kNoInputActivation});
     }
     if (gradients.wants(0)) {
       const Tensor dx = gradients.output(0);
-      run(x.device(), ConvolutionBackwardData{x.dtype(), shape, dy.data(), w.data(), dx.data(), kNoGradientSums});
+      run(x.device(),
+          ConvolutionBackwardData{
+              .dtype = x.dtype(), .shape = shape, .dy = dy.data(), .w = w.data(), .dx = dx.data(), .sums = kNoGradientSums});
     }
   });
 }

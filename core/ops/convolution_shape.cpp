@@ -11,7 +11,15 @@ ConvolutionShape convolution_shape(const ArgumentCheck& check, const Tensor& x, 
   check.range("stride", options.stride, 1, 1 << 16);
   check.range("padding", options.padding, 0, 1 << 16);
   check.window_fits(x, w.dim(1), w.dim(2), options.padding);
-  return {x.dim(0), x.dim(1), x.dim(2), x.dim(3), w.dim(0), w.dim(1), w.dim(2), options.stride, options.padding};
+  return {.batch = x.dim(0),
+          .in_height = x.dim(1),
+          .in_width = x.dim(2),
+          .in_channels = x.dim(3),
+          .out_channels = w.dim(0),
+          .kernel_height = w.dim(1),
+          .kernel_width = w.dim(2),
+          .stride = options.stride,
+          .padding = options.padding};
 }
 
 Shape convolved_shape(const ConvolutionShape& shape) {
@@ -24,7 +32,10 @@ OutputStatistics output_statistics(const ArgumentCheck& check, const Convolution
                                      std::pair{"batch_rstd", next.batch_rstd}}) {
     check.exactly(name, tensor, {shape.out_channels}, DType::f32, device);
   }
-  return {next.epsilon, next.batch_mean.data<float>(), next.batch_var.data<float>(), next.batch_rstd.data<float>()};
+  return {.epsilon = next.epsilon,
+          .mean = next.batch_mean.data<float>(),
+          .variance = next.batch_var.data<float>(),
+          .rstd = next.batch_rstd.data<float>()};
 }
 
 }  // namespace residua

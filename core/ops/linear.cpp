@@ -25,8 +25,17 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, DType y_dtyp
   }
 
   const Tensor y = empty({n, m}, y_dtype, x.device());
-  run(x.device(), Matmul{x.dtype(), y_dtype, n, m, k, Transpose::no, Transpose::yes, x.data(), w.data(),
-                         bias.defined() ? bias.data<float>() : nullptr, y.data()});
+  run(x.device(), Matmul{.dtype = x.dtype(),
+                         .c_dtype = y_dtype,
+                         .m = n,
+                         .n = m,
+                         .k = k,
+                         .transpose_a = Transpose::no,
+                         .transpose_b = Transpose::yes,
+                         .a = x.data(),
+                         .b = w.data(),
+                         .bias = bias.defined() ? bias.data<float>() : nullptr,
+                         .c = y.data()});
 
   std::vector<Tensor> inputs{x, w};
   if (bias.defined()) {
@@ -37,18 +46,37 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, DType y_dtyp
       [x = x.detached(), w = w.detached(), has_bias = bias.defined(), n, m, k](const Tensor& dy, Gradients& gradients) {
         const Device device = x.device();
         if (has_bias && gradients.wants(2)) {
-          run(device, ColumnSum{dy.dtype(), n, m, dy.data(), gradients.output(2).data<float>()});
+          run(device,
+              ColumnSum{.dtype = dy.dtype(), .rows = n, .columns = m, .x = dy.data(), .y = gradients.output(2).data<float>()});
         }
         const Tensor dy_cast = cast(dy, x.dtype());
         if (gradients.wants(1)) {
           const Tensor dw = gradients.output_as_stored(1);
-          run(device, Matmul{x.dtype(), dw.dtype(), m, k, n, Transpose::yes, Transpose::no, dy_cast.data(), x.data(), nullptr,
-                             dw.data()});
+          run(device, Matmul{.dtype = x.dtype(),
+                             .c_dtype = dw.dtype(),
+                             .m = m,
+                             .n = k,
+                             .k = n,
+                             .transpose_a = Transpose::yes,
+                             .transpose_b = Transpose::no,
+                             .a = dy_cast.data(),
+                             .b = x.data(),
+                             .bias = nullptr,
+                             .c = dw.data()});
         }
         if (gradients.wants(0)) {
           const Tensor dx = gradients.output(0);
-          run(device, Matmul{x.dtype(), dx.dtype(), n, k, m, Transpose::no, Transpose::no, dy_cast.data(), w.data(), nullptr,
-                             dx.data()});
+          run(device, Matmul{.dtype = x.dtype(),
+                             .c_dtype = dx.dtype(),
+                             .m = n,
+                             .n = k,
+                             .k = m,
+                             .transpose_a = Transpose::no,
+                             .transpose_b = Transpose::no,
+                             .a = dy_cast.data(),
+                             .b = w.data(),
+                             .bias = nullptr,
+                             .c = dx.data()});
         }
       });
 }

@@ -9,7 +9,13 @@ PoolShape pool_shape(const ArgumentCheck& check, const Tensor& x, PoolOptions op
   check.range("stride", options.stride, 1, 1 << 16);
   check.range("padding", options.padding, 0, options.window / 2);
   check.window_fits(x, options.window, options.window, options.padding);
-  return {x.dim(0), x.dim(1), x.dim(2), x.dim(3), options.window, options.stride, options.padding};
+  return {.batch = x.dim(0),
+          .in_height = x.dim(1),
+          .in_width = x.dim(2),
+          .channels = x.dim(3),
+          .window = options.window,
+          .stride = options.stride,
+          .padding = options.padding};
 }
 
 Shape pooled_shape(const PoolShape& shape) { return {shape.batch, shape.out_height(), shape.out_width(), shape.channels}; }

@@ -10,11 +10,11 @@ namespace residua {
 Tensor relu(const Tensor& x) {
   ArgumentCheck("relu").floating("x", x);
   const Tensor y = empty_like(x);
-  run(x.device(), ReluForward{x.dtype(), x.size(), x.data(), y.data()});
+  run(x.device(), ReluForward{.dtype = x.dtype(), .size = x.size(), .x = x.data(), .y = y.data()});
 
   return record(y, {x}, "relu", [y = y.detached()](const Tensor& dy, Gradients& gradients) {
     const Tensor dx = gradients.output(0);
-    run(y.device(), ReluBackward{y.dtype(), y.size(), y.data(), dy.data(), dx.data()});
+    run(y.device(), ReluBackward{.dtype = y.dtype(), .size = y.size(), .y = y.data(), .dy = dy.data(), .dx = dx.data()});
   });
 }
 

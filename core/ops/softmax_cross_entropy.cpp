@@ -24,21 +24,34 @@ SoftmaxCrossEntropy softmax_cross_entropy(const Tensor& logits, const Tensor& la
   out.top1_errors = empty({1}, DType::i32, device);
   out.top5_errors = empty({1}, DType::i32, device);
   const Tensor log_sum_exp = empty({rows}, DType::f32, device);
-  run(device, SoftmaxCrossEntropyForward{logits.dtype(), rows, classes, logits.data(), labels.data<int32_t>(), label_smoothing,
-                                         out.row_loss.data<float>(), log_sum_exp.data<float>(), out.top1_errors.data<int32_t>(),
-                                         out.top5_errors.data<int32_t>()});
+  run(device, SoftmaxCrossEntropyForward{.dtype = logits.dtype(),
+                                         .rows = rows,
+                                         .classes = classes,
+                                         .logits = logits.data(),
+                                         .labels = labels.data<int32_t>(),
+                                         .label_smoothing = label_smoothing,
+                                         .loss = out.row_loss.data<float>(),
+                                         .log_sum_exp = log_sum_exp.data<float>(),
+                                         .top1_errors = out.top1_errors.data<int32_t>(),
+                                         .top5_errors = out.top5_errors.data<int32_t>()});
   const Tensor loss = empty({}, DType::f32, device);
-  run(device, MaskedMean{rows, out.row_loss.data<float>(), labels.data<int32_t>(), loss.data<float>()});
+  run(device,
+      MaskedMean{.rows = rows, .loss = out.row_loss.data<float>(), .labels = labels.data<int32_t>(), .y = loss.data<float>()});
 
-  out.loss = record(
-      loss, {logits}, "softmax_cross_entropy",
-      [logits = logits.detached(), labels, log_sum_exp, label_smoothing, rows, classes](const Tensor& dloss,
-                                                                                        Gradients& gradients) {
-        const Tensor dlogits = gradients.output(0);
-        run(logits.device(),
-            SoftmaxCrossEntropyBackward{logits.dtype(), rows, classes, logits.data(), labels.data<int32_t>(), label_smoothing,
-                                        log_sum_exp.data<float>(), dloss.data<float>(), dlogits.data()});
-      });
+  out.loss = record(loss, {logits}, "softmax_cross_entropy",
+                    [logits = logits.detached(), labels, log_sum_exp, label_smoothing, rows, classes](const Tensor& dloss,
+                                                                                                      Gradients& gradients) {
+                      const Tensor dlogits = gradients.output(0);
+                      run(logits.device(), SoftmaxCrossEntropyBackward{.dtype = logits.dtype(),
+                                                                       .rows = rows,
+                                                                       .classes = classes,
+                                                                       .logits = logits.data(),
+                                                                       .labels = labels.data<int32_t>(),
+                                                                       .label_smoothing = label_smoothing,
+                                                                       .log_sum_exp = log_sum_exp.data<float>(),
+                                                                       .dloss = dloss.data<float>(),
+                                                                       .dlogits = dlogits.data()});
+                    });
   return out;
 }
 

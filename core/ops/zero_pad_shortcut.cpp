@@ -13,14 +13,20 @@ Tensor zero_pad_shortcut(const Tensor& x, ZeroPadShortcutOptions options) {
   check.range("out_channels", options.out_channels, x.dim(3), 1 << 24);
   check.range("stride", options.stride, 1, 1 << 16);
 
-  const ZeroPadShortcutShape shape{x.dim(0),       x.dim(1),     x.dim(2),   x.dim(3), options.out_channels,
-                                   options.stride, options.pool, options.pad};
+  const ZeroPadShortcutShape shape{.batch = x.dim(0),
+                                   .in_height = x.dim(1),
+                                   .in_width = x.dim(2),
+                                   .in_channels = x.dim(3),
+                                   .out_channels = options.out_channels,
+                                   .stride = options.stride,
+                                   .pool = options.pool,
+                                   .pad = options.pad};
   const Tensor y = empty({shape.batch, shape.out_height(), shape.out_width(), shape.out_channels}, x.dtype(), x.device());
-  run(x.device(), ZeroPadShortcutForward{x.dtype(), shape, x.data(), y.data()});
+  run(x.device(), ZeroPadShortcutForward{.dtype = x.dtype(), .shape = shape, .x = x.data(), .y = y.data()});
 
   return record(y, {x}, "zero_pad_shortcut", [shape](const Tensor& dy, Gradients& gradients) {
     const Tensor dx = gradients.output(0);
-    run(dy.device(), ZeroPadShortcutBackward{dy.dtype(), shape, dy.data(), dx.data()});
+    run(dy.device(), ZeroPadShortcutBackward{.dtype = dy.dtype(), .shape = shape, .dy = dy.data(), .dx = dx.data()});
   });
 }
 

@@ -19,7 +19,14 @@ void expect_statistics(const char* what, int64_t rows, int64_t channels, double 
   }
   for (const cpu::Isa level : levels()) {
     std::vector<float> mean(static_cast<size_t>(channels)), variance(mean.size()), rstd(mean.size());
-    run_at(level, BatchNormStatistics{dtype_of<T>, rows, channels, x.data(), 1e-5f, mean.data(), variance.data(), rstd.data()});
+    run_at(level, BatchNormStatistics{.dtype = dtype_of<T>,
+                                      .rows = rows,
+                                      .channels = channels,
+                                      .x = x.data(),
+                                      .epsilon = 1e-5f,
+                                      .mean = mean.data(),
+                                      .variance = variance.data(),
+                                      .rstd = rstd.data()});
     for (int64_t c = 0; c < channels; ++c) {
       const auto at = [&](int64_t r) { return static_cast<double>(to_float(x[static_cast<size_t>(r * channels + c)])); };
       double want_mean = 0.0;
@@ -72,7 +79,14 @@ TEST(BatchNormStatistics, OfAConstantAreExact) {
   for (const cpu::Isa level : levels()) {
     const std::vector<float> x(3 * 1000, 0.1f);
     float mean[3], variance[3], rstd[3];
-    run_at(level, BatchNormStatistics{DType::f32, 1000, 3, x.data(), 0.25f, mean, variance, rstd});
+    run_at(level, BatchNormStatistics{.dtype = DType::f32,
+                                      .rows = 1000,
+                                      .channels = 3,
+                                      .x = x.data(),
+                                      .epsilon = 0.25f,
+                                      .mean = mean,
+                                      .variance = variance,
+                                      .rstd = rstd});
     for (int c = 0; c < 3; ++c) {
       EXPECT_FLOAT_EQ(mean[c], 0.1f) << level_name(level);
       EXPECT_LT(variance[c], 1e-15f) << level_name(level);

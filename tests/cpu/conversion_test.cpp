@@ -29,7 +29,11 @@ TYPED_TEST(Conversion, EveryPatternBecomesItsFloat) {
   const std::vector<TypeParam> x = every_pattern<TypeParam>();
   for (const cpu::Isa level : levels()) {
     std::vector<float> y(x.size(), -1.0f);
-    run_at(level, Cast{dtype_of<TypeParam>, DType::f32, static_cast<int64_t>(x.size()), x.data(), y.data()});
+    run_at(level, Cast{.x_dtype = dtype_of<TypeParam>,
+                       .y_dtype = DType::f32,
+                       .size = static_cast<int64_t>(x.size()),
+                       .x = x.data(),
+                       .y = y.data()});
     for (size_t i = 0; i < x.size(); ++i) {
       const float want = to_float(x[i]);
       if (std::isnan(want)) {
@@ -64,7 +68,11 @@ TYPED_TEST(Conversion, FloatsRoundToNearestEven) {
     // The processor's own bf16 conversion takes subnormal numbers for 0.
     const bool flushes = dtype_of<TypeParam> == DType::bf16 && level == cpu::Isa::avx512bf16;
     std::vector<TypeParam> y(x.size(), TypeParam{1});
-    run_at(level, Cast{DType::f32, dtype_of<TypeParam>, static_cast<int64_t>(x.size()), x.data(), y.data()});
+    run_at(level, Cast{.x_dtype = DType::f32,
+                       .y_dtype = dtype_of<TypeParam>,
+                       .size = static_cast<int64_t>(x.size()),
+                       .x = x.data(),
+                       .y = y.data()});
     for (size_t i = 0; i < x.size(); ++i) {
       const TypeParam want = from_float<TypeParam>(x[i]);
       if (std::isnan(x[i])) {
@@ -92,8 +100,18 @@ TYPED_TEST(Conversion, AMaskBitIsSetWhereTheStoredValueIsPositive) {
     for (const float beta : betas) {
       std::vector<TypeParam> y(x.size());
       std::vector<uint8_t> mask(13, 0xff);
-      run_at(level, BatchNormApply{dtype_of<TypeParam>, 100, 1, x.data(), nullptr, &one, &beta, &mean, &one, Activation::relu,
-                                   y.data(), mask.data()});
+      run_at(level, BatchNormApply{.dtype = dtype_of<TypeParam>,
+                                   .rows = 100,
+                                   .channels = 1,
+                                   .x = x.data(),
+                                   .residual = nullptr,
+                                   .gamma = &one,
+                                   .beta = &beta,
+                                   .mean = &mean,
+                                   .rstd = &one,
+                                   .activation = Activation::relu,
+                                   .y = y.data(),
+                                   .mask = mask.data()});
       for (size_t i = 0; i < x.size(); ++i) {
         ASSERT_EQ(mask[i / 8] >> (i % 8) & 1, to_float(y[i]) > 0.0f ? 1 : 0) << level_name(level) << " " << beta;
       }

@@ -144,31 +144,51 @@ TYPED_TEST(Levels, AgreeOnElementwiseKernels) {
   using T = TypeParam;
   constexpr DType kType = dtype_of<T>;
   for (const int64_t n : kSizes) {
-    expect_agreement("add", 0.0, [&](Bench& b) { b.run(Add{kType, n, b.in<T>(n), b.in<T>(n), b.out<T>(n)}); });
+    expect_agreement("add", 0.0, [&](Bench& b) {
+      b.run(Add{.dtype = kType, .size = n, .a = b.in<T>(n), .b = b.in<T>(n), .y = b.out<T>(n)});
+    });
     expect_agreement("add in place", 0.0, [&](Bench& b) {
       T* y = b.in_out<T>(n);
-      b.run(Add{kType, n, y, b.in<T>(n), y});
+      b.run(Add{.dtype = kType, .size = n, .a = y, .b = b.in<T>(n), .y = y});
     });
-    expect_agreement("relu", 0.0, [&](Bench& b) { b.run(ReluForward{kType, n, b.in<T>(n), b.out<T>(n)}); });
+    expect_agreement("relu", 0.0,
+                     [&](Bench& b) { b.run(ReluForward{.dtype = kType, .size = n, .x = b.in<T>(n), .y = b.out<T>(n)}); });
     expect_agreement("relu backward", 0.0, [&](Bench& b) {
-      b.run(ReluBackward{kType, n, b.in<T>(n), b.in<T>(n), b.out<T>(n)});
+      b.run(ReluBackward{.dtype = kType, .size = n, .y = b.in<T>(n), .dy = b.in<T>(n), .dx = b.out<T>(n)});
     });
-    expect_agreement("fill", 0.0, [&](Bench& b) { b.run(Fill{kType, n, 0.3f, b.out<T>(n)}); });
+    expect_agreement("fill", 0.0, [&](Bench& b) { b.run(Fill{.dtype = kType, .size = n, .value = 0.3f, .x = b.out<T>(n)}); });
     expect_agreement("cast", 0.0, [&](Bench& b) {
       const T* x = b.in<T>(n);
-      b.run(Cast{kType, DType::f32, n, x, b.out<float>(n)});
-      b.run(Cast{kType, DType::f16, n, x, b.out<f16>(n)});
-      b.run(Cast{kType, DType::bf16, n, x, b.out<bf16>(n)});
+      b.run(Cast{.x_dtype = kType, .y_dtype = DType::f32, .size = n, .x = x, .y = b.out<float>(n)});
+      b.run(Cast{.x_dtype = kType, .y_dtype = DType::f16, .size = n, .x = x, .y = b.out<f16>(n)});
+      b.run(Cast{.x_dtype = kType, .y_dtype = DType::bf16, .size = n, .x = x, .y = b.out<bf16>(n)});
     });
     for (const DType copy_type : {DType::f16, DType::bf16}) {
       expect_agreement("sgd", one_rounding<bf16>(), [&](Bench& b) {
-        const StepState state{0.1f, 8.0f, 0};
+        const StepState state{.learning_rate = 0.1f, .loss_scale = 8.0f, .found_inf = 0};
         const T* gradient = b.in<T>(n);
         float* weight = b.in_out<float>(n);
         float* velocity = b.in_out<float>(n);
-        b.run(SgdUpdate{kType, copy_type, n, 0.9f, 1e-4f, &state, gradient, weight, velocity, nullptr});
-        b.run(SgdUpdate{kType, copy_type, n, 0.9f, 1e-4f, &state, gradient, weight, velocity,
-                        copy_type == DType::f16 ? static_cast<void*>(b.out<f16>(n)) : b.out<bf16>(n)});
+        b.run(SgdUpdate{.gradient_dtype = kType,
+                        .copy_dtype = copy_type,
+                        .size = n,
+                        .momentum = 0.9f,
+                        .weight_decay = 1e-4f,
+                        .state = &state,
+                        .gradient = gradient,
+                        .weight = weight,
+                        .velocity = velocity,
+                        .copy = nullptr});
+        b.run(SgdUpdate{.gradient_dtype = kType,
+                        .copy_dtype = copy_type,
+                        .size = n,
+                        .momentum = 0.9f,
+                        .weight_decay = 1e-4f,
+                        .state = &state,
+                        .gradient = gradient,
+                        .weight = weight,
+                        .velocity = velocity,
+                        .copy = copy_type == DType::f16 ? static_cast<void*>(b.out<f16>(n)) : b.out<bf16>(n)});
       });
     }
   }
@@ -181,11 +201,11 @@ TYPED_TEST(Levels, FindTheOneElementThatIsNotFinite) {
         for (const int64_t at : {int64_t{0}, n / 2, n - 1}) {
           std::vector<TypeParam> x(static_cast<size_t>(n), from_float<TypeParam>(3.0e4f));
           x[static_cast<size_t>(at)] = from_float<TypeParam>(odd);
-          StepState state{0.1f, 1.0f, 0};
-          run_at(level, CheckFinite{dtype_of<TypeParam>, n, x.data(), &state});
+          StepState state{.learning_rate = 0.1f, .loss_scale = 1.0f, .found_inf = 0};
+          run_at(level, CheckFinite{.dtype = dtype_of<TypeParam>, .size = n, .x = x.data(), .state = &state});
           EXPECT_EQ(state.found_inf, odd == 1.0f ? 0 : 1) << level_name(level) << " " << n << " " << at;
           state.found_inf = 1;
-          run_at(level, CheckFinite{dtype_of<TypeParam>, 0, x.data(), &state});
+          run_at(level, CheckFinite{.dtype = dtype_of<TypeParam>, .size = 0, .x = x.data(), .state = &state});
           EXPECT_EQ(state.found_inf, 1) << "what was found before must stay";
         }
       }
@@ -208,24 +228,30 @@ TYPED_TEST(Levels, AgreeOnBatchNorm) {
     const std::string name = fmt::format("[{}, {}]", rows, channels);
     expect_agreement("statistics " + name, 4e-6, [&](Bench& b) {
       float* rstd = b.in<float>(channels);  // of a single row: 1 / sqrt(epsilon), and its rounding
-      b.run(
-          BatchNormStatistics{kType, rows, channels, b.in<T>(n), 1e-3f, b.out<float>(channels), b.out<float>(channels), rstd});
+      b.run(BatchNormStatistics{.dtype = kType,
+                                .rows = rows,
+                                .channels = channels,
+                                .x = b.in<T>(n),
+                                .epsilon = 1e-3f,
+                                .mean = b.out<float>(channels),
+                                .variance = b.out<float>(channels),
+                                .rstd = rstd});
     });
     for (const Activation activation : {Activation::none, Activation::relu}) {
       for (const bool add : {false, true}) {
         expect_agreement("apply " + name, one_rounding<T>(), [&](Bench& b) {
-          const BatchNormApply args{kType,
-                                    rows,
-                                    channels,
-                                    b.in<T>(n),
-                                    add ? b.in<T>(n) : nullptr,
-                                    b.in<float>(channels),
-                                    b.in<float>(channels),
-                                    b.in<float>(channels),
-                                    b.in<float>(channels, 0.5, 2.0),
-                                    activation,
-                                    b.out<T>(n),
-                                    nullptr};
+          const BatchNormApply args{.dtype = kType,
+                                    .rows = rows,
+                                    .channels = channels,
+                                    .x = b.in<T>(n),
+                                    .residual = add ? b.in<T>(n) : nullptr,
+                                    .gamma = b.in<float>(channels),
+                                    .beta = b.in<float>(channels),
+                                    .mean = b.in<float>(channels),
+                                    .rstd = b.in<float>(channels, 0.5, 2.0),
+                                    .activation = activation,
+                                    .y = b.out<T>(n),
+                                    .mask = nullptr};
           b.run(args);
           BatchNormApply masked = args;
           masked.mask = b.in<uint8_t>(mask_bytes, 0, 255);
@@ -243,18 +269,18 @@ TYPED_TEST(Levels, AgreeOnBatchNorm) {
       for (const int terms : {1, 2}) {
         expect_agreement("backward reduce " + name, 4e-6 * std::sqrt(static_cast<double>(rows)), [&](Bench& b) {
           T* dy = b.in_out<T>(n);
-          BatchNormBackwardReduce args{kType,
-                                       rows,
-                                       channels,
-                                       b.in<T>(n),
-                                       dy,
-                                       terms == 2 ? b.in<T>(n) : nullptr,
-                                       mask(b),
-                                       b.in<float>(channels),
-                                       b.in<float>(channels, 0.5, 2.0),
-                                       b.out<float>(channels),
-                                       b.out<float>(channels),
-                                       terms == 2 ? b.out<T>(n) : nullptr};
+          BatchNormBackwardReduce args{.dtype = kType,
+                                       .rows = rows,
+                                       .channels = channels,
+                                       .x = b.in<T>(n),
+                                       .dy = dy,
+                                       .more = terms == 2 ? b.in<T>(n) : nullptr,
+                                       .mask = mask(b),
+                                       .mean = b.in<float>(channels),
+                                       .rstd = b.in<float>(channels, 0.5, 2.0),
+                                       .sum_g = b.out<float>(channels),
+                                       .sum_g_xhat = b.out<float>(channels),
+                                       .g = terms == 2 ? b.out<T>(n) : nullptr};
           b.run(args);
           args.g = dy;
           b.run(args);
@@ -262,25 +288,25 @@ TYPED_TEST(Levels, AgreeOnBatchNorm) {
       }
       expect_agreement("backward apply " + name, 4.0 * one_rounding<T>(), [&](Bench& b) {
         T* dy = b.in_out<T>(n);
-        BatchNormBackwardApply args{kType,
-                                    rows,
-                                    channels,
-                                    b.in<T>(n),
-                                    dy,
-                                    mask(b),
-                                    b.in<float>(channels),
-                                    b.in<float>(channels),
-                                    b.in<float>(channels, 0.5, 2.0),
-                                    b.in<float>(channels),
-                                    b.in<float>(channels),
-                                    b.out<T>(n)};
+        BatchNormBackwardApply args{.dtype = kType,
+                                    .rows = rows,
+                                    .channels = channels,
+                                    .x = b.in<T>(n),
+                                    .dy = dy,
+                                    .mask = mask(b),
+                                    .gamma = b.in<float>(channels),
+                                    .mean = b.in<float>(channels),
+                                    .rstd = b.in<float>(channels, 0.5, 2.0),
+                                    .sum_g = b.in<float>(channels),
+                                    .sum_g_xhat = b.in<float>(channels),
+                                    .dx = b.out<T>(n)};
         b.run(args);
         args.dx = dy;
         b.run(args);
       });
     }
     expect_agreement("column sum " + name, 4e-6 * std::sqrt(static_cast<double>(rows)), [&](Bench& b) {
-      b.run(ColumnSum{kType, rows, channels, b.in<T>(n), b.out<float>(channels)});
+      b.run(ColumnSum{.dtype = kType, .rows = rows, .columns = channels, .x = b.in<T>(n), .y = b.out<float>(channels)});
     });
   }
 }
@@ -289,10 +315,16 @@ TEST(LevelsOfF32, AgreeOnRunningStatistics) {
   for (const int64_t n : kSizes) {
     for (const int32_t found_inf : {0, 1}) {
       expect_agreement("commit", 1e-6, [&](Bench& b) {
-        const StepState state{0.1f, 1.0f, found_inf};
-        b.run(BatchNormCommit{n, 0.1f, &state, b.in<float>(n), b.in<float>(n), b.in<float>(n), b.in_out<float>(n),
-                              b.in_out<float>(n)});
-        b.run(BatchNormRstd{n, 1e-5f, b.in<float>(n, 0.1, 2.0), b.out<float>(n)});
+        const StepState state{.learning_rate = 0.1f, .loss_scale = 1.0f, .found_inf = found_inf};
+        b.run(BatchNormCommit{.channels = n,
+                              .momentum = 0.1f,
+                              .state = &state,
+                              .batch_mean = b.in<float>(n),
+                              .batch_variance = b.in<float>(n),
+                              .bessel_correction = b.in<float>(n),
+                              .running_mean = b.in_out<float>(n),
+                              .running_variance = b.in_out<float>(n)});
+        b.run(BatchNormRstd{.channels = n, .epsilon = 1e-5f, .variance = b.in<float>(n, 0.1, 2.0), .rstd = b.out<float>(n)});
       });
     }
   }
@@ -312,10 +344,10 @@ TYPED_TEST(Levels, AgreeOnPooling) {
       for (int64_t i = 0; i < in; ++i) {  // equal values, and now and then a NaN
         x[i] = i % 97 == 5 ? from_float<T>(NAN) : from_float<T>(std::round(to_float(x[i])));
       }
-      b.run(MaxPoolForward{kType, s, x, b.out<T>(out), nullptr});
+      b.run(MaxPoolForward{.dtype = kType, .shape = s, .x = x, .y = b.out<T>(out), .index = nullptr});
       uint8_t* index = b.out<uint8_t>(out);
-      b.run(MaxPoolForward{kType, s, x, b.out<T>(out), index});
-      b.run(MaxPoolBackward{kType, s, b.in<T>(out), index, b.out<T>(in)});
+      b.run(MaxPoolForward{.dtype = kType, .shape = s, .x = x, .y = b.out<T>(out), .index = index});
+      b.run(MaxPoolBackward{.dtype = kType, .shape = s, .dy = b.in<T>(out), .index = index, .dx = b.out<T>(in)});
     });
     const int64_t c = s.channels;
     expect_agreement("batch norm, relu and max pool " + name, 4 * one_rounding<T>(), [&](Bench& b) {
@@ -333,24 +365,68 @@ TYPED_TEST(Levels, AgreeOnPooling) {
         mean[i] = 0.25f;
       }
       const float* beta = b.in<float>(c, 0.0, 1.0);
-      b.run(BatchNormReluMaxPoolForward{kType, s, x, gamma, beta, mean, rstd, b.out<T>(out), nullptr});
+      b.run(BatchNormReluMaxPoolForward{.dtype = kType,
+                                        .shape = s,
+                                        .x = x,
+                                        .gamma = gamma,
+                                        .beta = beta,
+                                        .mean = mean,
+                                        .rstd = rstd,
+                                        .y = b.out<T>(out),
+                                        .index = nullptr});
       uint8_t* index = b.out<uint8_t>(out);
-      b.run(BatchNormReluMaxPoolForward{kType, s, x, gamma, beta, mean, rstd, b.out<T>(out), index});
+      b.run(BatchNormReluMaxPoolForward{.dtype = kType,
+                                        .shape = s,
+                                        .x = x,
+                                        .gamma = gamma,
+                                        .beta = beta,
+                                        .mean = mean,
+                                        .rstd = rstd,
+                                        .y = b.out<T>(out),
+                                        .index = index});
       const T* dy = b.in<T>(out);
       const T* finite = b.in<T>(in);
       float* sum_g = b.out<float>(c);
       float* sum_g_xhat = b.out<float>(c);
-      b.run(BatchNormReluMaxPoolBackwardReduce{kType, s, finite, dy, index, mean, rstd, sum_g, sum_g_xhat});
-      b.run(BatchNormReluMaxPoolBackwardApply{kType, s, finite, dy, index, gamma, mean, rstd, sum_g, sum_g_xhat, b.out<T>(in)});
+      b.run(BatchNormReluMaxPoolBackwardReduce{.dtype = kType,
+                                               .shape = s,
+                                               .x = finite,
+                                               .dy = dy,
+                                               .index = index,
+                                               .mean = mean,
+                                               .rstd = rstd,
+                                               .sum_g = sum_g,
+                                               .sum_g_xhat = sum_g_xhat});
+      b.run(BatchNormReluMaxPoolBackwardApply{.dtype = kType,
+                                              .shape = s,
+                                              .x = finite,
+                                              .dy = dy,
+                                              .index = index,
+                                              .gamma = gamma,
+                                              .mean = mean,
+                                              .rstd = rstd,
+                                              .sum_g = sum_g,
+                                              .sum_g_xhat = sum_g_xhat,
+                                              .dx = b.out<T>(in)});
     });
     expect_agreement("average pool " + name, one_rounding<T>(), [&](Bench& b) {
-      b.run(AveragePoolForward{kType, s, b.in<T>(in), b.out<T>(out)});
-      b.run(AveragePoolBackward{kType, s, b.in<T>(out), b.out<T>(in)});
+      b.run(AveragePoolForward{.dtype = kType, .shape = s, .x = b.in<T>(in), .y = b.out<T>(out)});
+      b.run(AveragePoolBackward{.dtype = kType, .shape = s, .dy = b.in<T>(out), .dx = b.out<T>(in)});
     });
     const int64_t area = s.in_height * s.in_width;
     expect_agreement("global average pool " + name, one_rounding<T>(), [&](Bench& b) {
-      b.run(GlobalAveragePoolForward{kType, s.batch, area, s.channels, b.in<T>(in), b.out<T>(s.batch * s.channels)});
-      b.run(GlobalAveragePoolBackward{kType, s.batch, area, s.channels, b.in<T>(s.batch * s.channels), b.out<T>(in)});
+      b.run(GlobalAveragePoolForward{.dtype = kType,
+                                     .batch = s.batch,
+                                     .area = area,
+                                     .channels = s.channels,
+                                     .x = b.in<T>(in),
+                                     .y = b.out<T>(s.batch * s.channels)});
+      b.run(GlobalAveragePoolBackward{.dtype = kType,
+                                      .batch = s.batch,
+                                      .area = area,
+                                      .channels = s.channels,
+                                      .dy = b.in<T>(s.batch * s.channels),
+                                      .dx = b.out<T>(in)});
     });
   }
 }
@@ -362,12 +438,19 @@ TYPED_TEST(Levels, AgreeOnTheZeroPadShortcut) {
     for (const int64_t channels : {3, 16, 67}) {
       for (const ShortcutPool pool : {ShortcutPool::stride, ShortcutPool::average}) {
         for (const ShortcutPad pad : {ShortcutPad::end, ShortcutPad::both}) {
-          const ZeroPadShortcutShape s{2, 7, 5, channels, channels * 2 + 1, stride, pool, pad};
+          const ZeroPadShortcutShape s{.batch = 2,
+                                       .in_height = 7,
+                                       .in_width = 5,
+                                       .in_channels = channels,
+                                       .out_channels = channels * 2 + 1,
+                                       .stride = stride,
+                                       .pool = pool,
+                                       .pad = pad};
           const int64_t in = s.batch * s.in_height * s.in_width * s.in_channels;
           const int64_t out = s.batch * s.out_height() * s.out_width() * s.out_channels;
           expect_agreement("zero pad", one_rounding<T>(), [&](Bench& b) {
-            b.run(ZeroPadShortcutForward{kType, s, b.in<T>(in), b.out<T>(out)});
-            b.run(ZeroPadShortcutBackward{kType, s, b.in<T>(out), b.out<T>(in)});
+            b.run(ZeroPadShortcutForward{.dtype = kType, .shape = s, .x = b.in<T>(in), .y = b.out<T>(out)});
+            b.run(ZeroPadShortcutBackward{.dtype = kType, .shape = s, .dy = b.in<T>(out), .dx = b.out<T>(in)});
           });
         }
       }
@@ -392,11 +475,26 @@ TYPED_TEST(Levels, AgreeOnTheLoss) {
           const float dloss = 0.7f;
           float* loss = b.out<float>(rows);
           float* log_sum_exp = b.out<float>(rows);
-          b.run(SoftmaxCrossEntropyForward{kType, rows, classes, logits, labels, smoothing, loss, log_sum_exp,
-                                           b.out<int32_t>(1), b.out<int32_t>(1)});
-          b.run(SoftmaxCrossEntropyBackward{kType, rows, classes, logits, labels, smoothing, log_sum_exp, &dloss,
-                                            b.out<T>(rows * classes)});
-          b.run(MaskedMean{rows, loss, labels, b.out<float>(1)});
+          b.run(SoftmaxCrossEntropyForward{.dtype = kType,
+                                           .rows = rows,
+                                           .classes = classes,
+                                           .logits = logits,
+                                           .labels = labels,
+                                           .label_smoothing = smoothing,
+                                           .loss = loss,
+                                           .log_sum_exp = log_sum_exp,
+                                           .top1_errors = b.out<int32_t>(1),
+                                           .top5_errors = b.out<int32_t>(1)});
+          b.run(SoftmaxCrossEntropyBackward{.dtype = kType,
+                                            .rows = rows,
+                                            .classes = classes,
+                                            .logits = logits,
+                                            .labels = labels,
+                                            .label_smoothing = smoothing,
+                                            .log_sum_exp = log_sum_exp,
+                                            .dloss = &dloss,
+                                            .dlogits = b.out<T>(rows * classes)});
+          b.run(MaskedMean{.rows = rows, .loss = loss, .labels = labels, .y = b.out<float>(1)});
         });
       }
     }
@@ -411,12 +509,24 @@ TYPED_TEST(Levels, AgreeOnThePreparedInput) {
         for (const auto& [per_pixel, shifted] : {std::pair{0, false}, {0, true}, {1, false}, {1, true}}) {
           expect_agreement("prepare", one_rounding<T>(), [&, per_pixel = per_pixel, shifted = shifted](Bench& b) {
             const int64_t height = 18, width = 19, in_height = 20, in_width = 17;
-            b.run(PrepareInput{dtype_of<T>, batch, in_height, in_width, in_channels, height, width, channels,
-                               b.in<uint8_t>(batch * in_height * in_width * in_channels, 0, 255), b.in<int32_t>(batch, -25, 25),
-                               b.in<int32_t>(batch, -4, 4), b.in<uint8_t>(batch, 0, 1),
-                               shifted ? b.in<float>(batch * in_channels, -20.0, 20.0) : nullptr,
-                               b.in<float>(per_pixel != 0 ? in_height * in_width * in_channels : in_channels, 100.0, 150.0),
-                               per_pixel, b.in<float>(in_channels, 0.01, 0.02), b.out<T>(batch * height * width * channels)});
+            b.run(PrepareInput{
+                .dtype = dtype_of<T>,
+                .batch = batch,
+                .in_height = in_height,
+                .in_width = in_width,
+                .in_channels = in_channels,
+                .height = height,
+                .width = width,
+                .channels = channels,
+                .source = b.in<uint8_t>(batch * in_height * in_width * in_channels, 0, 255),
+                .top = b.in<int32_t>(batch, -25, 25),
+                .left = b.in<int32_t>(batch, -4, 4),
+                .flip = b.in<uint8_t>(batch, 0, 1),
+                .color_shift = shifted ? b.in<float>(batch * in_channels, -20.0, 20.0) : nullptr,
+                .mean = b.in<float>(per_pixel != 0 ? in_height * in_width * in_channels : in_channels, 100.0, 150.0),
+                .per_pixel_mean = per_pixel,
+                .inverse_std = b.in<float>(in_channels, 0.01, 0.02),
+                .y = b.out<T>(batch * height * width * channels)});
           });
         }
       }

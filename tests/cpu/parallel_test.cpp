@@ -77,8 +77,14 @@ TEST(Scratch, IsAlignedAndGrows) {
 /// Mean, variance and rstd, one after the other.
 std::vector<float> statistics(cpu::Isa level, const std::vector<float>& x, int64_t channels) {
   std::vector<float> result(static_cast<size_t>(3 * channels));
-  run_at(level, BatchNormStatistics{DType::f32, static_cast<int64_t>(x.size()) / channels, channels, x.data(), 1e-5f,
-                                    result.data(), result.data() + channels, result.data() + 2 * channels});
+  run_at(level, BatchNormStatistics{.dtype = DType::f32,
+                                    .rows = static_cast<int64_t>(x.size()) / channels,
+                                    .channels = channels,
+                                    .x = x.data(),
+                                    .epsilon = 1e-5f,
+                                    .mean = result.data(),
+                                    .variance = result.data() + channels,
+                                    .rstd = result.data() + 2 * channels});
   return result;
 }
 

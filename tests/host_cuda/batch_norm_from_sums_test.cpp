@@ -32,8 +32,14 @@ void batch_norm_from_sums_gives_mean_variance_and_its_root(Device device) {
     const Tensor squares_tensor = to_tensor(squares, {channels}, DType::f32, device);
     const Tensor got_mean = empty({channels}, DType::f32, device), got_variance = empty({channels}, DType::f32, device),
                  got_rstd = empty({channels}, DType::f32, device);
-    run_part(cuda::BatchNormFromSums{kRows, channels, sum_tensor.data<float>(), squares_tensor.data<float>(), kEpsilon,
-                                     got_mean.data<float>(), got_variance.data<float>(), got_rstd.data<float>()},
+    run_part(cuda::BatchNormFromSums{.rows = kRows,
+                                     .channels = channels,
+                                     .sum = sum_tensor.data<float>(),
+                                     .sum_of_squares = squares_tensor.data<float>(),
+                                     .epsilon = kEpsilon,
+                                     .mean = got_mean.data<float>(),
+                                     .variance = got_variance.data<float>(),
+                                     .rstd = got_rstd.data<float>()},
              cuda::current_stream(device));
     EXPECT_TRUE(close(got_mean, mean, 1e-6)) << channels << " channels";
     EXPECT_TRUE(close(got_variance, variance, 1e-6)) << channels << " channels";

@@ -28,8 +28,14 @@ void batch_norm_scale_bias_is_rounded_and_right_at_the_mean(Device device) {
       const auto on_device = [&](const HostArray& of) { return to_tensor(of, {channels}, DType::f32, device); };
       const Tensor tensors[] = {on_device(gamma), on_device(beta), on_device(mean), on_device(rstd)};
       const Tensor got_scale = empty({channels}, dtype, device), got_bias = empty({channels}, dtype, device);
-      run_part(cuda::BatchNormScaleBias{dtype, channels, tensors[0].data<float>(), tensors[1].data<float>(),
-                                        tensors[2].data<float>(), tensors[3].data<float>(), got_scale.data(), got_bias.data()},
+      run_part(cuda::BatchNormScaleBias{.dtype = dtype,
+                                        .channels = channels,
+                                        .gamma = tensors[0].data<float>(),
+                                        .beta = tensors[1].data<float>(),
+                                        .mean = tensors[2].data<float>(),
+                                        .rstd = tensors[3].data<float>(),
+                                        .scale = got_scale.data(),
+                                        .bias = got_bias.data()},
                cuda::current_stream(device));
       EXPECT_TRUE(close(got_scale, scale, 1e-7)) << name(dtype) << ", " << channels << " channels";
       const std::vector<float> got = got_bias.to_vector();

@@ -53,7 +53,18 @@ TEST(MatmulKey, SwapsTheFactorsForColumnMajorMatrices) {
 TEST(MatmulKey, KnowsTheWorstAlignment) {
   alignas(256) static float memory[128];
   const auto alignment = [](const void* a, const void* b, void* c) {
-    return key_of(Matmul{DType::f32, DType::f32, 1, 1, 1, Transpose::no, Transpose::no, a, b, nullptr, c}).alignment;
+    return key_of(Matmul{.dtype = DType::f32,
+                         .c_dtype = DType::f32,
+                         .m = 1,
+                         .n = 1,
+                         .k = 1,
+                         .transpose_a = Transpose::no,
+                         .transpose_b = Transpose::no,
+                         .a = a,
+                         .b = b,
+                         .bias = nullptr,
+                         .c = c})
+        .alignment;
   };
   EXPECT_EQ(alignment(memory, memory, memory), 256);
   EXPECT_EQ(alignment(memory + 4, memory, memory), 16);
@@ -62,7 +73,15 @@ TEST(MatmulKey, KnowsTheWorstAlignment) {
 }
 
 TEST(MatmulKey, TellsMatmulsApart) {
-  const MatmulKey key{DType::f16, DType::f32, 8, 10, 64, Transpose::no, Transpose::yes, true, 16};
+  const MatmulKey key{.dtype = DType::f16,
+                      .c_dtype = DType::f32,
+                      .m = 8,
+                      .n = 10,
+                      .k = 64,
+                      .transpose_a = Transpose::no,
+                      .transpose_b = Transpose::yes,
+                      .biased = true,
+                      .alignment = 16};
   EXPECT_EQ(key.string(), "matmul f16 to f32 8x10x64 nt with bias, aligned to 16");
   MatmulKey other = key;
   EXPECT_FALSE(key < other || other < key);

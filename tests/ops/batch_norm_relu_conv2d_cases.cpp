@@ -165,14 +165,46 @@ OpCase make(const Form& form) {
 }
 
 std::vector<OpCase> cases() {
-  const ConvolutionShape odd{2, 5, 4, 7, 5, 3, 3, 1, 1};
+  const ConvolutionShape odd{.batch = 2,
+                             .in_height = 5,
+                             .in_width = 4,
+                             .in_channels = 7,
+                             .out_channels = 5,
+                             .kernel_height = 3,
+                             .kernel_width = 3,
+                             .stride = 1,
+                             .padding = 1};
   std::vector<OpCase> all{
       make({odd, Mode::train, ActivationPlace::fastest, true}), make({odd, Mode::train, ActivationPlace::before, false}),
       make({odd, Mode::train, ActivationPlace::inside, false}), make({odd, Mode::evaluate, ActivationPlace::fastest, false})};
   for (const ActivationPlace place : {ActivationPlace::before, ActivationPlace::inside}) {
-    for (const ConvolutionShape& s :
-         {ConvolutionShape{3, 6, 5, 17, 7, 1, 1, 1, 0}, ConvolutionShape{2, 7, 8, 12, 9, 3, 3, 2, 1},
-          ConvolutionShape{2, 8, 9, 64, 32, 3, 3, 1, 1}}) {
+    for (const ConvolutionShape& s : {ConvolutionShape{.batch = 3,
+                                     .in_height = 6,
+                                     .in_width = 5,
+                                     .in_channels = 17,
+                                     .out_channels = 7,
+                                     .kernel_height = 1,
+                                     .kernel_width = 1,
+                                     .stride = 1,
+                                     .padding = 0},
+                                      ConvolutionShape{.batch = 2,
+                                      .in_height = 7,
+                                      .in_width = 8,
+                                      .in_channels = 12,
+                                      .out_channels = 9,
+                                      .kernel_height = 3,
+                                      .kernel_width = 3,
+                                      .stride = 2,
+                                      .padding = 1},
+                                      ConvolutionShape{.batch = 2,
+                                      .in_height = 8,
+                                      .in_width = 9,
+                                      .in_channels = 64,
+                                      .out_channels = 32,
+                                      .kernel_height = 3,
+                                      .kernel_width = 3,
+                                      .stride = 1,
+                                      .padding = 1}}) {
       all.push_back(make({s, Mode::train, place, true}));
     }
     all.push_back(make({odd, Mode::evaluate, place, false}));

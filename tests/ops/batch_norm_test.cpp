@@ -133,10 +133,18 @@ TEST(BatchNorm, SumsOfAGradientInTwoTermsAreThoseOfWhatItStores) {
               const bool over_more = out.to_vector() == more.to_vector();
               const Tensor sum_g = empty({channels}, DType::f32, device);
               const Tensor sum_g_xhat = empty({channels}, DType::f32, device);
-              run(device, BatchNormBackwardReduce{dtype, rows, channels, x.data(), over_dy ? out.data() : dy.data(),
-                                                  over_more ? out.data() : more.data(), masked ? mask.data<uint8_t>() : nullptr,
-                                                  mean.data<float>(), rstd.data<float>(), sum_g.data<float>(),
-                                                  sum_g_xhat.data<float>(), out.data()});
+              run(device, BatchNormBackwardReduce{.dtype = dtype,
+                                                  .rows = rows,
+                                                  .channels = channels,
+                                                  .x = x.data(),
+                                                  .dy = over_dy ? out.data() : dy.data(),
+                                                  .more = over_more ? out.data() : more.data(),
+                                                  .mask = masked ? mask.data<uint8_t>() : nullptr,
+                                                  .mean = mean.data<float>(),
+                                                  .rstd = rstd.data<float>(),
+                                                  .sum_g = sum_g.data<float>(),
+                                                  .sum_g_xhat = sum_g_xhat.data<float>(),
+                                                  .g = out.data()});
               EXPECT_TRUE(close(out, g, 0.0));
               EXPECT_TRUE(close(sum_g, sums[0], 1e-5, std::sqrt(static_cast<double>(rows))));
               EXPECT_TRUE(close(sum_g_xhat, sums[1], 1e-5, std::sqrt(static_cast<double>(rows))));

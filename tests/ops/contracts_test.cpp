@@ -105,7 +105,7 @@ void elementwise_kernels_take_any_address_and_work_in_place(Device device) {
         for (size_t i = begin; i < end; ++i) {
           want[i] = std::max(want[i], 0.0f);
         }
-        run(device, ReluForward{dtype, size, at(x, offset), at(x, offset)});
+        run(device, ReluForward{.dtype = dtype, .size = size, .x = at(x, offset), .y = at(x, offset)});
         EXPECT_EQ(x.to_vector(), want);
 
         const Tensor dy = on(device, random_values(size + 8, -1, 1, 2), dtype);
@@ -113,7 +113,7 @@ void elementwise_kernels_take_any_address_and_work_in_place(Device device) {
         for (size_t i = begin; i < end; ++i) {
           want_gradient[i] = want[i] > 0 ? want_gradient[i] : 0;
         }
-        run(device, ReluBackward{dtype, size, at(x, offset), at(dy, offset), at(dy, offset)});
+        run(device, ReluBackward{.dtype = dtype, .size = size, .y = at(x, offset), .dy = at(dy, offset), .dx = at(dy, offset)});
         EXPECT_EQ(dy.to_vector(), want_gradient);
 
         for (const DType to : kFloating) {
@@ -122,7 +122,7 @@ void elementwise_kernels_take_any_address_and_work_in_place(Device device) {
           for (size_t i = begin; i < end; ++i) {
             want_cast[i] = static_cast<float>(rounded(want[i], to));
           }
-          run(device, Cast{dtype, to, size, at(x, offset), at(y, offset)});
+          run(device, Cast{.x_dtype = dtype, .y_dtype = to, .size = size, .x = at(x, offset), .y = at(y, offset)});
           EXPECT_EQ(y.to_vector(), want_cast) << "to " << name(to);
         }
       }
@@ -167,7 +167,7 @@ void column_sum_agrees_with_its_definition(Device device) {
       for (size_t i = 0; i < values.size(); ++i) {
         want[i % want.size()] += values[i];
       }
-      run(device, ColumnSum{dtype, rows, columns, x.data(), y.data<float>()});
+      run(device, ColumnSum{.dtype = dtype, .rows = rows, .columns = columns, .x = x.data(), .y = y.data<float>()});
       EXPECT_TRUE(close(y, want, 1e-6, std::sqrt(static_cast<double>(rows))))
           << name(dtype) << ", " << rows << " x " << columns;
     }
@@ -187,11 +187,15 @@ void counted_mean_leaves_ignored_rows_out(Device device) {
       counted += labels[i] < 0 ? 0 : 1;
     }
     const Tensor y = full({1}, std::nanf(""), DType::f32, device);
-    run(device, MaskedMean{rows, on(device, loss, DType::f32).data<float>(), on(device, labels, DType::i32).data<int32_t>(),
-                           y.data<float>()});
+    run(device, MaskedMean{.rows = rows,
+                           .loss = on(device, loss, DType::f32).data<float>(),
+                           .labels = on(device, labels, DType::i32).data<int32_t>(),
+                           .y = y.data<float>()});
     EXPECT_NEAR(y.to_vector()[0], sum / counted, 1e-6) << rows << " rows";
-    run(device, MaskedMean{rows, zeros({rows}, DType::f32, device).data<float>(),
-                           full({rows}, -1.0f, DType::i32, device).data<int32_t>(), y.data<float>()});
+    run(device, MaskedMean{.rows = rows,
+                           .loss = zeros({rows}, DType::f32, device).data<float>(),
+                           .labels = full({rows}, -1.0f, DType::i32, device).data<int32_t>(),
+                           .y = y.data<float>()});
     EXPECT_EQ(y.to_vector()[0], 0.0f) << rows << " ignored rows";
   }
 }
@@ -280,7 +284,8 @@ void finish_step_counts_and_moves_the_loss_scale(Device device) {
     before.accepted_steps = int64_t{1} << 40;
     before.skipped_steps = 5;
     const OnDevice<StepState> state(device, before);
-    run(device, FinishStep{2.0f, 0.25f, 64.0f, c.interval, state.get()});
+    run(device,
+        FinishStep{.growth = 2.0f, .backoff = 0.25f, .largest = 64.0f, .growth_interval = c.interval, .state = state.get()});
     const StepState after = state.value();
     SCOPED_TRACE(fmt::format("found_inf {}, interval {}, scale {}", c.found_inf, c.interval, c.scale));
     EXPECT_EQ(after.loss_scale, c.want_scale);
@@ -310,8 +315,13 @@ void metrics_add_up_over_steps_that_were_not_skipped(Device device) {
     const OnDevice<StepState> skipped(device, state_of(0.1f, 1.0f, 1));
     for (const StepState* state : {static_cast<const StepState*>(nullptr), static_cast<const StepState*>(accepted.get()),
                                    static_cast<const StepState*>(skipped.get())}) {
-      run(device, AccumulateMetrics{rows, losses.data<float>(), label_tensor.data<int32_t>(), errors.data<int32_t>(),
-                                    errors.data<int32_t>() + 1, state, sums.get()});
+      run(device, AccumulateMetrics{.rows = rows,
+                                    .row_loss = losses.data<float>(),
+                                    .labels = label_tensor.data<int32_t>(),
+                                    .top1_errors = errors.data<int32_t>(),
+                                    .top5_errors = errors.data<int32_t>() + 1,
+                                    .state = state,
+                                    .sums = sums.get()});
       if (state != skipped.get()) {
         for (size_t i = 0; i < loss.size(); ++i) {
           want.loss += static_cast<double>(loss[i]);
@@ -339,7 +349,10 @@ void batch_norm_rstd_agrees_with_its_definition(Device device) {
       want.push_back(1 / std::sqrt(static_cast<double>(v) + static_cast<double>(kEpsilon)));
     }
     const Tensor rstd = full({channels}, std::nanf(""), DType::f32, device);
-    run(device, BatchNormRstd{channels, kEpsilon, on(device, variance, DType::f32).data<float>(), rstd.data<float>()});
+    run(device, BatchNormRstd{.channels = channels,
+                              .epsilon = kEpsilon,
+                              .variance = on(device, variance, DType::f32).data<float>(),
+                              .rstd = rstd.data<float>()});
     EXPECT_TRUE(close(rstd, want, 1e-6)) << channels << " channels";
   }
 }
@@ -364,8 +377,14 @@ void batch_norm_commit_follows_its_formula(Device device) {
         want_variance[c] += static_cast<double>(kMomentum) * (v[c] * factor[c] - want_variance[c]);
       }
       const OnDevice<StepState> state(device, state_of(0.1f, 1.0f, skipped ? 1 : 0));
-      run(device, BatchNormCommit{channels, kMomentum, state.get(), batch_mean.data<float>(), batch_variance.data<float>(),
-                                  bessel_correction.data<float>(), mean.data<float>(), variance.data<float>()});
+      run(device, BatchNormCommit{.channels = channels,
+                                  .momentum = kMomentum,
+                                  .state = state.get(),
+                                  .batch_mean = batch_mean.data<float>(),
+                                  .batch_variance = batch_variance.data<float>(),
+                                  .bessel_correction = bessel_correction.data<float>(),
+                                  .running_mean = mean.data<float>(),
+                                  .running_variance = variance.data<float>()});
       EXPECT_TRUE(close(mean, want_mean, skipped ? 0.0 : 1e-6));
       EXPECT_TRUE(close(variance, want_variance, skipped ? 0.0 : 1e-6));
     }

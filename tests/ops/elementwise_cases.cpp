@@ -1,6 +1,5 @@
 #include "core/ops/add.h"
 #include "core/ops/cast.h"
-#include "core/ops/flatten.h"
 #include "core/ops/relu.h"
 #include "tests/support/op_case.h"
 
@@ -51,16 +50,8 @@ OpCase make_cast(const Shape& shape, DType to) {
           .gradient_tolerance = to == DType::f32 ? 4.0 : 2000.0};
 }
 
-OpCase make_flatten() {
-  return {.op = "flatten",
-          .name = "3x2x5x7",
-          .inputs = {{.name = "x", .shape = {3, 2, 5, 7}, .values = uniform(-1, 1)}},
-          .run = [](std::span<const Tensor> in) { return std::vector{flatten(in[0])}; },
-          .reference = [](std::span<const HostArray> in) { return std::vector<HostArray>{in[0]}; }};
-}
-
 std::vector<OpCase> cases() {
-  std::vector<OpCase> all{make_flatten()};
+  std::vector<OpCase> all;
   for (const Shape& shape : {Shape{1}, Shape{7}, Shape{2, 3, 5, 17}, Shape{3, 7, 5, 64}, Shape{20011}}) {
     all.push_back(make_relu(shape));
     all.push_back(make_add(shape));

@@ -6,7 +6,6 @@
 #include "core/autograd/tape.h"
 #include "core/ops/add.h"
 #include "core/ops/cast.h"
-#include "core/ops/flatten.h"
 #include "core/ops/relu.h"
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
@@ -67,14 +66,6 @@ TEST(Cast, ToTheSameTypeIsTheTensorItself) {
   EXPECT_EQ(cast(x, DType::f32).data(), x.data());
   EXPECT_TRUE(fails_with([&] { cast(x, DType::u8); }, {"cast:", "u8"}));
   EXPECT_TRUE(fails_with([&] { cast(zeros({3}, DType::i32), DType::f32); }, {"cast:", "i32"}));
-}
-
-TEST(Flatten, SharesMemory) {
-  const Tensor x = zeros({2, 3, 4, 5}, DType::f32);
-  const Tensor y = flatten(x);
-  EXPECT_EQ(y.shape(), (Shape{2, 60}));
-  EXPECT_EQ(y.data(), x.data());
-  EXPECT_TRUE(fails_with([&] { flatten(zeros({}, DType::f32)); }, {"flatten:", "at least 1 dimension"}));
 }
 
 }  // namespace

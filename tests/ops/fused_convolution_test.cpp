@@ -54,7 +54,10 @@ struct Norm {
         rstd(f.per_channel(1, 2)) {}
 
   InputActivation activation() const {
-    return {gamma.tensor.data<float>(), beta.tensor.data<float>(), mean.tensor.data<float>(), rstd.tensor.data<float>()};
+    return {.gamma = gamma.tensor.data<float>(),
+            .beta = beta.tensor.data<float>(),
+            .mean = mean.tensor.data<float>(),
+            .rstd = rstd.tensor.data<float>()};
   }
   double normalized(const HostArray& x, size_t i) const {
     const size_t c = i % gamma.host.size();
@@ -87,9 +90,42 @@ template <class Body>
 void for_each_fixture(const Body& body) {
   for (const Device device : test_devices()) {
     for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
-      for (const ConvolutionShape& shape :
-           {ConvolutionShape{2, 6, 5, 3, 7, 3, 3, 1, 1}, ConvolutionShape{3, 7, 8, 16, 8, 3, 3, 2, 1},
-            ConvolutionShape{2, 6, 6, 17, 5, 1, 1, 2, 0}, ConvolutionShape{1, 8, 8, 64, 32, 3, 3, 1, 1}}) {
+      for (const ConvolutionShape& shape : {ConvolutionShape{.batch = 2,
+                                           .in_height = 6,
+                                           .in_width = 5,
+                                           .in_channels = 3,
+                                           .out_channels = 7,
+                                           .kernel_height = 3,
+                                           .kernel_width = 3,
+                                           .stride = 1,
+                                           .padding = 1},
+                                            ConvolutionShape{.batch = 3,
+                                            .in_height = 7,
+                                            .in_width = 8,
+                                            .in_channels = 16,
+                                            .out_channels = 8,
+                                            .kernel_height = 3,
+                                            .kernel_width = 3,
+                                            .stride = 2,
+                                            .padding = 1},
+                                            ConvolutionShape{.batch = 2,
+                                            .in_height = 6,
+                                            .in_width = 6,
+                                            .in_channels = 17,
+                                            .out_channels = 5,
+                                            .kernel_height = 1,
+                                            .kernel_width = 1,
+                                            .stride = 2,
+                                            .padding = 0},
+                                            ConvolutionShape{.batch = 1,
+                                            .in_height = 8,
+                                            .in_width = 8,
+                                            .in_channels = 64,
+                                            .out_channels = 32,
+                                            .kernel_height = 3,
+                                            .kernel_width = 3,
+                                            .stride = 1,
+                                            .padding = 1}}) {
         const std::string what =
             fmt::format("{} {}, {} to {} channels, {}x{}, stride {}", device.string(), name(dtype), shape.in_channels,
                         shape.out_channels, shape.kernel_height, shape.kernel_width, shape.stride);
@@ -125,20 +161,28 @@ TEST(FusedConvolution, ForwardReadsAnActivatedInputAndGivesStatistics) {
     const double tolerance = 4 * type_tolerance(f.dtype);
 
     const Tensor out = f.fresh(f.y_shape(), f.dtype);
-    run(f.device,
-        ConvolutionForward{f.dtype, s, x.tensor.data(), w.tensor.data(), out.data(), activation, kNoOutputStatistics});
+    run(f.device, ConvolutionForward{.dtype = f.dtype,
+                                     .shape = s,
+                                     .x = x.tensor.data(),
+                                     .w = w.tensor.data(),
+                                     .y = out.data(),
+                                     .activation = activation,
+                                     .statistics = kNoOutputStatistics});
     EXPECT_TRUE(close(out, y, tolerance));
 
     const Tensor again = f.fresh(f.y_shape(), f.dtype);
     const Tensor got_mean = f.fresh({s.out_channels}, DType::f32), got_variance = f.fresh({s.out_channels}, DType::f32),
                  got_rstd = f.fresh({s.out_channels}, DType::f32);
-    run(f.device, ConvolutionForward{f.dtype,
-                                     s,
-                                     x.tensor.data(),
-                                     w.tensor.data(),
-                                     again.data(),
-                                     activation,
-                                     {kEpsilon, got_mean.data<float>(), got_variance.data<float>(), got_rstd.data<float>()}});
+    run(f.device, ConvolutionForward{.dtype = f.dtype,
+                                     .shape = s,
+                                     .x = x.tensor.data(),
+                                     .w = w.tensor.data(),
+                                     .y = again.data(),
+                                     .activation = activation,
+                                     .statistics = {.epsilon = kEpsilon,
+                                                    .mean = got_mean.data<float>(),
+                                                    .variance = got_variance.data<float>(),
+                                                    .rstd = got_rstd.data<float>()}});
     EXPECT_TRUE(close(again, y, tolerance));
     EXPECT_TRUE(close(got_mean, mean, tolerance, 1));
     EXPECT_TRUE(close(got_variance, variance, tolerance, 1));
@@ -177,13 +221,19 @@ TEST(FusedConvolution, BackwardDataGivesTheSumsOfBatchNormalization) {
       SCOPED_TRACE(bits != nullptr ? "with a mask" : "without a mask");
       const Tensor out = f.fresh(f.x_shape(), f.dtype);
       const Tensor got_g = f.fresh({s.in_channels}, DType::f32), got_xhat = f.fresh({s.in_channels}, DType::f32);
-      run(f.device, ConvolutionBackwardData{f.dtype,
-                                            s,
-                                            dy.tensor.data(),
-                                            w.tensor.data(),
-                                            out.data(),
-                                            {x.tensor.data(), bits, of.gamma, of.beta, of.mean, of.rstd, got_g.data<float>(),
-                                             got_xhat.data<float>()}});
+      run(f.device, ConvolutionBackwardData{.dtype = f.dtype,
+                                            .shape = s,
+                                            .dy = dy.tensor.data(),
+                                            .w = w.tensor.data(),
+                                            .dx = out.data(),
+                                            .sums = {.x = x.tensor.data(),
+                                                     .mask = bits,
+                                                     .gamma = of.gamma,
+                                                     .beta = of.beta,
+                                                     .mean = of.mean,
+                                                     .rstd = of.rstd,
+                                                     .sum_g = got_g.data<float>(),
+                                                     .sum_g_xhat = got_xhat.data<float>()}});
       std::vector<float> got = out.to_vector();
       for (size_t i = 0; i < got.size(); ++i) {
         got[i] = set[i] || bits == nullptr ? got[i] : 0.0f;
@@ -206,23 +256,41 @@ TEST(FusedConvolution, BackwardWeightsReadsAnActivatedInput) {
     for_each_product(s, [&](size_t i, size_t j, size_t o) { dw[j] += dy.host[o] * read[i]; });
     for (const DType dw_dtype : {f.dtype, DType::f32}) {
       const Tensor out = f.fresh(f.w_shape(), dw_dtype);
-      run(f.device,
-          ConvolutionBackwardWeights{f.dtype, dw_dtype, s, x.tensor.data(), dy.tensor.data(), out.data(), norm.activation()});
+      run(f.device, ConvolutionBackwardWeights{.dtype = f.dtype,
+                                               .dw_dtype = dw_dtype,
+                                               .shape = s,
+                                               .x = x.tensor.data(),
+                                               .dy = dy.tensor.data(),
+                                               .dw = out.data(),
+                                               .activation = norm.activation()});
       EXPECT_TRUE(close(out, dw, 8 * type_tolerance(f.dtype))) << "dw in " << name(dw_dtype);
     }
   });
 }
 
 TEST(FusedConvolution, IsProfiledByItsPartsOnTheCpu) {
-  const ConvolutionShape shape{2, 16, 16, 16, 16, 3, 3, 1, 1};
+  const ConvolutionShape shape{.batch = 2,
+                               .in_height = 16,
+                               .in_width = 16,
+                               .in_channels = 16,
+                               .out_channels = 16,
+                               .kernel_height = 3,
+                               .kernel_width = 3,
+                               .stride = 1,
+                               .padding = 1};
   const Tensor x = zeros({2, 16, 16, 16}, DType::f32), w = zeros({16, 3, 3, 16}, DType::f32), y = empty_like(x);
   const Tensor statistics = empty({3, 16}, DType::f32);
   auto* mean = statistics.data<float>();
   const profile::Recorder recorder;
   const auto start = std::chrono::steady_clock::now();
   run(Device{},
-      ConvolutionForward{
-          DType::f32, shape, x.data(), w.data(), y.data(), kNoInputActivation, {kEpsilon, mean, mean + 16, mean + 32}});
+      ConvolutionForward{.dtype = DType::f32,
+                         .shape = shape,
+                         .x = x.data(),
+                         .w = w.data(),
+                         .y = y.data(),
+                         .activation = kNoInputActivation,
+                         .statistics = {.epsilon = kEpsilon, .mean = mean, .variance = mean + 16, .rstd = mean + 32}});
   const double all = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   double sum = 0;
   for (const auto& [key, entry] : recorder.entries()) {
