@@ -70,8 +70,17 @@ double matmul_flops_per_second(const Stopwatch& stopwatch, DType dtype) {
   constexpr int64_t kSide = 8192;
   const auto timing = stopwatch.time(
       [](Operands& o) {
-        return sequence(o, Matmul{o.dtype(), o.dtype(), kSide, kSide, kSide, Transpose::no, Transpose::yes,
-                                  o.read(kSide * kSide), o.read(kSide * kSide), nullptr, o.written(kSide * kSide)});
+        return sequence(o, Matmul{.dtype = o.dtype(),
+                                  .c_dtype = o.dtype(),
+                                  .m = kSide,
+                                  .n = kSide,
+                                  .k = kSide,
+                                  .transpose_a = Transpose::no,
+                                  .transpose_b = Transpose::yes,
+                                  .a = o.read(kSide * kSide),
+                                  .b = o.read(kSide * kSide),
+                                  .bias = nullptr,
+                                  .c = o.written(kSide * kSide)});
       },
       dtype);
   return 2.0 * kSide * kSide * kSide / timing->median_s;

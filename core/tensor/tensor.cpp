@@ -97,13 +97,6 @@ std::vector<float> Tensor::to_vector() const {
   return values;
 }
 
-Tensor Tensor::viewed(Shape shape) const {
-  if (shape.size() != size()) {
-    fail("view of shape {} over a tensor of shape {}: the element counts differ", shape.string(), this->shape().string());
-  }
-  return slice(0, shape);
-}
-
 Tensor Tensor::slice(int64_t offset, Shape shape) const {
   if (offset < 0 || offset > size() || shape.size() > size() - offset) {
     fail("slice of shape {} from element {} of a tensor of shape {}", shape.string(), offset, this->shape().string());

@@ -46,8 +46,6 @@ class Tensor {
   /// All elements as floats, from any device (u8, i32, i64 are converted too).
   std::vector<float> to_vector() const;
 
-  /// The same memory under another shape of equal size. Autograd-aware reshaping is ops/flatten.
-  Tensor viewed(Shape shape) const;
   /// `shape.size()` elements from element `offset` on, as a view.
   Tensor slice(int64_t offset, Shape shape) const;
   /// The same memory without autograd history.

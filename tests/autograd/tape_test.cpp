@@ -6,7 +6,6 @@
 #include "core/device/device_api.h"
 #include "core/ops/add.h"
 #include "core/ops/conv2d.h"
-#include "core/ops/flatten.h"
 #include "core/ops/linear.h"
 #include "core/ops/pooling.h"
 #include "core/ops/relu.h"
@@ -168,7 +167,7 @@ class Network {
   Tensor loss(const Tensor& x) const {
     const Tensor h = relu(conv2d(x, convolution_, {.stride = 1, .padding = 1}));
     const Tensor features = global_average_pool(add(h, max_pool(h, {.window = 3, .stride = 1, .padding = 1})));
-    return softmax_cross_entropy(linear(flatten(features), head_, {}), zeros({x.dim(0)}, DType::i32)).loss;
+    return softmax_cross_entropy(linear(features, head_, {}), zeros({x.dim(0)}, DType::i32)).loss;
   }
 
  private:
