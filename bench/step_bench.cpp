@@ -21,7 +21,7 @@
 #include "core/optim/sgd.h"
 #include "core/train/train_options.h"
 #include "core/train/train_step.h"
-#include "models/catalog.h"
+#include "models/network.h"
 
 namespace residua {
 namespace {
@@ -117,24 +117,27 @@ int run_benchmark(const Options& o) {
   if (o.threads > 0) {
     omp_set_num_threads(o.threads);
   }
-  ResNetSpec spec = model_spec(o.model);
-  const int64_t size = o.size.value_or(spec.image_size());
-  spec.classes = o.classes.value_or(spec.classes);
+  ModelOptions chosen;
+  Settings settings;
+  declare(settings, chosen);
+  settings.assign("model", {o.model}, Layer::command_line);
   if (!o.shortcut.empty()) {
-    set_shortcut(spec, parse_shortcut(o.shortcut));
+    settings.assign("shortcut", {o.shortcut}, Layer::command_line);
   }
-  spec.stored_in_channels = stored_input_channels(precision);
-  ResNet model(spec);
+  const std::vector<std::string> classes(static_cast<size_t>(o.classes.value_or(0)));
+  const Network network = make_network(chosen, {.size = o.size.value_or(0), .class_names = classes}, precision);
+  const int64_t size = network.input.size;
+  Module& model = *network.module;
   ParameterStore store(model, {.device = device, .compute = precision});
   initialize(store, 0);
   Sgd sgd(store, {.loss_scaling = precision == DType::f16 ? std::optional(LossScaling{}) : std::nullopt});
   sgd.set_learning_rate(0.01f);
-  const InputFormat input{.channels = model.input_channels(),
+  const InputFormat input{.channels = network.input_channels,
                           .dtype = precision,
                           .mean = full({3}, 127.5f, DType::f32, device),
                           .inverse_std = full({3}, 1.0f / 64.0f, DType::f32, device)};
   TrainStep step(model, store, sgd, {.input = input, .capture = o.cuda_graph == "off" ? Capture::off : Capture::on});
-  const Batch batch = synthetic_batch(o.batch, size, spec.classes);
+  const Batch batch = synthetic_batch(o.batch, size, network.classes());
   const device_api::Pinned pinned(device, batch.images.data(), batch.images.bytes());  // as the loader's
 
   const int untimed = o.explain_plans ? std::max(o.warmup, 1) : o.warmup;

@@ -1,61 +1,52 @@
 #include "models/catalog.h"
 
 #include <algorithm>
-#include <numeric>
+
+#include "core/base/join.h"
+#include "core/base/registry.h"
 
 namespace residua {
 namespace {
 
-CatalogEntry entry(std::string_view kind, ResNetSpec spec, std::string_view input) {
-  const bool plain = spec.shortcut == Shortcut::none;
-  spec.name = fmt::format("{}{}", kind, spec.depth());
-  const std::string description =
-      fmt::format("{} network of {} layers for {} images{}", plain ? "plain" : "residual", spec.depth(), input,
-                  spec.block == BlockKind::bottleneck ? ", bottleneck blocks" : "");
-  return {std::move(spec), description};
+std::unique_ptr<ModelFamily> fresh_family(const std::string& name) {
+  const auto& entries = Registry<ModelFamily>::entries();
+  return std::ranges::find(entries, name, &Registry<ModelFamily>::Entry::name)->make();
 }
 
 std::vector<CatalogEntry> build_catalog() {
-  std::vector<CatalogEntry> entries;
-  const auto add_imagenet = [&](Shortcut shortcut, BlockKind block, std::vector<int64_t> blocks) {
-    entries.push_back(entry(shortcut == Shortcut::none ? "plain" : "resnet",
-                            {.stem = Stem::imagenet, .block = block, .blocks = std::move(blocks), .shortcut = shortcut},
-                            "ImageNet"));
-  };
-  const auto add_cifar = [&](Shortcut shortcut, int64_t n) {
-    entries.push_back(entry(shortcut == Shortcut::none ? "plain" : "resnet",
-                            {.stem = Stem::cifar, .blocks = {n, n, n}, .width = 16, .shortcut = shortcut, .classes = 10},
-                            "CIFAR"));
-  };
-  add_imagenet(Shortcut::none, BlockKind::basic, {2, 2, 2, 2});
-  add_imagenet(Shortcut::none, BlockKind::basic, {3, 4, 6, 3});
-  add_imagenet(Shortcut::b, BlockKind::basic, {2, 2, 2, 2});
-  add_imagenet(Shortcut::b, BlockKind::basic, {3, 4, 6, 3});
-  add_imagenet(Shortcut::b, BlockKind::bottleneck, {3, 4, 6, 3});
-  add_imagenet(Shortcut::b, BlockKind::bottleneck, {3, 4, 23, 3});
-  add_imagenet(Shortcut::b, BlockKind::bottleneck, {3, 8, 36, 3});
-  for (const int64_t n : {3, 5, 7, 9, 18}) {
-    add_cifar(Shortcut::none, n);
-  }
-  for (const int64_t n : {3, 5, 7, 9, 18, 200}) {
-    add_cifar(Shortcut::a, n);
-  }
-  return entries;
-}
-
-/// Levenshtein's.
-int64_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<int64_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (const char c : a) {
-    int64_t diagonal = row[0]++;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const int64_t replaced = diagonal + (c == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
+  std::vector<CatalogEntry> all;
+  for (const auto& entry : Registry<ModelFamily>::entries()) {
+    for (ModelInfo& model : entry.make()->models()) {
+      const auto same = std::ranges::find(all, model.name, [](const CatalogEntry& e) { return e.model.name; });
+      if (same != all.end()) {
+        fail("the families {} and {} both have a model named {}", same->family, entry.name, model.name);
+      }
+      all.push_back({.model = std::move(model), .family = std::string(entry.name)});
     }
   }
-  return row.back();
+  return all;
+}
+
+/// The names most like one that there is not, the nearest first.
+std::string nearest_models(const std::string& name) {
+  std::vector<std::string> names;
+  for (const CatalogEntry& entry : model_catalog()) {
+    names.push_back(entry.model.name);
+  }
+  std::vector<std::string> nearest;
+  for (int i = 0; i < 3; ++i) {
+    const std::string next = nearest_name(name, names);
+    if (next.empty()) {
+      break;
+    }
+    nearest.push_back(next);
+    std::erase(names, next);
+  }
+  return join(nearest, ", ");
+}
+
+[[noreturn]] void fail_option(const Assignment& option, const std::string& model) {
+  fail_setting(option.key, join(option.words, ","), fmt::format("no value: the model {} does not have this option", model));
 }
 
 }  // namespace
@@ -65,28 +56,111 @@ const std::vector<CatalogEntry>& model_catalog() {
   return catalog;
 }
 
-ResNetSpec model_spec(std::string_view name) {
-  std::vector<std::pair<int64_t, std::string>> nearest;
-  for (const CatalogEntry& candidate : model_catalog()) {
-    if (candidate.spec.name == name) {
-      return candidate.spec;
-    }
-    nearest.emplace_back(edit_distance(name, candidate.spec.name), candidate.spec.name);
+const CatalogEntry& catalog_entry(const std::string& model) {
+  const auto& all = model_catalog();
+  const auto found = std::ranges::find(all, model, [](const CatalogEntry& entry) { return entry.model.name; });
+  if (found == all.end()) {
+    const std::string near = nearest_models(model);
+    fail_setting("model", model.substr(0, 80),
+                 "the name of a model" + (near.empty() ? std::string() : fmt::format("; did you mean {}?", near)));
   }
-  std::ranges::stable_sort(nearest, {}, [](const auto& pair) { return pair.first; });
-  fail_usage("unknown model '{}': did you mean {}, {} or {}? --list-models shows all", name, nearest[0].second,
-             nearest[1].second, nearest[2].second);
+  return *found;
 }
 
-void set_shortcut(ResNetSpec& spec, Shortcut shortcut) {
-  if (spec.shortcut == Shortcut::none) {
-    fail_usage("{} is a plain network: it has no shortcuts to choose; wanted a residual network with --shortcut", spec.name);
+std::vector<Assignment> options_of(ModelFamily& family) {
+  Settings settings;
+  family.declare(settings);
+  std::vector<Assignment> options;
+  for (const auto& setting : settings.all()) {
+    if (Words words = setting->get(); !words.empty()) {
+      options.push_back({.key = setting->name, .words = std::move(words)});
+    }
   }
-  if (shortcut == Shortcut::none) {
-    fail_usage("{} is a residual network: its shortcut is A, B or C; the network without shortcuts is called plain{}",
-               spec.name, spec.depth());
+  return options;
+}
+
+std::unique_ptr<ModelFamily> make_family(const std::string& model, const std::vector<OptionLines>& layers) {
+  std::unique_ptr<ModelFamily> family = fresh_family(catalog_entry(model).family);
+  Settings settings;
+  family->declare(settings);
+  for (const OptionLines& layer : layers) {
+    for (const Assignment& option : layer.lines) {
+      if (settings.find(option.key) == nullptr) {
+        fail_option(option, model);
+      }
+    }
+    if (layer.origin.empty()) {
+      for (const Assignment& option : layer.lines) {
+        settings.assign(option.key, option.words, Layer::command_line);
+      }
+    } else {
+      settings.assign(layer.lines, Layer::command_line, layer.origin);
+    }
   }
-  spec.shortcut = shortcut;
+  family->resolve(model);
+  return family;
+}
+
+std::string ModelFamily::describe(const std::string& model) {
+  std::string text = model;
+  for (const Assignment& option : options_of(*this)) {
+    text += fmt::format(", {} {}", option.key, join(option.words, " "));
+  }
+  return text;
+}
+
+ModelOptions::ModelOptions() {
+  for (const auto& entry : Registry<ModelFamily>::entries()) {
+    members_.push_back({.name = std::string(entry.name), .family = entry.make()});
+  }
+}
+
+void ModelOptions::declare(Settings& settings) {
+  const auto set = [this](const Words& words) {
+    const std::string chosen = words.empty() ? "" : config_detail::single("model", words, "the name of a model");
+    name = chosen.empty() ? chosen : catalog_entry(chosen).model.name;
+  };
+  const auto get = [this] { return name.empty() ? Words{} : Words{name}; };
+  settings.add({.name = "model", .help = "The network's name.", .wanted = "the name of a model", .set = set, .get = get})
+      .alias("m");
+  for (const Member& member : members_) {
+    member.family->declare(settings);
+  }
+}
+
+std::vector<Assignment> ModelOptions::given(const Settings& settings) const {
+  std::vector<Assignment> options;
+  for (const Member& member : members_) {
+    Settings own;
+    member.family->declare(own);
+    for (const auto& setting : own.all()) {
+      if (settings.layer(setting->name) != Layer::defaults) {
+        options.push_back({.key = setting->name, .words = setting->get()});
+      }
+    }
+  }
+  return options;
+}
+
+std::unique_ptr<ModelFamily> ModelOptions::family() const {
+  const std::string& chosen = catalog_entry(name).family;
+  OptionLines options;
+  for (const Member& member : members_) {
+    std::vector<Assignment> now = options_of(*member.family);
+    if (member.name == chosen) {
+      options.lines = std::move(now);
+      continue;
+    }
+    const std::vector<Assignment> defaults = options_of(*fresh_family(member.name));
+    for (const Assignment& option : now) {
+      if (std::ranges::find_if(defaults, [&](const Assignment& other) {
+            return other.key == option.key && other.words == option.words;
+          }) == defaults.end()) {
+        fail_option(option, name);
+      }
+    }
+  }
+  return make_family(name, {options});
 }
 
 }  // namespace residua

@@ -1,28 +1,62 @@
 #pragma once
 
+#include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "models/resnet.h"
+#include "core/config/settings.h"
+#include "models/model_family.h"
 
 namespace residua {
 
 /// A network that is known by name.
 struct CatalogEntry {
-  ResNetSpec spec;          // `spec.name` is the name
-  std::string description;  // one line for --list-models
+  ModelInfo model;
+  std::string family;  // registered name
 };
 
-/// All networks, the ImageNet ones first. ImageNet residual nets have shortcut B (torchvision's), CIFAR ones A (the paper's);
-/// any other shortcut, class count or input size is a change to the spec.
+/// All of them, family by family.
 const std::vector<CatalogEntry>& model_catalog();
 
-/// The spec of a network. Fails with UsageError that names the nearest ones when there is none of that name.
-ResNetSpec model_spec(std::string_view name);
+/// The entry of a model. Fails with UsageError that names the nearest ones when there is none of that name.
+const CatalogEntry& catalog_entry(const std::string& model);
 
-/// Changes the shortcut of a residual network's spec. Fails with UsageError when the network is plain, or when `shortcut` is
-/// none.
-void set_shortcut(ResNetSpec& spec, Shortcut shortcut);
+/// The choice of a model: its name, and the options of every family. Copies share the options.
+class ModelOptions {
+ public:
+  /// Every registered family, with its options at their defaults.
+  ModelOptions();
+
+  std::string name;  // empty: not chosen
+
+  /// Declares "model" and the options of every family. This object must outlive the settings.
+  void declare(Settings& settings);
+  /// The families' options that `settings` got from a recipe, a file or the command line.
+  std::vector<Assignment> given(const Settings& settings) const;
+  /// The family of `name` with the options that were chosen, resolved. Fails with UsageError on an unknown model and on an
+  /// option that it does not have.
+  std::unique_ptr<ModelFamily> family() const;
+
+ private:
+  struct Member {
+    std::string name;
+    std::shared_ptr<ModelFamily> family;
+  };
+  std::vector<Member> members_;
+};
+inline void declare(Settings& settings, ModelOptions& options) { options.declare(settings); }
+
+/// Options of a family by the names of their settings, and the file that they are from, if any.
+struct OptionLines {
+  std::vector<Assignment> lines = {};
+  std::string origin = {};
+};
+
+/// The family of a model, with its options at their defaults, then as the layers say, a later one before an earlier one;
+/// resolved. Fails with UsageError on an option that it does not have.
+std::unique_ptr<ModelFamily> make_family(const std::string& model, const std::vector<OptionLines>& layers);
+
+/// The options of a family as they are now, without those that are unset.
+std::vector<Assignment> options_of(ModelFamily& family);
 
 }  // namespace residua

@@ -8,33 +8,39 @@
 #include <string>
 #include <vector>
 
-#include "core/io/read_file.h"
-#include "models/classifier.h"
+#include "models/inference.h"
 
 namespace residua {
 namespace {
 
 struct Arguments {
-  ClassifierOptions classifier;
+  std::string weights;
+  ModelOptions model;
+  Settings settings;
   std::vector<std::string> images;
   std::string classes_file;
   std::vector<double> mean, std;
+  std::optional<int64_t> crop_size;
   int64_t topk = 5;
   std::string device = "auto";
 };
 
 void add_options(CLI::App& app, Arguments& a) {
   app.add_option("IMAGE", a.images, "JPEG, PNG, BMP or PNM files")->required();
-  app.add_option("--weights", a.classifier.weights, "safetensors file; train-imagenet's say all that the other flags would")
-      ->required();
-  app.add_option("-m,--model", a.classifier.model, "name from train-imagenet --list-models");
-  app.add_option("--shortcut", a.classifier.shortcut, "A, B or C")->check(CLI::IsMember({"A", "B", "C"}));
-  app.add_option("--shortcut-pad", a.classifier.shortcut_pad, "of option A")->check(CLI::IsMember({"end", "both"}));
-  app.add_option("--shortcut-pool", a.classifier.shortcut_pool, "of option A")->check(CLI::IsMember({"stride", "average"}));
-  app.add_option("--bottleneck-stride", a.classifier.bottleneck_stride)->check(CLI::IsMember({"conv3x3", "conv1x1"}));
+  app.add_option("--weights", a.weights, "safetensors file; train-imagenet's say all that the other flags would")->required();
+  declare(a.settings, a.model);
+  for (const auto& setting : a.settings.all()) {
+    std::string flags = "--" + setting->name;
+    for (const std::string& alias : setting->aliases) {
+      flags += (alias.size() == 1 ? ",-" : ",--") + alias;
+    }
+    app.add_option_function<std::string>(
+        flags, [&a, key = setting->name](const std::string& word) { a.settings.assign(key, {word}, Layer::command_line); },
+        setting->help);
+  }
   app.add_option("--classes", a.classes_file, "text file with one class name a line, in the order of the labels")
       ->check(CLI::ExistingFile);
-  app.add_option("--crop-size", a.classifier.crop_size, "pixels of the network's input");
+  app.add_option("--crop-size", a.crop_size, "pixels of the network's input");
   app.add_option("--mean", a.mean, "R,G,B, 0 to 1")
       ->delimiter(',')
       ->expected(3)
@@ -63,23 +69,23 @@ std::string printable(std::string text) {
 }
 
 /// Returns the exit code: 2 when an image could not be read; the others are classified all the same.
-int run(Arguments a) {
+int run(const Arguments& a) {
+  NetworkOverrides overrides{.model = a.model.name, .options = a.model.given(a.settings), .size = a.crop_size};
   if (!a.classes_file.empty()) {
-    a.classifier.classes = read_lines(a.classes_file);
+    overrides.class_names = read_class_names(a.classes_file);
   }
   if (!a.mean.empty()) {
     const std::array<float, 3> mean = in_bytes(a.mean);
-    a.classifier.mean.emplace(mean.begin(), mean.end());
+    overrides.mean.emplace(mean.begin(), mean.end());
   }
   if (!a.std.empty()) {
-    a.classifier.std = in_bytes(a.std);
+    overrides.std = in_bytes(a.std);
   }
-  a.classifier.device = parse_device(a.device);
-  Classifier classifier(a.classifier);
+  Inference inference({.weights = a.weights, .overrides = overrides, .device = parse_device(a.device)});
   int exit_code = 0;
   for (const std::string& image : a.images) {
     try {
-      const std::vector<Prediction> predictions = classifier.classify(image, a.topk);
+      const std::vector<Prediction> predictions = inference.classify(image, a.topk);
       fmt::print("{}\n", image);
       for (const Prediction& prediction : predictions) {
         fmt::print("  {:6.2f} %  {}\n", 100 * prediction.probability, printable(prediction.class_name));
@@ -101,14 +107,14 @@ int main(int argc, char** argv) {
   add_options(app, arguments);
   try {
     app.parse(argc, argv);
-    return residua::run(std::move(arguments));
+    return residua::run(arguments);
   } catch (const CLI::Success& success) {
     return app.exit(success);  // --help
   } catch (const CLI::ParseError& error) {
     std::cerr << "classify: " << error.what() << "; see classify --help\n";
     return 2;
   } catch (const residua::UsageError& error) {
-    std::cerr << "classify: " << error.what() << "\n";
+    std::cerr << "classify: " << (error.setting().empty() ? "" : "--") << error.what() << "\n";
     return 2;
   } catch (const std::exception& error) {
     std::cerr << "classify: " << error.what() << "\n";

@@ -22,8 +22,7 @@
 #include "core/run/run_folder.h"
 #include "core/train/train_options.h"
 #include "core/train/trainer.h"
-#include "models/catalog.h"
-#include "models/classifier.h"
+#include "models/network.h"
 
 extern char** environ;
 
@@ -39,40 +38,33 @@ volatile std::sig_atomic_t caught[kStopSignals.size()] = {};  // which of them e
 
 void list_models() {
   for (const CatalogEntry& entry : model_catalog()) {
-    fmt::print("{:<14}{}\n", entry.spec.name, entry.description);
+    fmt::print("{:<14}{}\n", entry.model.name, entry.model.description);
   }
 }
 
-/// The network's spec, without its class count: checked before any data is read.
-ResNetSpec make_spec(const TrainOptions& o, DType precision) {
-  ResNetSpec spec = model_spec(*o.model);
-  if (o.shortcut) {
-    set_shortcut(spec, parse_shortcut(*o.shortcut));
-  }
-  spec.shortcut_pad = o.shortcut_pad == "both" ? ShortcutPad::both : ShortcutPad::end;
-  spec.shortcut_pool = o.shortcut_pool == "average" ? ShortcutPool::average : ShortcutPool::stride;
-  spec.bottleneck_stride = o.bottleneck_stride == "conv1x1" ? BottleneckStride::conv1x1 : BottleneckStride::conv3x3;
-  spec.stored_in_channels = stored_input_channels(precision);
-  return spec;
+/// Options of the model family as TrainOptions has them; those that are as by default are left out.
+std::vector<Assignment> model_settings(const TrainOptions& o) {
+  const TrainOptions defaults;
+  std::vector<Assignment> given;
+  const auto add = [&](const char* key, const std::string& value, const std::string& otherwise) {
+    if (value != otherwise) {
+      given.push_back({.key = key, .words = {value}});
+    }
+  };
+  add("shortcut", o.shortcut.value_or(""), "");
+  add("shortcut-pad", o.shortcut_pad, defaults.shortcut_pad);
+  add("shortcut-pool", o.shortcut_pool, defaults.shortcut_pool);
+  add("bottleneck-stride", o.bottleneck_stride, defaults.bottleneck_stride);
+  return given;
 }
 
-/// "resnet34, shortcut A, ...": two runs with the same text have the same network.
-std::string spec_text(const ResNetSpec& spec, const TrainOptions& o) {
-  return fmt::format("{}, shortcut {}, {}, {}, {}, {} classes", spec.name, name(spec.shortcut), o.shortcut_pad, o.shortcut_pool,
-                     o.bottleneck_stride, spec.classes);
-}
-
-SafetensorsMetadata weights_metadata(const ResNetSpec& spec, const TrainOptions& o, const InputStatistics& statistics,
-                                     const std::vector<std::string>& classes) {
-  return {{"model", spec.name},
-          {"shortcut", std::string(name(spec.shortcut))},
-          {"shortcut_pad", o.shortcut_pad},
-          {"shortcut_pool", o.shortcut_pool},
-          {"bottleneck_stride", o.bottleneck_stride},
-          {"input_size", std::to_string(*o.crop_size)},
-          {"mean", nlohmann::json(statistics.mean).dump()},
-          {"std", nlohmann::json(statistics.std).dump()},
-          {"classes", nlohmann::json(classes).dump()}};
+Network make_network(const TrainOptions& o, InputDescription input, DType precision) {
+  ModelOptions options;
+  Settings settings;
+  declare(settings, options);
+  settings.assign("model", {*o.model}, Layer::command_line);
+  settings.assign(model_settings(o), Layer::command_line, "the command line");
+  return residua::make_network(options, std::move(input), precision);
 }
 
 /// The mean image is of sources whose images are as large as the network's input.
@@ -196,41 +188,28 @@ void open_standard_streams() {
   }
 }
 
-/// For --evaluate: what the command line leaves out comes from the file of weights, as for classify. Returns what it is of.
-StoredNetwork take_from_weights(TrainOptions& o) {
-  ClassifierOptions options{.weights = o.weights, .model = o.model, .shortcut = o.shortcut, .crop_size = o.crop_size};
-  const auto given = [](const std::string& value, const std::string& otherwise) {
-    return value == otherwise ? std::optional<std::string>() : value;
-  };
-  const TrainOptions defaults;
-  options.shortcut_pad = given(o.shortcut_pad, defaults.shortcut_pad);
-  options.shortcut_pool = given(o.shortcut_pool, defaults.shortcut_pool);
-  options.bottleneck_stride = given(o.bottleneck_stride, defaults.bottleneck_stride);
+/// For --evaluate: what the command line leaves out comes from the file of weights, as for classify.
+Network stored_network(TrainOptions& o, DType precision) {
+  NetworkOverrides overrides{.model = o.model.value_or(""), .options = model_settings(o), .size = o.crop_size};
   if (o.mean.size() == 3) {
-    options.mean = in_bytes(o.mean);
+    overrides.mean = in_bytes(o.mean);
   }
   if (!o.std.empty()) {
-    std::ranges::transform(o.std, options.std.emplace().begin(), [](double value) { return static_cast<float>(255 * value); });
+    std::ranges::transform(o.std, overrides.std.emplace().begin(),
+                           [](double value) { return static_cast<float>(255 * value); });
   }
-  StoredNetwork network = stored_network(options, load_safetensors(o.weights));
-  const ResNetSpec& spec = network.spec;
-  o.model = spec.name;
-  if (spec.shortcut != Shortcut::none) {
-    o.shortcut = name(spec.shortcut);
-  }
-  o.shortcut_pad = spec.shortcut_pad == ShortcutPad::both ? "both" : "end";
-  o.shortcut_pool = spec.shortcut_pool == ShortcutPool::average ? "average" : "stride";
-  o.bottleneck_stride = spec.bottleneck_stride == BottleneckStride::conv1x1 ? "conv1x1" : "conv3x3";
-  o.crop_size = network.crop_size;
+  Network network = network_from_weights(load_safetensors(o.weights), overrides, precision);
+  o.model = network.name;
+  o.crop_size = network.input.size;
   return network;
 }
 
 /// Folders may have been renamed, which is no reason to refuse; but other data have other classes.
-void tell_of_other_classes(const StoredNetwork& network, const std::vector<std::string>& class_names) {
-  for (size_t i = 0; network.named && i < std::min(network.class_names.size(), class_names.size()); ++i) {
-    if (network.class_names[i] != class_names[i]) {
+void tell_of_other_classes(const InputDescription& input, const std::vector<std::string>& class_names) {
+  for (size_t i = 0; input.classes_named && i < std::min(input.class_names.size(), class_names.size()); ++i) {
+    if (input.class_names[i] != class_names[i]) {
       fmt::print("note: class {} is '{}' in the data and '{}' in the weights: are they of the same classes?\n", i,
-                 class_names[i], network.class_names[i]);
+                 class_names[i], input.class_names[i]);
       return;
     }
   }
@@ -263,17 +242,16 @@ int run(TrainOptions o) {
     omp_set_num_threads(static_cast<int>(o.threads));
   }
   if (o.model) {
-    static_cast<void>(make_spec(o, precision));  // a bad name must not wait for the data
+    static_cast<void>(make_network(o, {}, precision));  // a bad name must not wait for the data
   }
   if (o.augment) {
     static_cast<void>(make_augmentation(*o.augment, o.crop_size.value_or(224)));
   }
   if (o.summary && o.directory.empty() && o.dataset == "auto") {
-    const bool cifar = o.model && model_spec(*o.model).stem == Stem::cifar;
-    fill_defaults(o, !cifar);
-    ResNetSpec spec = make_spec(o, precision);
-    const int64_t size = o.crop_size.value_or(spec.image_size());
-    fmt::print("{}\n", summarize(ResNet(spec), {1, size, size, 3}).table());
+    const bool small = o.model && catalog_entry(*o.model).model.image_size < 64;
+    fill_defaults(o, !small);
+    const Network network = make_network(o, {.size = o.crop_size.value_or(0)}, precision);
+    fmt::print("{}\n", summarize(*network.module, {1, network.input.size, network.input.size, 3}).table());
     return 0;
   }
   if (o.directory.empty() && o.dataset == "auto") {
@@ -286,9 +264,9 @@ int run(TrainOptions o) {
   if (o.evaluate_only && o.weights.empty()) {
     fail_usage("--evaluate needs --weights FILE");
   }
-  std::optional<StoredNetwork> stored;
+  std::optional<Network> stored;
   if (o.evaluate_only) {
-    stored = take_from_weights(o);
+    stored = stored_network(o, precision);
   }
 
   const bool measure = o.mean.size() == 1;  // as "channel" or "pixel" asks for
@@ -305,15 +283,18 @@ int run(TrainOptions o) {
   if (!o.crop_size) {
     o.crop_size = photos ? 224 : train->fixed_size()->height;
   }
-  ResNetSpec spec = make_spec(o, precision);
-  spec.classes = classes;
   if (o.output.empty()) {
-    o.output = fmt::format("runs/{}-{}", spec.name,
+    o.output = fmt::format("runs/{}-{}", *o.model,
                            o.dataset == "auto" ? fs::path(o.directory).lexically_normal().filename().string() : o.dataset);
   }
   o.toml = resolved_toml(o);
-  ResNet model(spec);
-  const ModelSummary summary = summarize(model, {1, *o.crop_size, *o.crop_size, 3});
+  const bool from_file = stored.has_value();
+  if (from_file && stored->classes() != classes) {
+    fail_usage("{} classifies into {} classes, the data has {}", o.weights, stored->classes(), classes);
+  }
+  Network network =
+      from_file ? std::move(*stored) : make_network(o, {.size = *o.crop_size, .class_names = train->class_names()}, precision);
+  const ModelSummary summary = summarize(*network.module, {1, *o.crop_size, *o.crop_size, 3});
   if (o.summary) {
     fmt::print("{}\n", summary.table());
     return 0;
@@ -323,20 +304,24 @@ int run(TrainOptions o) {
   if (!o.evaluate_only && !o.data_only && !o.overfit_batch) {
     folder.emplace(o.output, goes_on_in_its_folder(o) ? Existing::go_on : Existing::refuse);
   }
-  const InputStatistics statistics = stored && !measure ? stored->statistics : input_statistics(o, *train);
-  Trainer trainer({.model = &model,
-                   .model_name = spec_text(spec, o),
-                   .input_channels = model.input_channels(),
+  if (!from_file || measure) {
+    const InputStatistics statistics = input_statistics(o, *train);
+    network.input.mean = statistics.mean;
+    network.input.std = statistics.std;
+  }
+  Trainer trainer({.model = network.module.get(),
+                   .model_name = network.description(),
+                   .input_channels = network.input_channels,
                    .device = device,
                    .precision = precision,
                    .options = o,
                    .train = train,
                    .val = val,
-                   .statistics = statistics,
-                   .metadata = weights_metadata(spec, o, statistics, train->class_names())});
-  const std::string images = stored ? fmt::format("{} validation", val->size())
-                                    : fmt::format("{} training and {} validation", train->size(), val->size());
-  fmt::print("{} ({:.2f} M parameters, {:.2f} G multiply-adds an image) on {} images, {} classes, {}x{} px\n", spec.name,
+                   .statistics = {.mean = network.input.mean, .std = network.input.std},
+                   .metadata = network_metadata(network)});
+  const std::string images = from_file ? fmt::format("{} validation", val->size())
+                                       : fmt::format("{} training and {} validation", train->size(), val->size());
+  fmt::print("{} ({:.2f} M parameters, {:.2f} G multiply-adds an image) on {} images, {} classes, {}x{} px\n", network.name,
              static_cast<double>(summary.parameters) * 1e-6, static_cast<double>(summary.multiply_adds) * 1e-9, images, classes,
              *o.crop_size, *o.crop_size);
   fmt::print("{} on {}, {} threads, global batch size {}, {} loader threads, output in {}\n", name(precision), device.string(),
@@ -345,8 +330,8 @@ int run(TrainOptions o) {
     fmt::print("loader alone: {:.0f} img/s\n", trainer.loader_speed());
     return 0;
   }
-  if (stored) {
-    tell_of_other_classes(*stored, val->class_names());
+  if (from_file) {
+    tell_of_other_classes(network.input, val->class_names());
     const Metrics m = trainer.validate();
     fmt::print("validation of {} images: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %\n", m.images, m.loss,
                m.top1_error, m.top5_error);

@@ -8,7 +8,6 @@
 #include "core/kernels/convolution.h"
 #include "core/kernels/matmul.h"
 #include "core/nn/summary.h"
-#include "models/catalog.h"
 #include "models/resnet.h"
 
 namespace residua::bench {
@@ -20,7 +19,10 @@ InputActivation input_activation(Operands& o, int64_t channels) {
 }
 
 OutputStatistics output_statistics(Operands& o, int64_t channels) {
-  return {1e-5f, o.written<float>(channels), o.written<float>(channels), o.written<float>(channels)};
+  return {.epsilon = 1e-5f,
+          .mean = o.written<float>(channels),
+          .variance = o.written<float>(channels),
+          .rstd = o.written<float>(channels)};
 }
 
 GradientSums gradient_sums(Operands& o, int64_t rows, int64_t channels) {
@@ -37,7 +39,14 @@ GradientSums gradient_sums(Operands& o, int64_t rows, int64_t channels) {
 
 BatchNormStatistics statistics_of(Operands& o, const void* y, int64_t rows, int64_t channels) {
   const OutputStatistics to = output_statistics(o, channels);
-  return {o.dtype(), rows, channels, y, to.epsilon, to.mean, to.variance, to.rstd};
+  return {.dtype = o.dtype(),
+          .rows = rows,
+          .channels = channels,
+          .x = y,
+          .epsilon = to.epsilon,
+          .mean = to.mean,
+          .variance = to.variance,
+          .rstd = to.rstd};
 }
 
 BatchNormApply activation_of(Operands& o, const void* x, int64_t rows, int64_t channels) {
@@ -122,8 +131,18 @@ void add_convolution(std::vector<KernelCase>& all, const ConvolutionShape& s) {
         const ConvolutionBackwardData plain = backward_data(o);
         const GradientSums sums = gradient_sums(o, x_rows, s.in_channels);
         return sequence(o, plain,
-                        BatchNormBackwardReduce{o.dtype(), x_rows, s.in_channels, sums.x, plain.dx, nullptr, sums.mask,
-                                                sums.mean, sums.rstd, sums.sum_g, sums.sum_g_xhat, nullptr});
+                        BatchNormBackwardReduce{.dtype = o.dtype(),
+                                                .rows = x_rows,
+                                                .channels = s.in_channels,
+                                                .x = sums.x,
+                                                .dy = plain.dx,
+                                                .more = nullptr,
+                                                .mask = sums.mask,
+                                                .mean = sums.mean,
+                                                .rstd = sums.rstd,
+                                                .sum_g = sums.sum_g,
+                                                .sum_g_xhat = sums.sum_g_xhat,
+                                                .g = nullptr});
       });
   add("ConvolutionBackwardWeights", [=](Operands& o) { return sequence(o, backward_weights(o, false)); });
   add(
@@ -142,8 +161,17 @@ void add_matmul(std::vector<KernelCase>& all, const char* use, int64_t m, int64_
                  .shape = shape_name({m, n, k}),
                  .own =
                      [=](Operands& o) {
-                       return sequence(o, Matmul{o.dtype(), o.dtype(), m, n, k, a, b, o.read(m * k), o.read(k * n), nullptr,
-                                                 o.written(m * n)});
+                       return sequence(o, Matmul{.dtype = o.dtype(),
+                                                 .c_dtype = o.dtype(),
+                                                 .m = m,
+                                                 .n = n,
+                                                 .k = k,
+                                                 .transpose_a = a,
+                                                 .transpose_b = b,
+                                                 .a = o.read(m * k),
+                                                 .b = o.read(k * n),
+                                                 .bias = nullptr,
+                                                 .c = o.written(m * n)});
                      },
                  .flops = 2.0 * static_cast<double>(m * n) * static_cast<double>(k)});
 }
@@ -152,9 +180,9 @@ void add_matmul(std::vector<KernelCase>& all, const char* use, int64_t m, int64_
 std::vector<ConvolutionShape> convolutions(int64_t batch) {
   std::vector<ConvolutionShape> found;
   for (const char* model : {"resnet18", "resnet34", "resnet50"}) {
-    ResNetSpec spec = model_spec(model);
-    spec.stored_in_channels = stored_input_channels(DType::f16);
-    for (const LayerSummary& layer : summarize(ResNet(spec), {batch, 224, 224, 3}).layers) {
+    ResNetConfig config = named_resnet(model);
+    config.stored_in_channels = stored_input_channels(DType::f16);
+    for (const LayerSummary& layer : summarize(ResNet(config), {batch, 224, 224, 3}).layers) {
       if (layer.convolution && std::ranges::find(found, *layer.convolution) == found.end()) {
         found.push_back(*layer.convolution);
       }

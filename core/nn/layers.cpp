@@ -2,8 +2,6 @@
 
 #include "core/device/profile.h"
 #include "core/kernels/convolution.h"
-#include "core/ops/batch_norm_relu_conv2d.h"
-#include "core/ops/batch_norm_relu_max_pool.h"
 #include "core/ops/linear.h"
 
 namespace residua {
@@ -60,8 +58,15 @@ Shape Conv2d::summarize(const std::string& name, const Shape& input, std::vector
   if (input.rank() != 4 || input[3] != spec_.in_channels) {
     fail_usage("{}: got an input {}, wanted [N, H, W, {}]", name, input.string(), spec_.in_channels);
   }
-  const ConvolutionShape shape{input[0],     input[1],     input[2],     weight.shape[3], spec_.out_channels,
-                               spec_.kernel, spec_.kernel, spec_.stride, spec_.padding};
+  const ConvolutionShape shape{.batch = input[0],
+                               .in_height = input[1],
+                               .in_width = input[2],
+                               .in_channels = weight.shape[3],
+                               .out_channels = spec_.out_channels,
+                               .kernel_height = spec_.kernel,
+                               .kernel_width = spec_.kernel,
+                               .stride = spec_.stride,
+                               .padding = spec_.padding};
   if (input.size() == 0 || input[1] + 2 * spec_.padding < spec_.kernel || input[2] + 2 * spec_.padding < spec_.kernel) {
     fail_usage("{}: an input {} is too small for a {}x{} window", name, input.string(), spec_.kernel, spec_.kernel);
   }
@@ -93,7 +98,7 @@ BatchNormTensors BatchNorm2d::tensors() const {
           .batch_rstd = {}};
 }
 
-void BatchNorm2d::check_rows(const Tensor& x, Mode mode) {
+void BatchNorm2d::prepare_bessel_correction(const Tensor& x, Mode mode) {
   if (mode == Mode::evaluate) {
     return;
   }
@@ -113,62 +118,10 @@ void BatchNorm2d::check_rows(const Tensor& x, Mode mode) {
   }
 }
 
-BatchNormTensors BatchNorm2d::tensors(Device device, Mode mode) const {
-  BatchNormTensors p = tensors();
-  if (mode == Mode::train) {
-    p.batch_rstd = empty({statistics.channels}, DType::f32, device);
-  }
-  return p;
-}
-
 Tensor BatchNorm2d::forward(const Tensor& x, Mode mode) {
   const profile::Layer layer(statistics.name);
-  check_rows(x, mode);
+  prepare_bessel_correction(x, mode);
   return batch_norm(x, tensors(), mode);
-}
-
-PendingNorm BatchNorm2d::after(Conv2d& convolution, const Tensor& x, Mode mode) {
-  const profile::Layer layer(convolution.weight.name);
-  const BatchNormTensors p = tensors(x.device(), mode);
-  const Tensor y = conv2d(x, convolution.weight.value, convolution.options(), mode == Mode::train ? &p : nullptr);
-  check_rows(y, mode);
-  return {y, p};
-}
-
-PendingNorm BatchNorm2d::after_relu(Conv2d& convolution, const PendingNorm& x, Mode mode) {
-  const profile::Layer layer(convolution.weight.name);
-  const BatchNormTensors p = tensors(x.x.device(), mode);
-  const Tensor y = batch_norm_relu_conv2d(x.x, x.norm, convolution.weight.value, convolution.options(), mode,
-                                          mode == Mode::train ? &p : nullptr);
-  check_rows(y, mode);
-  return {y, p};
-}
-
-const BatchNormTensors& BatchNorm2d::checked(const PendingNorm& x) const {
-  if (x.norm.gamma.data() != weight.value.data()) {
-    fail("{} was given a convolution's output that another layer was to normalize", statistics.name);
-  }
-  return x.norm;
-}
-
-Tensor BatchNorm2d::forward(const PendingNorm& x, Mode mode) const {
-  const profile::Layer layer(statistics.name);
-  return batch_norm(x.x, checked(x), mode);
-}
-
-Tensor BatchNorm2d::forward_relu(const PendingNorm& x, Mode mode) const {
-  const profile::Layer layer(statistics.name);
-  return batch_norm_relu(x.x, checked(x), mode);
-}
-
-Tensor BatchNorm2d::forward_add_relu(const PendingNorm& x, const Tensor& residual, Mode mode) const {
-  const profile::Layer layer(statistics.name);
-  return batch_norm_add_relu(x.x, residual, checked(x), mode);
-}
-
-Tensor BatchNorm2d::forward_relu_max_pool(const PendingNorm& x, PoolOptions options, Mode mode) const {
-  const profile::Layer layer(statistics.name);
-  return batch_norm_relu_max_pool(x.x, checked(x), options, mode);
 }
 
 Shape BatchNorm2d::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {

@@ -123,7 +123,6 @@ void ParameterStore::masters_changed() {
                              .y = matrices_.copy.data(),
                          });
   }
-  bump_version();
 }
 
 void ParameterStore::zero_grad() {

@@ -66,11 +66,8 @@ class ParameterStore {
   /// The name of a weight, velocity or running statistic with a value that is NaN or infinite, if there is one.
   std::optional<std::string> find_not_finite() const;
 
-  /// To be called after masters were written by anything but the optimizer: renews the 16-bit copies and the version.
+  /// To be called after masters were written by anything but the optimizer: renews the 16-bit copies.
   void masters_changed();
-  /// Grows whenever weights change: a packed weight made at one version is stale at the next.
-  int64_t version() const { return version_; }
-  void bump_version() { ++version_; }
 
   /// Forgets all gradients: the next backward() overwrites them.
   void zero_grad();
@@ -88,7 +85,6 @@ class ParameterStore {
   ParameterArena matrices_;
   ParameterArena vectors_;
   StatisticsArena statistics_arena_;
-  int64_t version_ = 0;
 };
 
 }  // namespace residua

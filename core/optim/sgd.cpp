@@ -140,7 +140,6 @@ void Sgd::step() {
                          .largest = kLargestScale,
                          .growth_interval = scaling.growth_interval,
                          .state = device_state()});
-  store_.bump_version();
   store_.zero_grad();
 }
 

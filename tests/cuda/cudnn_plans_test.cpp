@@ -13,7 +13,7 @@
 
 #include "core/base/error.h"
 #include "cuda/libraries/convolution.h"
-#include "models/catalog.h"
+#include "models/resnet.h"
 #include "tests/support/op_case.h"
 #include "tests/support/temporary_folder.h"
 
@@ -43,18 +43,18 @@ bool is_plain(ConvolutionForm form) { return std::ranges::find(kPlainForms, form
 /// The convolutions of all networks up to 50 layers, and of the CIFAR ones, with every shortcut they can have; those of a type.
 std::vector<ConvolutionKey> convolutions(DType dtype) {
   std::set<ConvolutionKey> found;
-  for (const CatalogEntry& entry : model_catalog()) {
-    const bool imagenet = entry.spec.stem == Stem::imagenet;
-    if (imagenet && entry.spec.depth() > 50) {
+  for (const ResNetConfig& named : named_resnets()) {
+    const bool imagenet = named.stem == Stem::imagenet;
+    if (imagenet && named.depth() > 50) {
       continue;
     }
-    const bool plain = entry.spec.shortcut == Shortcut::none;
+    const bool plain = named.shortcut == Shortcut::none;
     for (const Shortcut shortcut : plain ? std::vector{Shortcut::none} : std::vector{Shortcut::b, Shortcut::c}) {
-      ResNetSpec spec = entry.spec;
-      spec.shortcut = shortcut;
-      spec.stored_in_channels = stored_input_channels(dtype);
+      ResNetConfig config = named;
+      config.shortcut = shortcut;
+      config.stored_in_channels = stored_input_channels(dtype);
       const int64_t size = imagenet ? 224 : 32;
-      for (const LayerSummary& layer : summarize(ResNet(spec), {imagenet ? 256 : 128, size, size, 3}).layers) {
+      for (const LayerSummary& layer : summarize(ResNet(config), {imagenet ? 256 : 128, size, size, 3}).layers) {
         if (layer.convolution) {
           found.insert({ConvolutionForm::forward, dtype, *layer.convolution});
         }
@@ -185,7 +185,15 @@ TEST(CudnnPlans, ExistForTheConvolutionsOfTheTests) {
 }
 
 TEST(CudnnPlans, OfTf32AreNotBuiltForF32) {
-  const ConvolutionShape shape{256, 56, 56, 64, 64, 3, 3, 1, 1};
+  const ConvolutionShape shape{.batch = 256,
+                               .in_height = 56,
+                               .in_width = 56,
+                               .in_channels = 64,
+                               .out_channels = 64,
+                               .kernel_height = 3,
+                               .kernel_width = 3,
+                               .stride = 1,
+                               .padding = 1};
   for (const ConvolutionForm form : kPlainForms) {
     ConvolutionGraph graph({form, DType::f32, shape}, h100());
     size_t built = 0;
@@ -204,7 +212,15 @@ TEST(CudnnPlans, DependOnTheDeviceThatIsDescribed) {
   ASSERT_NE(turing.find(hopper), std::string::npos);
   turing.replace(turing.find(hopper), hopper.size(), "\"deviceVer\": 750");
   const CudnnDevice device = CudnnDevice::described_by(turing);
-  const ConvolutionShape shape{256, 56, 56, 64, 64, 3, 3, 1, 1};
+  const ConvolutionShape shape{.batch = 256,
+                               .in_height = 56,
+                               .in_width = 56,
+                               .in_channels = 64,
+                               .out_channels = 64,
+                               .kernel_height = 3,
+                               .kernel_width = 3,
+                               .stride = 1,
+                               .padding = 1};
   EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data, DType::f16, shape}, device).plans(), Not(IsEmpty()));
   EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data_sums, DType::f16, shape}, device).plans(), IsEmpty());
   EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data_sums, DType::f16, shape}, h100()).plans(), Not(IsEmpty()));
@@ -223,29 +239,46 @@ uint8_t mask[1];
 
 ConvolutionForward forward(const ConvolutionKey& key) {
   const bool activated = key.form == ConvolutionForm::activated_forward_statistics;
-  return {key.dtype,
-          key.shape,
-          nullptr,
-          nullptr,
-          nullptr,
-          activated ? InputActivation{f32_vector, f32_vector, f32_vector, f32_vector} : kNoInputActivation,
-          key.form == ConvolutionForm::forward ? kNoOutputStatistics : OutputStatistics{0, f32_vector, f32_vector, f32_vector}};
+  return {.dtype = key.dtype,
+          .shape = key.shape,
+          .x = nullptr,
+          .w = nullptr,
+          .y = nullptr,
+          .activation = activated
+                            ? InputActivation{.gamma = f32_vector, .beta = f32_vector, .mean = f32_vector, .rstd = f32_vector}
+                            : kNoInputActivation,
+          .statistics = key.form == ConvolutionForm::forward
+                            ? kNoOutputStatistics
+                            : OutputStatistics{.epsilon = 0, .mean = f32_vector, .variance = f32_vector, .rstd = f32_vector}};
 }
 
 ConvolutionBackwardData backward_data(const ConvolutionKey& key) {
-  const GradientSums sums{f32_vector, mask, f32_vector, f32_vector, f32_vector, f32_vector, f32_vector, f32_vector};
-  return {key.dtype, key.shape, nullptr, nullptr, nullptr, key.form == ConvolutionForm::backward_data ? kNoGradientSums : sums};
+  const GradientSums sums{.x = f32_vector,
+                          .mask = mask,
+                          .gamma = f32_vector,
+                          .beta = f32_vector,
+                          .mean = f32_vector,
+                          .rstd = f32_vector,
+                          .sum_g = f32_vector,
+                          .sum_g_xhat = f32_vector};
+  return {.dtype = key.dtype,
+          .shape = key.shape,
+          .dy = nullptr,
+          .w = nullptr,
+          .dx = nullptr,
+          .sums = key.form == ConvolutionForm::backward_data ? kNoGradientSums : sums};
 }
 
 ConvolutionBackwardWeights backward_weights(const ConvolutionKey& key) {
-  return {key.dtype,
-          key.dtype,
-          key.shape,
-          nullptr,
-          nullptr,
-          nullptr,
-          key.form == ConvolutionForm::backward_weights ? kNoInputActivation
-                                                        : InputActivation{f32_vector, f32_vector, f32_vector, f32_vector}};
+  return {.dtype = key.dtype,
+          .dw_dtype = key.dtype,
+          .shape = key.shape,
+          .x = nullptr,
+          .dy = nullptr,
+          .dw = nullptr,
+          .activation = key.form == ConvolutionForm::backward_weights
+                            ? kNoInputActivation
+                            : InputActivation{.gamma = f32_vector, .beta = f32_vector, .mean = f32_vector, .rstd = f32_vector}};
 }
 
 /// The names that the engine would choose when cuDNN's plans take `plan_ms` and the composition takes 1 ms.
@@ -306,9 +339,17 @@ TEST(CudnnPlans, AreChosenByTimeAndFallBackToTheComposition) {
 }
 
 TEST(CudnnPlans, AreKeptByWhatTheCallAsksFor) {
-  const ConvolutionShape shape{256, 56, 56, 64, 128, 3, 3, 2, 1};
+  const ConvolutionShape shape{.batch = 256,
+                               .in_height = 56,
+                               .in_width = 56,
+                               .in_channels = 64,
+                               .out_channels = 128,
+                               .kernel_height = 3,
+                               .kernel_width = 3,
+                               .stride = 2,
+                               .padding = 1};
   for (int i = 0; i < kConvolutionForms; ++i) {
-    const ConvolutionKey key{static_cast<ConvolutionForm>(i), DType::f16, shape};
+    const ConvolutionKey key{.form = static_cast<ConvolutionForm>(i), .dtype = DType::f16, .shape = shape};
     const ConvolutionForm got[] = {key_of(forward(key)).form, key_of(backward_data(key)).form,
                                    key_of(backward_weights(key)).form};
     EXPECT_THAT(got, Contains(key.form));
@@ -317,7 +358,7 @@ TEST(CudnnPlans, AreKeptByWhatTheCallAsksFor) {
   activated.statistics = kNoOutputStatistics;
   EXPECT_EQ(key_of(activated).form, ConvolutionForm::activated_forward_statistics) << "cuDNN has it with statistics only";
 
-  const ConvolutionKey key{ConvolutionForm::forward_statistics, DType::bf16, shape};
+  const ConvolutionKey key{.form = ConvolutionForm::forward_statistics, .dtype = DType::bf16, .shape = shape};
   EXPECT_EQ(key.string(), "forward+statistics bf16 256x56x56x64 to 128, 3x3, stride 2, padding 1");
   EXPECT_FALSE(key < key);
   ConvolutionKey other = key;

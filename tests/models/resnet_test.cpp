@@ -12,7 +12,7 @@
 #include "core/nn/parameter_store.h"
 #include "core/nn/summary.h"
 #include "core/ops/softmax_cross_entropy.h"
-#include "models/catalog.h"
+#include "models/resnet.h"
 #include "tests/models/torchvision_resnet18.h"
 
 namespace residua::test {
@@ -21,8 +21,8 @@ namespace {
 using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 
-int64_t parameter_count(ResNetSpec spec) {
-  ResNet model(std::move(spec));
+int64_t parameter_count(ResNetConfig config) {
+  ResNet model(std::move(config));
   int64_t count = 0;
   for (const Parameter* parameter : model.parameters()) {
     count += parameter->logical.size();
@@ -30,20 +30,18 @@ int64_t parameter_count(ResNetSpec spec) {
   return count;
 }
 
-ResNetSpec with_shortcut(std::string_view name, Shortcut shortcut) {
-  ResNetSpec spec = model_spec(name);
-  set_shortcut(spec, shortcut);
-  return spec;
+ResNetConfig with_shortcut(std::string_view name, Shortcut shortcut) {
+  return configured(named_resnet(name), {.shortcut = shortcut});
 }
 
-ModelSummary summary_of(const ResNetSpec& spec, const Shape& input) { return summarize(ResNet(spec), input); }
+ModelSummary summary_of(const ResNetConfig& config, const Shape& input) { return summarize(ResNet(config), input); }
 
 TEST(ResNetTest, ParameterCountsAreTorchvisions) {
-  EXPECT_EQ(parameter_count(model_spec("resnet18")), 11'689'512);
-  EXPECT_EQ(parameter_count(model_spec("resnet34")), 21'797'672);
-  EXPECT_EQ(parameter_count(model_spec("resnet50")), 25'557'032);
-  EXPECT_EQ(parameter_count(model_spec("resnet101")), 44'549'160);
-  EXPECT_EQ(parameter_count(model_spec("resnet152")), 60'192'808);
+  EXPECT_EQ(parameter_count(named_resnet("resnet18")), 11'689'512);
+  EXPECT_EQ(parameter_count(named_resnet("resnet34")), 21'797'672);
+  EXPECT_EQ(parameter_count(named_resnet("resnet50")), 25'557'032);
+  EXPECT_EQ(parameter_count(named_resnet("resnet101")), 44'549'160);
+  EXPECT_EQ(parameter_count(named_resnet("resnet152")), 60'192'808);
 }
 
 // He et al. 2015, table 6, in millions.
@@ -51,14 +49,14 @@ TEST(ResNetTest, ParameterCountsOnCifarAreThePapers) {
   const std::map<std::string, double> published = {{"resnet20", 0.27}, {"resnet32", 0.46},  {"resnet44", 0.66},
                                                    {"resnet56", 0.85}, {"resnet110", 1.73}, {"resnet1202", 19.4}};
   for (const auto& [name, millions] : published) {
-    EXPECT_NEAR(static_cast<double>(parameter_count(model_spec(name))) * 1e-6, millions, 0.01 * std::max(millions, 0.5))
+    EXPECT_NEAR(static_cast<double>(parameter_count(named_resnet(name))) * 1e-6, millions, 0.01 * std::max(millions, 0.5))
         << name;
   }
 }
 
 TEST(ResNetTest, PlainNetworksAndTheirResidualTwinsHaveEqualCounts) {
   for (const char* depth : {"18", "34", "20", "32", "44", "56", "110"}) {
-    EXPECT_EQ(parameter_count(model_spec(std::string("plain") + depth)),
+    EXPECT_EQ(parameter_count(named_resnet(std::string("plain") + depth)),
               parameter_count(with_shortcut(std::string("resnet") + depth, Shortcut::a)))
         << depth;
   }
@@ -75,7 +73,7 @@ TEST(ResNetTest, ShortcutsAddTheProjectionsAndNothingElse) {
 }
 
 TEST(ResNetTest, NamesAndShapesAreTorchvisions) {
-  ResNet model(model_spec("resnet18"));
+  ResNet model(named_resnet("resnet18"));
   std::map<std::string, std::string> got;
   for (const Parameter* parameter : model.parameters()) {
     got[parameter->name] = parameter->logical.string();
@@ -92,7 +90,7 @@ TEST(ResNetTest, NamesAndShapesAreTorchvisions) {
 }
 
 TEST(ResNetTest, ParametersComeInTorchvisionsOrder) {
-  ResNet model(model_spec("resnet18"));
+  ResNet model(named_resnet("resnet18"));
   std::vector<std::string> got;
   for (const Parameter* parameter : model.parameters()) {
     got.push_back(parameter->name);
@@ -107,7 +105,7 @@ TEST(ResNetTest, ParametersComeInTorchvisionsOrder) {
 }
 
 TEST(ResNetTest, BottlenecksAreNamedAsTorchvisions) {
-  ResNet model(model_spec("resnet50"));
+  ResNet model(named_resnet("resnet50"));
   std::map<std::string, std::string> got;
   for (const Parameter* parameter : model.parameters()) {
     got[parameter->name] = parameter->logical.string();
@@ -122,12 +120,12 @@ TEST(ResNetTest, BottlenecksAreNamedAsTorchvisions) {
 
 // Multiply-adds of He et al. 2015, table 1; for ResNet-50 the table's network has the stride in the first 1x1 convolution.
 TEST(ResNetTest, CostsAreThePapers) {
-  const auto billions = [](const ResNetSpec& spec) {
-    return static_cast<double>(summary_of(spec, {1, 224, 224, 3}).multiply_adds) * 1e-9;
+  const auto billions = [](const ResNetConfig& config) {
+    return static_cast<double>(summary_of(config, {1, 224, 224, 3}).multiply_adds) * 1e-9;
   };
-  EXPECT_NEAR(billions(model_spec("plain18")), 1.8, 0.05);
+  EXPECT_NEAR(billions(named_resnet("plain18")), 1.8, 0.05);
   EXPECT_NEAR(billions(with_shortcut("resnet34", Shortcut::a)), 3.6, 0.1);
-  ResNetSpec resnet50 = model_spec("resnet50");
+  ResNetConfig resnet50 = named_resnet("resnet50");
   EXPECT_NEAR(billions(resnet50), 4.09, 0.01);  // torchvision's own number
   resnet50.bottleneck_stride = BottleneckStride::conv1x1;
   EXPECT_NEAR(billions(resnet50), 3.8, 0.1);
@@ -135,9 +133,9 @@ TEST(ResNetTest, CostsAreThePapers) {
 
 TEST(ResNetTest, SummaryCountsWhatTheModelHas) {
   for (const char* name : {"plain18", "resnet34", "resnet50", "resnet20"}) {
-    const ModelSummary summary = summary_of(model_spec(name), {2, 64, 64, 3});
-    EXPECT_EQ(summary.parameters, parameter_count(model_spec(name))) << name;
-    EXPECT_EQ(summary.output, (Shape{2, model_spec(name).classes})) << name;
+    const ModelSummary summary = summary_of(named_resnet(name), {2, 64, 64, 3});
+    EXPECT_EQ(summary.parameters, parameter_count(named_resnet(name))) << name;
+    EXPECT_EQ(summary.output, (Shape{2, named_resnet(name).classes})) << name;
     EXPECT_EQ(summary.layers.front().name, "conv1");
     EXPECT_EQ(summary.layers.back().name, "fc");
   }
@@ -145,7 +143,7 @@ TEST(ResNetTest, SummaryCountsWhatTheModelHas) {
 
 TEST(ResNetTest, SummaryRefusesAnInputOfOtherChannels) {
   try {
-    summary_of(model_spec("resnet20"), {1, 32, 32, 1});
+    summary_of(named_resnet("resnet20"), {1, 32, 32, 1});
     FAIL() << "an input of one channel was taken";
   } catch (const UsageError& error) {
     EXPECT_THAT(error.what(), HasSubstr("conv1: got an input [1, 32, 32, 1], wanted [N, H, W, 3]"));
@@ -153,7 +151,7 @@ TEST(ResNetTest, SummaryRefusesAnInputOfOtherChannels) {
 }
 
 TEST(ResNetTest, SummaryTableShowsLayersAndTotals) {
-  const std::string table = summary_of(model_spec("resnet18"), {1, 224, 224, 3}).table();
+  const std::string table = summary_of(named_resnet("resnet18"), {1, 224, 224, 3}).table();
   EXPECT_THAT(table, HasSubstr("convolution 7x7, stride 2"));
   EXPECT_THAT(table, HasSubstr("[1, 112, 112, 64]"));
   EXPECT_THAT(table, HasSubstr("layer2.0.downsample.0"));
@@ -162,31 +160,31 @@ TEST(ResNetTest, SummaryTableShowsLayersAndTotals) {
 }
 
 /// A narrow relative of a catalog network: the same code paths at a hundredth of the cost.
-ResNetSpec narrow(ResNetSpec spec) {
-  spec.width = 4;
-  spec.classes = 5;
-  for (int64_t& blocks : spec.blocks) {
+ResNetConfig narrow(ResNetConfig config) {
+  config.width = 4;
+  config.classes = 5;
+  for (int64_t& blocks : config.blocks) {
     blocks = std::min<int64_t>(blocks, 2);
   }
-  return spec;
+  return config;
 }
 
 TEST(ResNetTest, EveryNetworkTakesAnyInputSize) {
-  for (const CatalogEntry& entry : model_catalog()) {
+  for (const ResNetConfig& named : named_resnets()) {
     for (const Shortcut shortcut : {Shortcut::a, Shortcut::b, Shortcut::c}) {
-      ResNetSpec spec = narrow(entry.spec);
-      if (spec.shortcut != Shortcut::none) {
-        set_shortcut(spec, shortcut);
+      ResNetConfig config = narrow(named);
+      if (config.shortcut != Shortcut::none) {
+        config.shortcut = shortcut;
       }
-      ResNet model(spec);
+      ResNet model(config);
       ParameterStore store(model, {.purpose = Purpose::inference});
       initialize(store, 1);
       const Tensor x = full({2, 37, 22, 3}, 0.5f, DType::f32);
       const Tensor logits = model.forward(x, Mode::evaluate);
-      EXPECT_EQ(logits.shape(), (Shape{2, 5})) << entry.spec.name;
-      EXPECT_EQ(logits.shape(), summary_of(spec, x.shape()).output) << entry.spec.name;
+      EXPECT_EQ(logits.shape(), (Shape{2, 5})) << named.name;
+      EXPECT_EQ(logits.shape(), summary_of(config, x.shape()).output) << named.name;
       for (const float value : logits.to_vector()) {
-        EXPECT_TRUE(std::isfinite(value)) << entry.spec.name;
+        EXPECT_TRUE(std::isfinite(value)) << named.name;
       }
     }
   }
@@ -195,8 +193,8 @@ TEST(ResNetTest, EveryNetworkTakesAnyInputSize) {
 TEST(ResNetTest, BackwardReachesEveryParameter) {
   for (const Shortcut shortcut : {Shortcut::none, Shortcut::a, Shortcut::b, Shortcut::c}) {
     for (const BlockKind block : {BlockKind::basic, BlockKind::bottleneck}) {
-      ResNetSpec spec{.block = block, .blocks = {1, 2}, .width = 4, .shortcut = shortcut, .classes = 3};
-      ResNet model(spec);
+      ResNetConfig config{.block = block, .blocks = {1, 2}, .width = 4, .shortcut = shortcut, .classes = 3};
+      ResNet model(config);
       ParameterStore store(model);
       initialize(store, 3);
       std::vector<float> pixels(2 * 16 * 16 * 3);
@@ -215,10 +213,10 @@ TEST(ResNetTest, BackwardReachesEveryParameter) {
 
 // A stored input may have more channels than the network knows: the fourth is zero, and so are its weights.
 TEST(ResNetTest, PaddedInputChannelsChangeNothing) {
-  ResNetSpec spec = narrow(model_spec("resnet18"));
-  ResNet model(spec);
-  spec.stored_in_channels = 4;
-  ResNet padded(spec);
+  ResNetConfig config = narrow(named_resnet("resnet18"));
+  ResNet model(config);
+  config.stored_in_channels = 4;
+  ResNet padded(config);
   ParameterStore store(model, {.purpose = Purpose::inference});
   ParameterStore padded_store(padded, {.purpose = Purpose::inference});
   initialize(store, 5);
@@ -241,19 +239,12 @@ TEST(ResNetTest, PaddedInputChannelsChangeNothing) {
   }
 }
 
-TEST(ResNetTest, BadSpecsAreRefused) {
-  EXPECT_THROW(ResNet(ResNetSpec{.blocks = {}}), UsageError);
-  EXPECT_THROW(ResNet(ResNetSpec{.blocks = {2, 0}}), UsageError);
-  EXPECT_THROW(ResNet(ResNetSpec{.width = -1}), UsageError);
-  EXPECT_THROW(ResNet(ResNetSpec{.classes = 0}), UsageError);
-  EXPECT_THROW(ResNet(ResNetSpec{.in_channels = 3, .stored_in_channels = 2}), UsageError);
-}
-
-TEST(ResNetTest, ShortcutNames) {
-  EXPECT_EQ(parse_shortcut("A"), Shortcut::a);
-  EXPECT_EQ(parse_shortcut("c"), Shortcut::c);
-  EXPECT_EQ(name(Shortcut::b), "B");
-  EXPECT_THROW(parse_shortcut("D"), UsageError);
+TEST(ResNetTest, BadConfigsAreRefused) {
+  EXPECT_THROW(ResNet(ResNetConfig{.blocks = {}}), UsageError);
+  EXPECT_THROW(ResNet(ResNetConfig{.blocks = {2, 0}}), UsageError);
+  EXPECT_THROW(ResNet(ResNetConfig{.width = -1}), UsageError);
+  EXPECT_THROW(ResNet(ResNetConfig{.classes = 0}), UsageError);
+  EXPECT_THROW(ResNet(ResNetConfig{.in_channels = 3, .stored_in_channels = 2}), UsageError);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "models/catalog.h"
+#include "models/resnet.h"
 
 namespace residua::test {
 namespace {
@@ -43,7 +43,7 @@ void expect_normal(const std::vector<float>& values, double deviation) {
 }
 
 TEST(InitializationTest, WeightsAreHeNormal) {
-  ResNet model(model_spec("resnet18"));
+  ResNet model(named_resnet("resnet18"));
   ParameterStore store(model, {.purpose = Purpose::inference});
   initialize(store, 7);
   expect_normal(store.parameter("conv1.weight").master.to_vector(), std::sqrt(2.0 / (3 * 7 * 7)));
@@ -56,7 +56,7 @@ TEST(InitializationTest, WeightsAreHeNormal) {
 }
 
 TEST(InitializationTest, FanOutCountsTheOutputs) {
-  ResNet model(model_spec("resnet18"));
+  ResNet model(named_resnet("resnet18"));
   ParameterStore store(model, {.purpose = Purpose::inference});
   initialize(store, 7, FanMode::fan_out);
   expect_normal(store.parameter("conv1.weight").master.to_vector(), std::sqrt(2.0 / (64 * 7 * 7)));
@@ -64,7 +64,7 @@ TEST(InitializationTest, FanOutCountsTheOutputs) {
   expect_normal(store.parameter("fc.weight").master.to_vector(), std::sqrt(2.0 / 512));
 }
 
-std::vector<float> weights(ResNetSpec spec, uint64_t seed, const char* name) {
+std::vector<float> weights(ResNetConfig spec, uint64_t seed, const char* name) {
   ResNet model(std::move(spec));
   ParameterStore store(model, {.purpose = Purpose::inference});
   initialize(store, seed);
@@ -73,23 +73,23 @@ std::vector<float> weights(ResNetSpec spec, uint64_t seed, const char* name) {
 }
 
 TEST(InitializationTest, DependsOnSeedAndNameAlone) {
-  const ResNetSpec spec = model_spec("resnet20");
+  const ResNetConfig spec = named_resnet("resnet20");
   const std::vector<float> reference = weights(spec, 1, "layer1.1.conv2.weight");
   EXPECT_THAT(weights(spec, 1, "layer1.1.conv2.weight"), ElementsAreArray(reference));
-  EXPECT_THAT(weights(model_spec("plain56"), 1, "layer1.1.conv2.weight"), ElementsAreArray(reference));
+  EXPECT_THAT(weights(named_resnet("plain56"), 1, "layer1.1.conv2.weight"), ElementsAreArray(reference));
   EXPECT_NE(weights(spec, 2, "layer1.1.conv2.weight"), reference);
   EXPECT_NE(weights(spec, 1, "layer1.1.conv1.weight"), reference);
 }
 
 TEST(InitializationTest, DoesNotDependOnHowTheModelIsStored) {
-  ResNetSpec spec = model_spec("resnet20");
+  ResNetConfig spec = named_resnet("resnet20");
   const std::vector<float> reference = weights(spec, 1, "conv1.weight");
   spec.stored_in_channels = 8;
   EXPECT_THAT(weights(spec, 1, "conv1.weight"), ElementsAreArray(reference));
 }
 
 TEST(InitializationTest, StartsOver) {
-  ResNet model(model_spec("resnet20"));
+  ResNet model(named_resnet("resnet20"));
   ParameterStore store(model, {.compute = DType::bf16});
   const Parameter& weight = store.parameter("layer3.2.conv2.weight");
   weight.velocity.copy_from(full(weight.shape, 3.0f, DType::f32));

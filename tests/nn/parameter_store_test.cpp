@@ -20,7 +20,7 @@ using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 
-ResNetSpec small() { return {.stem = Stem::cifar, .blocks = {1, 1}, .width = 3, .stored_in_channels = 4, .classes = 7}; }
+ResNetConfig small() { return {.stem = Stem::cifar, .blocks = {1, 1}, .width = 3, .stored_in_channels = 4, .classes = 7}; }
 
 bool inside(const Tensor& view, const Tensor& arena) {
   const auto* begin = static_cast<const std::byte*>(arena.data());
@@ -115,9 +115,7 @@ TEST(ParameterStoreTest, SixteenBitCopiesFollowTheMasters) {
   std::vector<float> values(static_cast<size_t>(weight.shape.size()));
   std::iota(values.begin(), values.end(), 0.1f);
   weight.master.copy_from(values);
-  const int64_t version = store.version();
   store.masters_changed();
-  EXPECT_GT(store.version(), version);
   for (float& value : values) {
     value = to_float(from_float<bf16>(value));
   }

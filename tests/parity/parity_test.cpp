@@ -12,9 +12,9 @@ namespace residua::test {
 namespace {
 
 using test::as_f32;
+using test::config_from_metadata;
 using test::required;
 using test::SgdStepCase;
-using test::spec_from_metadata;
 using test::with_prefix;
 
 std::string golden(const std::string& name) {
@@ -63,7 +63,7 @@ TEST_P(BlockParityTest, OutputAndGradientsAgree) {
   const SafetensorsMetadata metadata = nlohmann::json::parse(test::metadata_value(all.metadata, name));
   const Safetensors file = with_prefix(all, name + "/");
 
-  ResidualBlock block(spec_from_metadata(metadata), test::metadata_number(metadata, "block_in_channels"),
+  ResidualBlock block(config_from_metadata(metadata), test::metadata_number(metadata, "block_in_channels"),
                       test::metadata_number(metadata, "block_width"), test::metadata_number(metadata, "block_stride"));
   ParameterStore store(block);
   for (const Parameter* parameter : store.parameters()) {

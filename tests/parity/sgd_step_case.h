@@ -34,36 +34,29 @@ inline int64_t metadata_number(const SafetensorsMetadata& metadata, const std::s
   return number;
 }
 
-/// One of two words, as the value that belongs to it.
-template <class T>
-T metadata_choice(const SafetensorsMetadata& metadata, const std::string& key, const char* first_word, T first,
-                  const char* second_word, T second) {
-  const std::string& text = metadata_value(metadata, key);
-  if (text != first_word && text != second_word) {
-    fail("the metadata's \"{}\" is \"{}\", wanted {} or {}", key, text, first_word, second_word);
-  }
-  return text == first_word ? first : second;
+template <class E>
+E metadata_choice(const SafetensorsMetadata& metadata, const std::string& key) {
+  return from_text<E>(key, metadata_value(metadata, key));
 }
 
 /// What Spec.metadata() of reference.py wrote.
-inline ResNetSpec spec_from_metadata(const SafetensorsMetadata& m) {
-  ResNetSpec spec;
-  spec.stem = metadata_choice(m, "stem", "imagenet", Stem::imagenet, "cifar", Stem::cifar);
-  spec.block = metadata_choice(m, "block", "basic", BlockKind::basic, "bottleneck", BlockKind::bottleneck);
+inline ResNetConfig config_from_metadata(const SafetensorsMetadata& m) {
+  ResNetConfig config;
+  config.stem = metadata_choice<Stem>(m, "stem");
+  config.block = metadata_choice<BlockKind>(m, "block");
   std::istringstream counts(metadata_value(m, "blocks"));
-  spec.blocks.clear();
+  config.blocks.clear();
   for (int64_t count = 0; counts >> count;) {
-    spec.blocks.push_back(count);
+    config.blocks.push_back(count);
   }
-  spec.width = metadata_number(m, "width");
-  spec.shortcut = parse_shortcut(metadata_value(m, "shortcut"));
-  spec.shortcut_pad = metadata_choice(m, "shortcut_pad", "end", ShortcutPad::end, "both", ShortcutPad::both);
-  spec.shortcut_pool = metadata_choice(m, "shortcut_pool", "stride", ShortcutPool::stride, "average", ShortcutPool::average);
-  spec.bottleneck_stride =
-      metadata_choice(m, "bottleneck_stride", "conv3x3", BottleneckStride::conv3x3, "conv1x1", BottleneckStride::conv1x1);
-  spec.in_channels = metadata_number(m, "in_channels");
-  spec.classes = metadata_number(m, "classes");
-  return spec;
+  config.width = metadata_number(m, "width");
+  config.shortcut = metadata_choice<Shortcut>(m, "shortcut");
+  config.shortcut_pad = metadata_choice<ShortcutPad>(m, "shortcut_pad");
+  config.shortcut_pool = metadata_choice<ShortcutPool>(m, "shortcut_pool");
+  config.bottleneck_stride = metadata_choice<BottleneckStride>(m, "bottleneck_stride");
+  config.in_channels = metadata_number(m, "in_channels");
+  config.classes = metadata_number(m, "classes");
+  return config;
 }
 
 inline Tensor required(const Safetensors& file, const std::string& name) {
@@ -93,7 +86,7 @@ inline Tensor as_f32(const Tensor& tensor) { return from_values(tensor.shape(), 
 class SgdStepCase {
  public:
   explicit SgdStepCase(const Safetensors& file)
-      : model_(spec_from_metadata(file.metadata)), store_(model_), sgd_(store_, {.momentum = 0.9f, .weight_decay = 1e-4f}) {
+      : model_(config_from_metadata(file.metadata)), store_(model_), sgd_(store_, {.momentum = 0.9f, .weight_decay = 1e-4f}) {
     load_model_weights(with_prefix(file, "model."), store_);
     sgd_.set_learning_rate(0.1f);
     logits_ = model_.forward(as_f32(required(file, "images")), Mode::train);

@@ -7,7 +7,7 @@
 #include <cstdlib>
 
 #include "core/nn/state_dict.h"
-#include "models/catalog.h"
+#include "models/resnet.h"
 #include "tests/support/temporary_folder.h"
 
 namespace residua::test {
@@ -23,7 +23,7 @@ class Classify : public ::testing::Test {
  protected:
   /// An untrained network of two classes, whose bias prefers the second one by 3 to 1, and a gray picture.
   void SetUp() override {
-    ResNetSpec spec = model_spec("resnet20");
+    ResNetConfig spec = named_resnet("resnet20");
     spec.classes = 2;
     ResNet model(spec);
     ParameterStore store(model);

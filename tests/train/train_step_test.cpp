@@ -8,7 +8,7 @@
 #include <set>
 
 #include "core/nn/initialization.h"
-#include "models/catalog.h"
+#include "models/resnet.h"
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
 #ifdef RESIDUA_HOST_CUDA
@@ -49,7 +49,7 @@ struct Training {
   Training(Device device, DType precision, Capture capture, std::optional<LossScaling> scaling = {},
            int64_t blocks_per_stage = 1)
       : model([&] {
-          ResNetSpec spec = model_spec("resnet20");
+          ResNetConfig spec = named_resnet("resnet20");
           spec.blocks = {blocks_per_stage, blocks_per_stage, blocks_per_stage};
           spec.width = 4;
           spec.classes = kClasses;

@@ -14,7 +14,7 @@
 #include <utility>
 
 #include "core/data/source.h"
-#include "models/catalog.h"
+#include "models/resnet.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 
@@ -26,7 +26,7 @@ const std::sig_atomic_t kNeverStop = 0;
 /// A small run on synthetic shapes.
 struct SmallRun {
   explicit SmallRun(const std::string& folder, DType precision = DType::f32)
-      : spec(model_spec("resnet20")), model([this, precision] {
+      : spec(named_resnet("resnet20")), model([this, precision] {
           spec.classes = 4;
           spec.width = 8;
           spec.stored_in_channels = stored_input_channels(precision);
@@ -52,7 +52,7 @@ struct SmallRun {
     setup.options.log_every = 2;
   }
 
-  ResNetSpec spec;
+  ResNetConfig spec;
   ResNet model;
   TrainerSetup setup;
 };

@@ -1,4 +1,4 @@
-#include "models/classifier.h"
+#include "models/inference.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include "core/autograd/no_grad.h"
 #include "core/nn/initialization.h"
 #include "core/nn/state_dict.h"
-#include "models/catalog.h"
+#include "models/resnet.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 
@@ -30,17 +30,16 @@ const SafetensorsMetadata kMetadata = {{"model", "resnet20"},
                                        {"classes", "[\"cat\",\"dog\",\"T-shirt/top\"]"},
                                        {"bottleneck_stride", "conv3x3"}};
 
-ResNetSpec small_spec() {
-  ResNetSpec spec = model_spec("resnet20");
-  set_shortcut(spec, Shortcut::b);
-  spec.classes = 3;
-  return spec;
+ResNetConfig small_config() {
+  ResNetConfig config = configured(named_resnet("resnet20"), {.shortcut = Shortcut::b});
+  config.classes = 3;
+  return config;
 }
 
 /// Weights of an untrained network whose classes depend on the image; with `biased`, they depend on the bias alone.
 enum class Weights { random, biased };
 std::string make_weights(const TemporaryFolder& folder, const SafetensorsMetadata& metadata, Weights kind) {
-  ResNet model(small_spec());
+  ResNet model(small_config());
   ParameterStore store(model);
   initialize(store, 11, FanMode::fan_in);
   if (kind == Weights::biased) {
@@ -63,9 +62,9 @@ std::string make_image(const TemporaryFolder& folder, uint8_t red, uint8_t green
   return folder / "image.ppm";
 }
 
-std::string refusal(const ClassifierOptions& options) {
+std::string refusal(const InferenceOptions& options) {
   try {
-    Classifier classifier(options);
+    Inference inference(options);
     return "";
   } catch (const UsageError& error) {
     EXPECT_THAT(error.what(), Not(HasSubstr("\n")));
@@ -73,12 +72,11 @@ std::string refusal(const ClassifierOptions& options) {
   }
 }
 
-TEST(Classifier, TheWeightsFileSaysItAll) {
+TEST(Inference, TheWeightsFileSaysItAll) {
   const TemporaryFolder folder;
-  Classifier classifier({.weights = make_weights(folder, kMetadata, Weights::biased)});
-  EXPECT_EQ(classifier.spec().name, "resnet20");
-  EXPECT_EQ(classifier.spec().shortcut, Shortcut::b);
-  const std::vector<Prediction> best = classifier.classify(make_image(folder, 1, 2, 3), 5);
+  Inference inference({.weights = make_weights(folder, kMetadata, Weights::biased)});
+  EXPECT_EQ(inference.network().description(), "resnet20, shortcut B, end, stride, conv3x3, 3 classes");
+  const std::vector<Prediction> best = inference.classify(make_image(folder, 1, 2, 3), 5);
   ASSERT_EQ(best.size(), 3U);
   EXPECT_EQ(best[0].class_name, "dog");
   EXPECT_EQ(best[0].class_index, 1);
@@ -86,12 +84,12 @@ TEST(Classifier, TheWeightsFileSaysItAll) {
   EXPECT_EQ(best[1].class_name, "T-shirt/top");
   EXPECT_NEAR(best[1].probability, 0.3, 1e-6);
   EXPECT_NEAR(best[2].probability, 0.1, 1e-6);
-  EXPECT_EQ(classifier.classify(folder / "image.ppm", 1).size(), 1U);
+  EXPECT_EQ(inference.classify(folder / "image.ppm", 1).size(), 1U);
 }
 
 /// The probabilities are the softmax of what the network of these weights makes of `pixels`, [1, 16, 16, 3].
 void expect_predictions(const std::vector<Prediction>& got, const std::string& weights, const Tensor& pixels) {
-  ResNet model(small_spec());
+  ResNet model(small_config());
   ParameterStore store(model);
   load_model_weights(weights, store);
   const NoGrad no_grad;
@@ -107,33 +105,33 @@ void expect_predictions(const std::vector<Prediction>& got, const std::string& w
   }
 }
 
-TEST(Classifier, NormalizesByTheFilesStatistics) {
+TEST(Inference, NormalizesByTheFilesStatistics) {
   const TemporaryFolder folder;
   const std::string weights = make_weights(folder, kMetadata, Weights::random);
-  Classifier classifier({.weights = weights});
-  const std::vector<Prediction> got = classifier.classify(make_image(folder, 150, 50, 190), 3);
+  Inference inference({.weights = weights});
+  const std::vector<Prediction> got = inference.classify(make_image(folder, 150, 50, 190), 3);
   std::vector<float> pixels;  // (150 - 100) / 50, (50 - 110) / 60, (190 - 120) / 70
   for (int i = 0; i < 16 * 16; ++i) {
     pixels.insert(pixels.end(), {1.0f, -1.0f, 1.0f});
   }
   expect_predictions(got, weights, from_values({1, 16, 16, 3}, pixels));
-  const double other = classifier.classify(make_image(folder, 0, 255, 0), 3)[0].probability;
+  const double other = inference.classify(make_image(folder, 0, 255, 0), 3)[0].probability;
   EXPECT_GT(std::abs(other - got[0].probability), 1e-4);
 }
 
-TEST(Classifier, HasNoAnswerThatIsNotFinite) {
+TEST(Inference, HasNoAnswerThatIsNotFinite) {
   const TemporaryFolder folder;
-  ResNet model(small_spec());
+  ResNet model(small_config());
   ParameterStore store(model);
   initialize(store, 11, FanMode::fan_in);
   store.parameter("fc.bias").master.copy_from(std::vector<float>{0, std::nanf(""), 0});
   save_model_weights(folder / "w.safetensors", store, kMetadata);
-  Classifier classifier({.weights = folder / "w.safetensors"});
+  Inference inference({.weights = folder / "w.safetensors"});
   EXPECT_TRUE(
-      test::fails_with([&] { classifier.classify(make_image(folder, 1, 2, 3), 3); }, {"image.ppm", "not a finite number"}));
+      test::fails_with([&] { inference.classify(make_image(folder, 1, 2, 3), 3); }, {"image.ppm", "not a finite number"}));
 }
 
-TEST(Classifier, SubtractsTheFilesMeanImage) {
+TEST(Inference, SubtractsTheFilesMeanImage) {
   const TemporaryFolder folder;
   std::string image = "P6\n16 16\n255\n";
   std::string mean = "[";
@@ -147,21 +145,23 @@ TEST(Classifier, SubtractsTheFilesMeanImage) {
   SafetensorsMetadata metadata = kMetadata;
   metadata["mean"] = mean + "]";
   const std::string weights = make_weights(folder, metadata, Weights::random);
-  expect_predictions(Classifier({.weights = weights}).classify(folder / "image.ppm", 3), weights,
+  expect_predictions(Inference({.weights = weights}).classify(folder / "image.ppm", 3), weights,
                      from_values({1, 16, 16, 3}, pixels));
-  EXPECT_THAT(refusal({.weights = weights, .crop_size = 24}), HasSubstr("'mean' has 768 numbers"));
+  EXPECT_THAT(refusal({.weights = weights, .overrides = {.size = 24}}), HasSubstr("mean has 768 numbers"));
 }
 
-TEST(Classifier, OptionsGoBeforeTheFile) {
+TEST(Inference, OptionsGoBeforeTheFile) {
   const TemporaryFolder folder;
-  const Classifier named({.weights = make_weights(folder, kMetadata, Weights::biased), .classes = {{"a", "b", "c"}}});
-  EXPECT_THAT(named.class_names(), ElementsAre("a", "b", "c"));
+  const Inference named(
+      {.weights = make_weights(folder, kMetadata, Weights::biased), .overrides = {.class_names = {{"a", "b", "c"}}}});
+  EXPECT_THAT(named.network().input.class_names, ElementsAre("a", "b", "c"));
   // A file of torchvision's has no metadata.
-  const Classifier bare({.weights = make_weights(folder, {}, Weights::biased), .model = "resnet20", .shortcut = "B"});
-  EXPECT_THAT(bare.class_names(), ElementsAre("class 0", "class 1", "class 2"));
+  const Inference bare({.weights = make_weights(folder, {}, Weights::biased),
+                        .overrides = {.model = "resnet20", .options = {{"shortcut", {"B"}}}}});
+  EXPECT_THAT(bare.network().input.class_names, ElementsAre("class 0", "class 1", "class 2"));
 }
 
-TEST(Classifier, RefusesWhatDoesNotFit) {
+TEST(Inference, RefusesWhatDoesNotFit) {
   const TemporaryFolder folder;
   const auto with = [&](const std::string& key, const std::string& value) {
     SafetensorsMetadata metadata = kMetadata;
@@ -170,32 +170,36 @@ TEST(Classifier, RefusesWhatDoesNotFit) {
   };
   ASSERT_EQ(with("model", "resnet20"), "");
   EXPECT_THAT(refusal({.weights = folder / "missing.safetensors"}), HasSubstr("missing.safetensors"));
-  EXPECT_THAT(refusal({.weights = make_weights(folder, {}, Weights::biased)}), HasSubstr("give --model NAME"));
-  EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .model = "resnet32"}),
+  EXPECT_THAT(refusal({.weights = make_weights(folder, {}, Weights::biased)}), HasSubstr("name the model"));
+  EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .overrides = {.model = "resnet32"}}),
               HasSubstr("it lacks"));
-  EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .model = "resnet2O"}),
+  EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .overrides = {.model = "resnet2O"}}),
               HasSubstr("resnet2O"));
-  EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .shortcut = "A"}), HasSubstr("downsample"));
-  EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .classes = {{"a", "b"}}}),
-              HasSubstr("into 3 classes, but 2 names"));
-  EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .crop_size = 0}), HasSubstr("crop"));
+  EXPECT_THAT(
+      refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .overrides = {.options = {{"shortcut", {"A"}}}}}),
+      HasSubstr("downsample"));
+  EXPECT_THAT(
+      refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .overrides = {.class_names = {{"a", "b"}}}}),
+      HasSubstr("into 3 classes, but 2 names"));
+  EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .overrides = {.size = 0}}),
+              HasSubstr("crop"));
   EXPECT_THAT(with("classes", "[1,2,3]"), HasSubstr("'classes'"));
   EXPECT_THAT(with("classes", "{"), HasSubstr("'classes'"));
   EXPECT_THAT(with("input_size", "many"), HasSubstr("'input_size'"));
-  EXPECT_THAT(with("input_size", "1e30"), HasSubstr("crop"));
-  EXPECT_THAT(with("mean", "[1.0]"), HasSubstr("'mean' has 1 numbers"));
+  EXPECT_THAT(with("input_size", "1e30"), HasSubstr("'input_size'"));
+  EXPECT_THAT(with("mean", "[1.0]"), HasSubstr("mean has 1 numbers"));
   EXPECT_THAT(with("mean", "[1.0,1e99,1.0]"), HasSubstr("must be finite"));
   EXPECT_THAT(with("std", "[1.0,0.0,1.0]"), HasSubstr("std above 0"));
   EXPECT_THAT(with("shortcut_pad", "middle"), HasSubstr("wanted end or both"));
 }
 
-TEST(Classifier, NamesAnImageThatItCannotRead) {
+TEST(Inference, NamesAnImageThatItCannotRead) {
   const TemporaryFolder folder;
-  Classifier classifier({.weights = make_weights(folder, kMetadata, Weights::biased)});
+  Inference inference({.weights = make_weights(folder, kMetadata, Weights::biased)});
   test::write_bytes(folder / "text.jpg", "this is no picture");
   for (const std::string& path : {folder / "text.jpg", folder / "missing.jpg"}) {
     try {
-      classifier.classify(path, 5);
+      inference.classify(path, 5);
       FAIL() << "no error";
     } catch (const Error& error) {
       EXPECT_THAT(error.what(), HasSubstr(path));

@@ -1,0 +1,73 @@
+#include "models/inference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/autograd/no_grad.h"
+#include "core/io/read_file.h"
+#include "core/nn/state_dict.h"
+
+namespace residua {
+namespace {
+
+std::vector<double> softmax(const std::vector<float>& logits) {
+  const double most = *std::ranges::max_element(logits);
+  std::vector<double> probabilities(logits.size());
+  std::ranges::transform(logits, probabilities.begin(), [most](float logit) { return std::exp(logit - most); });
+  const double sum = std::reduce(probabilities.begin(), probabilities.end());
+  std::ranges::for_each(probabilities, [sum](double& p) { p /= sum; });
+  return probabilities;
+}
+
+}  // namespace
+
+Inference::Inference(const InferenceOptions& options) {
+  const Safetensors file = load_safetensors(options.weights);
+  network_ = network_from_weights(file, options.overrides, DType::f32);
+  store_ = std::make_unique<ParameterStore>(*network_.module,
+                                            ParameterStoreOptions{.device = options.device, .purpose = Purpose::inference});
+  load_model_weights(file, *store_);
+  window_ = make_evaluation(network_.input.size);
+  format_ = input_format(network_, DType::f32, options.device);
+}
+
+std::vector<Prediction> Inference::classify(const std::string& image_file, int64_t count) {
+  std::vector<uint8_t> bytes;
+  read_file(image_file, bytes);
+  Random unused(0, RandomPurpose::augmentation, 0, 0);  // the evaluation window is the same each time
+  Placement placement;
+  Image region;
+  const auto choose = [&](ImageSize size) {
+    placement = window_->place(size, unused);
+    return source_region(placement.resize);
+  };
+  decode(bytes, image_file, choose, region);
+  const Tensor pixels = empty({1, placement.resize.window.height, placement.resize.window.width, 3}, DType::u8);
+  scale(placement.resize, region, pixels.data<uint8_t>());
+  const Tensor top = empty({1}, DType::i32);
+  const Tensor left = empty({1}, DType::i32);
+  const Tensor flip = empty({1}, DType::u8);
+  *top.data<int32_t>() = placement.top;
+  *left.data<int32_t>() = placement.left;
+  *flip.data<uint8_t>() = 0;
+
+  const NoGrad no_grad;
+  const Device device = store_->options().device;
+  const Tensor x = prepare_input(pixels.to(device), top.to(device), left.to(device), flip.to(device), {}, format_);
+  const std::vector<double> probabilities = softmax(network_.module->forward(x, Mode::evaluate).to_vector());
+  if (!std::ranges::all_of(probabilities, [](double p) { return std::isfinite(p); })) {
+    fail("{}: the network's answer is not a finite number: its weights are damaged, or diverged in training", image_file);
+  }
+
+  std::vector<Prediction> predictions;
+  for (size_t i = 0; i < probabilities.size(); ++i) {
+    predictions.push_back(
+        {.class_index = static_cast<int64_t>(i), .class_name = network_.input.class_names[i], .probability = probabilities[i]});
+  }
+  std::ranges::stable_sort(predictions, std::ranges::greater(), &Prediction::probability);
+  predictions.resize(std::min(predictions.size(), static_cast<size_t>(std::max<int64_t>(count, 0))));
+  return predictions;
+}
+
+}  // namespace residua

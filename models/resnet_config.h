@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/enum_text.h"
+#include "core/config/settings.h"
+#include "core/kernels/zero_pad_shortcut.h"
+
+namespace residua {
+
+/// imagenet: 7x7 convolution with stride 2, then 3x3 max-pooling with stride 2. cifar: 3x3 convolution.
+enum class Stem : uint8_t { imagenet, cifar };
+template <>
+inline constexpr auto kEnumText<Stem> = enum_text<Stem>({{Stem::imagenet, "imagenet"}, {Stem::cifar, "cifar"}});
+
+/// basic: two 3x3 convolutions (He et al. 2015, figure 5 left). bottleneck: 1x1, 3x3, and 1x1 with four times the channels
+/// (right).
+enum class BlockKind : uint8_t { basic, bottleneck };
+template <>
+inline constexpr auto kEnumText<BlockKind> = enum_text<BlockKind>({{BlockKind::basic, "basic"},
+                                                                   {BlockKind::bottleneck, "bottleneck"}});
+
+/// What a block adds to its output (He et al. 2015, section 4.1). none: nothing, a plain network. Where the dimensions stay the
+/// same, a and b add the input. Where they change, a adds it subsampled and padded with zeros (no parameters), b by a 1x1
+/// convolution with batch normalization. c puts that convolution into every block.
+enum class Shortcut : uint8_t { none, a, b, c };
+template <>
+inline constexpr auto kEnumText<Shortcut> =
+    enum_text<Shortcut>({{Shortcut::a, "A"}, {Shortcut::b, "B"}, {Shortcut::c, "C"}, {Shortcut::none, "none"}});
+
+/// Which convolution of a bottleneck has the stride: the 3x3, as torchvision (whose weights then fit; "V1.5" elsewhere), or the
+/// first 1x1, as the paper and its Caffe models.
+enum class BottleneckStride : uint8_t { conv3x3, conv1x1 };
+template <>
+inline constexpr auto kEnumText<BottleneckStride> = enum_text<BottleneckStride>({{BottleneckStride::conv3x3, "conv3x3"},
+                                                                                 {BottleneckStride::conv1x1, "conv1x1"}});
+
+/// Everything that tells one plain or residual network from another.
+struct ResNetConfig {
+  std::string name = "resnet";
+  Stem stem = Stem::imagenet;
+  BlockKind block = BlockKind::basic;
+  std::vector<int64_t> blocks = {2, 2, 2, 2};  // per stage; each stage but the first halves the image and doubles the width
+  int64_t width = 64;                          // channels of the stem and of the first stage's 3x3 convolutions
+  Shortcut shortcut = Shortcut::b;
+  ShortcutPad shortcut_pad = ShortcutPad::end;
+  ShortcutPool shortcut_pool = ShortcutPool::stride;
+  BottleneckStride bottleneck_stride = BottleneckStride::conv3x3;
+  int64_t in_channels = 3;
+  int64_t stored_in_channels = 0;  // channels of the input tensor, the extra ones being zero; 0: in_channels
+  int64_t classes = 1000;
+
+  /// Number of layers with weights, projections not counted, as in the paper's names: 34 for plain34.
+  int64_t depth() const;
+  /// Pixels of the side of the images it was designed for: 224, or 32 for the CIFAR networks. It takes others.
+  int64_t image_size() const { return stem == Stem::cifar ? 32 : 224; }
+  /// One line for lists: "residual network of 34 layers for ImageNet images".
+  std::string description() const;
+};
+
+/// Fails with UsageError on a network without stages or with sizes below 1.
+void check(const ResNetConfig& config);
+
+/// The networks that have names, the ImageNet ones first. ImageNet residual nets have shortcut B (torchvision's), CIFAR ones A
+/// (the paper's).
+const std::vector<ResNetConfig>& named_resnets();
+
+/// One of them. Fails with UsageError when there is none of that name.
+const ResNetConfig& named_resnet(std::string_view name);
+
+/// What a user may choose of a named network.
+struct ResNetOptions {
+  std::optional<Shortcut> shortcut;  // unset: the network's own
+  ShortcutPad shortcut_pad = ShortcutPad::end;
+  ShortcutPool shortcut_pool = ShortcutPool::stride;
+  BottleneckStride bottleneck_stride = BottleneckStride::conv3x3;
+};
+void declare(Settings& settings, ResNetOptions& options);
+
+/// The network with these options. Fails with UsageError on a shortcut for a plain network, and on none for a residual one.
+ResNetConfig configured(ResNetConfig config, const ResNetOptions& options);
+
+/// Channels that RGB images should be stored with for a type of activations: 4 in 16 bits, else 3. On a Zen 4 machine that made
+/// a ResNet-18 step in bf16 1 to 4 % faster in three paired runs; for ResNet-20 there was no difference beyond the noise.
+int64_t stored_input_channels(DType compute);
+
+}  // namespace residua
