@@ -35,7 +35,7 @@ TEST(StoredZero, NothingGoesBackThroughAnOutputThatIsStoredAsZero) {
         const Tensor x = full(shape, 0.0f, DType::f16, device);
         const Tensor residual = full(shape, 0.0f, DType::f16, device);
         const auto gradient_of_beta = [&](const auto& op) {
-          const Tensor beta = from_values({channels}, beta_values, DType::f32, device);
+          Tensor beta = from_values({channels}, beta_values, DType::f32, device);
           beta.set_requires_grad(true);
           const BatchNormTensors p{.gamma = vector(1),
                                    .beta = beta,
