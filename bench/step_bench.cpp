@@ -127,13 +127,14 @@ int run_benchmark(const Options& o) {
   ResNet model(spec);
   ParameterStore store(model, {.device = device, .compute = precision});
   initialize(store, 0);
-  Sgd sgd(store, {.loss_scaling = precision == DType::f16 ? std::optional(LossScaling{}) : std::nullopt});
-  sgd.set_learning_rate(0.01f);
+  GradScaler scaler(device, precision == DType::f16 ? std::optional(LossScaling{}) : std::nullopt);
+  Sgd sgd(store, scaler);
+  scaler.set_learning_rate(0.01f);
   const InputFormat input{.channels = model.input_channels(),
                           .dtype = precision,
                           .mean = full({3}, 127.5f, DType::f32, device),
                           .inverse_std = full({3}, 1.0f / 64.0f, DType::f32, device)};
-  TrainStep step(model, store, sgd, {.input = input, .capture = o.cuda_graph == "off" ? Capture::off : Capture::on});
+  TrainStep step(model, store, scaler, sgd, {.input = input, .capture = o.cuda_graph == "off" ? Capture::off : Capture::on});
   const Batch batch = synthetic_batch(o.batch, size, spec.classes);
   const device_api::Pinned pinned(device, batch.images.data(), batch.images.bytes());  // as the loader's
 

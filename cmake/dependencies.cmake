@@ -5,6 +5,7 @@ find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(nlohmann_json REQUIRED)
+find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(ZLIB REQUIRED)
 find_path(STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb REQUIRED)
@@ -15,7 +16,7 @@ endif()
 message(STATUS "oneDNN ${dnnl_VERSION}: ${dnnl_DIR}")
 
 add_library(residua_dependencies INTERFACE)
-target_include_directories(residua_dependencies SYSTEM INTERFACE ${STB_INCLUDE_DIR})
+target_include_directories(residua_dependencies SYSTEM INTERFACE ${STB_INCLUDE_DIR} ${TOMLPLUSPLUS_INCLUDE_DIR})
 target_link_libraries(residua_dependencies INTERFACE
   Threads::Threads OpenMP::OpenMP_CXX fmt::fmt spdlog::spdlog CLI11::CLI11 nlohmann_json::nlohmann_json
   JPEG::JPEG ZLIB::ZLIB DNNL::dnnl)

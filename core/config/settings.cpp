@@ -26,8 +26,18 @@ std::string quoted(const std::string& word) {
   return text + '"';
 }
 
+bool is_number(const std::string& word) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
+  return error == std::errc() && end == word.data() + word.size() && std::isfinite(value);
+}
+
+/// Words that are no numbers may stand beside numbers: mean = "pixel", max-bad-images = "1%".
 std::string toml_value(const Setting& setting, const Words& words) {
-  const auto one = [&](const std::string& word) { return setting.kind == WordKind::text ? quoted(word) : word; };
+  const auto one = [&](const std::string& word) {
+    const bool bare = setting.kind == WordKind::flag || (setting.kind == WordKind::number && is_number(word));
+    return bare ? word : quoted(word);
+  };
   if (!setting.list) {
     return one(words.front());
   }
@@ -55,63 +65,18 @@ int64_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-namespace config_detail {
-
-std::string describe(const Range& range, bool whole) {
-  const char* number = whole ? "a whole number" : "a number";
-  const bool open = range.high >= std::numeric_limits<int32_t>::max();
-  if (open) {
-    return range.above_low ? fmt::format("{} above {}", number, range.low) : fmt::format("{} of {} or more", number, range.low);
-  }
-  return range.above_low ? fmt::format("{} above {}, at most {}", number, range.low, range.high)
-                         : fmt::format("{} from {} to {}", number, range.low, range.high);
-}
-
-double parse_number(const std::string& name, const std::string& word, const Range& range, const std::string& wanted) {
-  double value = 0;
-  const char* begin = word.data() + (word.starts_with('+') ? 1 : 0);
-  const auto [end, error] = std::from_chars(begin, word.data() + word.size(), value);
-  const bool good = error == std::errc() && end == word.data() + word.size() && std::isfinite(value) && value <= range.high &&
-                    (range.above_low ? value > range.low : value >= range.low);
-  if (!good) {
-    fail_setting(name, word, wanted);
-  }
-  return value;
-}
-
-int64_t parse_whole(const std::string& name, const std::string& word, const Range& range, const std::string& wanted) {
-  int64_t value = 0;
-  const char* begin = word.data() + (word.starts_with('+') ? 1 : 0);
-  const auto [end, error] = std::from_chars(begin, word.data() + word.size(), value);
-  if (error != std::errc() || end != word.data() + word.size()) {
-    fail_setting(name, word, wanted);
-  }
-  const auto real = static_cast<double>(value);
-  if (real > range.high || real < range.low || (range.above_low && real == range.low)) {
-    fail_setting(name, word, wanted);
-  }
-  return value;
-}
-
-const std::string& single(const std::string& name, const Words& words, const std::string& wanted) {
-  if (words.size() != 1) {
-    fail_setting(name, join(words, ","), wanted);
-  }
-  return words.front();
-}
-
-}  // namespace config_detail
-
 Setting& Settings::flag(std::string name, bool& value, std::string help) {
   const auto set = [&value, name](const Words& words) {
     const std::string& word = config_detail::single(name, words, "true or false");
-    if (word != "true" && word != "false") {
+    const bool yes = word == "true" || word == "on" || word == "yes" || word == "1";
+    if (!yes && word != "false" && word != "off" && word != "no" && word != "0") {
       fail_setting(name, word, "true or false");
     }
-    value = word == "true";
+    value = yes;
   };
   const auto get = [&value]() -> Words { return {value ? "true" : "false"}; };
-  return add({.name = name, .help = std::move(help), .wanted = "true or false", .kind = WordKind::flag, .set = set, .get = get});
+  return add(
+      {.name = name, .help = std::move(help), .wanted = "true or false", .kind = WordKind::flag, .set = set, .get = get});
 }
 
 Setting& Settings::numbers(std::string name, std::vector<double>& value, Range range, std::string help) {
@@ -156,11 +121,14 @@ Setting& Settings::text(std::string name, std::optional<std::string>& value, std
 }
 
 Setting& Settings::choice(std::string name, std::string& value, std::vector<std::string> names, std::string help) {
-  std::string wanted;
-  for (size_t i = 0; i < names.size(); ++i) {
-    wanted += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + names[i];
-  }
-  const auto set = [&value, name, names, wanted](const Words& words) {
+  constexpr size_t kFew = 8;  // that fit into a line
+  const bool few = names.size() <= kFew;
+  const std::string wanted = few ? config_detail::alternatives(names) : "a known name";
+  const auto set = [&value, name, names, wanted, optional = value.empty()](const Words& words) {
+    if (words.empty() && optional) {
+      value.clear();
+      return;
+    }
     const std::string& word = config_detail::single(name, words, wanted);
     if (std::ranges::find(names, word) == names.end()) {
       const std::string near = nearest_name(word, names);
@@ -169,7 +137,8 @@ Setting& Settings::choice(std::string name, std::string& value, std::vector<std:
     value = word;
   };
   const auto get = [&value]() -> Words { return value.empty() ? Words{} : Words{value}; };
-  return add({.name = name, .help = std::move(help), .wanted = wanted, .choices = names, .set = set, .get = get});
+  return add(
+      {.name = name, .help = std::move(help), .wanted = wanted, .choices = few ? names : Words{}, .set = set, .get = get});
 }
 
 Setting& Settings::add(Setting setting) {
@@ -182,16 +151,20 @@ Setting& Settings::add(Setting setting) {
   return *settings_.back();
 }
 
-const Setting* Settings::find(std::string_view name) const {
-  const auto found = std::ranges::find_if(settings_, [&](const auto& setting) { return setting->name == name; });
-  return found == settings_.end() ? nullptr : found->get();
+const Setting* Settings::find(std::string_view name) const { return lookup(name); }
+
+Setting* Settings::lookup(std::string_view name) const {
+  for (const auto& setting : settings_) {
+    if (setting->name == name || std::ranges::find(setting->aliases, name) != setting->aliases.end()) {
+      return setting.get();
+    }
+  }
+  return nullptr;
 }
 
 Setting& Settings::at(std::string_view name) const {
-  for (const auto& setting : settings_) {
-    if (setting->name == name || std::ranges::find(setting->aliases, name) != setting->aliases.end()) {
-      return *setting;
-    }
+  if (Setting* setting = lookup(name); setting != nullptr) {
+    return *setting;
   }
   std::vector<std::string> names;
   std::ranges::transform(settings_, std::back_inserter(names), [](const auto& setting) { return setting->name; });
@@ -201,6 +174,7 @@ Setting& Settings::at(std::string_view name) const {
 
 void Settings::assign(std::string_view name, const Words& words, Layer layer) {
   Setting& setting = at(name);
+  setting.given |= static_cast<uint8_t>(1U << static_cast<unsigned>(layer));
   if (layer < setting.layer) {
     return;
   }
@@ -228,6 +202,10 @@ void Settings::reset(std::string_view name) {
 }
 
 Layer Settings::layer(std::string_view name) const { return at(name).layer; }
+
+bool Settings::given(std::string_view name, Layer layer) const {
+  return (at(name).given >> static_cast<unsigned>(layer) & 1U) != 0;
+}
 
 std::string Settings::toml() const {
   std::string text;

@@ -20,10 +20,10 @@ using Words = std::vector<std::string>;
 /// Where a value comes from. A later layer wins over an earlier one.
 enum class Layer : uint8_t { defaults, recipe, file, command_line };
 
-/// How a file writes a setting's words: bare (numbers, true and false), or in quotes.
+/// What a setting's words are. A file has numbers and flags bare, and every other word in quotes.
 enum class WordKind : uint8_t { flag, number, text };
 
-/// The numbers that a setting takes: from `low` to `high`, both included.
+/// The numbers that a setting takes: from `low` to `high`, both included. None takes NaN or infinity.
 struct Range {
   double low = 0;
   double high = std::numeric_limits<int32_t>::max();
@@ -40,19 +40,21 @@ struct Setting {
   std::string name;
   std::string help;
   std::string group = {};
-  std::vector<std::string> aliases = {};  // other flags: "wd", or "b" for -b
+  std::vector<std::string> aliases = {};  // other flags and keys: "wd", or "b" for -b
   std::string wanted = {};                // "a number from 0 to 1", for messages
   std::string default_note = {};          // for --help, where the default is not a fixed value
   std::vector<std::string> choices = {};  // the words that it takes, where these are few
   WordKind kind = WordKind::text;
   bool list = false;
-  bool saved = true;  // whether a file may have it: actions are of one call only
+  bool positional = false;  // given on a command line without its name
+  bool saved = true;        // whether a file may have it: actions are of one call only
   /// Takes a value; throws UsageError. No words: unset, which only an optional or a list takes.
   std::function<void(const Words&)> set = {};
   /// The value now; empty where unset.
   std::function<Words()> get = {};
   Words default_words = {};
   Layer layer = Layer::defaults;  // that the value comes from
+  uint8_t given = 0;              // a bit for each layer that had a value, overruled or not
 
   Setting& alias(std::string other) {
     aliases.push_back(std::move(other));
@@ -65,6 +67,14 @@ struct Setting {
   }
   Setting& action() {
     saved = false;
+    return *this;
+  }
+  /// `check` runs after each change and throws UsageError where the value as a whole is wrong.
+  Setting& checked_by(std::function<void()> check) {
+    set = [set = std::move(set), check = std::move(check)](const Words& words) {
+      set(words);
+      check();
+    };
     return *this;
   }
 };
@@ -99,14 +109,14 @@ class Settings {
   /// An enum with kEnumText, or an optional of one.
   template <class T>
   Setting& choice(std::string name, T& value, std::string help);
-  /// One of `names`, as of a registry.
+  /// One of `names`, as of a registry. Empty, if it is so by default, is unset.
   Setting& choice(std::string name, std::string& value, std::vector<std::string> names, std::string help);
 
   /// Any other: `set` and `get` as in Setting.
   Setting& add(Setting setting);
 
   const std::vector<std::unique_ptr<Setting>>& all() const { return settings_; }
-  /// nullptr where there is none of that name.
+  /// By its name or an alias; nullptr where there is none.
   const Setting* find(std::string_view name) const;
 
   /// Sets a value unless a later layer has set it already. UsageError on a name that there is not (with the nearest one that
@@ -118,6 +128,8 @@ class Settings {
   void reset(std::string_view name);
   /// The layer that a setting's value comes from.
   Layer layer(std::string_view name) const;
+  /// Whether a layer had a value for it, whatever became of that.
+  bool given(std::string_view name, Layer layer) const;
 
   /// All saved settings that have a value, as lines of a TOML file.
   std::string toml() const;
@@ -125,6 +137,7 @@ class Settings {
   std::vector<std::string> differences(const std::vector<Assignment>& lines) const;
 
  private:
+  Setting* lookup(std::string_view name) const;
   Setting& at(std::string_view name) const;
 
   std::string group_;
@@ -147,7 +160,10 @@ struct Unwrapped<std::optional<T>> {
   static constexpr bool kOptional = true;
 };
 
+/// "a number above 0, at most 1".
 std::string describe(const Range& range, bool whole);
+/// "a, b or c".
+std::string alternatives(const std::vector<std::string>& words);
 /// Fail with UsageError unless the word is a number in the range.
 double parse_number(const std::string& name, const std::string& word, const Range& range, const std::string& wanted);
 int64_t parse_whole(const std::string& name, const std::string& word, const Range& range, const std::string& wanted);

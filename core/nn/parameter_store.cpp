@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "core/kernels/batch_norm.h"
 #include "core/kernels/cast.h"
 #include "core/kernels/run.h"
 
@@ -124,6 +125,28 @@ void ParameterStore::masters_changed() {
                          });
   }
   bump_version();
+}
+
+void ParameterStore::commit_statistics(float momentum, const StepState* state) {
+  const StatisticsArena& statistics = statistics_arena_;
+  if (statistics.channels == 0) {
+    return;
+  }
+  run(options_.device, BatchNormCommit{
+                           .channels = statistics.channels,
+                           .momentum = momentum,
+                           .state = state,
+                           .batch_mean = statistics.batch_mean.data<float>(),
+                           .batch_variance = statistics.batch_variance.data<float>(),
+                           .bessel_correction = statistics.bessel_correction.data<float>(),
+                           .running_mean = statistics.running_mean.data<float>(),
+                           .running_variance = statistics.running_variance.data<float>(),
+                       });
+}
+
+void ParameterStore::count_batches(const StepState& state) {
+  batches_tracked += state.accepted_steps - counted_batches_;
+  counted_batches_ = state.accepted_steps;
 }
 
 void ParameterStore::zero_grad() {

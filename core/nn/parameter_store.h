@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/kernels/step_state.h"
 #include "core/nn/module.h"
 #include "core/nn/parameter.h"
 #include "core/tensor/tensor.h"
@@ -75,6 +76,12 @@ class ParameterStore {
   /// Forgets all gradients: the next backward() overwrites them.
   void zero_grad();
 
+  /// running = (1 - momentum) * running + momentum * (statistics of the last training forward), the variance with Bessel's
+  /// correction as in PyTorch. Changes nothing where `state`, on the device, has found_inf set: a skipped step has no part.
+  void commit_statistics(float momentum, const StepState* state);
+  /// Brings `batches_tracked` up to date with the accepted steps of a state as read from the device.
+  void count_batches(const StepState& state);
+
   /// Steps whose batch statistics went into the running ones: `num_batches_tracked` in checkpoints.
   int64_t batches_tracked = 0;
 
@@ -89,6 +96,7 @@ class ParameterStore {
   ParameterArena vectors_;
   StatisticsArena statistics_arena_;
   int64_t version_ = 0;
+  int64_t counted_batches_ = 0;  // accepted steps that `batches_tracked` has
 };
 
 }  // namespace residua

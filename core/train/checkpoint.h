@@ -18,7 +18,7 @@ struct TrainState {
   int64_t batch_size = 0;
   int64_t images = 0;            // of the training set; 0 where a checkpoint does not say
   double best_error = 100.0;     // % of validation images, top-1
-  std::vector<double> schedule;  // Schedule::state()
+  std::vector<double> schedule;  // Schedule::numbers()
   float loss_scale = 1.0f;
   int64_t good_steps = 0;  // since the loss scale changed
 };

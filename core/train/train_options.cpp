@@ -404,21 +404,19 @@ DType parse_precision(const std::string& name, Device device) {
   fail_usage("precision '{}' is unknown: wanted auto, fp32, bf16 or fp16", name);
 }
 
-ScheduleOptions schedule_options(const TrainOptions& o, int64_t iterations_per_epoch, int64_t total_iterations) {
-  ScheduleOptions schedule{
-      .kind = parse_schedule(o.schedule), .rate = *o.learning_rate, .boundaries = {}, .factor = o.schedule_factor};
-  schedule.total_iterations = total_iterations;
-  schedule.warmup = parse_warmup(o.warmup);
-  schedule.warmup_iterations = o.warmup_iterations;
-  schedule.warmup_rate = o.warmup_rate.value_or(0.1 * *o.learning_rate);  // the paper's 0.01 for its 0.1
-  const double unit = o.iterations ? 1.0 : static_cast<double>(iterations_per_epoch);
-  for (const double step : o.schedule_steps) {
-    schedule.boundaries.push_back(std::llround(step * unit));
-  }
-  if (o.schedule_steps.empty() && total_iterations >= 4) {
-    schedule.boundaries = {total_iterations / 2, total_iterations * 3 / 4};
-  }
-  return schedule;
+std::unique_ptr<Schedule> run_schedule(const TrainOptions& o, int64_t iterations_per_epoch, int64_t total_iterations) {
+  ScheduleOptions schedule{.rate = *o.learning_rate,
+                           .name = o.schedule,
+                           .steps = o.schedule_steps,
+                           .factor = o.schedule_factor,
+                           .warmup = from_text<WarmupKind>("warmup", o.warmup),
+                           .warmup_iterations = o.warmup_iterations,
+                           .warmup_rate = o.warmup_rate};
+  return make_schedule(schedule,
+                       {.total_iterations = total_iterations,
+                        .iterations_per_epoch = iterations_per_epoch,
+                        .step_unit = o.iterations ? StepUnit::iterations : StepUnit::epochs},
+                       o.batch_size.value_or(1));
 }
 
 }  // namespace residua

@@ -1,13 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/base/dtype.h"
 #include "core/device/device.h"
-#include "core/optim/schedule.h"
+#include "core/optim/schedules/schedule.h"
 
 namespace residua {
 
@@ -91,6 +92,6 @@ DType parse_precision(const std::string& name, Device device);
 
 /// The learning-rate schedule of a run of `total_iterations`; steps are in epochs, or in iterations when --iterations was
 /// given.
-ScheduleOptions schedule_options(const TrainOptions& options, int64_t iterations_per_epoch, int64_t total_iterations);
+std::unique_ptr<Schedule> run_schedule(const TrainOptions& options, int64_t iterations_per_epoch, int64_t total_iterations);
 
 }  // namespace residua

@@ -15,8 +15,10 @@ constexpr int64_t kStepsBeforeCapture = 2;
 
 }  // namespace
 
-TrainStep::TrainStep(Module& model, ParameterStore& store, Sgd& sgd, TrainStepOptions options)
+TrainStep::TrainStep(Module& model, ParameterStore& store, GradScaler& scaler, Sgd& sgd, TrainStepOptions options)
     : model_(model),
+      store_(store),
+      scaler_(scaler),
       sgd_(sgd),
       options_(std::move(options)),
       device_(store.options().device),
@@ -34,9 +36,18 @@ SoftmaxCrossEntropy TrainStep::forward(const Batch& batch, Mode mode) {
 
 void TrainStep::run_step(const Batch& batch) {
   const SoftmaxCrossEntropy result = forward(batch, Mode::train);
-  backward(result.loss, sgd_.loss_scale());
+  backward(result.loss, scaler_.loss_scale());
+  scaler_.check_gradients(store_);
   sgd_.step();
-  metrics_.add(result, batch.labels, sgd_.device_state());
+  store_.commit_statistics(options_.statistics_momentum, scaler_.state());
+  scaler_.finish_step();
+  metrics_.add(result, batch.labels, scaler_.state());
+}
+
+StepState TrainStep::state() {
+  const StepState state = scaler_.read();
+  store_.count_batches(state);
+  return state;
 }
 
 void TrainStep::train(const Batch& batch) {

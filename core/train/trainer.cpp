@@ -146,10 +146,11 @@ class Trainer::Reporter {
 Trainer::Trainer(TrainerSetup setup)
     : setup_(std::move(setup)),
       store_(*setup_.model, {.device = setup_.device, .compute = setup_.precision}),
-      sgd_(store_, {.momentum = static_cast<float>(setup_.options.momentum),
-                    .weight_decay = static_cast<float>(setup_.options.weight_decay),
-                    .loss_scaling = setup_.precision == DType::f16 ? std::optional(LossScaling{}) : std::nullopt}),
-      step_(*setup_.model, store_, sgd_,
+      scaler_(setup_.device, setup_.precision == DType::f16 ? std::optional(LossScaling{}) : std::nullopt),
+      sgd_(store_, scaler_,
+           {.momentum = static_cast<float>(setup_.options.momentum),
+            .weight_decay = static_cast<float>(setup_.options.weight_decay)}),
+      step_(*setup_.model, store_, scaler_, sgd_,
             {.input = input_format(setup_),
              .label_smoothing = static_cast<float>(setup_.options.label_smoothing),
              .capture = setup_.options.cuda_graph == "off" ? Capture::off : Capture::on}) {
@@ -203,7 +204,7 @@ bool Trainer::resume(TrainState& state) {
     state.loss_scale = begun.loss_scale;
     state.good_steps = begun.good_steps;
   }
-  sgd_.set_loss_scale(state.loss_scale, state.good_steps);
+  scaler_.set_loss_scale(state.loss_scale, state.good_steps);
   return true;
 }
 
@@ -230,15 +231,15 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
   const TrainOptions& o = setup_.options;
   Loader loader = make_train_loader();
   const int64_t total = total_iterations(loader);
-  Schedule schedule(schedule_options(o, loader.batches(), total));
+  const std::unique_ptr<Schedule> schedule = run_schedule(o, loader.batches(), total);
   TrainState state{.model = setup_.model_name,
                    .seed = o.seed,
                    .batch_size = *o.batch_size,
                    .images = setup_.train->size(),
-                   .schedule = schedule.state()};
-  state.loss_scale = sgd_.state().loss_scale;
+                   .schedule = schedule->numbers()};
+  state.loss_scale = step_.state().loss_scale;
   const bool resumed = resume(state);
-  schedule.restore(state.schedule);
+  schedule->restore({.name = "plateau", .numbers = state.schedule});
   Reporter report(*this, state, resumed, total, loader.samples());
   atomic_write(path("config.toml"), o.toml);
   if (resumed) {
@@ -248,8 +249,8 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
   report.restart(state, loader.wait_seconds());
 
   const auto snapshot = [&] {
-    state.schedule = schedule.state();
-    const StepState step = sgd_.state();
+    state.schedule = schedule->numbers();
+    const StepState step = step_.state();
     state.loss_scale = step.loss_scale;
     state.good_steps = step.good_steps;
   };
@@ -289,7 +290,7 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
       fail_diverged("the validation loss is not finite", state);
     }
     report.validation(state, *metrics);
-    schedule.observe(metrics->top1_error);
+    schedule->observe(metrics->top1_error);
     const bool best = metrics->top1_error < state.best_error || !std::filesystem::exists(path("best.safetensors"));
     state.best_error = best ? metrics->top1_error : state.best_error;
     state.validated = state.iteration;
@@ -309,8 +310,8 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
       loader.start(state.epoch);
       continue;
     }
-    const double rate = schedule.rate(state.iteration);
-    sgd_.set_learning_rate(static_cast<float>(rate));
+    const double rate = schedule->rate(state.iteration);
+    scaler_.set_learning_rate(static_cast<float>(rate));
     step_.train(*batch);
     ++state.batch;
     ++state.iteration;
@@ -323,7 +324,7 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
                                 loader.errors().count() > 0
                                     ? "none could be read"
                                     : fmt::format("every step overflowed in fp16 and was skipped; the loss scale is now {}",
-                                                  sgd_.state().loss_scale)));
+                                                  step_.state().loss_scale)));
       }
     }
     if (validation_due()) {
@@ -360,7 +361,7 @@ double Trainer::overfit_batch(int64_t iterations) {
   Loader loader = make_train_loader();
   loader.start(0);
   const Batch* batch = loader.next();
-  sgd_.set_learning_rate(static_cast<float>(*setup_.options.learning_rate));
+  scaler_.set_learning_rate(static_cast<float>(*setup_.options.learning_rate));
   double loss = 0;
   for (int64_t i = 1; i <= iterations; ++i) {
     step_.train(*batch);

@@ -65,6 +65,7 @@ class Trainer {
 
   TrainerSetup setup_;
   ParameterStore store_;
+  GradScaler scaler_;
   Sgd sgd_;
   TrainStep step_;
   std::unique_ptr<Loader> val_loader_;

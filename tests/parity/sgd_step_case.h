@@ -93,12 +93,17 @@ inline Tensor as_f32(const Tensor& tensor) { return from_values(tensor.shape(), 
 class SgdStepCase {
  public:
   explicit SgdStepCase(const Safetensors& file)
-      : model_(spec_from_metadata(file.metadata)), store_(model_), sgd_(store_, {.momentum = 0.9f, .weight_decay = 1e-4f}) {
+      : model_(spec_from_metadata(file.metadata)),
+        store_(model_),
+        scaler_(Device{}),
+        sgd_(store_, scaler_, {.momentum = 0.9f, .weight_decay = 1e-4f}) {
     load_model_weights(with_prefix(file, "model."), store_);
-    sgd_.set_learning_rate(0.1f);
+    scaler_.set_learning_rate(0.1f);
     logits_ = model_.forward(as_f32(required(file, "images")), Mode::train);
     backward(softmax_cross_entropy(logits_, required(file, "labels")).loss);
+    scaler_.check_gradients(store_);
     sgd_.step();
+    store_.commit_statistics(0.1f, scaler_.state());
   }
 
   const ParameterStore& store() const { return store_; }
@@ -108,6 +113,7 @@ class SgdStepCase {
  private:
   ResNet model_;
   ParameterStore store_;
+  GradScaler scaler_;
   Sgd sgd_;
   Tensor logits_;
 };

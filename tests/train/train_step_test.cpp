@@ -57,8 +57,9 @@ struct Training {
           return spec;
         }()),
         store(model, {.device = device, .compute = precision}),
-        sgd(store, {.loss_scaling = scaling}),
-        step(model, store, sgd,
+        scaler(device, scaling),
+        sgd(store, scaler),
+        step(model, store, scaler, sgd,
              {.input = {.channels = model.input_channels(),
                         .dtype = precision,
                         .mean = full({3}, 127.0f, DType::f32, device),
@@ -73,6 +74,7 @@ struct Training {
 
   ResNet model;
   ParameterStore store;
+  GradScaler scaler;
   Sgd sgd;
   TrainStep step;
 };
@@ -107,13 +109,13 @@ INSTANTIATE_TEST_SUITE_P(All, TrainStepTest, ::testing::ValuesIn(setups()), [](c
 /// Steps with a learning rate of their own each; the fourth overflows where gradients are scaled.
 void train(Training& t, int steps) {
   for (int i = 0; i < steps; ++i) {
-    t.sgd.set_learning_rate(0.05f / static_cast<float>(i + 1));
-    if (i == 3 && t.sgd.options().loss_scaling) {
-      t.sgd.set_loss_scale(0x1p24f);
+    t.scaler.set_learning_rate(0.05f / static_cast<float>(i + 1));
+    if (i == 3 && t.scaler.scaling()) {
+      t.scaler.set_loss_scale(0x1p24f);
     }
     t.step.train(random_batch(static_cast<uint64_t>(i)));
-    if (i == 3 && t.sgd.options().loss_scaling) {
-      t.sgd.set_loss_scale(512);
+    if (i == 3 && t.scaler.scaling()) {
+      t.scaler.set_loss_scale(512);
     }
   }
 }
@@ -130,10 +132,10 @@ TEST_P(TrainStepTest, CapturedStepsDoWhatTheOthersDo) {
   const Metrics b = captured.step.metrics().read();
   EXPECT_EQ(a.images, b.images);
   EXPECT_EQ(a.loss, b.loss);
-  EXPECT_EQ(plain.sgd.state().loss_scale, captured.sgd.state().loss_scale);
+  EXPECT_EQ(plain.step.state().loss_scale, captured.step.state().loss_scale);
   const int64_t skipped = scaling() ? 1 : 0;
-  EXPECT_EQ(captured.sgd.state().skipped_steps, skipped);
-  EXPECT_EQ(captured.sgd.state().accepted_steps, 8 - skipped);
+  EXPECT_EQ(captured.step.state().skipped_steps, skipped);
+  EXPECT_EQ(captured.step.state().accepted_steps, 8 - skipped);
   EXPECT_EQ(captured.store.batches_tracked, 8 - skipped);
   EXPECT_EQ(a.images, (8 - skipped) * (kBatch - 1)) << "neither skipped steps nor images without a label count";
 }
@@ -175,8 +177,8 @@ TEST_P(TrainStepTest, AgreesWithTheCpuDevice) {
   const Metrics b = training.step.metrics().read();
   EXPECT_EQ(a.images, b.images);
   EXPECT_NEAR(a.loss, b.loss, (precision == DType::f32 ? kLoss : 5e-3) * a.loss);
-  EXPECT_EQ(training.sgd.state().skipped_steps, 0);
-  EXPECT_EQ(host.sgd.state().skipped_steps, 0);
+  EXPECT_EQ(training.step.state().skipped_steps, 0);
+  EXPECT_EQ(host.step.state().skipped_steps, 0);
   if (!scaling()) {
     return;
   }
@@ -184,15 +186,15 @@ TEST_P(TrainStepTest, AgreesWithTheCpuDevice) {
   for (Training* t : {&host, &training}) {
     const std::vector<float> weights = t->weights();
     const std::vector<float> statistics = t->statistics();
-    t->sgd.set_loss_scale(0x1p24f);
+    t->scaler.set_loss_scale(0x1p24f);
     t->step.train(random_batch(1));
     EXPECT_TRUE(t->weights() == weights);
     EXPECT_TRUE(t->statistics() == statistics);
-    EXPECT_EQ(t->sgd.state().skipped_steps, 1);
-    EXPECT_EQ(t->sgd.state().loss_scale, 0x1p23f);
-    t->sgd.set_loss_scale(1024);
+    EXPECT_EQ(t->step.state().skipped_steps, 1);
+    EXPECT_EQ(t->step.state().loss_scale, 0x1p23f);
+    t->scaler.set_loss_scale(1024);
     t->step.train(random_batch(2));
-    EXPECT_EQ(t->sgd.state().accepted_steps, 2);
+    EXPECT_EQ(t->step.state().accepted_steps, 2);
   }
   EXPECT_LT(distance_over_update(training, host, before), 0.25);
 }
@@ -210,10 +212,10 @@ TEST_P(TrainStepTest, AnOverflowLeavesNoTrace) {
     const std::vector<float> copy = t.store.matrices().copy.to_vector();
     const std::vector<float> statistics = t.statistics();
     const Metrics metrics = t.step.metrics().read();
-    t.sgd.set_loss_scale(0x1p24f);
+    t.scaler.set_loss_scale(0x1p24f);
     t.step.train(random_batch(50));
-    EXPECT_EQ(t.sgd.state().skipped_steps, i + 1);
-    EXPECT_EQ(t.sgd.state().loss_scale, 0x1p23f);
+    EXPECT_EQ(t.step.state().skipped_steps, i + 1);
+    EXPECT_EQ(t.step.state().loss_scale, 0x1p23f);
     EXPECT_EQ(t.weights(), weights);
     EXPECT_EQ(t.store.matrices().velocity.to_vector(), velocity);
     EXPECT_EQ(t.store.matrices().copy.to_vector(), copy);
@@ -221,7 +223,7 @@ TEST_P(TrainStepTest, AnOverflowLeavesNoTrace) {
     EXPECT_EQ(t.step.metrics().read().images, metrics.images);
     EXPECT_EQ(t.step.metrics().read().loss, metrics.loss);
   }
-  t.sgd.set_loss_scale(1024);
+  t.scaler.set_loss_scale(1024);
   const std::vector<float> weights = t.weights();
   t.step.train(random_batch(51));
   EXPECT_NE(t.weights(), weights) << "the step after an overflow counts again";
@@ -235,7 +237,7 @@ TEST_P(TrainStepTest, BatchesOfAnotherSizeAndEvaluationComeBetween) {
   for (Training* t : {&plain, &captured}) {
     MetricsAccumulator sum(device);
     for (int i = 0; i < 12; ++i) {
-      t->sgd.set_learning_rate(0.02f);
+      t->scaler.set_learning_rate(0.02f);
       t->step.train(random_batch(static_cast<uint64_t>(i), i == 5 ? 4 : kBatch));
       if (i % 4 == 3) {
         t->step.evaluate(random_batch(100 + static_cast<uint64_t>(i), i == 7 ? 3 : kBatch), sum);
@@ -279,7 +281,7 @@ TEST_P(TrainStepTest, NothingDependsOnWhenQueuedWorkBegins) {
       const Batch next = random_batch(static_cast<uint64_t>(i));
       shared.images.copy_from(next.images);
       shared.labels.copy_from(next.labels);
-      t.sgd.set_learning_rate(0.01f * static_cast<float>(i));
+      t.scaler.set_learning_rate(0.01f * static_cast<float>(i));
       t.step.train(shared);
     }
     weights.insert(t.weights());

@@ -1,0 +1,104 @@
+#include "core/optim/grad_scaler.h"
+
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include "core/device/device_api.h"
+#include "core/kernels/check_finite.h"
+#include "core/kernels/fill.h"
+#include "core/kernels/finish_step.h"
+#include "core/kernels/run.h"
+
+namespace residua {
+namespace {
+
+/// The gradient of a loss of order 1 cannot overflow below this scale unless the network itself is broken.
+constexpr float kSmallestScale = 0x1p-14f;
+constexpr float kLargestScale = 0x1p24f;
+
+void check(const LossScaling& s) {
+  if (!(s.initial > 0 && std::isfinite(s.initial) && s.growth >= 1 && std::isfinite(s.growth) && s.backoff > 0 &&
+        s.backoff < 1 && s.growth_interval > 0)) {
+    fail_usage(
+        "loss scaling: got initial {}, growth {}, backoff {}, interval {}; wanted initial > 0, growth >= 1, 0 < backoff < 1, "
+        "interval > 0",
+        s.initial, s.growth, s.backoff, s.growth_interval);
+  }
+}
+
+/// Four bytes of the state by a kernel: unlike a copy from the host it never waits, and a captured one is replayed.
+void set_on_device(Device device, void* member, float value) {
+  run(device, Fill{.dtype = DType::f32, .size = 1, .value = value, .x = member});
+}
+
+}  // namespace
+
+GradScaler::GradScaler(Device device, const std::optional<LossScaling>& scaling)
+    : device_(device),
+      scaling_(scaling),
+      state_(empty({static_cast<int64_t>(sizeof(StepState) / sizeof(float))}, DType::f32, device)),
+      loss_scale_(state_.slice(offsetof(StepState, loss_scale) / sizeof(float), {})) {
+  if (scaling) {
+    check(*scaling);
+  }
+  StepState initial;
+  initial.loss_scale = scaling ? scaling->initial : 1.0f;
+  write(initial);
+}
+
+void GradScaler::write(const StepState& state) {
+  device_api::copy(device_, state_.data(), Device{}, &state, sizeof(StepState));
+}
+
+void GradScaler::set_learning_rate(float rate) {
+  if (!(std::isfinite(rate) && rate >= 0)) {
+    fail_setting("lr", fmt::format("{}", rate), "a finite number that is not negative");
+  }
+  if (rate != learning_rate_) {
+    learning_rate_ = rate;
+    set_on_device(device_, &state()->learning_rate, rate);
+  }
+}
+
+void GradScaler::set_loss_scale(float scale, int64_t good_steps) {
+  if (!(std::isfinite(scale) && scale > 0 && good_steps >= 0 && good_steps <= std::numeric_limits<int32_t>::max())) {
+    fail("loss scale is {} after {} good steps: a positive finite number and a count were wanted", scale, good_steps);
+  }
+  StepState now = read();
+  now.loss_scale = scale;
+  now.good_steps = static_cast<int32_t>(good_steps);
+  write(now);
+}
+
+void GradScaler::check_gradients(ParameterStore& store) {
+  set_on_device(device_, &state()->found_inf, 0.0f);  // its bits are those of the integer 0
+  if (!scaling_) {
+    return;
+  }
+  for (const ParameterArena* arena : {&store.matrices(), &store.vectors()}) {
+    run(device_,
+        CheckFinite{.dtype = arena->gradient.dtype(), .size = arena->size, .x = arena->gradient.data(), .state = state()});
+  }
+}
+
+void GradScaler::finish_step() {
+  const LossScaling scaling = scaling_.value_or(LossScaling{.growth_interval = 0});
+  run(device_, FinishStep{.growth = scaling.growth,
+                          .backoff = scaling.backoff,
+                          .largest = kLargestScale,
+                          .growth_interval = scaling.growth_interval,
+                          .state = state()});
+}
+
+StepState GradScaler::read() const {
+  StepState state;
+  device_api::copy(Device{}, &state, device_, state_.data(), sizeof(StepState));
+  if (state.loss_scale < kSmallestScale) {
+    fail("gradients are not finite even at a loss scale of {}: the training has diverged; lower the learning rate or use bf16",
+         state.loss_scale);
+  }
+  return state;
+}
+
+}  // namespace residua

@@ -1,0 +1,128 @@
+#include "core/optim/schedules/schedule.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "core/base/join.h"
+#include "core/optim/schedules/warmup.h"
+
+namespace residua {
+namespace {
+
+void check(bool right, const char* setting, double got, const char* wanted) {
+  if (!right) {
+    fail_setting(setting, fmt::format("{}", got), wanted);
+  }
+}
+
+void check_increasing(const std::vector<double>& steps) {
+  if (!std::ranges::is_sorted(steps, std::ranges::less_equal())) {
+    std::vector<std::string> words;
+    std::ranges::transform(steps, std::back_inserter(words), [](double step) { return fmt::format("{}", step); });
+    fail_setting("lr-steps", join(words, ","), "each larger than the one before");
+  }
+}
+
+bool rate_like(double x) { return std::isfinite(x) && x >= 0; }
+
+}  // namespace
+
+nlohmann::json to_json(const ScheduleState& state) {
+  nlohmann::json numbers = nlohmann::json::array();
+  for (const double number : state.numbers) {
+    numbers.push_back(std::isfinite(number) ? nlohmann::json(number) : nlohmann::json());
+  }
+  return {{"name", state.name}, {"numbers", numbers}};
+}
+
+ScheduleState schedule_state_from_json(const nlohmann::json& json) {
+  try {
+    ScheduleState state{.name = json.is_array() ? "plateau" : json.at("name").get<std::string>(), .numbers = {}};
+    for (const nlohmann::json& number : json.is_array() ? json : json.at("numbers")) {
+      state.numbers.push_back(number.is_null() ? std::numeric_limits<double>::infinity() : number.get<double>());
+    }
+    return state;
+  } catch (const nlohmann::json::exception& error) {
+    fail_usage("the state of the learning-rate schedule is damaged: {}", error.what());
+  }
+}
+
+void Schedule::restore(const ScheduleState& state) {
+  if (state.name == name_) {
+    set_numbers(state.numbers);
+  }
+}
+
+void Schedule::set_numbers(std::span<const double> numbers) {
+  if (!numbers.empty()) {
+    fail("learning-rate schedule {}: a checkpoint holds {} numbers for it, and it gathers none", name_, numbers.size());
+  }
+}
+
+void declare(Settings& s, ScheduleOptions& o) {
+  s.number("lr", o.rate, above(0), "Learning rate, the highest of the run.");
+  s.number(
+      "lr-batch-size", o.rate_batch_size, between(1, 1 << 20),
+      "Batch size that the learning rate is meant for: a smaller batch takes the rate in proportion, a larger one takes it "
+      "as it is. A learning rate that is given without it is taken as it is.");
+  s.choice("lr-schedule", o.name, Registry<ScheduleKind>::names(),
+           "How the learning rate falls. " + help_of_kinds<ScheduleKind>());
+  s.numbers(
+       "lr-steps", o.steps, above(0),
+       "Where the step schedule falls, as a list: in epochs, or in iterations where the length of the run is given in these.")
+      .checked_by([&o] { check_increasing(o.steps); })
+      .default_is("1/2 and 3/4 of the run");
+  s.number("lr-factor", o.factor, {.low = 0, .high = 1, .above_low = true},
+           "What the step and plateau schedules multiply the rate by at each fall.");
+  s.number("warmup-iterations", o.warmup_iterations, between(0, 1e12),
+           "Iterations of the warm-up at the start of the run; 0 is no warm-up.");
+  s.choice(
+      "warmup", o.warmup,
+      "How the rate moves in the warm-up. linear: from the warm-up's rate to the schedule's in a straight line. constant: it "
+      "is the warm-up's rate, as in the paper for 110 layers.");
+  s.number("warmup-lr", o.warmup_rate, above(0), "Learning rate of the warm-up, or at its start.")
+      .default_is("a tenth of the learning rate");
+  o.kinds.declare(s);
+}
+
+double rate_for_batch(const ScheduleOptions& o, int64_t batch_size) {
+  if (!o.rate_batch_size) {
+    return o.rate;
+  }
+  return o.rate * std::min(1.0, static_cast<double>(batch_size) / static_cast<double>(*o.rate_batch_size));
+}
+
+std::unique_ptr<Schedule> make_schedule(const ScheduleOptions& o, const RunLength& length, int64_t batch_size) {
+  const double rate = rate_for_batch(o, batch_size);
+  const double warmup_rate = o.warmup_rate.value_or(0.1 * rate);  // the paper's 0.01 for its 0.1
+  check(rate_like(rate), "lr", o.rate, "a finite number that is not negative");
+  check(rate_like(warmup_rate), "warmup-lr", warmup_rate, "a finite number that is not negative");
+  check(o.factor > 0 && o.factor <= 1, "lr-factor", o.factor, "above 0, at most 1");
+  check(o.warmup_iterations >= 0, "warmup-iterations", static_cast<double>(o.warmup_iterations), "0 or more");
+  check_increasing(o.steps);
+  if (o.warmup_iterations > 0 && o.warmup_iterations >= length.total_iterations) {
+    fail_setting("warmup-iterations", fmt::format("{}", o.warmup_iterations),
+                 fmt::format("fewer than the {} iterations of the run", length.total_iterations));
+  }
+  ScheduleRun run{
+      .rate = rate, .factor = o.factor, .first_iteration = o.warmup_iterations, .total_iterations = length.total_iterations};
+  const double unit = length.step_unit == StepUnit::iterations ? 1.0 : static_cast<double>(length.iterations_per_epoch);
+  for (const double step : o.steps) {
+    check(step >= 0, "lr-steps", step, "0 or more");
+    run.boundaries.push_back(std::llround(step * unit));
+  }
+  if (o.steps.empty() && length.total_iterations >= 4) {
+    run.boundaries = {length.total_iterations / 2, length.total_iterations * 3 / 4};
+  }
+  std::unique_ptr<Schedule> schedule = o.kinds.at("lr-schedule", o.name).make(run);
+  schedule->set_name(o.name);
+  if (o.warmup_iterations > 0) {
+    schedule = with_warmup(std::move(schedule), o.warmup, o.warmup_iterations, warmup_rate);
+    schedule->set_name(o.name);
+  }
+  return schedule;
+}
+
+}  // namespace residua
