@@ -1,0 +1,173 @@
+#include "core/train/run_config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+
+#include "core/base/join.h"
+#include "core/data/source.h"
+#include "models/catalog.h"
+#include "models/recipes.h"
+
+namespace residua {
+namespace {
+
+constexpr double kMost = std::numeric_limits<int32_t>::max();
+
+std::vector<std::string> model_names() {
+  std::vector<std::string> names;
+  std::ranges::transform(model_catalog(), std::back_inserter(names), [](const CatalogEntry& entry) { return entry.spec.name; });
+  return names;
+}
+
+/// "the command line's", "the file's", "the recipe's".
+const char* of(Layer layer) {
+  switch (layer) {
+    case Layer::command_line: return "the command line's";
+    case Layer::file: return "the file's";
+    case Layer::recipe: return "the recipe's";
+    case Layer::defaults: break;
+  }
+  return "the default";
+}
+
+/// lr-steps are in the unit of their own layer's length, or of the run's where they come from the command line. A recipe's
+/// length is no unit for the steps that a user gives.
+void check_unit_of_steps(const Settings& s, const RunConfig& c) {
+  const TrainingOptions& t = c.training;
+  if (c.schedule.steps.empty() || (!t.epochs && !t.iterations)) {
+    return;
+  }
+  const Layer steps = s.layer("lr-steps");
+  const Layer length = s.layer(t.iterations ? "iterations" : "epochs");
+  const bool in_iterations = t.iterations.has_value();
+  const bool own_in_iterations =
+      steps == Layer::command_line && length > Layer::recipe ? in_iterations : s.given("iterations", steps);
+  if (own_in_iterations == in_iterations) {
+    return;
+  }
+  const std::string got = join(s.find("lr-steps")->get(), ",");
+  if (length == Layer::recipe && steps > Layer::recipe) {
+    fail_setting("lr-steps", got, "the length too: epochs for steps in epochs, or iterations for steps in iterations");
+  }
+  fail_setting("lr-steps", got,
+               fmt::format("steps in {}, as the run's length is given; {} lr-steps are in {}: give lr-steps too",
+                           in_iterations ? "iterations" : "epochs", of(steps), own_in_iterations ? "iterations" : "epochs"));
+}
+
+}  // namespace
+
+void declare(Settings& s, DatasetOptions& o) {
+  s.text("DIR", o.folder, "Folder of the data set. Fashion-MNIST and synthetic images need none.").positional = true;
+  s.choice("dataset", o.name, source_names(), "Layout of the folder; auto recognizes it.");
+  s.number("synthetic-classes", o.synthetic_classes, between(2, 1000), "Classes of the synthetic set.");
+  s.number("synthetic-images", o.synthetic_images, between(16, kMost), "Training images of the synthetic set.");
+}
+
+void declare(Settings& s, ModelOptions& o) {
+  s.choice("model", o.name, model_names(), "Network to train, by a name from the list of models.").alias("m");
+  s.choice(
+       "shortcut", o.shortcut, {"A", "B", "C"},
+       "Shortcuts of a residual network where the shape changes. A: zeros for the new channels. B: a projection there. C: a "
+       "projection everywhere (section 4.1 of the paper).")
+      .default_is("the model's own");
+  s.choice("shortcut-pad", o.shortcut_pad, {"end", "both"},
+           "Where option A puts its channels of zeros: at the end, or on both sides.");
+  s.choice("shortcut-pool", o.shortcut_pool, {"stride", "average"},
+           "How option A halves the image: by leaving out pixels, or by their average.");
+  s.choice(
+      "bottleneck-stride", o.bottleneck_stride, {"conv3x3", "conv1x1"},
+      "Which convolution of a bottleneck halves the image: the 3x3, as in torchvision, or the first 1x1, as in the paper.");
+  s.choice("init", o.initialization,
+           "What He initialization divides by: the inputs of a unit (the paper), or its outputs (torchvision).");
+  s.text("weights", o.weights, "File of weights in the safetensors format to start from.");
+}
+
+void declare(Settings& s, TrainingOptions& o) {
+  s.number("batch-size", o.batch_size, between(1, 1 << 20), "Images of one step.").alias("b");
+  s.number("epochs", o.epochs, above(0), "Length of the run in passes over the training set; a fraction is possible.");
+  s.number("iterations", o.iterations, between(1, 1e12),
+           "Length of the run in steps. It wins over a length in epochs that stands beside it.");
+  s.number("label-smoothing", o.label_smoothing, between(0, 1),
+           "Share of the target that is spread evenly over all classes, from 0 to 1.");
+  s.choice("precision", o.precision,
+           "Type of activations and their gradients; weights and sums are always fp32. auto: bf16 where the device computes in "
+           "it, else fp32.");
+  s.text("device", o.device, "Where to compute: auto, cpu, cuda or cuda:N. auto takes a GPU if there is one.");
+  s.choice("cuda-graph", o.cuda_graph, "Whether a CUDA device replays the whole step as one graph.");
+  s.number("threads", o.threads, between(0, 1024), "Threads of the CPU device; 0 is one for each core.");
+  s.number("seed", o.seed, between(0, 1e15), "Seed of the first weights, the order of the images and their augmentation.");
+}
+
+void declare(Settings& s, OutputOptions& o) {
+  s.text("output", o.folder, "Folder for settings, logs, curves, weights and checkpoints.")
+      .alias("o")
+      .default_is("runs/<model>-<data set>");
+  s.text(
+       "resume", o.resume,
+       "Go on with a run. auto: from the checkpoint in the output folder, or from the start if there is none. FILE: from that "
+       "checkpoint. The settings are those of the config.toml beside it, unless another file of settings is given; the "
+       "command line wins.")
+      .action();
+  s.number("log-every", o.log_every, between(1, kMost), "Iterations between two progress lines.");
+  s.number("evaluate-every", o.evaluate_every, above(0), "Epochs between two validations.");
+}
+
+void declare(Settings& s, RunConfig& c) {
+  s.group("Data");
+  declare(s, c.dataset);
+  declare(s, c.input);
+  declare(s, c.loading);
+  s.group("Model");
+  declare(s, c.model);
+  s.group("Training");
+  s.choice("recipe", c.recipe, recipe_names(), "Values for the settings that are not given, by name.")
+      .default_is("photos for photos of many sizes, else small-images");
+  declare(s, c.training);
+  declare(s, c.sgd);
+  declare(s, c.schedule);
+  s.group("Output");
+  declare(s, c.output);
+}
+
+void apply_recipe(Settings& s, RunConfig& c, bool photos) {
+  if (c.recipe.empty()) {
+    s.assign("recipe", {std::string(default_recipe(photos))}, Layer::recipe);
+  }
+  const Recipe& recipe = find_recipe(c.recipe);
+  s.assign(recipe.settings(), Layer::recipe, fmt::format("recipe {}", recipe.name));
+  settle(s, c);
+}
+
+void settle(Settings& s, RunConfig& c) {
+  if (c.training.epochs && c.training.iterations) {
+    s.reset(s.layer("epochs") > s.layer("iterations") ? "iterations" : "epochs");
+  }
+  if (c.schedule.rate_batch_size && s.layer("lr") > s.layer("lr-batch-size")) {
+    s.reset("lr-batch-size");
+  }
+  check_unit_of_steps(s, c);
+}
+
+RunLength run_length(const TrainingOptions& o, int64_t iterations_per_epoch) {
+  if (!o.epochs && !o.iterations) {
+    fail_usage("the run has no length: give epochs or iterations");
+  }
+  const int64_t of_epochs = o.epochs ? std::llround(*o.epochs * static_cast<double>(iterations_per_epoch)) : 0;
+  return {.total_iterations = o.iterations.value_or(std::max<int64_t>(1, of_epochs)),
+          .iterations_per_epoch = iterations_per_epoch,
+          .step_unit = o.iterations ? StepUnit::iterations : StepUnit::epochs};
+}
+
+std::string default_output(std::string_view model, const DatasetOptions& data) {
+  namespace fs = std::filesystem;
+  std::string name = data.name;
+  if (name == "auto") {
+    const fs::path path = fs::absolute(data.folder).lexically_normal();
+    name = (path.has_filename() ? path : path.parent_path()).filename().string();
+  }
+  return name.empty() ? fmt::format("runs/{}", model) : fmt::format("runs/{}-{}", model, name);
+}
+
+}  // namespace residua

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/config/settings.h"
+#include "core/data/input_options.h"
+#include "core/data/loading_options.h"
+#include "core/device/precision.h"
+#include "core/nn/initialization.h"
+#include "core/optim/schedules/schedule.h"
+#include "core/optim/sgd.h"
+#include "core/train/train_step.h"
+
+namespace residua {
+
+/// What to train on.
+struct DatasetOptions {
+  std::string folder;
+  std::string name = "auto";
+  int64_t synthetic_classes = 10;
+  int64_t synthetic_images = 10000;
+};
+
+/// What to train.
+struct ModelOptions {
+  std::string name;      // of the catalog
+  std::string shortcut;  // empty: the model's own
+  std::string shortcut_pad = "end";
+  std::string shortcut_pool = "stride";
+  std::string bottleneck_stride = "conv3x3";
+  FanMode initialization = FanMode::fan_in;
+  std::string weights;  // file to start from, or empty
+};
+
+/// How to train, besides the optimizer and the learning rate.
+struct TrainingOptions {
+  int64_t batch_size = 128;
+  std::optional<double> epochs = {};  // of these two, one is set once the settings are settled
+  std::optional<int64_t> iterations = {};
+  float label_smoothing = 0.0f;
+  Precision precision = Precision::automatic;
+  std::string device = "auto";
+  Capture cuda_graph = Capture::on;
+  int64_t threads = 0;
+  int64_t seed = 0;
+};
+
+/// What a run writes, where, and what it goes on from.
+struct OutputOptions {
+  std::string folder;
+  std::string resume;  // "auto", a checkpoint, or empty
+  int64_t log_every = 50;
+  double evaluate_every = 1;  // epochs
+};
+
+/// Everything that a training run is made of. `declare` binds the settings to its members: it must keep its place.
+struct RunConfig {
+  RunConfig() = default;
+  RunConfig(const RunConfig&) = delete;
+  RunConfig& operator=(const RunConfig&) = delete;
+
+  std::string recipe;  // whose values stand where nothing else does; empty until it is known
+  DatasetOptions dataset;
+  InputOptions input;
+  LoadingOptions loading;
+  ModelOptions model;
+  TrainingOptions training;
+  ScheduleOptions schedule;
+  SgdOptions sgd;
+  OutputOptions output;
+};
+
+void declare(Settings& settings, DatasetOptions& options);
+void declare(Settings& settings, ModelOptions& options);
+void declare(Settings& settings, TrainingOptions& options);
+void declare(Settings& settings, OutputOptions& options);
+/// All of them, in groups.
+void declare(Settings& settings, RunConfig& config);
+
+/// Gives the settings that the user left open the values of the recipe in `config`, or, where that is empty, of the one for
+/// such a set; then settles them.
+void apply_recipe(Settings& settings, RunConfig& config, bool photos);
+
+/// Settings that overrule each other: of epochs and iterations the one of the later layer stays, or iterations where both are
+/// of one; a learning rate from a later layer than lr-batch-size is taken as it is. Fails with UsageError when lr-steps are in
+/// another unit than the run's length. May be called again after each layer.
+void settle(Settings& settings, RunConfig& config);
+
+/// The run's iterations over a loader of `iterations_per_epoch`, and the unit of its lr-steps. Fails with UsageError when no
+/// length was given.
+RunLength run_length(const TrainingOptions& options, int64_t iterations_per_epoch);
+
+/// Where a run goes that names no folder: runs/<model>-<data set>. A folder is called by the last part of its absolute path, so
+/// that "DIR/", "." and ".." have names too, and a link its own.
+std::string default_output(std::string_view model, const DatasetOptions& data);
+
+}  // namespace residua

@@ -1,0 +1,37 @@
+#include "models/recipes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/temporary_folder.h"
+
+namespace residua::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsSupersetOf;
+
+TEST(Recipes, AreTheFilesOfTheFolder) {
+  EXPECT_THAT(recipe_names(), IsSupersetOf({"photos", "small-images"}));
+  for (const Recipe& recipe : recipes()) {
+    EXPECT_EQ(recipe.toml, read_bytes(RESIDUA_SOURCE_DIR "/models/recipes/" + std::string(recipe.name) + ".toml"));
+    EXPECT_FALSE(recipe.description().empty()) << recipe.name;
+    EXPECT_FALSE(recipe.settings().empty()) << recipe.name;
+  }
+}
+
+TEST(Recipes, AreFoundByName) {
+  EXPECT_EQ(find_recipe("photos").name, "photos");
+  EXPECT_EQ(find_recipe("photos").description(), "Photos of many sizes: the ImageNet recipe of He et al. 2015, section 3.4.");
+  EXPECT_EQ(default_recipe(true), "photos");
+  EXPECT_EQ(default_recipe(false), "small-images");
+  try {
+    find_recipe("photo");
+    FAIL();
+  } catch (const UsageError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("recipe: got 'photo', wanted photos or small-images"));
+  }
+}
+
+}  // namespace
+}  // namespace residua::test
