@@ -1,0 +1,101 @@
+#include "tools/cli/config_file.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <sstream>
+
+#include "core/config/toml_file.h"
+#include "core/io/read_file.h"
+
+namespace residua {
+namespace {
+
+bool means_unset(const Words& words) { return words.size() == 1 && (words[0].empty() || words[0] == "[]" || words[0] == "{}"); }
+
+/// CLI11 wrote a backslash as it is, and a line without spaces around '='.
+bool has_literal_backslashes(const std::string& text) {
+  std::istringstream lines(text);
+  bool backslash = false;
+  for (std::string line; std::getline(lines, line);) {
+    const size_t equals = line.find('=');
+    if (line.empty() || line.starts_with('#')) {
+      continue;
+    }
+    if (equals == std::string::npos || equals == 0 || equals + 1 == line.size() || line[equals - 1] == ' ' ||
+        line[equals + 1] == ' ') {
+      return false;
+    }
+    backslash = backslash || line.find('\\') != std::string::npos;
+  }
+  return backslash;
+}
+
+std::string trimmed(const std::string& text) {
+  const size_t begin = text.find_first_not_of(" \t\r");
+  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(" \t\r") + 1 - begin);
+}
+
+bool ends_as_it_begins(const std::string& value) {
+  const char end = value[0] == '[' ? ']' : value[0];
+  return (value[0] != '"' && value[0] != '\'' && value[0] != '[') || (value.size() > 1 && value.back() == end);
+}
+
+/// Whether each line is one that CLI11 could have written, or a person for it: a known key, once, and a whole value. CLI11
+/// itself takes nearly everything.
+bool is_whole(const std::string& text, const Settings& settings) {
+  std::set<std::string> keys;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    line = trimmed(line.substr(0, line.find('#')));
+    if (line.empty()) {
+      continue;
+    }
+    const size_t equals = line.find('=');
+    const std::string key = trimmed(line.substr(0, equals));
+    const std::string value = equals == std::string::npos ? "" : trimmed(line.substr(equals + 1));
+    if (value.empty() || settings.find(key) == nullptr || !keys.insert(key).second || !ends_as_it_begins(value)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::optional<std::vector<Assignment>> read_by_cli11(const std::string& text, const Settings& settings) {
+  if (!is_whole(text, settings)) {
+    return std::nullopt;
+  }
+  std::istringstream stream(text);
+  std::vector<Assignment> lines;
+  for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(stream)) {
+    lines.push_back({item.name, item.inputs});
+  }
+  return lines;
+}
+
+}  // namespace
+
+std::vector<Assignment> read_config_file(const std::string& path, const Settings& settings) {
+  std::vector<uint8_t> bytes;
+  read_file(path, bytes);
+  const std::string text(bytes.begin(), bytes.end());
+  std::optional<std::vector<Assignment>> lines;
+  if (has_literal_backslashes(text)) {
+    lines = read_by_cli11(text, settings);
+  }
+  if (!lines) {
+    try {
+      lines = parse_toml(text, path);
+    } catch (const UsageError&) {
+      lines = read_by_cli11(text, settings);
+      if (!lines) {
+        throw;
+      }
+    }
+  }
+  std::erase_if(*lines, [](const Assignment& line) { return means_unset(line.words); });
+  return *lines;
+}
+
+}  // namespace residua

@@ -1,0 +1,40 @@
+#include "tools/cli/signals.h"
+
+#include <array>
+#include <cstddef>
+
+namespace residua {
+namespace {
+
+constexpr std::array kStopSignals = {SIGINT, SIGTERM, SIGHUP};
+
+volatile std::sig_atomic_t stopped_by = 0;
+volatile std::sig_atomic_t caught[kStopSignals.size()] = {};  // which of them end the run
+
+}  // namespace
+
+void catch_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int number) {
+    stopped_by = number;
+    for (size_t i = 0; i < kStopSignals.size(); ++i) {
+      if (caught[i] != 0) {
+        std::signal(kStopSignals[i], SIG_DFL);
+      }
+    }
+  };
+  for (size_t i = 0; i < kStopSignals.size(); ++i) {
+    struct sigaction before {};
+    sigaction(kStopSignals[i], nullptr, &before);
+    if (before.sa_handler != SIG_IGN) {
+      caught[i] = 1;
+      sigaction(kStopSignals[i], &action, nullptr);
+    }
+  }
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+}
+
+const volatile std::sig_atomic_t& stop_signal() { return stopped_by; }
+
+}  // namespace residua

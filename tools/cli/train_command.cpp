@@ -1,0 +1,148 @@
+#include "tools/cli/train_command.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "core/base/join.h"
+#include "core/data/source.h"
+#include "models/recipes.h"
+#include "tools/cli/command_line.h"
+#include "tools/cli/config_file.h"
+
+namespace residua {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kDescription =
+    "Trains the plain and residual networks of He et al. 2015 on ImageNet-style folders, CIFAR, Fashion-MNIST or synthetic "
+    "images.";
+
+/// "256 in photos, 128 in small-images", or "0.1" in all: what the help says of settings that recipes have.
+void note_recipes(Settings& settings) {
+  for (const auto& setting : settings.all()) {
+    std::string note;
+    std::set<std::string> values;
+    size_t count = 0;
+    for (const Recipe& recipe : recipes()) {
+      for (const Assignment& line : recipe.settings()) {
+        if (line.key == setting->name) {
+          const std::string value = join(line.words, ",");
+          note += fmt::format("{}{} in {}", note.empty() ? "" : ", ", value, recipe.name);
+          values.insert(value);
+          ++count;
+        }
+      }
+    }
+    if (values.size() == 1 && count == recipes().size()) {
+      setting->default_is(*values.begin());
+    } else if (count > 0) {
+      setting->default_is(note + (setting->default_note.empty() ? "" : ", else " + setting->default_note));
+    }
+  }
+}
+
+/// Whether a set holds photos of many sizes, which decides its recipe.
+bool holds_photos(const RunConfig& c) {
+  const SourceOptions options{.image_size = c.input.crop_size.value_or(32),
+                              .classes = c.dataset.synthetic_classes,
+                              .images = c.dataset.synthetic_images,
+                              .seed = static_cast<uint64_t>(c.training.seed)};
+  return !open_source(c.dataset.name, c.dataset.folder, Split::val, options)->fixed_size();
+}
+
+/// The folder of a run that names none. Its model may be the recipe's, and the recipe the data's.
+std::string folder_of_unnamed_run(const RunConfig& c) {
+  if (c.dataset.folder.empty() && c.dataset.name == "auto") {
+    fail_setting("resume", "auto", "the run's folder too (output), or the data set, which the default folder is named after");
+  }
+  std::string model = c.model.name;
+  if (model.empty()) {
+    for (const Assignment& line : find_recipe(c.recipe.empty() ? default_recipe(holds_photos(c)) : c.recipe).settings()) {
+      model = line.key == "model" ? line.words.front() : model;
+    }
+  }
+  return default_output(model, c.dataset);
+}
+
+void read_file_of(TrainCommand& command, const std::string& path) {
+  command.settings.assign(read_config_file(path, command.settings), Layer::file, path);
+}
+
+void find_checkpoint(TrainCommand& command) {
+  const std::string& resume = command.run.output.resume;
+  std::string& output = command.run.output.folder;
+  if (resume == "auto") {
+    if (output.empty()) {
+      output = folder_of_unnamed_run(command.run);
+    }
+    const fs::path file = fs::path(output) / "checkpoint.safetensors";
+    command.checkpoint = fs::exists(file) ? file.string() : "";
+  } else if (fs::is_regular_file(resume)) {
+    command.checkpoint = resume;
+  } else {
+    fail_setting("resume", resume, "auto, or a file that exists: a run's checkpoint.safetensors");
+  }
+  if (command.checkpoint.empty()) {
+    return;
+  }
+  const fs::path folder = fs::path(command.checkpoint).parent_path();
+  if (command.actions.config.empty() && fs::exists(folder / "config.toml")) {
+    read_file_of(command, (folder / "config.toml").string());
+  }
+  if (command.settings.layer("output") < Layer::command_line && (command.actions.config.empty() || output.empty())) {
+    output = folder.empty() ? "." : folder.string();
+  }
+}
+
+}  // namespace
+
+void declare(Settings& s, TrainActions& a) {
+  s.group("Actions");
+  s.text("config", a.config, "TOML file with any of these settings by their long names; flags win over it.").action();
+  s.flag("evaluate", a.evaluate, "Validate the weights of --weights and stop; what is not given comes from their file.")
+      .action();
+  s.flag("list-models", a.list_models, "Print the names of all networks and stop.").action();
+  s.flag("list-recipes", a.list_recipes, "Print the names of all recipes and stop.").action();
+  s.flag("summary", a.summary, "Print the layers of the network with shapes, parameters and FLOPs and stop.").action();
+  s.flag("overfit-batch", a.overfit_batch, "Train on the first batch only: its loss must go to zero.").action();
+  s.flag("data-only", a.data_only, "Read the training images of one epoch without training, and print the speed.").action();
+}
+
+TrainCommand::TrainCommand() {
+  declare(settings, run);
+  declare(settings, actions);
+  note_recipes(settings);
+}
+
+std::optional<std::string> read_train_command(TrainCommand& command, int argc, const char* const* argv) {
+  Settings& settings = command.settings;
+  const CommandLine line = read_command_line(settings, "train-imagenet", kDescription, argc, argv);
+  if (line.help) {
+    return line.help;
+  }
+  bool resumed = false;
+  for (const auto& [name, words] : line.given) {
+    settings.assign(name, words, Layer::command_line);
+    resumed = resumed || name == "resume";
+  }
+  if (!command.actions.config.empty()) {
+    if (!fs::is_regular_file(command.actions.config)) {
+      fail_setting("config", command.actions.config, "a file that exists");
+    }
+    read_file_of(command, command.actions.config);
+  }
+  settle(settings, command.run);
+  if (resumed) {
+    find_checkpoint(command);
+    settle(settings, command.run);
+  }
+  const std::string& weights = command.run.model.weights;
+  if (!weights.empty() && command.checkpoint.empty() && !fs::is_regular_file(weights)) {
+    fail_setting("weights", weights, "a file that exists");
+  }
+  return {};
+}
+
+}  // namespace residua
