@@ -52,6 +52,22 @@ class PlotCurves : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+TEST_F(PlotCurves, DrawsWithoutAStandardOutputToPrintTo) {
+  for (const char* output : {"> /dev/full", ">&-", "| true"}) {
+    const std::string run = folder_ / "run";
+    std::filesystem::remove_all(run);
+    write_log(run);
+    // A reader that has gone away needs the pipe's exit code.
+    const std::string command = "bash -c 'set -o pipefail; MPLCONFIGDIR=" + folder_.path() +
+                                " " RESIDUA_SOURCE_DIR "/tools/plot-curves " + run + " 2> " + folder_ / "err" + " " + output +
+                                "'";
+    EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 0) << output;
+    EXPECT_EQ(read_bytes(folder_ / "err"), "") << output;
+    EXPECT_THAT(read_bytes(run + "/curves.png"), StartsWith("\x89PNG")) << output;
+    EXPECT_THAT(read_bytes(run + "/curves.svg"), StartsWith("<?xml")) << output;
+  }
+}
+
 TEST_F(PlotCurves, DrawsAnUnfinishedRunIntoItsFolder) {
   write_log(folder_ / "run");
   ASSERT_EQ(plot_curves(folder_, folder_ / "run"), 0) << read_bytes(folder_ / "out");
