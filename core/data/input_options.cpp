@@ -1,7 +1,6 @@
 #include "core/data/input_options.h"
 
 #include "core/base/join.h"
-#include "core/data/augment.h"
 
 namespace residua {
 namespace {
@@ -40,7 +39,8 @@ void declare_mean(Settings& s, InputOptions& o) {
          .help = "What is subtracted from each image. pixel: the mean image of the training set (section 3.4 of the paper). "
                  "channel: its mean color. R,G,B: a color, from 0 to 1.",
          .wanted = wanted,
-         .default_note = "pixel where all images have the size of the input, channel where they have one other size, else ImageNet's mean color",
+         .default_note = "pixel where all images have the size of the input, channel where they have one other size, else "
+                         "ImageNet's mean color",
          .kind = WordKind::number,
          .list = true,
          .set = set,
@@ -50,12 +50,8 @@ void declare_mean(Settings& s, InputOptions& o) {
 }  // namespace
 
 void declare(Settings& s, InputOptions& o) {
-  s.choice("augment", o.view, augmentation_names(),
-           "How training images are varied. none: not at all. flip: mirrored half of the time. pad-crop: padded by 4 pixels, "
-           "cropped "
-           "and flipped, as the paper does for CIFAR. scale-crop: scaled, cropped, flipped and shifted in color, as the paper "
-           "does for "
-           "ImageNet. random-resized-crop: a random rectangle, flipped, as in torchvision.");
+  s.choice("augment", o.view, Registry<ViewKind>::names(), "How training images are varied. " + help_of_kinds<ViewKind>());
+  o.views.declare(s);
   s.number("crop-size", o.crop_size, between(8, 4096), "Pixels of a side of the network's input.")
       .default_is("the size of the images");
   declare_mean(s, o);

@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "core/base/join.h"
-#include "core/data/source.h"
 #include "models/catalog.h"
 #include "models/recipes.h"
 
@@ -61,8 +60,7 @@ void check_unit_of_steps(const Settings& s, const RunConfig& c) {
 void declare(Settings& s, DatasetOptions& o) {
   s.text("DIR", o.folder, "Folder of the data set. Fashion-MNIST and synthetic images need none.").positional = true;
   s.choice("dataset", o.name, source_names(), "Layout of the folder; auto recognizes it.");
-  s.number("synthetic-classes", o.synthetic_classes, between(2, 1000), "Classes of the synthetic set.");
-  s.number("synthetic-images", o.synthetic_images, between(16, kMost), "Training images of the synthetic set.");
+  o.kinds.declare(s);
 }
 
 void declare(Settings& s, ModelOptions& o) {
@@ -118,7 +116,7 @@ void declare(Settings& s, RunConfig& c) {
   s.group("Data");
   declare(s, c.dataset);
   declare(s, c.input);
-  declare(s, c.loading);
+  declare(s, c.loader);
   s.group("Model");
   declare(s, c.model);
   s.group("Training");
@@ -168,6 +166,12 @@ std::string default_output(std::string_view model, const DatasetOptions& data) {
     name = (path.has_filename() ? path : path.parent_path()).filename().string();
   }
   return name.empty() ? fmt::format("runs/{}", model) : fmt::format("runs/{}-{}", model, name);
+}
+
+std::shared_ptr<const ImageSource> open_split(const RunConfig& c, Split split) {
+  constexpr int64_t kUsualSize = 32;  // of sources that make their own images
+  return open_source(c.dataset.kinds, c.dataset.name, c.dataset.folder, split,
+                     {.image_size = c.input.crop_size.value_or(kUsualSize), .seed = static_cast<uint64_t>(c.training.seed)});
 }
 
 }  // namespace residua

@@ -1,13 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "core/config/settings.h"
 #include "core/data/input_options.h"
-#include "core/data/loading_options.h"
+#include "core/data/loader.h"
+#include "core/data/source.h"
 #include "core/device/precision.h"
 #include "core/nn/initialization.h"
 #include "core/optim/schedules/schedule.h"
@@ -20,8 +22,7 @@ namespace residua {
 struct DatasetOptions {
   std::string folder;
   std::string name = "auto";
-  int64_t synthetic_classes = 10;
-  int64_t synthetic_images = 10000;
+  Kinds<SourceKind> kinds = {};  // with their own options
 };
 
 /// What to train.
@@ -65,7 +66,7 @@ struct RunConfig {
   std::string recipe;  // whose values stand where nothing else does; empty until it is known
   DatasetOptions dataset;
   InputOptions input;
-  LoadingOptions loading;
+  LoaderOptions loader = {.workers = 2, .max_bad_images = 100};  // the part of it that a user chooses
   ModelOptions model;
   TrainingOptions training;
   ScheduleOptions schedule;
@@ -96,5 +97,8 @@ RunLength run_length(const TrainingOptions& options, int64_t iterations_per_epoc
 /// Where a run goes that names no folder: runs/<model>-<data set>. A folder is called by the last part of its absolute path, so
 /// that "DIR/", "." and ".." have names too, and a link its own.
 std::string default_output(std::string_view model, const DatasetOptions& data);
+
+/// One split of the set of a run.
+std::shared_ptr<const ImageSource> open_split(const RunConfig& config, Split split);
 
 }  // namespace residua

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <filesystem>
@@ -13,8 +14,10 @@
 #include <string>
 #include <utility>
 
+#include "core/data/digest.h"
 #include "core/data/source.h"
 #include "models/catalog.h"
+#include "tests/data/synthetic_source.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 
@@ -32,13 +35,13 @@ struct SmallRun {
           spec.stored_in_channels = stored_input_channels(precision);
           return spec;
         }()) {
-    const SourceOptions source{.image_size = 16, .classes = 4, .images = 128, .seed = 1};
     setup.model = &model;
     setup.model_name = "test";
     setup.input_channels = model.input_channels();
     setup.precision = precision;
-    setup.train = open_source("synthetic", "", Split::train, source);
-    setup.val = open_source("synthetic", "", Split::val, source);
+    setup.train = open_synthetic(Split::train, {.image_size = 16, .classes = 4, .images = 128, .seed = 1});
+    setup.val = open_synthetic(Split::val, {.image_size = 16, .classes = 4, .images = 5 * 128, .seed = 1});
+    setup.classifier = "fc.";
     setup.statistics = {.mean = compute_pixel_mean(*setup.train, 100),
                         .std = compute_channel_statistics(*setup.train, 100).std};
     setup.options.output = folder;
@@ -67,9 +70,9 @@ class WatchedSource final : public ImageSource {
   int32_t label(int64_t i) const override { return source_->label(i); }
   std::string name(int64_t i) const override { return source_->name(i); }
   std::optional<ImageSize> fixed_size() const override { return source_->fixed_size(); }
-  void load(int64_t i, const RegionChooser& choose, Image& out) const override {
+  void read(int64_t i, EncodedImage& out) const override {
     on_read_(reads_++);
-    source_->load(i, choose, out);
+    source_->read(i, out);
   }
 
  private:
@@ -78,10 +81,11 @@ class WatchedSource final : public ImageSource {
   mutable std::atomic<int64_t> reads_ = 0;
 };
 
-/// Images that can be read `readable` times, and then no more.
-std::shared_ptr<const ImageSource> failing_after(int64_t readable, std::shared_ptr<const ImageSource> source) {
-  return std::make_shared<WatchedSource>(std::move(source), [readable](int64_t reads) {
-    if (reads >= readable) {
+/// Images that can be read `readable` times, and then, for some reads, no more.
+std::shared_ptr<const ImageSource> failing_after(int64_t readable, std::shared_ptr<const ImageSource> source,
+                                                 int64_t failures = INT64_MAX) {
+  return std::make_shared<WatchedSource>(std::move(source), [readable, failures](int64_t reads) {
+    if (reads >= readable && reads - readable < failures) {
       fail("read {} went wrong", reads);
     }
   });
@@ -192,6 +196,80 @@ TEST(Trainer, ResumeRefusesAnotherModelSeedOrBatchSize) {
   EXPECT_NO_THROW(resume([](TrainerSetup&) {}));
 }
 
+/// A source under other class names.
+class RenamedSource final : public ImageSource {
+ public:
+  RenamedSource(std::shared_ptr<const ImageSource> source, std::vector<std::string> class_names)
+      : source_(std::move(source)), class_names_(std::move(class_names)) {}
+  int64_t size() const override { return source_->size(); }
+  const std::vector<std::string>& class_names() const override { return class_names_; }
+  int32_t label(int64_t i) const override { return source_->label(i); }
+  std::string name(int64_t i) const override { return source_->name(i); }
+  std::optional<ImageSize> fixed_size() const override { return source_->fixed_size(); }
+  void load(int64_t i, const RegionChooser& choose, Image& out) const override { source_->load(i, choose, out); }
+
+ private:
+  const std::shared_ptr<const ImageSource> source_;
+  const std::vector<std::string> class_names_;
+};
+
+TEST(Trainer, ResumeAndWeightsRefuseOtherClassNames) {
+  const test::TemporaryFolder folder;
+  std::vector<std::string> names;
+  {
+    SmallRun run(folder.path());
+    run.setup.options.iterations = 1;
+    names = run.setup.train->class_names();
+    run.setup.metadata = {{"classes", nlohmann::json(names).dump()}};
+    Trainer(run.setup).train(kNeverStop);
+  }
+  ASSERT_EQ(names.size(), 4U);
+  const auto begin = [&](const std::string& resume, const std::string& weights) {
+    const test::TemporaryFolder other;
+    SmallRun run(resume.empty() ? other.path() : folder.path());
+    run.setup.options.resume = resume;
+    run.setup.options.weights = weights;
+    run.setup.train = std::make_shared<RenamedSource>(run.setup.train, names);
+    Trainer(run.setup).train(kNeverStop);
+  };
+  const std::string before = names[2];
+  names[2] = "renamed";
+  const std::string differ = fmt::format("class 2 was {:?} and is \"renamed\"", before);
+  EXPECT_TRUE(test::fails_with([&] { begin("auto", ""); }, {"checkpoint.safetensors", differ}));
+  EXPECT_TRUE(test::fails_with([&] { begin("", folder / "last.safetensors"); }, {"last.safetensors", differ}));
+  names[2] = before;
+  EXPECT_NO_THROW(begin("auto", ""));
+  EXPECT_NO_THROW(begin("", folder / "last.safetensors"));
+}
+
+TEST(Trainer, WhatIsSavedIsWhatTheNetworkHolds) {
+  const test::TemporaryFolder folder;
+  SmallRun run(folder.path());
+  run.setup.options.iterations = 3;
+  Trainer trainer(run.setup);
+  ASSERT_EQ(trainer.train(kNeverStop), 0);
+  const StateSnapshot now = snapshot(trainer.store());
+  EXPECT_EQ(now.batches_tracked, 3);
+  const Safetensors last = load_safetensors(folder / "last.safetensors");
+  for (const HostArrayView& array : weight_arrays(now)) {
+    ASSERT_NE(last.find(array.name), nullptr) << array.name;
+    EXPECT_TRUE(std::ranges::equal(last.find(array.name)->bytes, array.bytes)) << array.name;
+  }
+  const Checkpoint checkpoint = load_checkpoint(folder / "checkpoint.safetensors");
+  const std::vector<HostArrayView> wanted = checkpoint_arrays(now);
+  EXPECT_EQ(checkpoint.arrays.size(), wanted.size());
+  for (const HostArrayView& array : wanted) {
+    const auto found = std::ranges::find(checkpoint.arrays, array.name, &HostArray::name);
+    ASSERT_NE(found, checkpoint.arrays.end()) << array.name;
+    EXPECT_TRUE(std::ranges::equal(found->bytes, array.bytes)) << array.name;
+  }
+  const RunState state = run_state(checkpoint);
+  EXPECT_EQ(state.iteration, 3);
+  EXPECT_EQ(state.train_set, set_digest(*run.setup.train));
+  EXPECT_EQ(state.validation_set, set_digest(*run.setup.val));
+  EXPECT_EQ(state.class_names, run.setup.train->class_names());
+}
+
 TEST(Trainer, OneBatchIsLearnedByHeartInEveryPrecision) {
   for (const DType precision : {DType::f32, DType::bf16, DType::f16}) {
     const test::TemporaryFolder folder;
@@ -245,7 +323,7 @@ TEST(Trainer, ALoaderThatFailsCostsNoStep) {
   run.setup.train = failing_after(2 * 32, run.setup.train);
   {
     Trainer trainer(run.setup);
-    EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"3 images cannot be read", "went wrong"}));
+    EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"3 of 128 images cannot be read", "went wrong"}));
   }
   SmallRun second(folder.path());
   second.setup.options.resume = "auto";
@@ -260,7 +338,7 @@ TEST(Trainer, AValidationOfNoImagesIsNoResult) {
   run.setup.val = failing_after(0, run.setup.val);
   run.setup.options.max_bad_images = 1000;
   Trainer trainer(run.setup);
-  EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"none of the", "validation images could be read"}));
+  EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"65 of 128 images cannot be read", "went wrong"}));
   EXPECT_FALSE(std::filesystem::exists(folder.path() + "/best.safetensors"));
   EXPECT_TRUE(std::filesystem::exists(folder.path() + "/checkpoint.safetensors"));
 }
@@ -272,13 +350,46 @@ TEST(Trainer, SkippedImagesAreInTheLogOfTheirSplit) {
   run.setup.options.max_bad_images = 1000;
   const int64_t train_images = 6 * 32 - 3;
   const int64_t val_images = run.setup.val->size() - 1;
-  run.setup.train = failing_after(train_images, run.setup.train);
+  run.setup.train = failing_after(train_images, run.setup.train, 3);
   run.setup.val = failing_after(val_images, run.setup.val);
   run.setup.options.evaluate_every = 100;
   ASSERT_EQ(Trainer(run.setup).train(kNeverStop), 0);
   const std::vector<nlohmann::json> skipped = log_of(folder.path(), "skipped_image");
   ASSERT_EQ(skipped.size(), 4U);
   EXPECT_THAT(skipped[0].at("message").get<std::string>(), ::testing::HasSubstr("went wrong"));
+}
+
+// Neither augmentation nor label smoothing is of validation.
+TEST(Trainer, ValidatesAlikeWhateverTheTraining) {
+  std::vector<Metrics> all;
+  for (const std::string augment : {"none", "flip", "pad-crop", "random-resized-crop", "scale-crop"}) {
+    for (const double smoothing : {0.0, 0.3}) {
+      const test::TemporaryFolder folder;
+      SmallRun run(folder.path());
+      run.setup.options.augment = augment;
+      run.setup.options.label_smoothing = smoothing;
+      all.push_back(Trainer(run.setup).validate());
+      EXPECT_TRUE(std::isfinite(all.back().loss));
+      EXPECT_EQ(all.back().loss, all.front().loss) << augment << ", label smoothing " << smoothing;
+      EXPECT_EQ(all.back().top1_error, all.front().top1_error);
+    }
+  }
+}
+
+// 128 images in batches of 48: two full ones and, in a fixed order, the 32 that are left.
+TEST(Trainer, WithoutShufflingEveryImageIsTrained) {
+  for (const bool no_shuffle : {false, true}) {
+    const test::TemporaryFolder folder;
+    SmallRun run(folder.path());
+    run.setup.options.batch_size = 48;
+    run.setup.options.no_shuffle = no_shuffle;
+    run.setup.options.iterations = 3;
+    run.setup.options.workers = 0;
+    run.setup.options.log_every = 3;
+    run.setup.options.evaluate_every = 100;
+    ASSERT_EQ(Trainer(run.setup).train(kNeverStop), 0);
+    EXPECT_EQ(log_of(folder.path(), "train").back().at("epoch"), no_shuffle ? 1.0 : 1.5);
+  }
 }
 
 TEST(Trainer, ABatchLargerThanTheDataSetIsOneEpoch) {

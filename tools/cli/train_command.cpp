@@ -5,7 +5,6 @@
 #include <set>
 
 #include "core/base/join.h"
-#include "core/data/source.h"
 #include "models/recipes.h"
 #include "tools/cli/command_line.h"
 #include "tools/cli/config_file.h"
@@ -43,15 +42,6 @@ void note_recipes(Settings& settings) {
   }
 }
 
-/// Whether a set holds photos of many sizes, which decides its recipe.
-bool holds_photos(const RunConfig& c) {
-  const SourceOptions options{.image_size = c.input.crop_size.value_or(32),
-                              .classes = c.dataset.synthetic_classes,
-                              .images = c.dataset.synthetic_images,
-                              .seed = static_cast<uint64_t>(c.training.seed)};
-  return !open_source(c.dataset.name, c.dataset.folder, Split::val, options)->fixed_size();
-}
-
 /// The folder of a run that names none. Its model may be the recipe's, and the recipe the data's.
 std::string folder_of_unnamed_run(const RunConfig& c) {
   if (c.dataset.folder.empty() && c.dataset.name == "auto") {
@@ -59,7 +49,8 @@ std::string folder_of_unnamed_run(const RunConfig& c) {
   }
   std::string model = c.model.name;
   if (model.empty()) {
-    for (const Assignment& line : find_recipe(c.recipe.empty() ? default_recipe(holds_photos(c)) : c.recipe).settings()) {
+    for (const Assignment& line :
+         find_recipe(c.recipe.empty() ? default_recipe(!open_split(c, Split::val)->fixed_size()) : c.recipe).settings()) {
       model = line.key == "model" ? line.words.front() : model;
     }
   }

@@ -1,45 +1,14 @@
-#include "core/data/loading_options.h"
+#include "core/data/input_options.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/config/toml_file.h"
-#include "core/data/input_options.h"
 
 namespace residua::test {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-
-TEST(LoadingOptions, TheLimitOfBadImagesIsANumberOrAShare) {
-  LoadingOptions options;
-  Settings settings;
-  declare(settings, options);
-  const auto limit = [&](const char* word, int64_t images) {
-    settings.assign("max-bad-images", {word}, Layer::file);
-    return options.max_bad_images.of(images);
-  };
-  EXPECT_EQ(options.max_bad_images.of(400), 100);
-  EXPECT_EQ(limit("7", 400), 7);
-  EXPECT_EQ(limit("1%", 400), 4);
-  EXPECT_EQ(limit("1%", 99), 0) << "rounded down";
-  EXPECT_EQ(limit("2.5%", 1000), 25);
-  EXPECT_EQ(limit("100%", 10), 10);
-  EXPECT_THAT(settings.toml(), HasSubstr("max-bad-images = \"100%\"\n"));
-  EXPECT_EQ(limit("0%", 400), 0);
-  EXPECT_EQ(limit("0", 400), 0) << "a number again";
-  EXPECT_THAT(settings.toml(), HasSubstr("max-bad-images = 0\n"));
-  for (const char* bad : {"-1", "1.5", "101%", "-1%", "%", "nan%", "a"}) {
-    try {
-      limit(bad, 1);
-      FAIL() << bad;
-    } catch (const UsageError& error) {
-      EXPECT_EQ(error.setting(), "max-bad-images");
-      EXPECT_EQ(error.got(), bad);
-    }
-  }
-}
 
 TEST(InputOptions, TheMeanIsAWordOrThreeNumbersAndReadsBack) {
   InputOptions options;
