@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "core/config/kinds.h"
+#include "core/base/kinds.h"
 #include "core/config/settings.h"
 #include "core/data/views/view.h"
 
@@ -26,6 +26,7 @@ struct InputOptions {
   std::array<double, 3> mean_values = {};  // of red, green and blue, 0 to 1, where `mean` is values
   std::vector<double> std = {};            // the same, or empty: as `mean` has it
   bool no_shuffle = false;                 // training images in the order of the set
+  Kinds<ViewKind> views = {};              // with their own options
 };
 
 void declare(Settings& settings, InputOptions& options);

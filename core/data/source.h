@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/config/kinds.h"
+#include "core/base/kinds.h"
 #include "core/data/codecs/encoded_image.h"
 #include "core/data/codecs/image.h"
 

@@ -96,7 +96,7 @@ void declare(Settings& s, RunConfig& c) {
   s.group("Data");
   declare(s, c.dataset);
   declare(s, c.input);
-  declare(s, c.loading);
+  declare(s, c.loader);
   s.group("Model");
   declare(s, c.model);
   declare(s, c.weights);

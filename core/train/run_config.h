@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -61,7 +62,7 @@ struct RunConfig {
   std::string recipe;  // whose values stand where nothing else does; empty until it is known
   DatasetOptions dataset;
   InputOptions input;
-  LoaderOptions loading = {.workers = 2, .max_bad_images = 100};  // what a user chooses of them
+  LoaderOptions loader = {.workers = 2, .max_bad_images = 100};  // the part of it that a user chooses
   ModelOptions model;
   FirstWeights weights;
   TrainingOptions training;

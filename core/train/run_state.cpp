@@ -1,5 +1,6 @@
 #include "core/train/run_state.h"
 
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -61,7 +62,7 @@ nlohmann::json to_json(const RunState& s) {
           {"validation_set", s.validation_set},
           {"class_names", s.class_names},
           {"best_error", s.best_error},
-          {"schedule", to_json(s.schedule)},
+          {"schedule", s.schedule},
           {"loss_scale", s.loss_scale},
           {"good_steps", s.good_steps},
           {"batches_tracked", s.batches_tracked}};
@@ -84,7 +85,7 @@ RunState run_state(const Checkpoint& checkpoint) {
     s.validation_set = j.value("validation_set", std::string());
     s.class_names = j.value("class_names", std::vector<std::string>());
     j.at("best_error").get_to(s.best_error);
-    s.schedule = schedule_state_from_json(j.at("schedule"));
+    j.at("schedule").get_to(s.schedule);
     j.at("loss_scale").get_to(s.loss_scale);
     j.at("good_steps").get_to(s.good_steps);
     j.at("batches_tracked").get_to(s.batches_tracked);

@@ -20,7 +20,7 @@ Training::Training(Network& network, const RunConfig& config, Device device, DTy
 namespace {
 
 LoaderOptions loader_options(const RunConfig& config, int64_t input_size, Device device) {
-  LoaderOptions options = config.loading;
+  LoaderOptions options = config.loader;
   options.batch_size = config.training.batch_size;
   options.crop_size = input_size;
   options.seed = static_cast<uint64_t>(config.training.seed);

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "core/config/kinds.h"
 #include "core/config/toml_file.h"
 
 namespace residua::test {
@@ -300,48 +299,6 @@ TEST(TomlFile, ErrorsNameTheLine) {
   EXPECT_THAT(error("[table]\nb = 1\n"), HasSubstr("c.toml, line 1: table is neither"));
   EXPECT_THAT(error("a = [[1]]\n"), HasSubstr("c.toml, line 1: a is neither"));
   EXPECT_THAT(error("a = 1979-05-27\n"), HasSubstr("a is neither"));
-}
-
-class ShapeKind {
- public:
-  virtual ~ShapeKind() = default;
-  virtual void declare(Settings& /*settings*/) {}
-  virtual double area() const = 0;
-};
-
-class Square final : public ShapeKind {
- public:
-  void declare(Settings& s) override { s.number("side", side_, at_least(0), "Side of the square."); }
-  double area() const override { return side_ * side_; }
-
- private:
-  double side_ = 1;
-};
-
-class Point final : public ShapeKind {
- public:
-  double area() const override { return 0; }
-};
-
-const Registration<ShapeKind> kSquare = registered<ShapeKind, Square>("square", "It has a side.");
-const Registration<ShapeKind> kPoint = registered<ShapeKind, Point>("point", "It has none.");
-
-TEST(Kinds, HaveOptionsOfTheirOwn) {
-  Kinds<ShapeKind> shapes;
-  Settings settings;
-  shapes.declare(settings);
-  settings.assign("side", {"3"}, Layer::file);
-  const Kinds<ShapeKind> moved = std::move(shapes);
-  EXPECT_EQ(moved.at("shape", "square").area(), 9);
-  EXPECT_EQ(moved.at("shape", "point").area(), 0);
-  EXPECT_EQ(Kinds<ShapeKind>().at("shape", "square").area(), 1) << "each set of kinds has its own";
-  EXPECT_EQ(help_of_kinds<ShapeKind>(), "point: It has none. square: It has a side.");
-  try {
-    static_cast<void>(moved.at("shape", "sqare"));
-    FAIL();
-  } catch (const UsageError& error) {
-    EXPECT_STREQ(error.what(), "shape: got 'sqare', wanted point or square; did you mean square?");
-  }
 }
 
 }  // namespace

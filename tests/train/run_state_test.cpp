@@ -41,7 +41,7 @@ RunState distinct() {
           .validation_set = "9999999999999999",
           .class_names = {"ten", "eleven", "zwölf"},
           .best_error = 12.345678901234567,
-          .schedule = {0.1, 13, std::numeric_limits<double>::infinity()},
+          .schedule = {.name = "plateau", .numbers = {0.1, 13, std::numeric_limits<double>::infinity()}},
           .loss_scale = 1.4012985e-45f,
           .good_steps = 15,
           .batches_tracked = 16};
@@ -136,7 +136,7 @@ TEST(RunState, OfTheFirstFormatGoesOn) {
                       .validation_set = "",
                       .class_names = {},
                       .best_error = 12.5,
-                      .schedule = {std::numeric_limits<double>::infinity(), 2, 1},
+                      .schedule = {.name = "plateau", .numbers = {std::numeric_limits<double>::infinity(), 2, 1}},
                       .loss_scale = 4096,
                       .good_steps = 99,
                       .batches_tracked = 1234});

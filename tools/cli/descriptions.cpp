@@ -44,7 +44,7 @@ std::string headline(const Network& network, const std::string& images) {
 
 std::string headline(const RunConfig& run, Device device, DType precision) {
   return fmt::format("{} on {}, {} threads, global batch size {}, {} loader threads", name(precision), device.string(),
-                     omp_get_max_threads(), run.training.batch_size, run.loading.workers);
+                     omp_get_max_threads(), run.training.batch_size, run.loader.workers);
 }
 
 }  // namespace residua

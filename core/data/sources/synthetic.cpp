@@ -153,9 +153,9 @@ class Synthetic final : public ImageSource {
 class SyntheticKind final : public SourceKind {
  public:
   void declare(Settings& settings) override {
-    settings.number("synthetic-classes", options_.classes, between(2, kMaxClasses), "Classes of dataset synthetic.");
+    settings.number("synthetic-classes", options_.classes, between(2, kMaxClasses), "Classes of the synthetic set.");
     settings.number("synthetic-images", options_.images, at_least(16),
-                    "Training images of dataset synthetic; a fifth as many for validation.");
+                    "Training images of the synthetic set; it has a fifth as many for validation.");
   }
   std::string layout() const override { return "nothing: its images are made up, and only the setting dataset asks for them"; }
   bool detect(const fs::path& /*folder*/) const override { return false; }

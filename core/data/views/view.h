@@ -4,7 +4,7 @@
 #include <memory>
 #include <string_view>
 
-#include "core/config/kinds.h"
+#include "core/base/kinds.h"
 #include "core/base/random.h"
 #include "core/data/codecs/image.h"
 #include "core/data/codecs/resize.h"

@@ -44,7 +44,7 @@ class CosineKind final : public ScheduleKind {
 };
 
 const Registration<ScheduleKind> kCosine =
-    registered<ScheduleKind, CosineKind>("cosine", "It falls along half a cosine, to the final rate at the end of the run.");
+    registered<ScheduleKind, CosineKind>("cosine", "it falls along half a cosine, to the final rate at the end of the run");
 
 }  // namespace
 }  // namespace residua

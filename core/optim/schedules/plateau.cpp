@@ -73,7 +73,7 @@ class PlateauKind final : public ScheduleKind {
 };
 
 const Registration<ScheduleKind> kPlateau =
-    registered<ScheduleKind, PlateauKind>("plateau", "It falls when the validation error stops falling.");
+    registered<ScheduleKind, PlateauKind>("plateau", "it falls when the validation error stops falling");
 
 }  // namespace
 }  // namespace residua

@@ -29,23 +29,18 @@ bool rate_like(double x) { return std::isfinite(x) && x >= 0; }
 
 }  // namespace
 
-nlohmann::json to_json(const ScheduleState& state) {
+void to_json(nlohmann::json& json, const ScheduleState& state) {
   nlohmann::json numbers = nlohmann::json::array();
   for (const double number : state.numbers) {
     numbers.push_back(std::isfinite(number) ? nlohmann::json(number) : nlohmann::json());
   }
-  return {{"name", state.name}, {"numbers", numbers}};
+  json = {{"name", state.name}, {"numbers", numbers}};
 }
 
-ScheduleState schedule_state_from_json(const nlohmann::json& json) {
-  try {
-    ScheduleState state{.name = json.is_array() ? "plateau" : json.at("name").get<std::string>(), .numbers = {}};
-    for (const nlohmann::json& number : json.is_array() ? json : json.at("numbers")) {
-      state.numbers.push_back(number.is_null() ? std::numeric_limits<double>::infinity() : number.get<double>());
-    }
-    return state;
-  } catch (const nlohmann::json::exception& error) {
-    fail_usage("the state of the learning-rate schedule is damaged: {}", error.what());
+void from_json(const nlohmann::json& json, ScheduleState& state) {
+  state = {.name = json.is_array() ? "plateau" : json.at("name").get<std::string>()};
+  for (const nlohmann::json& number : json.is_array() ? json : json.at("numbers")) {
+    state.numbers.push_back(number.is_null() ? std::numeric_limits<double>::infinity() : number.get<double>());
   }
 }
 

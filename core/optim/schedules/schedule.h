@@ -8,22 +8,24 @@
 #include <string>
 #include <vector>
 
-#include "core/config/kinds.h"
+#include "core/base/kinds.h"
 #include "core/config/settings.h"
 
 namespace residua {
 
 /// What a schedule has gathered by observing: its name, and numbers that are its own.
 struct ScheduleState {
-  std::string name;
-  std::vector<double> numbers;
+  std::string name = {};
+  std::vector<double> numbers = {};
+
+  bool operator==(const ScheduleState&) const = default;
 };
 
 /// For checkpoints. JSON has no infinity: it is written as null.
-nlohmann::json to_json(const ScheduleState& state);
-/// Reads it back, and also the bare array of a plateau schedule's numbers that checkpoints without a format version hold for
-/// every schedule. Fails with UsageError on anything else.
-ScheduleState schedule_state_from_json(const nlohmann::json& json);
+void to_json(nlohmann::json& json, const ScheduleState& state);
+/// Reads it back, and also the bare array of a plateau schedule's numbers that checkpoints of format 1 hold for every schedule.
+/// Fails with nlohmann::json::exception on anything else.
+void from_json(const nlohmann::json& json, ScheduleState& state);
 
 /// The learning rate over a training. Iterations are counted from 0.
 class Schedule {

@@ -154,7 +154,7 @@ TEST(Schedules, PlateauGoesOnFromItsStateThroughACheckpoint) {
       first->observe(errors[i]);
     }
     const auto second = plateau("1");
-    second->restore(schedule_state_from_json(nlohmann::json::parse(to_json(first->state()).dump())));
+    second->restore(nlohmann::json::parse(nlohmann::json(first->state()).dump()).get<ScheduleState>());
     for (size_t i = cut; i < errors.size(); ++i) {
       second->observe(errors[i]);
     }
@@ -167,16 +167,16 @@ TEST(Schedules, PlateauGoesOnFromItsStateThroughACheckpoint) {
 TEST(Schedules, StatesOfCheckpointsWithoutAVersionAreRestored) {
   // As "residua.train_state" holds them: best error, bad observations, plateaus; null for a best error that is not there yet.
   const auto schedule = plateau("5");
-  schedule->restore(schedule_state_from_json(nlohmann::json::parse("[41.5, 3, 2]")));
+  schedule->restore(nlohmann::json::parse("[41.5, 3, 2]").get<ScheduleState>());
   EXPECT_THAT(schedule->state().numbers, ElementsAre(41.5, 3, 2));
   EXPECT_THAT(schedule->rate(0), near(0.001));
-  schedule->restore(schedule_state_from_json(nlohmann::json::parse("[null, 0, 0]")));
+  schedule->restore(nlohmann::json::parse("[null, 0, 0]").get<ScheduleState>());
   EXPECT_THAT(schedule->state().numbers, ElementsAre(kInfinity, 0, 0));
   // They hold the same for every schedule.
   for (const char* name : {"step", "cosine", "constant"}) {
     const auto other = schedule_of({{"lr-schedule", {name}}}, {.total_iterations = 8});
     const double before = other->rate(1);
-    EXPECT_NO_THROW(other->restore(schedule_state_from_json(nlohmann::json::parse("[null, 0, 0]")))) << name;
+    EXPECT_NO_THROW(other->restore(nlohmann::json::parse("[null, 0, 0]").get<ScheduleState>())) << name;
     EXPECT_EQ(other->rate(1), before) << name;
   }
 }
@@ -203,7 +203,7 @@ TEST(Schedules, BadStatesAreRefused) {
   }
   EXPECT_THROW(schedule_of({}, {.total_iterations = 8})->restore({.name = "step", .numbers = {1}}), Error);
   for (const char* bad : {"7", "{}", R"({"name": 3, "numbers": []})", R"({"name": "step"})", R"(["a"])"}) {
-    EXPECT_THROW(schedule_state_from_json(nlohmann::json::parse(bad)), UsageError) << bad;
+    EXPECT_THROW(nlohmann::json::parse(bad).get<ScheduleState>(), nlohmann::json::exception) << bad;
   }
 }
 
@@ -247,7 +247,7 @@ TEST(Schedules, EachKindIsNamedInTheHelp) {
   ScheduleOptions options;
   Settings settings;
   declare(settings, options);
-  for (const char* name : {"constant:", "cosine:", "plateau:", "step:"}) {
+  for (const char* name : {"constant: ", "cosine: ", "plateau: ", "step: "}) {
     EXPECT_THAT(settings.find("lr-schedule")->help, HasSubstr(name));
   }
 }

@@ -131,7 +131,7 @@ TEST(CommandLineTest, TheHelpHasEverySettingWithItsDefaultAndChoices) {
                           HasSubstr("Images of one step. Default: 256 in photos, 128 in small-images."),
                           HasSubstr("--precision auto|fp32|bf16|fp16"), HasSubstr("-b,--batch-size NUMBER"),
                           HasSubstr("Learning rate, the highest of the run. Default: 0.1."),
-                          HasSubstr("--weight-decay,--wd NUMBER"), HasSubstr("constant: It stays as it is.")));
+                          HasSubstr("--weight-decay,--wd NUMBER"), HasSubstr("constant: the rate stays as it is; cosine:")));
   size_t defaults = 0;
   for (size_t at = flat.find("Default: "); at != std::string::npos; at = flat.find("Default: ", at + 1)) {
     ++defaults;

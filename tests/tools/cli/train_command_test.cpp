@@ -166,7 +166,7 @@ TEST_F(TrainCommandTest, FilesOfEarlierVersionsAreRead) {
   const auto command = parse({"--config", file});
   apply_recipe(command->settings, command->run, false);
   EXPECT_EQ(command->run.dataset.name, "synthetic");
-  EXPECT_EQ(command->run.dataset.synthetic_images, 32);
+  EXPECT_THAT(command->settings.find("synthetic-images")->get(), ElementsAre("32"));
   EXPECT_EQ(command->run.input.mean, MeanKind::by_source);
   EXPECT_EQ(command->run.sgd.momentum, 0.9f);
   EXPECT_EQ(rate_for_batch(command->run.schedule, command->run.training.batch_size), 0.0125);
