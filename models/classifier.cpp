@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "core/autograd/no_grad.h"
+#include "core/data/codecs/decode.h"
 #include "core/data/statistics.h"
 #include "core/io/read_file.h"
 #include "core/nn/state_dict.h"
@@ -155,7 +156,7 @@ Classifier::Classifier(const ClassifierOptions& options) {
   const InputStatistics& statistics = network.statistics;
   model_ = std::make_unique<ResNet>(network.spec);
   class_names_ = network.class_names;
-  window_ = make_evaluation(crop_size);
+  window_ = make_view("center", crop_size);
   std::array<float, 3> inverse_std{};
   std::ranges::transform(statistics.std, inverse_std.begin(), [](float std) { return 1 / std; });
   store_ =
@@ -172,26 +173,20 @@ Classifier::Classifier(const ClassifierOptions& options) {
 std::vector<Prediction> Classifier::classify(const std::string& image_file, int64_t count) {
   std::vector<uint8_t> bytes;
   read_file(image_file, bytes);
-  Random unused(0, RandomPurpose::augmentation, 0, 0);  // the evaluation window is the same each time
-  Placement placement;
+  Random unused(0, RandomPurpose::augmentation, 0, 0);  // the center view is the same each time
+  PlacedView placed;
   Image region;
   const auto choose = [&](ImageSize size) {
-    placement = window_->place(size, unused);
-    return source_region(placement.resize);
+    placed = window_->place(size, unused, 0);
+    return source_region(placed.resize);
   };
   decode(bytes, image_file, choose, region);
-  const Tensor pixels = empty({1, placement.resize.window.height, placement.resize.window.width, 3}, DType::u8);
-  scale(placement.resize, region, pixels.data<uint8_t>());
-  const Tensor top = empty({1}, DType::i32);
-  const Tensor left = empty({1}, DType::i32);
-  const Tensor flip = empty({1}, DType::u8);
-  *top.data<int32_t>() = placement.top;
-  *left.data<int32_t>() = placement.left;
-  *flip.data<uint8_t>() = 0;
+  const Tensor pixels = empty({1, placed.resize.window.height, placed.resize.window.width, 3}, DType::u8);
+  scale(placed.resize, region, pixels.data<uint8_t>());
 
   const NoGrad no_grad;
   const Device device = store_->options().device;
-  const Tensor x = prepare_input(pixels.to(device), top.to(device), left.to(device), flip.to(device), {}, format_);
+  const Tensor x = prepare_input(pixels.to(device), view_tensor({&placed.view, 1}, device), format_);
   const std::vector<double> probabilities = softmax(model_->forward(x, Mode::evaluate).to_vector());
   if (!std::ranges::all_of(probabilities, [](double p) { return std::isfinite(p); })) {
     fail("{}: the network's answer is not a finite number: its weights are damaged, or diverged in training", image_file);

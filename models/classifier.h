@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/data/augment.h"
 #include "core/data/statistics.h"
+#include "core/data/views/view.h"
 #include "core/io/safetensors.h"
 #include "core/nn/parameter_store.h"
 #include "core/ops/prepare_input.h"
@@ -67,7 +67,7 @@ class Classifier {
  private:
   std::unique_ptr<ResNet> model_;
   std::unique_ptr<ParameterStore> store_;
-  std::unique_ptr<const Augmentation> window_;
+  std::unique_ptr<const ViewPolicy> window_;
   InputFormat format_;
   std::vector<std::string> class_names_;
 };

@@ -15,8 +15,10 @@
 #include <string>
 #include <vector>
 
+#include "core/config/settings.h"
 #include "core/data/source.h"
 #include "core/data/statistics.h"
+#include "core/data/views/view.h"
 #include "core/nn/state_dict.h"
 #include "core/nn/summary.h"
 #include "core/run/run_folder.h"
@@ -242,13 +244,18 @@ bool goes_on_in_its_folder(const TrainOptions& o) {
   return !o.resume.empty() && fs::equivalent(folder_of_checkpoint(o.resume), o.output, none);
 }
 
-SourceOptions source_options(const TrainOptions& o, Split split) {
-  SourceOptions options;
-  options.image_size = o.crop_size.value_or(32);
-  options.classes = o.synthetic_classes;
-  options.images = split == Split::train ? o.synthetic_images : std::max<int64_t>(o.synthetic_images / 5, 16);
-  options.seed = static_cast<uint64_t>(o.seed);
-  return options;
+std::shared_ptr<const ImageSource> open_split(const TrainOptions& o, Split split) {
+  Kinds<SourceKind> kinds;
+  Settings settings;
+  kinds.declare(settings);
+  settings.assign("synthetic-classes", {std::to_string(o.synthetic_classes)}, Layer::command_line);
+  settings.assign("synthetic-images", {std::to_string(o.synthetic_images)}, Layer::command_line);
+  const SourceContext context{.image_size = o.crop_size.value_or(32), .seed = static_cast<uint64_t>(o.seed)};
+  std::shared_ptr<const ImageSource> source = open_source(kinds, o.dataset, o.directory, split, context);
+  for (const std::string& note : source->notes()) {
+    fmt::print("note: {}\n", note);
+  }
+  return source;
 }
 
 int run(TrainOptions o) {
@@ -265,7 +272,7 @@ int run(TrainOptions o) {
     static_cast<void>(make_spec(o, precision));  // a bad name must not wait for the data
   }
   if (o.augment) {
-    static_cast<void>(make_augmentation(*o.augment, o.crop_size.value_or(224)));
+    static_cast<void>(make_view(*o.augment, o.crop_size.value_or(224)));
   }
   if (o.summary && o.directory.empty() && o.dataset == "auto") {
     const bool cifar = o.model && model_spec(*o.model).stem == Stem::cifar;
@@ -291,9 +298,8 @@ int run(TrainOptions o) {
   }
 
   const bool measure = o.mean.size() == 1;  // as "channel" or "pixel" asks for
-  const auto val = open_source(o.dataset, o.directory, Split::val, source_options(o, Split::val));
-  const auto train =
-      stored && !measure ? val : open_source(o.dataset, o.directory, Split::train, source_options(o, Split::train));
+  const auto val = open_split(o, Split::val);
+  const auto train = stored && !measure ? val : open_split(o, Split::train);
   const int64_t classes = static_cast<int64_t>(train->class_names().size());
   if (val->class_names() != train->class_names()) {
     fail_usage("train has {} classes and val has {}, or their names differ: both need the same class folders", classes,

@@ -2,7 +2,6 @@
 #include "bench/kernels/cudnn.h"
 #include "bench/kernels/kernel_case.h"
 #include "core/kernels/accumulate_metrics.h"
-#include "core/kernels/augment_input.h"
 #include "core/kernels/cast.h"
 #include "core/kernels/check_finite.h"
 #include "core/kernels/column_sum.h"
@@ -21,6 +20,23 @@ bool is_16_bit(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16
 
 StepState* step_state(Operands& o) { return static_cast<StepState*>(o.zeroed(sizeof(StepState))); }
 
+/// Windows that begin at 0 to `most`, half of them mirrored.
+const SampleView* views(Operands& o, int64_t batch, int64_t most) {
+  std::vector<SampleView> views;
+  for (int64_t n = 0; n < batch; ++n) {
+    const auto shift = static_cast<float>(n % 21 - 10);
+    views.push_back({.top = static_cast<int32_t>(7 * n % (most + 1)),
+                     .left = static_cast<int32_t>(11 * n % (most + 1)),
+                     .flip = static_cast<int32_t>(n % 2),
+                     .color_shift = {shift, -shift, 0.5f * shift}});
+  }
+  const auto bytes = static_cast<int64_t>(views.size() * sizeof(SampleView));
+  void* memory = o.zeroed(bytes);
+  device_api::copy(o.device(), memory, Device{}, views.data(), bytes);
+  o.count(static_cast<double>(bytes));
+  return static_cast<const SampleView*>(memory);
+}
+
 void add_input(std::vector<KernelCase>& all, int64_t batch, int64_t source, int64_t side, int64_t channels) {
   all.push_back({.kernel = "PrepareInput", .shape = shape_name({batch, side, side, channels}), .own = [=](Operands& o) {
                    const int64_t source_size = batch * source * source * 3;
@@ -33,58 +49,13 @@ void add_input(std::vector<KernelCase>& all, int64_t batch, int64_t source, int6
                                      .width = side,
                                      .channels = channels,
                                      .source = o.read<uint8_t>(source_size, 0, 255),
-                                     .top = o.read<int32_t>(batch, 0, static_cast<double>(source - side)),
-                                     .left = o.read<int32_t>(batch, 0, static_cast<double>(source - side)),
-                                     .flip = o.read<uint8_t>(batch, 0, 1),
-                                     .color_shift = o.read<float>(3 * batch, -10, 10),
+                                     .views = views(o, batch, source - side),
                                      .mean = o.read<float>(3, 100, 150),
                                      .per_pixel_mean = 0,
                                      .inverse_std = o.read<float>(3, 0.01, 0.02),
                                      .y = o.written(batch * side * side * channels)};
                    o.count(static_cast<double>(batch * side * side * 3 - source_size));  // only the window is read
                    return sequence(o, args);
-                 }});
-}
-
-/// Photos of which a square of side 320 is scaled to 256 pixels and the middle 224 of these are kept.
-void add_augmented_input(std::vector<KernelCase>& all, int64_t batch) {
-  constexpr int64_t kSide = 224;
-  constexpr int64_t kRegion = 320;
-  constexpr int64_t kUsed = kRegion * kSide / 256;
-  all.push_back({.kernel = "AugmentInput", .shape = shape_name({batch, kSide, kSide, 4}), .own = [=](Operands& o) {
-                   std::vector<AugmentImage> images;
-                   for (int64_t n = 0; n < batch; ++n) {
-                     images.push_back({.offset = n * kRegion * kRegion * 3,
-                                       .region_height = kRegion,
-                                       .region_width = kRegion,
-                                       .region_top = 0,
-                                       .region_left = 0,
-                                       .domain_height = kRegion,
-                                       .domain_width = kRegion,
-                                       .resized_height = 256,
-                                       .resized_width = 256,
-                                       .window_top = 16,
-                                       .window_left = 16,
-                                       .top = 0,
-                                       .left = 0,
-                                       .flip = n % 2});
-                   }
-                   const auto bytes = static_cast<int64_t>(images.size() * sizeof(AugmentImage));
-                   void* described = o.zeroed(bytes);
-                   device_api::copy(o.device(), described, Device{}, images.data(), bytes);
-                   o.count(static_cast<double>(bytes + batch * 3 * (kUsed * kUsed - kRegion * kRegion)));
-                   return sequence(o, AugmentInput{.dtype = o.dtype(),
-                                                   .batch = batch,
-                                                   .height = kSide,
-                                                   .width = kSide,
-                                                   .channels = 4,
-                                                   .source = o.read<uint8_t>(batch * kRegion * kRegion * 3, 0, 255),
-                                                   .images = static_cast<const AugmentImage*>(described),
-                                                   .color_shift = o.read<float>(batch * 3, -20, 20),
-                                                   .mean = o.read<float>(3, 100, 150),
-                                                   .per_pixel_mean = 0,
-                                                   .inverse_std = o.read<float>(3, 0.01, 0.02),
-                                                   .y = o.written(batch * kSide * kSide * 4)});
                  }});
 }
 
@@ -165,7 +136,6 @@ std::vector<KernelCase> cases(int64_t batch) {
   std::vector<KernelCase> all;
   add_input(all, batch, 256, 224, 4);
   add_input(all, batch, 40, 32, 4);
-  add_augmented_input(all, batch);
   add_loss(all, batch);
   add_update(all, 11'689'512);  // ResNet-18
   add_update(all, 25'557'032);  // ResNet-50

@@ -3,7 +3,7 @@
 namespace residua {
 namespace {
 
-constexpr std::array kTensors = {&Batch::images, &Batch::labels, &Batch::top, &Batch::left, &Batch::flip, &Batch::color_shift};
+constexpr std::array kTensors = {&Batch::images, &Batch::labels, &Batch::views};
 
 bool same_shape(const Batch& a, const Batch& b) {
   for (const auto tensor : kTensors) {

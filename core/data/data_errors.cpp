@@ -1,19 +1,27 @@
 #include "core/data/data_errors.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/base/error.h"
 
 namespace residua {
 
+DataErrors::DataErrors(int64_t max_bad_images, double max_bad_share, int64_t images)
+    : max_bad_images_(max_bad_images),
+      max_bad_share_(max_bad_share),
+      images_(images),
+      allowed_(std::min(max_bad_images, static_cast<int64_t>(max_bad_share * static_cast<double>(images)))) {}
+
 void DataErrors::add(const std::string& name, const std::string& what) {
   const std::lock_guard lock(mutex_);
-  const auto too_many = [&] { return static_cast<int64_t>(messages_.size()) > max_bad_images_; };
+  const auto too_many = [&] { return static_cast<int64_t>(messages_.size()) > allowed_; };
   if (!too_many() && messages_.emplace(name, what).second) {
     new_.push_back(what);
   }
   if (too_many()) {
-    fail("{} images cannot be read, and at most {} may be skipped:\n{}", messages_.size(), max_bad_images_, summary_locked());
+    fail("{} of {} images cannot be read; wanted at most {} (max-bad-images is {}, max-bad-share is {}):\n{}", messages_.size(),
+         images_, allowed_, max_bad_images_, max_bad_share_, summary_locked());
   }
 }
 

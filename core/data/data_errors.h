@@ -11,8 +11,9 @@ namespace residua {
 /// The images that could not be read: counted and named, with a limit. Safe to use from many threads.
 class DataErrors {
  public:
-  /// More than `max_bad_images` different bad images are too many.
-  explicit DataErrors(int64_t max_bad_images) : max_bad_images_(max_bad_images) {}
+  /// Of `images` images, more than `max_bad_images` different bad ones are too many, and so are more than `max_bad_share` of
+  /// them.
+  DataErrors(int64_t max_bad_images, double max_bad_share, int64_t images);
 
   /// Notes a bad image; `what` is the error's message. The same image again counts once. Fails with a summary when there are
   /// too many, the same one from then on, whichever thread sees it first.
@@ -29,6 +30,9 @@ class DataErrors {
   std::string summary_locked() const;
 
   const int64_t max_bad_images_;
+  const double max_bad_share_;
+  const int64_t images_;
+  const int64_t allowed_;
   mutable std::mutex mutex_;
   std::map<std::string, std::string> messages_;  // by image name
   std::vector<std::string> new_;

@@ -2,33 +2,47 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/config/settings.h"
+#include "core/data/codecs/decode.h"
+#include "core/ops/prepare_input.h"
 
 namespace residua {
 namespace {
 
-/// Samples of a task: enough to make taking one cheap for tiny images, few enough to share out a batch of large ones.
-constexpr int64_t kTaskSamples = 4;
+/// Samples of a job: enough to make taking one cheap for tiny images, few enough to share out a batch of large ones.
+constexpr int64_t kJobSamples = 4;
 
 constexpr int64_t kMaxBatchSize = 1 << 20;
 constexpr int64_t kMaxWorkers = 1024;
 
 LoaderOptions checked(const std::shared_ptr<const ImageSource>& source, LoaderOptions options) {
-  const auto check = [](const char* what, int64_t got, int64_t low, int64_t high) {
+  const auto check = [](const char* setting, int64_t got, int64_t low, int64_t high) {
     if (got < low || got > high) {
-      fail_usage("loader: {} is {}; wanted {} to {}", what, got, low, high);
+      fail_setting(setting, fmt::format("{}", got), fmt::format("{} to {}", low, high));
     }
   };
   if (source == nullptr) {
     fail_usage("loader: there is no source");
   }
-  check("batch size", options.batch_size, 1, kMaxBatchSize);
+  check("batch-size", options.batch_size, 1, kMaxBatchSize);
   check("workers", options.workers, 0, kMaxWorkers);
   check("prefetch", options.prefetch, 1, kMaxWorkers);
-  check("max_bad_images", options.max_bad_images, 0, INT64_MAX);
+  check("max-bad-images", options.max_bad_images, 0, INT64_MAX);
+  if (!(options.max_bad_share >= 0 && options.max_bad_share <= 1)) {
+    fail_setting("max-bad-share", fmt::format("{}", options.max_bad_share), "0 to 1");
+  }
+  if (options.view == nullptr) {
+    options.view = make_view("center", options.crop_size);
+  }
+  if (options.pad_last) {
+    const Sampler sampler({source->size(), options.seed, options.shuffle, options.rank, options.world});
+    options.batch_size = std::min(options.batch_size, sampler.size());
+  }
   return options;
 }
 
@@ -40,54 +54,76 @@ int64_t count_batches(int64_t samples, const LoaderOptions& options) {
   return batches;
 }
 
+/// The first `rows` rows of a batch.
+Batch first_rows(const Batch& batch, int64_t rows) {
+  return {.images = batch.images.slice(0, {rows, batch.height, batch.width, 3}),
+          .labels = batch.labels.slice(0, {rows}),
+          .views = batch.views.slice(0, {rows, batch.views.dim(1)}),
+          .height = batch.height,
+          .width = batch.width,
+          .samples = {}};
+}
+
+int64_t image_bytes(const Batch& batch) { return batch.height * batch.width * 3; }
+
+/// A row that does not count.
+void leave_out(const Batch& batch, int64_t row) {
+  std::memset(batch.images.data<uint8_t>() + row * image_bytes(batch), 0, static_cast<size_t>(image_bytes(batch)));
+  batch.labels.data<int32_t>()[row] = -1;
+  views_in(batch.views)[static_cast<size_t>(row)] = {};
+}
+
+Rect bounding(const Rect& a, const Rect& b) {
+  const int64_t top = std::min(a.top, b.top);
+  const int64_t left = std::min(a.left, b.left);
+  return {top, left, std::max(a.top + a.height, b.top + b.height) - top, std::max(a.left + a.width, b.left + b.width) - left};
+}
+
+/// `part` of a source image of which `image` holds `region`; copied to `memory` if it is less than that.
+const Image& cut(const Image& image, const Rect& region, const Rect& part, Image& memory) {
+  if (part == region) {
+    return image;
+  }
+  memory.reset({part.height, part.width});
+  for (int64_t y = 0; y < part.height; ++y) {
+    std::memcpy(memory.row(y), image.row(part.top - region.top + y) + (part.left - region.left) * 3,
+                static_cast<size_t>(part.width) * 3);
+  }
+  return memory;
+}
+
 }  // namespace
+
+void declare(Settings& settings, LoaderOptions& options) {
+  settings.number("workers", options.workers, between(0, kMaxWorkers),
+                  "Threads that read and decode images; 0: the training thread does it.");
+  settings.number("max-bad-images", options.max_bad_images, at_least(0),
+                  "Images that cannot be read before the run ends with an error.");
+  settings.number("max-bad-share", options.max_bad_share, between(0, 1),
+                  "The same as a part of all images: the smaller number counts.");
+}
 
 Loader::Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options)
     : source_(std::move(source)),
       options_(checked(source_, std::move(options))),
       sampler_({source_->size(), options_.seed, options_.shuffle, options_.rank, options_.world}),
-      augmentation_(options_.augmentation.empty() ? make_evaluation(options_.crop_size)
-                                                  : make_augmentation(options_.augmentation, options_.crop_size)),
       batches_(count_batches(sampler_.size(), options_)),
-      errors_(options_.max_bad_images) {
-  const int64_t n = options_.batch_size;
+      errors_(options_.max_bad_images, options_.max_bad_share, source_->size()),
+      slots_(options_.workers == 0 ? 1 : static_cast<size_t>(options_.prefetch + 1)),
+      pool_(options_.workers) {
   const int64_t crop = options_.crop_size;
-  slots_.resize(options_.workers == 0 ? 1 : static_cast<size_t>(options_.prefetch + 1));
+  const int64_t rows = options_.batch_size * views_per_sample();
   for (Slot& slot : slots_) {
-    slot.memory = {empty({n, crop, crop, 3}, DType::u8),
-                   empty({n}, DType::i32),
-                   empty({n}, DType::i32),
-                   empty({n}, DType::i32),
-                   empty({n}, DType::u8),
-                   empty({n, 3}, DType::f32),
-                   crop,
-                   crop,
-                   0,
-                   {}};
+    slot.memory = {.images = empty({rows, crop, crop, 3}, DType::u8),
+                   .labels = empty({rows}, DType::i32),
+                   .views = empty({rows, sizeof(SampleView)}, DType::u8),
+                   .height = crop,
+                   .width = crop,
+                   .samples = {}};
     slot.pinned.emplace(options_.device, slot.memory.images.data(), slot.memory.images.bytes());
   }
-  filling_batch_ = next_batch_ = batches_;  // nothing to do before start()
-  try {
-    for (int64_t i = 0; i < options_.workers; ++i) {
-      threads_.emplace_back([this] { work(); });
-    }
-  } catch (...) {
-    stop();
-    throw;
-  }
-}
-
-Loader::~Loader() { stop(); }
-
-void Loader::stop() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  task_or_stop_.notify_all();
-  for (std::thread& thread : threads_) {
-    thread.join();
-  }
+  scratch_.resize(static_cast<size_t>(pool_.workers()));
+  submitted_ = next_batch_ = batches_;  // nothing to do before start()
 }
 
 int64_t Loader::samples() const { return std::min(sampler_.size(), batches_ * options_.batch_size); }
@@ -100,127 +136,129 @@ void Loader::start(int64_t epoch, int64_t first_batch) {
   if (epoch < 0 || first_batch < 0 || first_batch > batches_) {
     fail_usage("loader: cannot start epoch {} at batch {} of {}", epoch, first_batch, batches_);
   }
-  std::unique_lock lock(mutex_);
-  filling_batch_ = batches_;  // no further task is taken
-  progress_.wait(lock, [this] { return running_tasks_ == 0; });
+  pool_.cancel();
   if (epoch != epoch_) {
     order_ = sampler_.order(epoch);
     epoch_ = epoch;
   }
-  failure_ = nullptr;
+  bad_.clear();
   batch_lent_ = false;
-  next_batch_ = first_batch;
-  filling_batch_ = first_batch;
-  filling_sample_ = 0;
-  lock.unlock();
-  task_or_stop_.notify_all();
+  submitted_ = next_batch_ = first_batch;
+  submit_batches();
 }
 
-/// A batch may be filled when the slot it takes is neither waiting for next() nor in the caller's hands.
-bool Loader::task_available() const {
+void Loader::submit_batches() {
   const int64_t oldest_in_use = next_batch_ - (batch_lent_ ? 1 : 0);
-  return failure_ == nullptr && filling_batch_ < batches_ &&
-         filling_batch_ < oldest_in_use + static_cast<int64_t>(slots_.size());
-}
-
-void Loader::begin_batch(int64_t batch) {
-  Slot& slot = slot_of(batch);
-  const int64_t n = batch_samples(batch);
-  const int64_t crop = options_.crop_size;
-  const int64_t first = batch * options_.batch_size;
-  slot.batch = {slot.memory.images.slice(0, {n, crop, crop, 3}),
-                slot.memory.labels.slice(0, {n}),
-                slot.memory.top.slice(0, {n}),
-                slot.memory.left.slice(0, {n}),
-                slot.memory.flip.slice(0, {n}),
-                slot.memory.color_shift.slice(0, {n, 3}),
-                crop,
-                crop,
-                first,
-                std::span(order_).subspan(static_cast<size_t>(first), static_cast<size_t>(n))};
-  slot.unfinished = n;
-}
-
-Loader::Task Loader::take_task() {
-  if (filling_sample_ == 0) {
-    begin_batch(filling_batch_);
+  while (submitted_ < std::min(batches_, oldest_in_use + static_cast<int64_t>(slots_.size()))) {
+    submit_batch();
   }
-  Slot& slot = slot_of(filling_batch_);
-  const int64_t end = std::min(filling_sample_ + kTaskSamples, slot.batch.size());
-  const Task task{&slot, filling_sample_, end};
-  filling_sample_ = end;
-  if (end == slot.batch.size()) {
-    ++filling_batch_;
-    filling_sample_ = 0;
-  }
-  return task;
 }
 
-void Loader::load_sample(const Slot& slot, int64_t position, Image& scratch) {
+void Loader::submit_batch() {
+  Slot& slot = slot_of(submitted_);
+  const int64_t samples = batch_samples(submitted_);
+  const int64_t filled = options_.pad_last ? options_.batch_size : samples;
+  slot.first_place = submitted_ * options_.batch_size;
+  slot.batch = first_rows(slot.memory, filled * views_per_sample());
+  slot.batch.samples = std::span(order_).subspan(static_cast<size_t>(slot.first_place), static_cast<size_t>(samples));
+  slot.unfinished = filled;
+  for (int64_t begin = 0; begin < filled; begin += kJobSamples) {
+    const int64_t end = std::min(begin + kJobSamples, filled);
+    pool_.submit(
+        [this, &slot, begin, end](int64_t worker) { load_samples(slot, begin, end, scratch_[static_cast<size_t>(worker)]); });
+  }
+  ++submitted_;
+}
+
+void Loader::load_samples(Slot& slot, int64_t begin, int64_t end, Scratch& scratch) {
+  for (int64_t position = begin; position < end; ++position) {
+    load_sample(slot, position, scratch);
+  }
+  slot.unfinished -= end - begin;
+}
+
+void Loader::load_sample(const Slot& slot, int64_t position, Scratch& scratch) {
   const Batch& batch = slot.batch;
-  const size_t at = static_cast<size_t>(position);
-  const int64_t sample = batch.samples[at];
-  const int64_t image_bytes = batch.height * batch.width * 3;
-  uint8_t* pixels = batch.images.data<uint8_t>() + position * image_bytes;
+  const int64_t views = views_per_sample();
+  const int64_t image = position < batch.size() ? fetch(slot.first_place + position, scratch) : -1;
+  for (int64_t k = 0; k < views; ++k) {
+    const int64_t row = position * views + k;
+    if (image < 0) {
+      leave_out(batch, row);
+      continue;
+    }
+    const auto& [placed, region] = scratch.placed[static_cast<size_t>(k)];
+    const Image& part = cut(scratch.image, scratch.region, region, scratch.part);
+    scale(placed.resize, part, batch.images.data<uint8_t>() + row * image_bytes(batch));
+    batch.labels.data<int32_t>()[row] = source_->label(image);
+    views_in(batch.views)[static_cast<size_t>(row)] = placed.view;
+  }
+}
+
+Rect Loader::place_views(int64_t sample, ImageSize size, Scratch& scratch) const {
   Random random(options_.seed, RandomPurpose::augmentation, static_cast<uint64_t>(epoch_), static_cast<uint64_t>(sample));
-  Placement placement;
-  int32_t label = source_->label(sample);
+  Rect region;
+  scratch.placed.clear();
+  for (int64_t k = 0; k < views_per_sample(); ++k) {
+    const PlacedView placed = options_.view->place(size, random, k);
+    scratch.placed.push_back({placed, source_region(placed.resize)});
+    region = k == 0 ? scratch.placed.back().region : bounding(region, scratch.placed.back().region);
+  }
+  return region;
+}
+
+int64_t Loader::fetch(int64_t place, Scratch& scratch) {
+  const int64_t sample = order_[static_cast<size_t>(place)];
   try {
-    const auto choose = [&](ImageSize size) {
-      placement = augmentation_->place(size, random);
-      return source_region(placement.resize);
-    };
-    source_->load(sample, choose, scratch);
-    scale(placement.resize, scratch, pixels);
+    const auto choose = [&](ImageSize size) { return scratch.region = place_views(sample, size, scratch); };
+    source_->read(sample, scratch.encoded);
+    decode(scratch.encoded, source_->name(sample), choose, scratch.image);
+    return sample;
   } catch (const Error& error) {
-    errors_.add(source_->name(sample), error.what());
-    std::memset(pixels, 0, static_cast<size_t>(image_bytes));
-    placement = {};
-    label = -1;
+    note_bad(sample, error);
   }
-  batch.labels.data<int32_t>()[at] = label;
-  batch.top.data<int32_t>()[at] = placement.top;
-  batch.left.data<int32_t>()[at] = placement.left;
-  batch.flip.data<uint8_t>()[at] = placement.flip ? 1 : 0;
-  std::ranges::copy(placement.color_shift, batch.color_shift.data<float>() + 3 * at);
+  if (options_.bad_images == BadImages::leave_out) {
+    return -1;
+  }
+  const int64_t substitute = fetch_substitute(place, scratch);
+  place_views(sample, scratch.image.size(), scratch);
+  scratch.region = whole(scratch.image.size());
+  return substitute;
 }
 
-void Loader::run_task(const Task& task, Image& scratch) {
-  std::exception_ptr failure;
-  try {
-    for (int64_t position = task.begin; position < task.end; ++position) {
-      load_sample(*task.slot, position, scratch);
+int64_t Loader::fetch_substitute(int64_t place, Scratch& scratch) {
+  // Whether an image may stand in depends on all of it, not on the region that a view needs: so that one found to be bad for
+  // one place is bad for every other, whichever comes first.
+  const int64_t places = static_cast<int64_t>(order_.size());
+  for (int64_t step = 1; step < places; ++step) {
+    const int64_t image = order_[static_cast<size_t>((place + step) % places)];
+    if (known_bad(image)) {
+      continue;
     }
-  } catch (...) {
-    failure = std::current_exception();
+    try {
+      source_->read(image, scratch.encoded);
+      decode(scratch.encoded, source_->name(image), whole, scratch.image);
+      return image;
+    } catch (const Error& error) {
+      note_bad(image, error);
+    }
   }
-  const std::lock_guard lock(mutex_);
-  task.slot->unfinished -= task.end - task.begin;
-  --running_tasks_;
-  if (failure != nullptr && failure_ == nullptr) {
-    failure_ = std::move(failure);  // moved, so that only the caller of next() still holds it
-  }
-  progress_.notify_all();
+  fail("none of the {} images can be read:\n{}", places, errors_.summary());
 }
 
-void Loader::work() {
-  Image scratch;
-  for (;;) {
-    std::unique_lock lock(mutex_);
-    task_or_stop_.wait(lock, [this] { return stopping_ || task_available(); });
-    if (stopping_) {
-      return;
-    }
-    const Task task = take_task();
-    ++running_tasks_;
-    lock.unlock();
-    run_task(task, scratch);
-  }
+void Loader::note_bad(int64_t image, const Error& error) {
+  errors_.add(source_->name(image), error.what());
+  const std::lock_guard lock(bad_mutex_);
+  bad_.insert(image);
+}
+
+bool Loader::known_bad(int64_t image) {
+  const std::lock_guard lock(bad_mutex_);
+  return bad_.contains(image);
 }
 
 const Batch* Loader::next() {
   const auto begin = std::chrono::steady_clock::now();
-  std::unique_lock lock(mutex_);
   if (epoch_ < 0) {
     fail("loader: next() before start()");
   }
@@ -228,28 +266,13 @@ const Batch* Loader::next() {
   if (next_batch_ == batches_) {
     return nullptr;
   }
-  const int64_t batch = next_batch_;
-  task_or_stop_.notify_all();
-  // unfinished counts only once the batch has been begun.
-  const auto finished = [&] { return filling_batch_ > batch && slot_of(batch).unfinished == 0; };
-  if (options_.workers == 0) {
-    while (failure_ == nullptr && !finished()) {
-      const Task task = take_task();
-      ++running_tasks_;
-      lock.unlock();
-      run_task(task, scratch_);
-      lock.lock();
-    }
-  } else {
-    progress_.wait(lock, [&] { return failure_ != nullptr || finished(); });
-  }
+  submit_batches();
+  const Slot& slot = slot_of(next_batch_);
+  pool_.wait_until([&slot] { return slot.unfinished == 0; });
   wait_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  if (failure_ != nullptr) {
-    std::rethrow_exception(failure_);
-  }
   ++next_batch_;
   batch_lent_ = true;
-  return &slot_of(batch).batch;
+  return &slot.batch;
 }
 
 }  // namespace residua

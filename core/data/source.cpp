@@ -5,33 +5,48 @@
 
 #include "core/base/error.h"
 #include "core/base/join.h"
+#include "core/data/codecs/decode.h"
 
 namespace residua {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// Built on first use: registrations run before main, in any order.
-std::vector<SourceKind>& registry() {
-  static std::vector<SourceKind> kinds;
-  return kinds;
-}
-
-std::string layouts() {
+std::string layouts(const Kinds<SourceKind>& kinds) {
   std::string text;
-  for (const SourceKind& kind : registry()) {
-    text += fmt::format("\n  {}: {}", kind.name, kind.layout);
+  for (const auto& [name, kind] : kinds.all()) {
+    text += fmt::format("\n  {}: {}", name, kind->layout());
   }
   return text;
 }
 
-const SourceKind& find_kind(std::string_view name) {
-  for (const SourceKind& kind : registry()) {
-    if (kind.name == name) {
-      return kind;
+std::string detect(const Kinds<SourceKind>& kinds, const fs::path& folder) {
+  std::error_code error;
+  std::vector<std::string_view> matches;
+  if (fs::is_directory(folder, error)) {
+    for (const auto& [name, kind] : kinds.all()) {
+      if (kind->detect(folder)) {
+        matches.push_back(name);
+      }
     }
   }
-  fail_usage("unknown dataset '{}'; wanted one of {}", name, join(source_names(), ", "));
+  if (matches.size() > 1) {
+    fail_usage("data folder '{}' looks like {}: the setting dataset says which of them is meant", folder.string(),
+               join(matches, " and like "));
+  }
+  if (matches.empty()) {
+    fail_usage("data folder '{}' {}; no dataset is recognized there. What it may hold:{}", folder.string(),
+               describe_folder(folder), layouts(kinds));
+  }
+  return std::string(matches.front());
+}
+
+const SourceKind& find_kind(const Kinds<SourceKind>& kinds, std::string_view name) {
+  const std::vector<std::string> names = source_names();
+  if (std::ranges::find(names, name) == names.end()) {
+    fail_setting("dataset", name, "one of " + join(names, ", "));
+  }
+  return kinds.at("dataset", name);
 }
 
 /// Files of weights name the classes in JSON, which is UTF-8.
@@ -46,15 +61,11 @@ bool is_utf8(const std::string& text) {
 
 }  // namespace
 
-SourceRegistration::SourceRegistration(const SourceKind& kind) {
-  std::vector<SourceKind>& kinds = registry();
-  const auto before = [](const SourceKind& a, const SourceKind& b) { return a.name < b.name; };
-  kinds.insert(std::lower_bound(kinds.begin(), kinds.end(), kind, before), kind);
-}
-
 Image ImageSource::load(int64_t i) const {
+  EncodedImage encoded;
   Image image;
-  load(i, whole, image);
+  read(i, encoded);
+  decode(encoded, name(i), whole, image);
   return image;
 }
 
@@ -83,43 +94,33 @@ std::string describe_folder(const fs::path& folder) {
   return fmt::format("holds {}{}", join(names, ", "), more > 0 ? fmt::format(" and {} more", more) : "");
 }
 
-std::string detect_source(const fs::path& folder) {
-  std::error_code error;
-  std::vector<std::string_view> matches;
-  if (fs::is_directory(folder, error)) {
-    for (const SourceKind& kind : registry()) {
-      if (kind.detect(folder)) {
-        matches.push_back(kind.name);
-      }
-    }
-  }
-  if (matches.size() > 1) {
-    fail_usage("data folder '{}' looks like {}: choose one with --dataset", folder.string(), join(matches, " and like "));
-  }
-  if (matches.empty()) {
-    fail_usage("data folder '{}' {}; no dataset is recognized there. What it may hold:{}", folder.string(),
-               describe_folder(folder), layouts());
-  }
-  return std::string(matches.front());
-}
+std::string detect_source(const fs::path& folder) { return detect(Kinds<SourceKind>(), folder); }
 
-std::shared_ptr<const ImageSource> open_source(std::string_view dataset, const fs::path& folder, Split split,
-                                               const SourceOptions& options) {
-  const std::string name = dataset == "auto" ? detect_source(folder) : std::string(dataset);
-  std::shared_ptr<const ImageSource> source = find_kind(name).open(folder, split, options);
-  for (const std::string& class_name : source->class_names()) {
+std::shared_ptr<const ImageSource> open_source(const Kinds<SourceKind>& kinds, std::string_view dataset, const fs::path& folder,
+                                               Split split, const SourceContext& context) {
+  const std::string name = dataset == "auto" ? detect(kinds, folder) : std::string(dataset);
+  std::shared_ptr<const ImageSource> source = find_kind(kinds, name).open(folder, split, context);
+  const std::vector<std::string>& classes = source->class_names();
+  for (const std::string& class_name : classes) {
     if (!is_utf8(class_name)) {
       fail_usage("class '{}' of data folder '{}' has a name that is not UTF-8: rename it", class_name, folder.string());
     }
   }
+  if (classes.size() < 2) {
+    fail_usage("data folder '{}' has one class, '{}'; wanted at least two: there is nothing to tell apart", folder.string(),
+               join(classes, ", "));
+  }
   return source;
 }
 
+std::shared_ptr<const ImageSource> open_source(std::string_view dataset, const fs::path& folder, Split split,
+                                               const SourceContext& context) {
+  return open_source(Kinds<SourceKind>(), dataset, folder, split, context);
+}
+
 std::vector<std::string> source_names() {
-  std::vector<std::string> names{"auto"};
-  for (const SourceKind& kind : registry()) {
-    names.emplace_back(kind.name);
-  }
+  std::vector<std::string> names = Registry<SourceKind>::names();
+  names.insert(names.begin(), "auto");
   return names;
 }
 

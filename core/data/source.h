@@ -7,12 +7,16 @@
 #include <string_view>
 #include <vector>
 
-#include "core/data/codecs/decode.h"
+#include "core/base/kinds.h"
+#include "core/data/codecs/encoded_image.h"
 #include "core/data/codecs/image.h"
 
 namespace residua {
 
-/// Labeled images, readable from many threads at once.
+class Settings;
+
+/// Labeled images, readable from many threads at once. A source hands out what it stores; core/data/codecs/decode.h makes
+/// pixels of it.
 class ImageSource {
  public:
   virtual ~ImageSource() = default;
@@ -27,45 +31,49 @@ class ImageSource {
   virtual std::string name(int64_t i) const = 0;
   /// The size of every image, if they all have the same.
   virtual std::optional<ImageSize> fixed_size() const = 0;
-  /// Reads the region of image i that `choose` picks from its size, and little more. Fails with Error, naming the image, when
-  /// it is damaged.
-  virtual void load(int64_t i, const RegionChooser& choose, Image& out) const = 0;
+  /// Image i as it is stored; `out` holds while the source does, until it is read into again. Fails with Error, naming the
+  /// image, when it cannot be read.
+  virtual void read(int64_t i, EncodedImage& out) const = 0;
+  /// What a user should know of these images, one line each: such as files that were left out.
+  virtual std::vector<std::string> notes() const { return {}; }
 
-  /// The whole image i.
+  /// The whole image i, decoded.
   Image load(int64_t i) const;
 };
 
-enum class Split { train, val };
+enum class Split : uint8_t { train, val };
 
-/// For sources that make their own images; files decide for themselves.
-struct SourceOptions {
+/// What a run knows of its images. For sources that make their own; files decide for themselves.
+struct SourceContext {
   int64_t image_size = 32;  // pixels a side
-  int64_t classes = 10;
-  int64_t images = 0;  // 0: the source's own default
   uint64_t seed = 0;
 };
 
-/// A kind of dataset that `--dataset` can name. To add one, write a file in core/data/sources that defines the source and, at
-/// namespace scope, a `const SourceRegistration`; the library is linked whole, so the registration takes part in every
-/// executable.
-struct SourceKind {
-  std::string_view name;    // "cifar10"
-  std::string_view layout;  // what the folder has to hold, for messages
-  /// Whether `folder`, an existing folder, looks like this kind.
-  bool (*detect)(const std::filesystem::path& folder);
-  /// Fails with UsageError when what is needed is missing, and with Error when it is damaged.
-  std::shared_ptr<const ImageSource> (*open)(const std::filesystem::path& folder, Split split, const SourceOptions& options);
-};
-
-class SourceRegistration {
+/// A kind of dataset that a setting can name. To add one, write a file in core/data/sources that defines the source, its kind
+/// and a `const Registration<SourceKind>` for it.
+class SourceKind {
  public:
-  explicit SourceRegistration(const SourceKind& kind);
+  virtual ~SourceKind() = default;
+  /// Options of its own.
+  virtual void declare(Settings& /*settings*/) {}
+  /// What the folder has to hold, for messages.
+  virtual std::string layout() const = 0;
+  /// Whether `folder`, an existing folder, looks like this kind.
+  virtual bool detect(const std::filesystem::path& folder) const = 0;
+  /// Fails with UsageError when what is needed is missing, and with Error when it is damaged.
+  virtual std::shared_ptr<const ImageSource> open(const std::filesystem::path& folder, Split split,
+                                                  const SourceContext& context) const = 0;
 };
 
-/// Opens one split of a dataset. `dataset` is the name of a kind, or "auto": the one kind that the folder looks like. Fails
-/// with UsageError that says what the folder holds and which layouts are accepted.
+/// Opens one split of a dataset. `dataset` is the name of a kind, whose options are those in `kinds`, or "auto": the one kind
+/// that the folder looks like. Fails with UsageError that says what the folder holds and which layouts are accepted, and when
+/// there are fewer than two classes to tell apart.
+std::shared_ptr<const ImageSource> open_source(const Kinds<SourceKind>& kinds, std::string_view dataset,
+                                               const std::filesystem::path& folder, Split split,
+                                               const SourceContext& context = {});
+/// The same with all options at their defaults.
 std::shared_ptr<const ImageSource> open_source(std::string_view dataset, const std::filesystem::path& folder, Split split,
-                                               const SourceOptions& options = {});
+                                               const SourceContext& context = {});
 
 /// "auto" and the names of all kinds, sorted.
 std::vector<std::string> source_names();

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/base/error.h"
+#include "core/data/codecs/decode.h"
 
 namespace residua {
 namespace {
@@ -16,11 +17,14 @@ int64_t for_sample(const ImageSource& source, int64_t max_images, const Body& bo
   }
   const int64_t count = std::min(source.size(), max_images);
   int64_t decoded = 0;
+  EncodedImage encoded;
   Image image;
   std::string last_error;
   for (int64_t i = 0; i < count; ++i) {
+    const int64_t index = i * source.size() / count;
     try {
-      source.load(i * source.size() / count, whole, image);
+      source.read(index, encoded);
+      decode(encoded, source.name(index), whole, image);
     } catch (const Error& error) {
       last_error = error.what();
       continue;

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
+#include "core/kernels/prepare_input.h"
 #include "core/tensor/tensor.h"
 
 namespace residua {
@@ -18,10 +20,13 @@ struct InputFormat {
 /// 3 numbers, or a mean image of [size, size, 3], as InputFormat's mean.
 Tensor mean_tensor(const std::vector<float>& mean, int64_t size, Device device);
 
-/// A network's input y [N, height, width, channels] from stored bytes. Per image n: cut a window out of source u8 [N, H, W, C]
-/// at row top[n] and column left[n] (i32 [N], may be negative), mirror it where flip[n] (u8 [N]) is not 0, add color_shift[n]
-/// (f32 [N, C], in units of a byte; or undefined), subtract the mean, scale. Zero outside of the source. Without gradient.
-Tensor prepare_input(const Tensor& source, const Tensor& top, const Tensor& left, const Tensor& flip, const Tensor& color_shift,
-                     const InputFormat& format);
+/// Views as prepare_input takes them: u8 [N, sizeof(SampleView)].
+Tensor view_tensor(std::span<const SampleView> views, Device device = {});
+/// The views in such a tensor, which must be on the CPU.
+std::span<SampleView> views_in(const Tensor& views);
+
+/// A network's input y [N, height, width, channels] from stored bytes. Per image n: cut the window of views[n] out of source
+/// u8 [N, H, W, C], mirror it, shift its colors, subtract the mean, scale. Zero outside of the source. Without gradient.
+Tensor prepare_input(const Tensor& source, const Tensor& views, const InputFormat& format);
 
 }  // namespace residua

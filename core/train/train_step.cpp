@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "core/autograd/no_grad.h"
 #include "core/autograd/tape.h"
 #include "core/base/error.h"
 #include "core/device/profile.h"
@@ -21,19 +20,15 @@ TrainStep::TrainStep(Module& model, ParameterStore& store, Sgd& sgd, TrainStepOp
       options_(std::move(options)),
       device_(store.options().device),
       metrics_(device_),
-      train_upload_(device_),
-      evaluate_upload_(device_) {}
+      train_upload_(device_) {}
 
-SoftmaxCrossEntropy TrainStep::forward(const Batch& batch, Mode mode) {
+void TrainStep::run_step(const Batch& batch) {
   InputFormat format = options_.input;
   format.height = batch.height;
   format.width = batch.width;
-  const Tensor x = prepare_input(batch.images, batch.top, batch.left, batch.flip, batch.color_shift, format);
-  return softmax_cross_entropy(model_.forward(x, mode), batch.labels, mode == Mode::train ? options_.label_smoothing : 0.0f);
-}
-
-void TrainStep::run_step(const Batch& batch) {
-  const SoftmaxCrossEntropy result = forward(batch, Mode::train);
+  const Tensor x = prepare_input(batch.images, batch.views, format);
+  const SoftmaxCrossEntropy result =
+      softmax_cross_entropy(model_.forward(x, Mode::train), batch.labels, options_.label_smoothing);
   backward(result.loss, sgd_.loss_scale());
   sgd_.step();
   metrics_.add(result, batch.labels, sgd_.device_state());
@@ -62,13 +57,6 @@ void TrainStep::train(const Batch& batch) {
     run_step(input);
   }
   train_upload_.used();
-}
-
-void TrainStep::evaluate(const Batch& batch, MetricsAccumulator& metrics) {
-  const NoGrad no_grad;
-  const Batch& input = evaluate_upload_.upload(batch);
-  metrics.add(forward(input, Mode::evaluate), input.labels);
-  evaluate_upload_.used();
 }
 
 }  // namespace residua

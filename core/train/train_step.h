@@ -37,11 +37,7 @@ class TrainStep {
   /// Results of train() since they were last reset.
   MetricsAccumulator& metrics() { return metrics_; }
 
-  /// Adds the same numbers to `metrics` without training, from the running statistics.
-  void evaluate(const Batch& batch, MetricsAccumulator& metrics);
-
  private:
-  SoftmaxCrossEntropy forward(const Batch& batch, Mode mode);
   void run_step(const Batch& batch);
 
   Module& model_;
@@ -50,7 +46,6 @@ class TrainStep {
   Device device_;
   MetricsAccumulator metrics_;
   BatchUpload train_upload_;
-  BatchUpload evaluate_upload_;
   std::array<std::unique_ptr<device_api::Graph>, 2> graphs_;  // for each slot of train_upload_
 };
 

@@ -128,7 +128,7 @@ class Trainer::Reporter {
  private:
   double epoch(const RunState& state) const {
     return static_cast<double>(state.epoch) +
-           static_cast<double>(state.batch * batch_images(state)) / static_cast<double>(images_);
+           static_cast<double>(std::min(state.batch * batch_images(state), images_)) / static_cast<double>(images_);
   }
   int64_t batch_images(const RunState& state) const { return std::min(state.batch_size, images_); }
 
@@ -153,7 +153,8 @@ Trainer::Trainer(TrainerSetup setup)
       step_(*setup_.model, store_, sgd_,
             {.input = input_format(setup_),
              .label_smoothing = static_cast<float>(setup_.options.label_smoothing),
-             .capture = setup_.options.cuda_graph == "off" ? Capture::off : Capture::on}) {
+             .capture = setup_.options.cuda_graph == "off" ? Capture::off : Capture::on}),
+      evaluator_(*setup_.model, input_format(setup_), setup_.device) {
   initialize(store_, static_cast<uint64_t>(setup_.options.seed),
              setup_.options.initialization == "fan-in" ? FanMode::fan_in : FanMode::fan_out);
   // Those that a resumed run began from may be gone.
@@ -162,15 +163,19 @@ Trainer::Trainer(TrainerSetup setup)
     begin_with_weights(weights);
   }
   if (setup_.val != nullptr) {
-    val_loader_ = std::make_unique<Loader>(setup_.val, loader_options(setup_));
+    LoaderOptions options = loader_options(setup_);
+    options.pad_last = setup_.device.type == Device::Type::cuda;  // no plan is tuned for a remainder
+    val_loader_ = std::make_unique<Loader>(setup_.val, options);
   }
 }
 
 Loader Trainer::make_train_loader() const {
   LoaderOptions options = loader_options(setup_);
-  options.augmentation = *setup_.options.augment;
+  options.view = make_view(*setup_.options.augment, options.crop_size);
+  options.bad_images = BadImages::replace;
   options.shuffle = !setup_.options.no_shuffle;
-  options.drop_last = setup_.train->size() >= options.batch_size;
+  // In a fixed order the same images would be left out in each epoch.
+  options.drop_last = options.shuffle && setup_.train->size() >= options.batch_size;
   return Loader(setup_.train, options);
 }
 
@@ -395,19 +400,7 @@ Metrics Trainer::validate() {
 }
 
 std::optional<Metrics> Trainer::validate(const volatile std::sig_atomic_t& stop) {
-  MetricsAccumulator sum(setup_.device);
-  val_loader_->start(0);
-  while (const Batch* batch = val_loader_->next()) {
-    if (stop != 0) {
-      return {};
-    }
-    step_.evaluate(*batch, sum);
-  }
-  const Metrics metrics = sum.read();
-  if (metrics.images == 0) {
-    fail("none of the {} validation images could be read:\n{}", val_loader_->source().size(), val_loader_->errors().summary());
-  }
-  return metrics;
+  return evaluator_.evaluate(*val_loader_, [&stop] { return stop != 0; });
 }
 
 double Trainer::loader_speed() {

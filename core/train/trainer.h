@@ -7,7 +7,7 @@
 
 #include "core/data/loader.h"
 #include "core/data/statistics.h"
-#include "core/evaluate/metrics.h"
+#include "core/evaluate/evaluator.h"
 #include "core/io/safetensors.h"
 #include "core/nn/module.h"
 #include "core/train/run_state.h"
@@ -69,6 +69,7 @@ class Trainer {
   ParameterStore store_;
   Sgd sgd_;
   TrainStep step_;
+  Evaluator evaluator_;
   std::unique_ptr<Loader> val_loader_;
 };
 

@@ -13,19 +13,19 @@ template <class T, int Channels>
 __global__ void prepare_input_kernel(PrepareInput args, Unflatten unflatten, int64_t pixels) {
   for (int64_t i = global_thread(); i < pixels; i += grid_threads()) {
     const auto at = unflatten(i);
-    const int64_t w = args.flip[at.image] != 0 ? args.width - 1 - at.column : at.column;
-    const int64_t row = at.row + args.top[at.image];
-    const int64_t column = w + args.left[at.image];
+    const SampleView& view = args.views[at.image];
+    const int64_t w = view.flip != 0 ? args.width - 1 - at.column : at.column;
+    const int64_t row = at.row + view.top;
+    const int64_t column = w + view.left;
     const bool inside = row >= 0 && row < args.in_height && column >= 0 && column < args.in_width;
     const int64_t pixel = inside ? row * args.in_width + column : 0;
     const uint8_t* source = args.source + (at.image * args.in_height * args.in_width + pixel) * args.in_channels;
     const float* mean = args.mean + (args.per_pixel_mean != 0 ? pixel * args.in_channels : 0);
-    const float* shift = args.color_shift != nullptr ? args.color_shift + at.image * args.in_channels : nullptr;
     const auto value = [&](int64_t c) {
       if (!inside || c >= args.in_channels) {
         return 0.0f;
       }
-      return (widen(source[c]) - (mean[c] - (shift != nullptr ? shift[c] : 0.0f))) * args.inverse_std[c];
+      return (widen(source[c]) - (mean[c] - (c < 3 ? view.color_shift[c] : 0.0f))) * args.inverse_std[c];
     };
     if constexpr (Channels > 0) {
       float y[Channels];

@@ -411,10 +411,17 @@ TYPED_TEST(Levels, AgreeOnThePreparedInput) {
         for (const auto& [per_pixel, shifted] : {std::pair{0, false}, {0, true}, {1, false}, {1, true}}) {
           expect_agreement("prepare", one_rounding<T>(), [&, per_pixel = per_pixel, shifted = shifted](Bench& b) {
             const int64_t height = 18, width = 19, in_height = 20, in_width = 17;
+            const int32_t* top = b.in<int32_t>(batch, -25, 25);
+            const int32_t* left = b.in<int32_t>(batch, -4, 4);
+            const int32_t* flip = b.in<int32_t>(batch, 0, 1);
+            const float* shift = b.in<float>(3 * batch, -20.0, 20.0);
+            SampleView views[5];
+            for (int64_t n = 0; n < batch; ++n) {
+              views[n] = {top[n], left[n], flip[n], {}};
+              std::copy_n(shift + 3 * n, shifted ? 3 : 0, views[n].color_shift);
+            }
             b.run(PrepareInput{dtype_of<T>, batch, in_height, in_width, in_channels, height, width, channels,
-                               b.in<uint8_t>(batch * in_height * in_width * in_channels, 0, 255), b.in<int32_t>(batch, -25, 25),
-                               b.in<int32_t>(batch, -4, 4), b.in<uint8_t>(batch, 0, 1),
-                               shifted ? b.in<float>(batch * in_channels, -20.0, 20.0) : nullptr,
+                               b.in<uint8_t>(batch * in_height * in_width * in_channels, 0, 255), views,
                                b.in<float>(per_pixel != 0 ? in_height * in_width * in_channels : in_channels, 100.0, 150.0),
                                per_pixel, b.in<float>(in_channels, 0.01, 0.02), b.out<T>(batch * height * width * channels)});
           });

@@ -3,10 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <stdexcept>
+#include <cmath>
+#include <set>
 
 #include "core/base/error.h"
+#include "core/config/settings.h"
+#include "core/ops/prepare_input.h"
+#include "tests/data/fake_source.h"
 #include "tests/data/image_fixtures.h"
 #include "tests/support/temporary_folder.h"
 
@@ -17,44 +20,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-/// Images whose pixels are a function of their index; some of them fail to load.
-class FakeSource final : public ImageSource {
- public:
-  struct Options {
-    int64_t images = 0;
-    ImageSize size{8, 8};
-    int64_t bad_every = 0;  // image 0, n, 2n, ... cannot be read
-    int64_t thrower = -1;   // this image throws something that is not an Error
-  };
-  explicit FakeSource(Options options) : options_(options) {}
-
-  int64_t size() const override { return options_.images; }
-  const std::vector<std::string>& class_names() const override { return names_; }
-  int32_t label(int64_t i) const override { return static_cast<int32_t>(i % 10); }
-  std::string name(int64_t i) const override { return "fake " + std::to_string(i); }
-  std::optional<ImageSize> fixed_size() const override { return options_.size; }
-  void load(int64_t i, const RegionChooser& choose, Image& out) const override {
-    ++loads_;
-    if (i == options_.thrower) {
-      throw std::runtime_error("disk on fire");
-    }
-    if (options_.bad_every > 0 && i % options_.bad_every == 0) {
-      fail("{}: is bad", name(i));
-    }
-    const Rect region = choose(options_.size);
-    out.reset({region.height, region.width});
-    for (size_t p = 0; p < out.pixels.size(); ++p) {
-      out.pixels[p] = static_cast<uint8_t>(i * 7 + static_cast<int64_t>(p) + region.top + region.left);
-    }
-  }
-  int64_t loads() const { return loads_; }
-
- private:
-  Options options_;
-  std::vector<std::string> names_ = std::vector<std::string>(10, "class");
-  mutable std::atomic<int64_t> loads_{0};
-};
-
 /// Everything that an epoch yields, in one string.
 std::string contents(Loader& loader) {
   std::string all;
@@ -64,11 +29,8 @@ std::string contents(Loader& loader) {
   while (const Batch* batch = loader.next()) {
     append(batch->images);
     append(batch->labels);
-    append(batch->top);
-    append(batch->left);
-    append(batch->flip);
-    append(batch->color_shift);
-    all += fmt::format("{} {} {} {};", batch->first_index, batch->height, batch->width, batch->size());
+    append(batch->views);
+    all += fmt::format("{} {} {};", batch->height, batch->width, batch->size());
     for (const int64_t sample : batch->samples) {
       all += fmt::format("{},", sample);
     }
@@ -91,12 +53,12 @@ std::string failure(Loader& loader) {
 }
 
 TEST(Loader, WhatComesOutDoesNotDependOnTheWorkers) {
-  for (const std::string augmentation : {"", "pad-crop", "random-resized-crop", "scale-crop"}) {
-    SCOPED_TRACE(augmentation);
+  for (const std::string view : {"center", "pad-crop", "random-resized-crop", "scale-crop"}) {
+    SCOPED_TRACE(view);
     const auto source =
         std::make_shared<const FakeSource>(FakeSource::Options{.images = 83, .size = {20, 26}, .bad_every = 40});
     LoaderOptions options{
-        .batch_size = 8, .crop_size = 12, .augmentation = augmentation, .shuffle = true, .seed = 4, .max_bad_images = 9};
+        .batch_size = 8, .crop_size = 12, .view = make_view(view, 12), .shuffle = true, .seed = 4, .max_bad_images = 9};
     Loader alone(source, options);
     const std::string first = epoch(alone, 0);
     const std::string second = epoch(alone, 1);
@@ -127,7 +89,6 @@ TEST(Loader, YieldsEverySampleOnceWithItsLabelAndPixels) {
   std::vector<int64_t> seen;
   std::vector<int64_t> sizes;
   while (const Batch* batch = loader.next()) {
-    EXPECT_EQ(batch->first_index, static_cast<int64_t>(seen.size()));
     EXPECT_EQ(batch->images.shape(), (Shape{batch->size(), 8, 8, 3}));
     sizes.push_back(batch->size());
     for (size_t i = 0; i < batch->samples.size(); ++i) {
@@ -135,8 +96,8 @@ TEST(Loader, YieldsEverySampleOnceWithItsLabelAndPixels) {
       seen.push_back(sample);
       EXPECT_EQ(batch->labels.span<int32_t>()[i], sample % 10);
       EXPECT_EQ(batch->images.span<uint8_t>()[i * 192 + 5], static_cast<uint8_t>(sample * 7 + 5));
-      EXPECT_EQ(batch->top.span<int32_t>()[i], 0);
-      EXPECT_EQ(batch->flip.span<uint8_t>()[i], 0);
+      EXPECT_EQ(views_in(batch->views)[i].top, 0);
+      EXPECT_EQ(views_in(batch->views)[i].flip, 0);
     }
   }
   EXPECT_EQ(loader.next(), nullptr);
@@ -150,7 +111,7 @@ TEST(Loader, YieldsEverySampleOnceWithItsLabelAndPixels) {
 // The raw image of a CIFAR-like source goes out as it is; pad-crop is left to the device.
 TEST(Loader, LeavesPadCropToTheDevice) {
   const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 64});
-  Loader loader(source, {.batch_size = 64, .crop_size = 8, .augmentation = "pad-crop"});
+  Loader loader(source, {.batch_size = 64, .crop_size = 8, .view = make_view("pad-crop", 8)});
   loader.start(3);
   const Batch* batch = loader.next();
   ASSERT_NE(batch, nullptr);
@@ -158,9 +119,10 @@ TEST(Loader, LeavesPadCropToTheDevice) {
   bool flipped = false;
   for (size_t i = 0; i < 64; ++i) {
     EXPECT_EQ(batch->images.span<uint8_t>()[i * 192], static_cast<uint8_t>(i * 7));
-    EXPECT_LE(std::abs(batch->top.span<int32_t>()[i]), 4);
-    moved |= batch->top.span<int32_t>()[i] != 0 || batch->left.span<int32_t>()[i] != 0;
-    flipped |= batch->flip.span<uint8_t>()[i] == 1;
+    const SampleView& view = views_in(batch->views)[i];
+    EXPECT_LE(std::abs(view.top), 4);
+    moved |= view.top != 0 || view.left != 0;
+    flipped |= view.flip == 1;
   }
   EXPECT_TRUE(moved);
   EXPECT_TRUE(flipped);
@@ -172,6 +134,113 @@ TEST(Loader, DropsTheLastBatchWhenAsked) {
   EXPECT_EQ(loader.batches(), 2);
   EXPECT_EQ(loader.samples(), 16);
   EXPECT_THROW(Loader(source, {.batch_size = 22, .crop_size = 8, .drop_last = true}), UsageError);
+}
+
+// One shape for all batches, so that a device meets no other.
+TEST(Loader, PadsTheLastBatchWithRowsThatDoNotCount) {
+  const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 21});
+  for (const int64_t workers : {0, 2}) {
+    Loader loader(source,
+                  {.batch_size = 8, .crop_size = 8, .view = make_view("pad-crop", 8), .pad_last = true, .workers = workers});
+    EXPECT_EQ(loader.batches(), 3);
+    EXPECT_EQ(loader.samples(), 21);
+    loader.start(0);
+    loader.next();
+    loader.next();
+    const Batch* batch = loader.next();
+    ASSERT_NE(batch, nullptr);
+    EXPECT_EQ(batch->size(), 5);
+    ASSERT_EQ(batch->images.shape(), (Shape{8, 8, 8, 3}));
+    for (size_t row = 0; row < 8; ++row) {
+      const bool counts = row < 5;
+      EXPECT_EQ(batch->labels.span<int32_t>()[row], counts ? static_cast<int32_t>((16 + row) % 10) : -1) << row;
+      EXPECT_EQ(batch->images.span<uint8_t>()[row * 192 + 3],
+                counts ? FakeSource::pixel(16 + static_cast<int64_t>(row), 3) : 0);
+      if (!counts) {
+        EXPECT_EQ(views_in(batch->views)[row].top, 0) << row;
+        EXPECT_EQ(views_in(batch->views)[row].flip, 0) << row;
+      }
+    }
+    EXPECT_EQ(loader.next(), nullptr);
+  }
+  Loader small(source, {.batch_size = 500, .crop_size = 8, .pad_last = true});
+  small.start(0);
+  EXPECT_EQ(small.next()->images.dim(0), 21) << "no more rows than there are images";
+}
+
+/// The image as it is and its mirror image, from a random row of it on.
+class BothSides final : public ViewPolicy {
+ public:
+  int64_t count() const override { return 2; }
+  PlacedView place(ImageSize size, Random& random, int64_t k) const override {
+    const int64_t top = random.below(size.height - 4 + 1);
+    const Rect part{top, k == 0 ? 0 : size.width - 4, 4, 4};
+    return {.resize = {part, {4, 4}, {0, 0, 4, 4}},
+            .view = {.top = 0, .left = 0, .flip = static_cast<int32_t>(k), .color_shift = {}}};
+  }
+};
+
+TEST(Loader, MakesSeveralRowsOfASample) {
+  const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 10, .size = {9, 7}, .bad = {2}});
+  for (const int64_t workers : {0, 3}) {
+    Loader loader(source, {.batch_size = 4,
+                           .crop_size = 4,
+                           .view = std::make_shared<BothSides>(),
+                           .pad_last = true,
+                           .seed = 3,
+                           .workers = workers,
+                           .max_bad_images = 1});
+    EXPECT_EQ(loader.views_per_sample(), 2);
+    EXPECT_EQ(loader.batches(), 3);
+    loader.start(0);
+    int64_t next_sample = 0;
+    std::set<int64_t> tops;
+    while (const Batch* batch = loader.next()) {
+      ASSERT_EQ(batch->images.shape(), (Shape{8, 4, 4, 3}));
+      for (int64_t row = 0; row < 8; ++row, next_sample += row % 2 == 0 ? 1 : 0) {
+        const bool counts = next_sample < 10 && next_sample != 2;
+        const auto at = static_cast<size_t>(row);
+        ASSERT_EQ(batch->labels.span<int32_t>()[at], counts ? next_sample % 10 : -1) << next_sample;
+        if (!counts) {
+          continue;
+        }
+        Random random(3, RandomPurpose::augmentation, 0, static_cast<uint64_t>(next_sample));
+        int64_t top = random.below(6);
+        top = row % 2 == 0 ? top : random.below(6);
+        tops.insert(top);
+        ASSERT_EQ(views_in(batch->views)[at].flip, row % 2);
+        for (int64_t y = 0; y < 4; ++y) {
+          for (int64_t x = 0; x < 12; ++x) {
+            const int64_t from = ((top + y) * 7 + (row % 2 == 0 ? 0 : 3)) * 3 + x;
+            ASSERT_EQ(batch->images.span<uint8_t>()[at * 48 + static_cast<size_t>(y * 12 + x)],
+                      FakeSource::pixel(next_sample, static_cast<size_t>(from)));
+          }
+        }
+      }
+    }
+    EXPECT_GT(tops.size(), 3u);
+    EXPECT_EQ(source->reads_of(1), workers == 0 ? 1 : 2) << "an image is read once for all its views";
+  }
+}
+
+TEST(Loader, TellsHowManyImagesAnEpochTrains) {
+  const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 21});
+  EXPECT_EQ(Loader(source, {.batch_size = 8, .crop_size = 8, .drop_last = true}).samples(), 16);
+  EXPECT_EQ(Loader(source, {.batch_size = 8, .crop_size = 8, .drop_last = false}).samples(), 21);
+  EXPECT_EQ(Loader(source, {.batch_size = 30, .crop_size = 8}).samples(), 21);
+}
+
+TEST(Loader, DeclaresItsSettings) {
+  LoaderOptions options;
+  Settings settings;
+  declare(settings, options);
+  settings.assign("workers", {"7"}, Layer::command_line);
+  settings.assign("max-bad-images", {"12"}, Layer::command_line);
+  settings.assign("max-bad-share", {"0.25"}, Layer::command_line);
+  EXPECT_EQ(options.workers, 7);
+  EXPECT_EQ(options.max_bad_images, 12);
+  EXPECT_EQ(options.max_bad_share, 0.25);
+  EXPECT_THROW(settings.assign("max-bad-share", {"1.5"}, Layer::command_line), UsageError);
 }
 
 TEST(Loader, StartsInTheMiddleOfAnEpoch) {
@@ -227,10 +296,25 @@ TEST(Loader, TooManyBadImagesEndTheEpochWithTheirNames) {
   for (const int64_t workers : {0, 3}) {
     Loader loader(source, {.batch_size = 10, .crop_size = 8, .workers = workers, .max_bad_images = 11});
     loader.start(0);
-    EXPECT_THAT(failure(loader), AllOf(HasSubstr("12 images cannot be read, and at most 11 may be skipped"),
+    EXPECT_THAT(failure(loader), AllOf(HasSubstr("12 of 100 images cannot be read; wanted at most 11"),
                                        HasSubstr("fake 0: is bad"), HasSubstr("and 2 more")));
     EXPECT_THROW(loader.next(), Error) << "it stays failed";
-    EXPECT_LT(source->loads(), 100) << "and it stops working";
+    EXPECT_LT(source->reads(), 100) << "and it stops working";
+  }
+}
+
+// A limit of 100 images is no limit for a set of 40.
+TEST(Loader, TheLimitOfBadImagesIsAlsoAShare) {
+  const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 40, .bad_every = 4});
+  for (const auto& [share, allowed] : {std::pair{0.25, true}, {0.24, false}}) {
+    Loader loader(source, {.batch_size = 8, .crop_size = 8, .max_bad_images = 100, .max_bad_share = share});
+    loader.start(0);
+    const std::string message = failure(loader);
+    if (allowed) {
+      EXPECT_EQ(message, "");
+    } else {
+      EXPECT_THAT(message, HasSubstr("10 of 40 images cannot be read; wanted at most 9"));
+    }
   }
 }
 
@@ -249,7 +333,7 @@ TEST(Loader, OtherExceptionsReachTheCaller) {
 TEST(Loader, CanBeDestroyedAndRestartedAtAnyMoment) {
   const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 200, .size = {64, 64}});
   const LoaderOptions options{
-      .batch_size = 8, .crop_size = 32, .augmentation = "random-resized-crop", .shuffle = true, .workers = 4};
+      .batch_size = 8, .crop_size = 32, .view = make_view("random-resized-crop", 32), .shuffle = true, .workers = 4};
   { Loader never_started(source, options); }
   for (int taken = 0; taken < 6; ++taken) {
     Loader loader(source, options);
@@ -274,7 +358,7 @@ TEST(Loader, PrefetchIsBounded) {
   loader.start(0);
   for (int64_t taken = 1; taken <= 20; ++taken) {
     ASSERT_NE(loader.next(), nullptr);
-    EXPECT_LE(source->loads(), (taken + 2) * 10) << "the lent batch and two more";
+    EXPECT_LE(source->reads(), (taken + 2) * 10) << "the lent batch and two more";
   }
 }
 
@@ -290,7 +374,8 @@ TEST(Loader, RefusesNonsense) {
   const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 10});
   EXPECT_THROW(Loader(source, {.batch_size = 0, .crop_size = 8}), UsageError);
   EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 0}), UsageError);
-  EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 8, .augmentation = "mixup"}), UsageError);
+  EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 8, .max_bad_share = 1.5}), UsageError);
+  EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 8, .max_bad_share = NAN}), UsageError);
   EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 8, .workers = -1}), UsageError);
   EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 8, .prefetch = 0}), UsageError);
   EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 8, .max_bad_images = -1}), UsageError);
@@ -316,31 +401,32 @@ TEST(Loader, ReadsAnImageFolder) {
   ASSERT_EQ(source->size(), 13);
   for (const std::string policy : {"random-resized-crop", "scale-crop"}) {
     SCOPED_TRACE(policy);
-    Loader loader(source,
-                  {.batch_size = 13, .crop_size = 32, .augmentation = policy, .seed = 2, .workers = 2, .max_bad_images = 1});
+    Loader loader(
+        source,
+        {.batch_size = 13, .crop_size = 32, .view = make_view(policy, 32), .seed = 2, .workers = 2, .max_bad_images = 1});
     loader.start(1);
     const Batch* batch = loader.next();
     ASSERT_NE(batch, nullptr);
     EXPECT_EQ(batch->labels.span<int32_t>()[12], -1);
     EXPECT_THAT(loader.errors().summary(), AllOf(HasSubstr("train/b/broken.jpg"), Not(HasSubstr("train/a"))));
-    const auto augmentation = make_augmentation(policy, 32);
+    const auto view = make_view(policy, 32);
     for (int64_t i = 0; i < 12; ++i) {
       Random random(2, RandomPurpose::augmentation, 1, static_cast<uint64_t>(i));
       const Image full = source->load(i);
-      const Placement placement = augmentation->place(full.size(), random);
-      const Rect part = source_region(placement.resize);
+      const PlacedView placed = view->place(full.size(), random, 0);
+      const Rect part = source_region(placed.resize);
       Image region;
       region.reset({part.height, part.width});
       for (int64_t y = 0; y < part.height; ++y) {
         std::copy_n(full.row(part.top + y) + 3 * part.left, 3 * part.width, region.row(y));
       }
       std::vector<uint8_t> wanted(32 * 32 * 3);
-      scale(placement.resize, region, wanted.data());
+      scale(placed.resize, region, wanted.data());
       EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), batch->images.span<uint8_t>().begin() + i * 32 * 32 * 3))
           << "image " << i;
-      EXPECT_EQ(batch->flip.span<uint8_t>()[static_cast<size_t>(i)], placement.flip ? 1 : 0);
-      EXPECT_TRUE(
-          std::ranges::equal(batch->color_shift.span<float>().subspan(static_cast<size_t>(3 * i), 3), placement.color_shift));
+      const SampleView& got = views_in(batch->views)[static_cast<size_t>(i)];
+      EXPECT_EQ(got.flip, placed.view.flip);
+      EXPECT_TRUE(std::ranges::equal(got.color_shift, placed.view.color_shift));
     }
   }
 }

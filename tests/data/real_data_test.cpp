@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/base/error.h"
+#include "core/data/codecs/decode.h"
 #include "core/data/loader.h"
 #include "core/data/source.h"
 #include "core/data/statistics.h"
@@ -62,8 +63,9 @@ TEST(RealData, PhotosOfAnImageFolder) {
   }
   const auto train = open_source("auto", folder, Split::train);
   EXPECT_EQ(train->class_names().size(), 10u);
-  Loader loader(train,
-                {.batch_size = 32, .crop_size = 128, .augmentation = "random-resized-crop", .shuffle = true, .workers = 2});
+  Loader loader(
+      train,
+      {.batch_size = 32, .crop_size = 128, .view = make_view("random-resized-crop", 128), .shuffle = true, .workers = 2});
   loader.start(0);
   int64_t images = 0;
   for (int i = 0; i < 20; ++i) {

@@ -37,11 +37,12 @@ class HalfBroken final : public ImageSource {
   int32_t label(int64_t) const override { return 0; }
   std::string name(int64_t i) const override { return "image " + std::to_string(i); }
   std::optional<ImageSize> fixed_size() const override { return std::nullopt; }
-  void load(int64_t i, const RegionChooser&, Image& out) const override {
+  void read(int64_t i, EncodedImage& out) const override {
     if (i % 2 == 0) {
       fail("{}: broken", name(i));
     }
-    out = {1, 1, {6, 6, 6}};
+    out.storage = {6, 6, 6};
+    out.set_rgb(out.storage, {1, 1});
   }
 
  private:

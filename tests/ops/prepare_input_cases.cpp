@@ -1,6 +1,8 @@
 #include "core/ops/prepare_input.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <utility>
 
 #include "tests/support/op_case.h"
@@ -15,23 +17,32 @@ struct Sizes {
   int64_t n, in_h, in_w, in_c, h, w, c;
 };
 
-HostArray reference(const Sizes& z, Mean kind, Color color, std::span<const HostArray> in) {
-  const HostArray &source = in[0], &top = in[1], &left = in[2], &flip = in[3], &mean = in[4], &inverse_std = in[5];
+/// View n of the bytes that views_of() made.
+SampleView view_from(const HostArray& bytes, int64_t n) {
+  std::array<uint8_t, sizeof(SampleView)> own{};
+  for (size_t i = 0; i < own.size(); ++i) {
+    own[i] = static_cast<uint8_t>(bytes[static_cast<size_t>(n) * own.size() + i]);
+  }
+  return std::bit_cast<SampleView>(own);
+}
+
+HostArray reference(const Sizes& z, Mean kind, std::span<const HostArray> in) {
+  const HostArray &source = in[0], &mean = in[2], &inverse_std = in[3];
   HostArray y;
   for (int64_t n = 0; n < z.n; ++n) {
+    const SampleView view = view_from(in[1], n);
     for (int64_t h = 0; h < z.h; ++h) {
       for (int64_t w = 0; w < z.w; ++w) {
         for (int64_t c = 0; c < z.c; ++c) {
-          const auto image = static_cast<size_t>(n);
-          const int64_t i = h + static_cast<int64_t>(top[image]);
-          const int64_t j = (flip[image] != 0.0 ? z.w - 1 - w : w) + static_cast<int64_t>(left[image]);
+          const int64_t i = h + view.top;
+          const int64_t j = (view.flip != 0 ? z.w - 1 - w : w) + view.left;
           if (i < 0 || i >= z.in_h || j < 0 || j >= z.in_w || c >= z.in_c) {
             y.push_back(0.0);
             continue;
           }
           const auto pixel = static_cast<size_t>((i * z.in_w + j) * z.in_c + c);
           const double m = kind == Mean::per_pixel ? mean[pixel] : mean[static_cast<size_t>(c)];
-          const double shift = color == Color::shifted ? in[7][static_cast<size_t>(n * z.in_c + c)] : 0.0;
+          const double shift = c < 3 ? static_cast<double>(view.color_shift[c]) : 0.0;
           y.push_back((source[static_cast<size_t>(n * z.in_h * z.in_w * z.in_c) + pixel] + shift - m) *
                       inverse_std[static_cast<size_t>(c)]);
         }
@@ -42,20 +53,36 @@ HostArray reference(const Sizes& z, Mean kind, Color color, std::span<const Host
 }
 
 /// Where a window of `wanted` pixels may begin: from 2 before the first place that is useful to 2 after the last.
-Values beyond_both_ends(int64_t source, int64_t wanted) {
-  return integers(std::min<int64_t>(0, source - wanted) - 2, std::max<int64_t>(0, source - wanted) + 2);
+int32_t beyond_both_ends(Random& random, int64_t source, int64_t wanted) {
+  return static_cast<int32_t>(
+      random.integer(std::min<int64_t>(0, source - wanted) - 2, std::max<int64_t>(0, source - wanted) + 2));
+}
+
+/// The bytes of one view for each image.
+Values views_of(const Sizes& z, Color color) {
+  return [z, color](Random& random, std::span<double> values) {
+    for (int64_t n = 0; n < z.n; ++n) {
+      SampleView view{.top = beyond_both_ends(random, z.in_h, z.h),
+                      .left = beyond_both_ends(random, z.in_w, z.w),
+                      .flip = static_cast<int32_t>(random.integer(0, 1)),
+                      .color_shift = {}};
+      for (float& shift : view.color_shift) {
+        shift = color == Color::shifted ? static_cast<float>(random.integer(-3000, 3000)) / 128 : 0.0f;
+      }
+      const auto bytes = std::bit_cast<std::array<uint8_t, sizeof(SampleView)>>(view);
+      std::ranges::copy(bytes, values.begin() + n * static_cast<int64_t>(sizeof(SampleView)));
+    }
+  };
 }
 
 OpCase make(const Sizes& z, Mean kind, Color color) {
   const Shape mean_shape = kind == Mean::per_pixel ? Shape{z.in_h, z.in_w, z.in_c} : Shape{z.in_c};
-  OpCase c{
+  return {
       .op = "prepare_input",
       .name = fmt::format("n{}_{}x{}x{}_to_{}x{}x{}{}{}", z.n, z.in_h, z.in_w, z.in_c, z.h, z.w, z.c,
                           kind == Mean::per_pixel ? "_per_pixel_mean" : "", color == Color::shifted ? "_color" : ""),
       .inputs = {{"source", {z.n, z.in_h, z.in_w, z.in_c}, integers(0, 255), false, DType::u8},
-                 {"top", {z.n}, beyond_both_ends(z.in_h, z.h), false, DType::i32},
-                 {"left", {z.n}, beyond_both_ends(z.in_w, z.w), false, DType::i32},
-                 {"flip", {z.n}, integers(0, 1), false, DType::u8},
+                 {"views", {z.n, sizeof(SampleView)}, views_of(z, color), false, DType::u8},
                  {"mean", mean_shape, uniform(100, 150), false, DType::f32},
                  {"inverse_std", {z.in_c}, uniform(0.01, 0.02), false, DType::f32},
                  // Of no use but to choose the output's type.
@@ -63,14 +90,10 @@ OpCase make(const Sizes& z, Mean kind, Color color) {
       .run =
           [=](std::span<const Tensor> in) {
             return std::vector{prepare_input(
-                in[0], in[1], in[2], in[3], in.size() == 8 ? in[7] : Tensor(),
-                {.height = z.h, .width = z.w, .channels = z.c, .dtype = in[6].dtype(), .mean = in[4], .inverse_std = in[5]})};
+                in[0], in[1],
+                {.height = z.h, .width = z.w, .channels = z.c, .dtype = in[4].dtype(), .mean = in[2], .inverse_std = in[3]})};
           },
-      .reference = [=](std::span<const HostArray> in) { return std::vector<HostArray>{reference(z, kind, color, in)}; }};
-  if (color == Color::shifted) {
-    c.inputs.push_back({"color_shift", {z.n, z.in_c}, uniform(-30, 30), false, DType::f32});
-  }
-  return c;
+      .reference = [=](std::span<const HostArray> in) { return std::vector<HostArray>{reference(z, kind, in)}; }};
 }
 
 std::vector<OpCase> cases() {

@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 
+#include "core/evaluate/evaluator.h"
 #include "core/nn/initialization.h"
 #include "models/catalog.h"
 #include "tests/support/compare.h"
@@ -35,11 +36,9 @@ Batch random_batch(uint64_t seed, int64_t size = kBatch) {
     label = static_cast<int32_t>(random() % kClasses);
   }
   batch.labels.span<int32_t>()[1] = -1;
-  batch.top = zeros({size}, DType::i32);
-  batch.left = from_values({size}, std::vector<float>(static_cast<size_t>(size), 1.0f), DType::i32);
-  batch.flip = zeros({size}, DType::u8);
-  batch.flip.span<uint8_t>()[0] = 1;
-  batch.color_shift = full({size, 3}, 2.5f, DType::f32);
+  std::vector<SampleView> views(static_cast<size_t>(size), {.top = 0, .left = 1, .flip = 0, .color_shift = {2.5f, 2.5f, 2.5f}});
+  views[0].flip = 1;
+  batch.views = view_tensor(views);
   batch.height = batch.width = kSize;
   return batch;
 }
@@ -58,13 +57,12 @@ struct Training {
         }()),
         store(model, {.device = device, .compute = precision}),
         sgd(store, {.loss_scaling = scaling}),
-        step(model, store, sgd,
-             {.input = {.channels = model.input_channels(),
-                        .dtype = precision,
-                        .mean = full({3}, 127.0f, DType::f32, device),
-                        .inverse_std = full({3}, 0.02f, DType::f32, device)},
-              .label_smoothing = 0.1f,
-              .capture = capture}) {
+        input({.channels = model.input_channels(),
+               .dtype = precision,
+               .mean = full({3}, 127.0f, DType::f32, device),
+               .inverse_std = full({3}, 0.02f, DType::f32, device)}),
+        step(model, store, sgd, {.input = input, .label_smoothing = 0.1f, .capture = capture}),
+        evaluator(model, input, device) {
     initialize(store, 5);
   }
 
@@ -74,7 +72,9 @@ struct Training {
   ResNet model;
   ParameterStore store;
   Sgd sgd;
+  InputFormat input;
   TrainStep step;
+  Evaluator evaluator;
 };
 
 struct Setup {
@@ -238,7 +238,7 @@ TEST_P(TrainStepTest, BatchesOfAnotherSizeAndEvaluationComeBetween) {
       t->sgd.set_learning_rate(0.02f);
       t->step.train(random_batch(static_cast<uint64_t>(i), i == 5 ? 4 : kBatch));
       if (i % 4 == 3) {
-        t->step.evaluate(random_batch(100 + static_cast<uint64_t>(i), i == 7 ? 3 : kBatch), sum);
+        t->evaluator.add(random_batch(100 + static_cast<uint64_t>(i), i == 7 ? 3 : kBatch), sum);
       }
     }
     results.push_back(sum.read());
@@ -255,9 +255,11 @@ TEST_P(TrainStepTest, ShiftsTheColorsOfItsInput) {
   const auto loss = [&, device = device](float pixel, float shift) {
     Batch batch = random_batch(0);
     batch.images = full(batch.images.shape(), pixel, DType::u8);
-    batch.color_shift = full(batch.color_shift.shape(), shift, DType::f32);
+    for (SampleView& view : views_in(batch.views)) {
+      std::ranges::fill(view.color_shift, shift);
+    }
     MetricsAccumulator sum(device);
-    t.step.evaluate(batch, sum);
+    t.evaluator.add(batch, sum);
     return sum.read().loss;
   };
   EXPECT_EQ(loss(90, 10), loss(100, 0));
@@ -279,6 +281,7 @@ TEST_P(TrainStepTest, NothingDependsOnWhenQueuedWorkBegins) {
       const Batch next = random_batch(static_cast<uint64_t>(i));
       shared.images.copy_from(next.images);
       shared.labels.copy_from(next.labels);
+      shared.views.copy_from(next.views);
       t.sgd.set_learning_rate(0.01f * static_cast<float>(i));
       t.step.train(shared);
     }

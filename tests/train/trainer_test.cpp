@@ -17,6 +17,7 @@
 #include "core/data/digest.h"
 #include "core/data/source.h"
 #include "models/catalog.h"
+#include "tests/data/synthetic_source.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 
@@ -34,13 +35,12 @@ struct SmallRun {
           spec.stored_in_channels = stored_input_channels(precision);
           return spec;
         }()) {
-    const SourceOptions source{.image_size = 16, .classes = 4, .images = 128, .seed = 1};
     setup.model = &model;
     setup.model_name = "test";
     setup.input_channels = model.input_channels();
     setup.precision = precision;
-    setup.train = open_source("synthetic", "", Split::train, source);
-    setup.val = open_source("synthetic", "", Split::val, source);
+    setup.train = open_synthetic(Split::train, {.image_size = 16, .classes = 4, .images = 128, .seed = 1});
+    setup.val = open_synthetic(Split::val, {.image_size = 16, .classes = 4, .images = 5 * 128, .seed = 1});
     setup.classifier = "fc.";
     setup.statistics = {.mean = compute_pixel_mean(*setup.train, 100),
                         .std = compute_channel_statistics(*setup.train, 100).std};
@@ -70,9 +70,9 @@ class WatchedSource final : public ImageSource {
   int32_t label(int64_t i) const override { return source_->label(i); }
   std::string name(int64_t i) const override { return source_->name(i); }
   std::optional<ImageSize> fixed_size() const override { return source_->fixed_size(); }
-  void load(int64_t i, const RegionChooser& choose, Image& out) const override {
+  void read(int64_t i, EncodedImage& out) const override {
     on_read_(reads_++);
-    source_->load(i, choose, out);
+    source_->read(i, out);
   }
 
  private:
@@ -81,10 +81,11 @@ class WatchedSource final : public ImageSource {
   mutable std::atomic<int64_t> reads_ = 0;
 };
 
-/// Images that can be read `readable` times, and then no more.
-std::shared_ptr<const ImageSource> failing_after(int64_t readable, std::shared_ptr<const ImageSource> source) {
-  return std::make_shared<WatchedSource>(std::move(source), [readable](int64_t reads) {
-    if (reads >= readable) {
+/// Images that can be read `readable` times, and then, for some reads, no more.
+std::shared_ptr<const ImageSource> failing_after(int64_t readable, std::shared_ptr<const ImageSource> source,
+                                                 int64_t failures = INT64_MAX) {
+  return std::make_shared<WatchedSource>(std::move(source), [readable, failures](int64_t reads) {
+    if (reads >= readable && reads - readable < failures) {
       fail("read {} went wrong", reads);
     }
   });
@@ -348,7 +349,7 @@ TEST(Trainer, ALoaderThatFailsCostsNoStep) {
   run.setup.train = failing_after(2 * 32, run.setup.train);
   {
     Trainer trainer(run.setup);
-    EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"3 images cannot be read", "went wrong"}));
+    EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"3 of 128 images cannot be read", "went wrong"}));
   }
   SmallRun second(folder.path());
   second.setup.options.resume = "auto";
@@ -363,7 +364,7 @@ TEST(Trainer, AValidationOfNoImagesIsNoResult) {
   run.setup.val = failing_after(0, run.setup.val);
   run.setup.options.max_bad_images = 1000;
   Trainer trainer(run.setup);
-  EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"none of the", "validation images could be read"}));
+  EXPECT_TRUE(test::fails_with([&] { trainer.train(kNeverStop); }, {"65 of 128 images cannot be read", "went wrong"}));
   EXPECT_FALSE(std::filesystem::exists(folder.path() + "/best.safetensors"));
   EXPECT_TRUE(std::filesystem::exists(folder.path() + "/checkpoint.safetensors"));
 }
@@ -375,13 +376,46 @@ TEST(Trainer, SkippedImagesAreInTheLogOfTheirSplit) {
   run.setup.options.max_bad_images = 1000;
   const int64_t train_images = 6 * 32 - 3;
   const int64_t val_images = run.setup.val->size() - 1;
-  run.setup.train = failing_after(train_images, run.setup.train);
+  run.setup.train = failing_after(train_images, run.setup.train, 3);
   run.setup.val = failing_after(val_images, run.setup.val);
   run.setup.options.evaluate_every = 100;
   ASSERT_EQ(Trainer(run.setup).train(kNeverStop), 0);
   const std::vector<nlohmann::json> skipped = log_of(folder.path(), "skipped_image");
   ASSERT_EQ(skipped.size(), 4U);
   EXPECT_THAT(skipped[0].at("message").get<std::string>(), ::testing::HasSubstr("went wrong"));
+}
+
+// Neither augmentation nor label smoothing is of validation.
+TEST(Trainer, ValidatesAlikeWhateverTheTraining) {
+  std::vector<Metrics> all;
+  for (const std::string augment : {"none", "flip", "pad-crop", "random-resized-crop", "scale-crop"}) {
+    for (const double smoothing : {0.0, 0.3}) {
+      const test::TemporaryFolder folder;
+      SmallRun run(folder.path());
+      run.setup.options.augment = augment;
+      run.setup.options.label_smoothing = smoothing;
+      all.push_back(Trainer(run.setup).validate());
+      EXPECT_TRUE(std::isfinite(all.back().loss));
+      EXPECT_EQ(all.back().loss, all.front().loss) << augment << ", label smoothing " << smoothing;
+      EXPECT_EQ(all.back().top1_error, all.front().top1_error);
+    }
+  }
+}
+
+// 128 images in batches of 48: two full ones and, in a fixed order, the 32 that are left.
+TEST(Trainer, WithoutShufflingEveryImageIsTrained) {
+  for (const bool no_shuffle : {false, true}) {
+    const test::TemporaryFolder folder;
+    SmallRun run(folder.path());
+    run.setup.options.batch_size = 48;
+    run.setup.options.no_shuffle = no_shuffle;
+    run.setup.options.iterations = 3;
+    run.setup.options.workers = 0;
+    run.setup.options.log_every = 3;
+    run.setup.options.evaluate_every = 100;
+    ASSERT_EQ(Trainer(run.setup).train(kNeverStop), 0);
+    EXPECT_EQ(log_of(folder.path(), "train").back().at("epoch"), no_shuffle ? 1.0 : 1.5);
+  }
 }
 
 TEST(Trainer, ABatchLargerThanTheDataSetIsOneEpoch) {

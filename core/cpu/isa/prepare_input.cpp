@@ -50,23 +50,24 @@ void prepare(const PrepareInput& args) {
     const uint8_t* source_end = args.source + args.batch * image_bytes;
     const auto set_means = [&](int64_t n, const float* mean, int64_t mean_step, int64_t first, int64_t step, int64_t begin,
                                int64_t end) {
-      const float* shift = args.color_shift == nullptr ? nullptr : args.color_shift + n * args.in_channels;
+      const float* shift = args.views[n].color_shift;
       for (int64_t w = begin; w < end; ++w) {
         for (int64_t c = 0; c < args.in_channels; ++c) {
-          row.means[w * args.channels + c] = mean[(first + step * w) * mean_step + c] - (shift == nullptr ? 0 : shift[c]);
+          row.means[w * args.channels + c] = mean[(first + step * w) * mean_step + c] - (c < 3 ? shift[c] : 0);
         }
       }
     };
     int64_t image = -1;  // whose means the row has, unless they are given for each pixel
     for (int64_t r = row_begin; r < row_end; ++r) {
       const int64_t n = r / args.height;
-      if (args.per_pixel_mean == 0 && n != image && (image < 0 || args.color_shift != nullptr)) {
+      if (args.per_pixel_mean == 0 && n != image) {
         set_means(n, args.mean, 0, 0, 1, 0, args.width);
         image = n;
       }
-      const int64_t i = r % args.height + args.top[n];
-      const int64_t step = args.flip[n] != 0 ? -1 : 1;
-      const int64_t first = args.left[n] + (step < 0 ? args.width - 1 : 0);
+      const SampleView& view = args.views[n];
+      const int64_t i = r % args.height + view.top;
+      const int64_t step = view.flip != 0 ? -1 : 1;
+      const int64_t first = view.left + (step < 0 ? args.width - 1 : 0);
       // Columns begin to end of y lie inside of the source.
       int64_t begin = step > 0 ? -first : first - (args.in_width - 1);
       int64_t end = step > 0 ? args.in_width - first : first + 1;

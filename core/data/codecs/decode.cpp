@@ -14,6 +14,16 @@ bool starts_with(std::span<const uint8_t> bytes, size_t offset, std::string_view
   return bytes.size() >= offset + magic.size() && std::memcmp(bytes.data() + offset, magic.data(), magic.size()) == 0;
 }
 
+void copy_region(const EncodedImage& image, const std::string& name, const RegionChooser& choose, Image& out) {
+  const Rect region = choose(image.size);
+  check_region(image.size, region, name);
+  out.reset({region.height, region.width});
+  for (int64_t y = 0; y < region.height; ++y) {
+    std::memcpy(out.row(y), image.bytes.data() + ((region.top + y) * image.size.width + region.left) * 3,
+                static_cast<size_t>(region.width) * 3);
+  }
+}
+
 [[noreturn]] void fail_format(std::span<const uint8_t> bytes, const std::string& name) {
   std::string_view kind = "not an image that can be read";
   if (bytes.empty()) {
@@ -24,6 +34,8 @@ bool starts_with(std::span<const uint8_t> bytes, size_t offset, std::string_view
     kind = "a GIF image";
   } else if (starts_with(bytes, 0, "II*") || starts_with(bytes, 0, "MM")) {
     kind = "a TIFF image";
+  } else if (bytes.size() >= 2 && bytes[0] == 'P' && bytes[1] >= '1' && bytes[1] <= '7') {
+    kind = "a PNM image of another kind than P5 and P6";
   }
   fail("{}: {}; wanted JPEG, PNG, BMP or PNM", name, kind);
 }
@@ -37,6 +49,14 @@ void decode(std::span<const uint8_t> bytes, const std::string& name, const Regio
     decode_raster(bytes, name, choose, out);
   } else {
     fail_format(bytes, name);
+  }
+}
+
+void decode(const EncodedImage& image, const std::string& name, const RegionChooser& choose, Image& out) {
+  if (image.encoding == EncodedImage::Encoding::rgb) {
+    copy_region(image, name, choose, out);
+  } else {
+    decode(image.bytes, name, choose, out);
   }
 }
 

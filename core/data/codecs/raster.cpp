@@ -46,6 +46,51 @@ uint32_t big_endian(const uint8_t* bytes) {
   return uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 | bytes[3];
 }
 
+uint32_t little_endian(const uint8_t* bytes, size_t count) {
+  uint32_t value = 0;
+  for (size_t i = 0; i < count; ++i) {
+    value |= uint32_t{bytes[i]} << (8 * i);
+  }
+  return value;
+}
+
+ImageSize png_size(Bytes bytes, const std::string& name) {
+  constexpr size_t kHeaderBytes = 24;  // the signature, and IHDR up to the height
+  if (bytes.size() < kHeaderBytes) {
+    fail("{}: PNG ends early, at byte {}", name, bytes.size());
+  }
+  if (std::memcmp(bytes.data() + 12, "IHDR", 4) != 0) {
+    fail("{}: PNG is damaged: it does not begin with its header", name);
+  }
+  return {big_endian(bytes.data() + 20), big_endian(bytes.data() + 16)};
+}
+
+/// stb_image would call what it cannot read an unknown image type.
+ImageSize bmp_size(Bytes bytes, const std::string& name) {
+  constexpr size_t kFileHeaderBytes = 14;
+  constexpr uint32_t kUncompressed = 0, kRle8 = 1, kRle4 = 2, kBitFields = 3;
+  if (bytes.size() < kFileHeaderBytes + 12) {
+    fail("{}: BMP ends early, at byte {}", name, bytes.size());
+  }
+  const uint8_t* header = bytes.data() + kFileHeaderBytes;
+  const uint32_t header_bytes = little_endian(header, 4);
+  if (header_bytes == 12) {
+    return {little_endian(header + 6, 2), little_endian(header + 4, 2)};
+  }
+  if (header_bytes < 40 || bytes.size() < kFileHeaderBytes + 40) {
+    fail("{}: BMP header is damaged: it says that it has {} bytes", name, header_bytes);
+  }
+  const uint32_t compression = little_endian(header + 16, 4);
+  if (compression == kRle8 || compression == kRle4) {
+    fail("{}: a BMP with run-length encoding (RLE), which cannot be read; wanted an uncompressed one", name);
+  }
+  if (compression != kUncompressed && compression != kBitFields) {
+    fail("{}: a BMP with compression {}, which cannot be read; wanted an uncompressed one", name, compression);
+  }
+  const auto height = static_cast<int32_t>(little_endian(header + 8, 4));  // negative where rows are stored from the top down
+  return {std::abs(int64_t{height}), static_cast<int32_t>(little_endian(header + 4, 4))};
+}
+
 /// Walks a PNG's chunks up to IEND and compares each CRC.
 void check_png(Bytes bytes, const std::string& name) {
   size_t offset = 8;
@@ -191,16 +236,10 @@ ImageSize raster_size(Bytes bytes, const std::string& name) {
   if (is_pnm(bytes)) {
     return read_pnm_header(bytes, name).size;
   }
-  int width = 0;
-  int height = 0;
-  int channels = 0;
-  allocation_limit = size_t{1} << 20;
-  if (bytes.size() > INT_MAX ||
-      stbi_info_from_memory(bytes.data(), static_cast<int>(bytes.size()), &width, &height, &channels) == 0) {
-    fail("{}: cannot read the {} header: {}", name, is_png(bytes) ? "PNG" : "BMP",
-         bytes.size() > INT_MAX ? "the file is larger than 2 GiB" : stbi_failure_reason());
+  if (bytes.size() > INT_MAX) {
+    fail("{}: the file has {} bytes; wanted at most 2 GiB", name, bytes.size());
   }
-  const ImageSize size{std::abs(int64_t{height}), width};  // a BMP with a negative height is stored from the top down
+  const ImageSize size = is_png(bytes) ? png_size(bytes, name) : bmp_size(bytes, name);
   check_image_size(size, name);
   return size;
 }

@@ -115,6 +115,13 @@ void blend_rows(const std::vector<const float*>& rows, const float* weights, int
 
 }  // namespace
 
+ImageSize with_shorter_side(ImageSize size, int64_t shorter) {
+  if (size.height <= size.width) {
+    return {shorter, shorter * size.width / size.height};
+  }
+  return {shorter * size.height / size.width, shorter};
+}
+
 Rect source_region(const Resize& resize) {
   check(resize);
   if (is_copy(resize)) {

@@ -14,6 +14,9 @@ struct Resize {
   Rect window;
 };
 
+/// `size` scaled so that its shorter side has `shorter` pixels; the longer one is cut to a whole number, as in torchvision.
+ImageSize with_shorter_side(ImageSize size, int64_t shorter);
+
 /// The part of the source, inside `domain`, that the window's pixels depend on.
 Rect source_region(const Resize& resize);
 

@@ -101,16 +101,25 @@ std::shared_ptr<const ImageSource> open_layout(const Layout& layout, const fs::p
   return std::make_shared<const MemorySource>(std::move(contents));
 }
 
-const SourceRegistration kCifar10(
-    {"cifar10", "data_batch_1.bin to data_batch_5.bin, test_batch.bin, batches.meta.txt, or their folder cifar-10-batches-bin",
-     [](const fs::path& folder) { return !locate(cifar10(), folder).empty(); },
-     [](const fs::path& folder, Split split, const SourceOptions&) { return open_layout(cifar10(), folder, split); }});
+/// One of the two layouts.
+template <const Layout& (*kLayout)()>
+class Cifar final : public SourceKind {
+ public:
+  std::string layout() const override {
+    const Layout& l = kLayout();
+    const std::string train =
+        l.train_files.size() > 1 ? l.train_files.front() + " to " + l.train_files.back() : l.train_files.front();
+    return fmt::format("{}, {}, {}, or their folder {}", train, l.val_file, l.class_names_file, l.archive_folder);
+  }
+  bool detect(const fs::path& folder) const override { return !locate(kLayout(), folder).empty(); }
+  std::shared_ptr<const ImageSource> open(const fs::path& folder, Split split,
+                                          const SourceContext& /*context*/) const override {
+    return open_layout(kLayout(), folder, split);
+  }
+};
 
-const SourceRegistration kCifar100({"cifar100", "train.bin, test.bin, fine_label_names.txt, or their folder cifar-100-binary",
-                                    [](const fs::path& folder) { return !locate(cifar100(), folder).empty(); },
-                                    [](const fs::path& folder, Split split, const SourceOptions&) {
-                                      return open_layout(cifar100(), folder, split);
-                                    }});
+const auto kCifar10 = registered<SourceKind, Cifar<cifar10>>("cifar10", "CIFAR-10 in its binary layout");
+const auto kCifar100 = registered<SourceKind, Cifar<cifar100>>("cifar100", "CIFAR-100 in its binary layout");
 
 }  // namespace
 }  // namespace residua

@@ -124,38 +124,38 @@ std::vector<uint8_t> read_images(const fs::path& path, size_t labels) {
   return padded;
 }
 
-bool detect(const fs::path& folder) {
-  for (const Split split : {Split::train, Split::val}) {
-    if (!find_file(folder, prefix(split) + "-images-idx3-ubyte").empty()) {
-      return true;
+class FashionMnist final : public SourceKind {
+ public:
+  std::string layout() const override { return "{train,t10k}-images-idx3-ubyte.gz and {train,t10k}-labels-idx1-ubyte.gz"; }
+
+  bool detect(const fs::path& folder) const override {
+    return !find_file(folder, prefix(Split::train) + "-images-idx3-ubyte").empty() ||
+           !find_file(folder, prefix(Split::val) + "-images-idx3-ubyte").empty();
+  }
+
+  std::shared_ptr<const ImageSource> open(const fs::path& given, Split split, const SourceContext& /*context*/) const override {
+    const fs::path folder = given.empty() ? fs::path(kDefaultFolder) : given;
+    const std::string images_name = prefix(split) + "-images-idx3-ubyte";
+    const std::string labels_name = prefix(split) + "-labels-idx1-ubyte";
+    const fs::path images = find_file(folder, images_name);
+    const fs::path labels = find_file(folder, labels_name);
+    if (images.empty() || labels.empty()) {
+      fail_usage("data folder '{}' {}; wanted {}.gz and {}.gz (Debian's package dataset-fashion-mnist puts them into {})",
+                 folder.string(), describe_folder(folder), images_name, labels_name, kDefaultFolder);
     }
+    MemorySource::Contents contents;
+    contents.origin = images.string();
+    contents.size = {kPaddedSide, kPaddedSide};
+    contents.labels = read_labels(labels);
+    contents.pixels = read_images(images, contents.labels.size());
+    contents.class_names = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+                            "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
+    return std::make_shared<const MemorySource>(std::move(contents));
   }
-  return false;
-}
+};
 
-std::shared_ptr<const ImageSource> open(const fs::path& given, Split split, const SourceOptions& /*options*/) {
-  const fs::path folder = given.empty() ? fs::path(kDefaultFolder) : given;
-  const std::string images_name = prefix(split) + "-images-idx3-ubyte";
-  const std::string labels_name = prefix(split) + "-labels-idx1-ubyte";
-  const fs::path images = find_file(folder, images_name);
-  const fs::path labels = find_file(folder, labels_name);
-  if (images.empty() || labels.empty()) {
-    fail_usage("data folder '{}' {}; wanted {}.gz and {}.gz (Debian's package dataset-fashion-mnist puts them into {})",
-               folder.string(), describe_folder(folder), images_name, labels_name, kDefaultFolder);
-  }
-  MemorySource::Contents contents;
-  contents.origin = images.string();
-  contents.size = {kPaddedSide, kPaddedSide};
-  contents.labels = read_labels(labels);
-  contents.pixels = read_images(images, contents.labels.size());
-  contents.class_names = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-                          "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
-  return std::make_shared<const MemorySource>(std::move(contents));
-}
-
-const SourceRegistration kRegistration({"fashion-mnist",
-                                        "{train,t10k}-images-idx3-ubyte.gz and {train,t10k}-labels-idx1-ubyte.gz", detect,
-                                        open});
+const auto kFashionMnist = registered<SourceKind, FashionMnist>(
+    "fashion-mnist", "Fashion-MNIST in IDX files; without a folder, those of Debian's package");
 
 }  // namespace
 }  // namespace residua

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -16,18 +17,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// torchvision's list. What a file really holds is seen when it is decoded, and one that cannot be is reported there by name.
-constexpr std::array<std::string_view, 9> kExtensions{".jpg", ".jpeg", ".png",  ".ppm", ".bmp",
-                                                      ".pgm", ".tif",  ".tiff", ".webp"};
+/// The types that can be read. What a file really holds is seen when it is decoded, and one that cannot be is reported there by
+/// name.
+constexpr std::array<std::string_view, 7> kExtensions{".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".ppm", ".pgm"};
 
 std::string_view folder_name(Split split) { return split == Split::train ? "train" : "val"; }
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
-bool has_image_extension(const fs::path& path) {
+std::string lower_case_extension(const fs::path& path) {
   std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return std::tolower(c); });
-  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
+  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  return extension;
 }
 
 /// Sorted names of the folders in `folder`, without the hidden ones.
@@ -63,26 +64,38 @@ bool is_loop(const fs::path& link, const fs::path& folder) {
   return true;  // what cannot be followed leads nowhere
 }
 
-/// Sorted paths, relative to `folder`, of the images in it and in its sub-folders, linked ones too.
-std::vector<std::string> image_files(const fs::path& folder) {
-  std::vector<std::string> files;
+/// What a class folder and its sub-folders hold, linked ones too.
+struct Listing {
+  std::vector<std::string> images;          // sorted paths relative to the folder
+  std::map<std::string, int64_t> left_out;  // files with other names, counted by extension
+};
+
+Listing list_images(const fs::path& folder) {
+  Listing listing;
   std::error_code error;
   fs::recursive_directory_iterator entry(folder, fs::directory_options::follow_directory_symlink, error);
   for (const fs::recursive_directory_iterator end; !error && entry != end; entry.increment(error)) {
     std::error_code unreadable;
-    if (is_hidden(entry->path()) ||
-        (entry->is_symlink(unreadable) && entry->is_directory(unreadable) && is_loop(entry->path(), folder))) {
+    const bool is_folder = entry->is_directory(unreadable);
+    if (is_hidden(entry->path()) || (is_folder && entry->is_symlink(unreadable) && is_loop(entry->path(), folder))) {
       entry.disable_recursion_pending();
-    } else if (has_image_extension(entry->path()) && !entry->is_directory(unreadable)) {
-      files.push_back(entry->path().lexically_relative(folder).string());
+    } else if (!is_folder) {
+      const std::string extension = lower_case_extension(entry->path());
+      if (std::ranges::find(kExtensions, extension) != kExtensions.end()) {
+        listing.images.push_back(entry->path().lexically_relative(folder).string());
+      } else {
+        ++listing.left_out[extension];
+      }
     }
   }
   if (error) {
     fail_usage("class folder '{}' cannot be read: {}", folder.string(), error.message());
   }
-  std::sort(files.begin(), files.end());
-  return files;
+  std::ranges::sort(listing.images);
+  return listing;
 }
+
+std::string wanted_names() { return "*" + join(kExtensions, ", *"); }
 
 class ImageFolder final : public ImageSource {
  public:
@@ -104,14 +117,17 @@ class ImageFolder final : public ImageSource {
         fail_usage("class folder '{}' has no counterpart in '{}', which has {} classes", (root_ / name).string(),
                    train.string(), class_names_.size());
       }
-      std::vector<std::string> files = image_files(root_ / name);
-      if (files.empty()) {
-        fail_usage("class folder '{}' {}; wanted images named *{}", (root_ / name).string(), describe_folder(root_ / name),
-                   join(kExtensions, ", *"));
+      Listing listing = list_images(root_ / name);
+      if (listing.images.empty()) {
+        fail_usage("class folder '{}' {}; wanted images named {}", (root_ / name).string(), describe_folder(root_ / name),
+                   wanted_names());
       }
-      for (std::string& file : files) {
+      for (std::string& file : listing.images) {
         files_.push_back(std::move(file));
         labels_.push_back(static_cast<int32_t>(found - class_names_.begin()));
+      }
+      for (const auto& [extension, files] : listing.left_out) {
+        left_out_[extension] += files;
       }
     }
   }
@@ -124,11 +140,24 @@ class ImageFolder final : public ImageSource {
   }
   std::optional<ImageSize> fixed_size() const override { return std::nullopt; }
 
-  void load(int64_t i, const RegionChooser& choose, Image& out) const override {
-    thread_local std::vector<uint8_t> bytes;
-    const std::string path = name(i);
-    read_file(path, bytes);
-    decode(bytes, path, choose, out);
+  void read(int64_t i, EncodedImage& out) const override {
+    read_file(name(i), out.storage);
+    out.set_file();
+  }
+
+  std::vector<std::string> notes() const override {
+    int64_t files = 0;
+    std::vector<std::string> kinds;
+    for (const auto& [extension, count] : left_out_) {
+      files += count;
+      kinds.push_back(extension.empty() ? fmt::format("{} without extension", count) : fmt::format("{} *{}", count, extension));
+    }
+    if (files == 0) {
+      return {};
+    }
+    return {fmt::format("{}: {} {} left out because of {}: {}; images are named {}", root_.string(), files,
+                        files == 1 ? "file is" : "files are", files == 1 ? "its name" : "their names", join(kinds, ", "),
+                        wanted_names())};
   }
 
  private:
@@ -136,23 +165,31 @@ class ImageFolder final : public ImageSource {
   std::vector<std::string> class_names_;
   std::vector<std::string> files_;  // relative to the class folder
   std::vector<int32_t> labels_;
+  std::map<std::string, int64_t> left_out_;  // as in Listing, of all class folders
 };
 
-bool detect(const fs::path& folder) {
-  for (const Split split : {Split::train, Split::val}) {
-    const fs::path root = folder / folder_name(split);
-    if (fs::is_directory(root) && !class_folders(root).empty()) {
-      return true;
+class ImageFolderKind final : public SourceKind {
+ public:
+  std::string layout() const override { return "train/CLASS/*.jpg and val/CLASS/*.jpg"; }
+
+  bool detect(const fs::path& folder) const override {
+    for (const Split split : {Split::train, Split::val}) {
+      const fs::path root = folder / folder_name(split);
+      if (fs::is_directory(root) && !class_folders(root).empty()) {
+        return true;
+      }
     }
+    return false;
   }
-  return false;
-}
 
-std::shared_ptr<const ImageSource> open(const fs::path& folder, Split split, const SourceOptions& /*options*/) {
-  return std::make_shared<const ImageFolder>(folder, split);
-}
+  std::shared_ptr<const ImageSource> open(const fs::path& folder, Split split,
+                                          const SourceContext& /*context*/) const override {
+    return std::make_shared<const ImageFolder>(folder, split);
+  }
+};
 
-const SourceRegistration kRegistration({"imagefolder", "train/CLASS/*.jpg and val/CLASS/*.jpg", detect, open});
+const auto kImageFolder =
+    registered<SourceKind, ImageFolderKind>("imagefolder", "a folder of images for each class, in train and val");
 
 }  // namespace
 }  // namespace residua

@@ -1,6 +1,5 @@
 #include "core/data/sources/memory_source.h"
 
-#include <cstring>
 #include <utility>
 
 #include "core/base/error.h"
@@ -25,15 +24,9 @@ MemorySource::MemorySource(Contents contents) : contents_(std::move(contents)) {
 
 std::string MemorySource::name(int64_t i) const { return fmt::format("{}[{}]", contents_.origin, i); }
 
-void MemorySource::load(int64_t i, const RegionChooser& choose, Image& out) const {
-  const Rect region = choose(contents_.size);
-  check_region(contents_.size, region, name(i));
-  out.reset({region.height, region.width});
-  const uint8_t* image = contents_.pixels.data() + i * contents_.size.height * contents_.size.width * 3;
-  for (int64_t y = 0; y < region.height; ++y) {
-    std::memcpy(out.row(y), image + ((region.top + y) * contents_.size.width + region.left) * 3,
-                static_cast<size_t>(region.width) * 3);
-  }
+void MemorySource::read(int64_t i, EncodedImage& out) const {
+  const size_t bytes = static_cast<size_t>(contents_.size.height * contents_.size.width * 3);
+  out.set_rgb(std::span(contents_.pixels).subspan(static_cast<size_t>(i) * bytes, bytes), contents_.size);
 }
 
 }  // namespace residua

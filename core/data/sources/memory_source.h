@@ -26,8 +26,7 @@ class MemorySource final : public ImageSource {
   int32_t label(int64_t i) const override { return contents_.labels[static_cast<size_t>(i)]; }
   std::string name(int64_t i) const override;
   std::optional<ImageSize> fixed_size() const override { return contents_.size; }
-  void load(int64_t i, const RegionChooser& choose, Image& out) const override;
-  using ImageSource::load;
+  void read(int64_t i, EncodedImage& out) const override;
 
  private:
   Contents contents_;

@@ -9,6 +9,7 @@
 
 #include "core/base/error.h"
 #include "core/base/random.h"
+#include "core/config/settings.h"
 #include "core/data/source.h"
 
 namespace residua {
@@ -54,21 +55,21 @@ Color color_of(double hue, double saturation, double value) {
   return {channel(5.0), channel(3.0), channel(1.0)};
 }
 
+/// What a user sets.
+struct SyntheticOptions {
+  int64_t classes = 10;
+  int64_t images = 10'000;  // of training; a fifth as many, at least 16, for validation
+};
+
 class Synthetic final : public ImageSource {
  public:
-  Synthetic(Split split, const SourceOptions& options)
-      : side_(options.image_size), images_(options.images), seed_(options.seed), split_(split) {
-    if (options.classes < 2 || options.classes > kMaxClasses) {
-      fail_usage("synthetic images: {} classes; wanted 2 to {}", options.classes, kMaxClasses);
-    }
+  Synthetic(Split split, const SyntheticOptions& options, const SourceContext& context)
+      : side_(context.image_size),
+        images_(split == Split::train ? options.images : std::max<int64_t>(options.images / 5, 16)),
+        seed_(context.seed),
+        split_(split) {
     if (side_ < kMinSide || side_ > kMaxSide) {
       fail_usage("synthetic images: {} pixels a side; wanted {} to {}", side_, kMinSide, kMaxSide);
-    }
-    if (images_ < 0) {
-      fail_usage("synthetic images: {} images; wanted at least 1, or 0 for the default", images_);
-    }
-    if (images_ == 0) {
-      images_ = split == Split::train ? 50'000 : 5'000;
     }
     for (int64_t k = 0; k < options.classes; ++k) {
       std::string name(kShapes[static_cast<size_t>(k % 10)].name);
@@ -90,26 +91,18 @@ class Synthetic final : public ImageSource {
   }
   std::optional<ImageSize> fixed_size() const override { return ImageSize{side_, side_}; }
 
-  void load(int64_t i, const RegionChooser& choose, Image& out) const override {
-    const ImageSize size{side_, side_};
-    const Rect region = choose(size);
-    check_region(size, region, name(i));
-    out.reset({region.height, region.width});
+  void read(int64_t i, EncodedImage& out) const override {
     const Scene scene = draw_scene(i);
     const Shape& shape = kShapes[static_cast<size_t>(label(i) % 10)];
-    for (int64_t y = 0; y < region.height; ++y) {
-      // Noise has a sequence for each row, so that a region's pixels are those of the whole image.
-      const int64_t row = region.top + y;
+    out.storage.resize(static_cast<size_t>(side_ * side_ * 3));
+    uint8_t* to = out.storage.data();
+    for (int64_t y = 0; y < side_; ++y) {
       Random noise(seed_, RandomPurpose::synthetic_noise, epoch(),
-                   static_cast<uint64_t>(i) * kMaxSide + static_cast<uint64_t>(row));
-      for (int64_t x = 0; x < region.left; ++x) {
-        noise.bits();
-      }
-      uint8_t* to = out.row(y);
-      for (int64_t x = region.left; x < region.left + region.width; ++x) {
+                   static_cast<uint64_t>(i) * kMaxSide + static_cast<uint64_t>(y));
+      const double v = (static_cast<double>(y) + 0.5 - scene.y) / scene.radius;
+      const double shade = static_cast<double>(y) / static_cast<double>(side_);
+      for (int64_t x = 0; x < side_; ++x) {
         const double u = (static_cast<double>(x) + 0.5 - scene.x) / scene.radius;
-        const double v = (static_cast<double>(row) + 0.5 - scene.y) / scene.radius;
-        const double shade = static_cast<double>(row) / static_cast<double>(side_);
         const bool painted = shape.inside(u, v) && (scene.stripes == 0.0 || std::sin(scene.stripes * u) < 0.5);
         const uint32_t draw = noise.bits();
         for (size_t c = 0; c < 3; ++c) {
@@ -120,8 +113,8 @@ class Synthetic final : public ImageSource {
         }
       }
     }
+    out.set_rgb(out.storage, {side_, side_});
   }
-  using ImageSource::load;
 
  private:
   struct Scene {
@@ -157,15 +150,25 @@ class Synthetic final : public ImageSource {
   std::vector<std::string> class_names_;
 };
 
-bool detect(const fs::path& /*folder*/) { return false; }
+class SyntheticKind final : public SourceKind {
+ public:
+  void declare(Settings& settings) override {
+    settings.number("synthetic-classes", options_.classes, between(2, kMaxClasses), "Classes of dataset synthetic.");
+    settings.number("synthetic-images", options_.images, at_least(16),
+                    "Training images of dataset synthetic; a fifth as many for validation.");
+  }
+  std::string layout() const override { return "nothing: its images are made up, and only the setting dataset asks for them"; }
+  bool detect(const fs::path& /*folder*/) const override { return false; }
+  std::shared_ptr<const ImageSource> open(const fs::path& /*folder*/, Split split,
+                                          const SourceContext& context) const override {
+    return std::make_shared<const Synthetic>(split, options_, context);
+  }
 
-std::shared_ptr<const ImageSource> open(const fs::path& /*folder*/, Split split, const SourceOptions& options) {
-  return std::make_shared<const Synthetic>(split, options);
-}
+ private:
+  SyntheticOptions options_;
+};
 
-const SourceRegistration kRegistration({"synthetic",
-                                        "nothing: its images are made up, and only --dataset synthetic asks for them", detect,
-                                        open});
+const auto kSynthetic = registered<SourceKind, SyntheticKind>("synthetic", "colored shapes made up by the program");
 
 }  // namespace
 }  // namespace residua

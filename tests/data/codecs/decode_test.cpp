@@ -216,7 +216,37 @@ TEST(Decode, SaysWhatItGot) {
   EXPECT_NE(failure("hello, this is no image").find("wanted JPEG, PNG, BMP or PNM"), std::string::npos);
   EXPECT_NE(failure("RIFF....WEBPVP8 ").find("WebP"), std::string::npos);
   EXPECT_NE(failure("GIF89a").find("GIF"), std::string::npos);
+  EXPECT_NE(failure("P3 1 1 255 1 2 3").find("another kind than P5 and P6"), std::string::npos);
   EXPECT_THROW(image_size(bytes_of("nonsense"), "picture"), Error);
+}
+
+void put_number(std::string& bytes, size_t at, uint32_t value) {
+  for (size_t i = 0; i < 4; ++i) {
+    bytes[at + i] = static_cast<char>(value >> (8 * i) & 0xffu);
+  }
+}
+
+// stb_image calls all of these an unknown image type.
+TEST(Decode, SaysWhyABmpOrPngCannotBeRead) {
+  std::string bmp = encode_bmp(pattern_image(4, 4));
+  put_number(bmp, 30, 1);  // the kind of compression
+  EXPECT_NE(failure(bmp).find("picture: a BMP with run-length encoding (RLE), which cannot be read"), std::string::npos);
+  put_number(bmp, 30, 4);
+  EXPECT_NE(failure(bmp).find("compression 4"), std::string::npos);
+  put_number(bmp, 30, 0);
+  put_number(bmp, 18, 1 << 20);  // the width
+  put_number(bmp, 22, 1 << 20);
+  EXPECT_NE(failure(bmp).find("the header says 1048576 x 1048576 pixels; wanted at least 1 and at most"), std::string::npos);
+  put_number(bmp, 18, 20'000'000);
+  put_number(bmp, 22, 1);
+  EXPECT_NE(failure(bmp).find("too large"), std::string::npos) << failure(bmp);
+  put_number(bmp, 14, 7);  // the length of the header
+  EXPECT_NE(failure(bmp).find("header is damaged"), std::string::npos);
+  std::string png = encode_png(pattern_image(4, 4));
+  png.replace(16, 8, std::string("\0\x10\0\0\0\x10\0\0", 8));
+  EXPECT_NE(failure(png).find("the header says 1048576 x 1048576 pixels"), std::string::npos);
+  png.replace(12, 4, "IDAT");
+  EXPECT_NE(failure(png).find("does not begin with its header"), std::string::npos);
 }
 
 TEST(Decode, AWrongByteInAPngIsNoticed) {

@@ -1,0 +1,36 @@
+#include "core/data/views/center.h"
+
+#include <cmath>
+
+namespace residua {
+namespace {
+
+/// torchvision's CenterCrop rounds half to even, which lrint does.
+Rect centered(ImageSize size, int64_t crop) {
+  return {std::lrint(static_cast<double>(size.height - crop) / 2), std::lrint(static_cast<double>(size.width - crop) / 2), crop,
+          crop};
+}
+
+class Center final : public ViewPolicy {
+ public:
+  explicit Center(int64_t crop_size) : crop_size_(crop_size) {}
+
+  PlacedView place(ImageSize size, Random& /*random*/, int64_t /*k*/) const override { return center_view(size, crop_size_); }
+
+ private:
+  int64_t crop_size_;
+};
+
+const auto kCenter =
+    registered<ViewKind, PlainViewKind<Center>>("center", "the view of evaluation: shorter side scaled, center crop");
+const auto kNone = registered<ViewKind, PlainViewKind<Center>>("none", "no augmentation: the same as center");
+
+}  // namespace
+
+PlacedView center_view(ImageSize size, int64_t crop_size) {
+  const ImageSize as_is{crop_size, crop_size};
+  const ImageSize resized = size == as_is ? as_is : with_shorter_side(size, crop_size * 256 / 224);
+  return {{whole(size), resized, centered(resized, crop_size)}};
+}
+
+}  // namespace residua

@@ -1,0 +1,19 @@
+#include "core/data/views/view.h"
+
+#include "core/base/error.h"
+
+namespace residua {
+
+std::unique_ptr<const ViewPolicy> make_view(const Kinds<ViewKind>& kinds, std::string_view name, int64_t crop_size) {
+  const ViewKind& kind = kinds.at("augment", name);
+  if (crop_size < 1 || crop_size > kMaxCropSize) {
+    fail_setting("crop-size", fmt::format("{}", crop_size), fmt::format("1 to {} pixels", kMaxCropSize));
+  }
+  return kind.make(crop_size);
+}
+
+std::unique_ptr<const ViewPolicy> make_view(std::string_view name, int64_t crop_size) {
+  return make_view(Kinds<ViewKind>(), name, crop_size);
+}
+
+}  // namespace residua

@@ -1,0 +1,97 @@
+#include "core/data/worker_pool.h"
+
+#include <utility>
+
+#include "core/base/error.h"
+
+namespace residua {
+
+WorkerPool::WorkerPool(int64_t threads) {
+  threads_.reserve(static_cast<size_t>(threads));
+  try {
+    for (int64_t i = 0; i < threads; ++i) {
+      threads_.emplace_back([this, i] { work(i); });
+    }
+  } catch (...) {
+    stop();
+    throw;
+  }
+}
+
+WorkerPool::~WorkerPool() { stop(); }
+
+void WorkerPool::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  job_or_stop_.notify_all();
+  for (std::thread& thread : threads_) {
+    thread.join();
+  }
+}
+
+void WorkerPool::submit(Job job) {
+  {
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+  job_or_stop_.notify_one();
+}
+
+void WorkerPool::run_job(std::unique_lock<std::mutex>& lock, int64_t worker) {
+  Job job = std::move(jobs_.front());
+  jobs_.pop_front();
+  ++running_;
+  lock.unlock();
+  std::exception_ptr failure;
+  try {
+    job(worker);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  job = nullptr;
+  lock.lock();
+  --running_;
+  if (failure != nullptr && failure_ == nullptr) {
+    failure_ = std::move(failure);  // moved, so that only the caller of wait_until() still holds it
+  }
+  progress_.notify_all();
+}
+
+void WorkerPool::work(int64_t worker) {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    job_or_stop_.wait(lock, [this] { return stopping_ || job_waits(); });
+    if (stopping_) {
+      return;
+    }
+    run_job(lock, worker);
+  }
+}
+
+void WorkerPool::wait_until(const std::function<bool()>& done) {
+  std::unique_lock lock(mutex_);
+  if (threads_.empty()) {
+    while (job_waits() && !done()) {
+      run_job(lock, 0);
+    }
+  } else {
+    progress_.wait(lock, [&] { return failure_ != nullptr || done() || (jobs_.empty() && running_ == 0); });
+  }
+  if (failure_ != nullptr) {
+    std::rethrow_exception(failure_);
+  }
+  if (!done()) {
+    fail("worker pool: no job is left that could bring about what is waited for");
+  }
+}
+
+void WorkerPool::cancel() {
+  std::unique_lock lock(mutex_);
+  jobs_.clear();
+  progress_.wait(lock, [this] { return running_ == 0; });
+  failure_ = nullptr;
+}
+
+}  // namespace residua

@@ -1,0 +1,204 @@
+#include "core/evaluate/evaluator.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "core/base/error.h"
+#include "core/data/sources/memory_source.h"
+#include "core/data/subset.h"
+#include "core/nn/initialization.h"
+#include "core/nn/parameter_store.h"
+#include "models/catalog.h"
+#include "tests/support/compare.h"
+#include "tests/support/op_case.h"
+
+namespace residua::test {
+namespace {
+
+constexpr int64_t kImages = 13;
+constexpr int64_t kSize = 12;
+constexpr int64_t kClasses = 7;
+
+std::shared_ptr<const ImageSource> random_images(int64_t images = kImages) {
+  std::mt19937_64 random(3);
+  MemorySource::Contents contents{"made up", {kSize, kSize}, {}, {}, {"a", "b", "c", "d", "e", "f", "g"}};
+  for (int64_t i = 0; i < images * kSize * kSize * 3; ++i) {
+    contents.pixels.push_back(static_cast<uint8_t>(random()));
+  }
+  for (int64_t i = 0; i < images; ++i) {
+    contents.labels.push_back(static_cast<int32_t>(random() % kClasses));
+  }
+  return std::make_shared<const MemorySource>(std::move(contents));
+}
+
+/// The same images, of which one cannot be read.
+class OneMissing final : public ImageSource {
+ public:
+  OneMissing(std::shared_ptr<const ImageSource> source, int64_t missing) : source_(std::move(source)), missing_(missing) {}
+  int64_t size() const override { return source_->size(); }
+  const std::vector<std::string>& class_names() const override { return source_->class_names(); }
+  int32_t label(int64_t i) const override { return source_->label(i); }
+  std::string name(int64_t i) const override { return source_->name(i); }
+  std::optional<ImageSize> fixed_size() const override { return source_->fixed_size(); }
+  void read(int64_t i, EncodedImage& out) const override {
+    if (i == missing_) {
+      fail("{}: is missing", name(i));
+    }
+    source_->read(i, out);
+  }
+
+ private:
+  std::shared_ptr<const ImageSource> source_;
+  int64_t missing_;
+};
+
+/// A network for inference alone, whose running statistics are those of no batch.
+struct Trained {
+  explicit Trained(Device device, DType precision = DType::f32)
+      : device(device),
+        model([&] {
+          ResNetSpec spec = model_spec("resnet20");
+          spec.blocks = {1, 1, 1};
+          spec.width = 4;
+          spec.classes = kClasses;
+          spec.stored_in_channels = stored_input_channels(precision);
+          return spec;
+        }()),
+        store(model, {.device = device, .compute = precision, .purpose = Purpose::inference}),
+        evaluator(model,
+                  {.channels = model.input_channels(),
+                   .dtype = precision,
+                   .mean = full({3}, 120.0f, DType::f32, device),
+                   .inverse_std = full({3}, 0.015f, DType::f32, device)},
+                  device) {
+    initialize(store, 5);
+    std::mt19937 random(8);
+    const auto fill = [&](const Tensor& tensor, float low, float high) {
+      std::vector<float> values(static_cast<size_t>(tensor.size()));
+      for (float& value : values) {
+        value = std::uniform_real_distribution<float>(low, high)(random);
+      }
+      tensor.copy_from(values);
+    };
+    fill(store.statistics_arena().running_mean, -0.5f, 0.5f);
+    fill(store.statistics_arena().running_variance, 0.5f, 3.0f);
+  }
+
+  Metrics evaluate(std::shared_ptr<const ImageSource> source, LoaderOptions options) {
+    options.crop_size = kSize;
+    options.max_bad_images = 100;
+    options.max_bad_share = 1;
+    Loader loader(std::move(source), std::move(options));
+    return evaluator.evaluate(loader);
+  }
+
+  Device device;
+  ResNet model;
+  ParameterStore store;
+  Evaluator evaluator;
+};
+
+class EvaluatorTest : public ::testing::TestWithParam<Device> {};
+
+INSTANTIATE_TEST_SUITE_P(All, EvaluatorTest, ::testing::ValuesIn(test_devices()),
+                         [](const auto& info) { return info.param.type == Device::Type::cpu ? "cpu" : "cuda"; });
+
+/// From the definition: each image alone, its sums made in double.
+Metrics one_by_one(Trained& net, const std::shared_ptr<const ImageSource>& source, int64_t without = -1) {
+  Metrics sum;
+  for (int64_t i = 0; i < source->size(); ++i) {
+    if (i == without) {
+      continue;
+    }
+    const Metrics one = net.evaluate(std::make_shared<const Subset>(source, std::vector<int64_t>{i}), {.batch_size = 1});
+    EXPECT_EQ(one.images, 1);
+    EXPECT_TRUE(std::isfinite(one.loss));
+    sum.images += 1;
+    sum.loss += one.loss;
+    sum.top1_error += one.top1_error;
+    sum.top5_error += one.top5_error;
+  }
+  const auto n = static_cast<double>(sum.images);
+  return {.images = sum.images, .loss = sum.loss / n, .top1_error = sum.top1_error / n, .top5_error = sum.top5_error / n};
+}
+
+void expect_same(const Metrics& got, const Metrics& want) {
+  EXPECT_EQ(got.images, want.images);
+  EXPECT_NEAR(got.loss, want.loss, 1e-5 * want.loss);
+  EXPECT_NEAR(got.top1_error, want.top1_error, 1e-9);
+  EXPECT_NEAR(got.top5_error, want.top5_error, 1e-9);
+}
+
+// Batch norm by the running statistics: an image's numbers do not depend on what else is in the batch, and how many.
+TEST_P(EvaluatorTest, OfManyImagesIsTheMeanOfEachAlone) {
+  Trained net(GetParam());
+  const auto source = random_images();
+  const Metrics want = one_by_one(net, source);
+  EXPECT_GT(want.top1_error, 0.0);
+  EXPECT_LT(want.top1_error, 100.0) << "both right and wrong answers are there";
+  for (const int64_t batch : {1, 4, 13, 100}) {
+    for (const bool pad : {false, true}) {
+      for (const int64_t workers : {0, 2}) {
+        SCOPED_TRACE(fmt::format("batch {}, padded {}, {} workers", batch, pad, workers));
+        expect_same(net.evaluate(source, {.batch_size = batch, .pad_last = pad, .workers = workers}), want);
+      }
+    }
+  }
+}
+
+TEST_P(EvaluatorTest, UsesTheRunningStatistics) {
+  Trained net(GetParam());
+  const auto source = random_images();
+  const double before = net.evaluate(source, {.batch_size = 13}).loss;
+  const Tensor& variance = net.store.statistics_arena().running_variance;
+  variance.copy_from(std::vector<float>(static_cast<size_t>(variance.size()), 40.0f));
+  EXPECT_GT(std::abs(net.evaluate(source, {.batch_size = 13}).loss - before), 1e-3);
+}
+
+TEST_P(EvaluatorTest, ChangesNothing) {
+  Trained net(GetParam());
+  const auto source = random_images();
+  const std::vector<float> weights = net.store.matrices().master.to_vector();
+  const std::vector<float> mean = net.store.statistics_arena().running_mean.to_vector();
+  const std::vector<float> variance = net.store.statistics_arena().running_variance.to_vector();
+  const Metrics first = net.evaluate(source, {.batch_size = 5});
+  const Metrics second = net.evaluate(source, {.batch_size = 5});
+  EXPECT_EQ(first.loss, second.loss);
+  EXPECT_EQ(net.store.matrices().master.to_vector(), weights);
+  EXPECT_EQ(net.store.statistics_arena().running_mean.to_vector(), mean);
+  EXPECT_EQ(net.store.statistics_arena().running_variance.to_vector(), variance);
+  EXPECT_FALSE(net.store.matrices().gradient.defined());
+  EXPECT_FALSE(net.store.matrices().velocity.defined());
+}
+
+TEST_P(EvaluatorTest, LeavesOutWhatCannotBeRead) {
+  Trained net(GetParam());
+  const auto source = random_images();
+  const Metrics want = one_by_one(net, source, 6);
+  for (const bool pad : {false, true}) {
+    expect_same(net.evaluate(std::make_shared<const OneMissing>(source, 6), {.batch_size = 5, .pad_last = pad}), want);
+  }
+  const auto only = std::make_shared<const Subset>(std::make_shared<const OneMissing>(source, 6), std::vector<int64_t>{6});
+  EXPECT_TRUE(fails_with([&] { net.evaluate(only, {.batch_size = 5}); },
+                         {"none of the 1 validation images could be read", "is missing"}));
+}
+
+TEST_P(EvaluatorTest, StopsWhenItIsAsked) {
+  Trained net(GetParam());
+  Loader loader(random_images(), {.batch_size = 4, .crop_size = kSize});
+  int asked = 0;
+  EXPECT_FALSE(net.evaluator.evaluate(loader, [&] { return ++asked == 3; }).has_value());
+  EXPECT_EQ(asked, 3);
+  expect_same(net.evaluator.evaluate(loader), one_by_one(net, random_images()));
+}
+
+TEST_P(EvaluatorTest, RefusesALoaderThatIsForTraining) {
+  Trained net(GetParam());
+  EXPECT_THROW(net.evaluate(random_images(), {.batch_size = 4, .bad_images = BadImages::replace}), UsageError);
+  EXPECT_THROW(net.evaluate(random_images(), {.batch_size = 4, .drop_last = true}), UsageError);
+}
+
+}  // namespace
+}  // namespace residua::test
