@@ -1,5 +1,8 @@
 #include "core/io/read_file.h"
 
+#include <algorithm>
+#include <string_view>
+
 #include "core/base/error.h"
 #include "core/io/input_file.h"
 
@@ -18,18 +21,17 @@ void read_file(const std::filesystem::path& path, std::vector<uint8_t>& bytes) {
 std::vector<std::string> read_lines(const std::filesystem::path& path) {
   std::vector<uint8_t> bytes;
   read_file(path, bytes);
+  std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf"; text.starts_with(kByteOrderMark)) {
+    text.remove_prefix(kByteOrderMark.size());
+  }
   std::vector<std::string> lines;
-  std::string line;
-  bytes.push_back('\n');
-  for (const uint8_t byte : bytes) {
-    if (byte == '\n' || byte == '\r') {
-      if (!line.empty()) {
-        lines.push_back(line);
-      }
-      line.clear();
-    } else {
-      line += static_cast<char>(byte);
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find_first_of("\r\n"));
+    if (!line.empty()) {
+      lines.emplace_back(line);
     }
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
   }
   return lines;
 }

@@ -11,7 +11,7 @@ namespace residua {
 /// exceeds 2 GiB.
 void read_file(const std::filesystem::path& path, std::vector<uint8_t>& bytes);
 
-/// A text file's lines that are not blank, without line ends.
+/// A text file's lines that are not empty, without line ends and without a byte order mark.
 std::vector<std::string> read_lines(const std::filesystem::path& path);
 
 }  // namespace residua

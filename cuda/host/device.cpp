@@ -26,6 +26,7 @@ constexpr int kMultiprocessors = 3;  // few, so that small cases need several tu
 
 Laziness laziness = Laziness::eager;
 int64_t largest_block = INT64_MAX;
+int64_t host_reads = 0;
 
 struct DeviceQueues {
   Queue compute, copy;
@@ -69,6 +70,8 @@ void set_laziness(Laziness wanted) {
 }
 
 void set_largest_block(int64_t bytes) { largest_block = bytes; }
+
+int64_t copies_to_host() { return host_reads; }
 
 void Queue::enqueue(Work work) {
   if (capturing_) {
@@ -143,6 +146,7 @@ void copy(Device to, void* destination, Device from, const void* source, int64_t
   }
   queue.enqueue([=] { std::memmove(destination, source, size); });
   if (to.type == Device::Type::cpu) {
+    ++host_cuda::host_reads;
     queue.drain();
   }
 }

@@ -270,6 +270,32 @@ TEST(Trainer, WhatIsSavedIsWhatTheNetworkHolds) {
   EXPECT_EQ(state.class_names, run.setup.train->class_names());
 }
 
+TEST(Trainer, BestHoldsTheWeightsOfTheFirstLeastError) {
+  const auto run = [](const std::string& folder, int64_t iterations) {
+    SmallRun small(folder);
+    small.setup.options.iterations = iterations;
+    small.setup.options.schedule = "constant";
+    small.setup.options.evaluate_every = 0.5;  // two steps
+    ASSERT_EQ(Trainer(small.setup).train(kNeverStop), 0);
+  };
+  const test::TemporaryFolder whole;
+  run(whole.path(), 16);
+  int64_t best = 0;
+  double least = 1e9;
+  for (const nlohmann::json& record : log_of(whole.path(), "validation")) {
+    const double error = record.at("top1_error");
+    if (error < least) {
+      least = error;
+      best = record.at("iteration");
+    }
+  }
+  ASSERT_GT(best, 2);  // else this would not tell the best from the first
+  const test::TemporaryFolder until_best;
+  run(until_best.path(), best);
+  EXPECT_TRUE(read_bytes(whole / "best.safetensors") == read_bytes(until_best / "last.safetensors"));
+  EXPECT_EQ(run_state(load_checkpoint(whole / "checkpoint.safetensors")).best_error, least);
+}
+
 TEST(Trainer, OneBatchIsLearnedByHeartInEveryPrecision) {
   for (const DType precision : {DType::f32, DType::bf16, DType::f16}) {
     const test::TemporaryFolder folder;
