@@ -36,8 +36,7 @@ int evaluate(TrainCommand& command, Device device, DType precision, Progress& pr
   }
   check_classes(file, images->class_names());
   progress.notes(images->notes());
-  progress.note(headline(network, fmt::format("{} validation", images->size())));
-  progress.note(headline(run, device, precision));
+  progress.note(headline(network, fmt::format("{} validation", images->size())) + "\n" + headline(run, device, precision));
   const Metrics m = evaluate_weights(file, network, images, run, device, precision, progress);
   progress.note(fmt::format("validation of {} images: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %", m.images,
                             m.loss, m.top1_error, m.top5_error));
@@ -60,9 +59,8 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
                    .folder = folder,
                    .observer = progress,
                    .checkpoint = command.checkpoint});
-  progress.note(headline(network, fmt::format("{} training and {} validation", data.train->size(), data.validation->size())));
-  progress.note(fmt::format("{}, output in {}", headline(run, device, precision), folder.path()));
-  progress.note(fmt::format("an epoch trains {} of the {} images", trainer.epoch_images(), data.train->size()));
+  progress.note(fmt::format("an epoch trains {} of the {} images; output in {}", trainer.epoch_images(), data.train->size(),
+                            folder.path()));
   atomic_write(folder.file(kConfigFile), command.settings.toml());
   catch_signals();
   const int stopped = trainer.train(stop_signal());
@@ -73,19 +71,14 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
 int run(TrainCommand& command) {
   RunConfig& run = command.run;
   const TrainActions& actions = command.actions;
-  if (actions.list_models || actions.list_recipes) {
-    fmt::print("{}", actions.list_models ? list_of_models() : list_of_recipes());
+  if (const std::optional<std::string> text = text_without_data(command)) {
+    fmt::print("{}", *text);
     return 0;
   }
   const Device device = parse_device(run.training.device);
   const DType precision = compute_type(run.training.precision, device);
   if (run.training.threads > 0) {
     omp_set_num_threads(static_cast<int>(run.training.threads));
-  }
-  if (actions.summary && run.dataset.folder.empty() && run.dataset.name == "auto") {
-    apply_recipe(command.settings, run, run.model.name.empty() || catalog_entry(run.model.name).model.image_size > 32);
-    fmt::print("{}", layers_of(make_network(run, {}, precision)));
-    return 0;
   }
   Progress progress(stdout);
   if (actions.evaluate) {
@@ -98,12 +91,17 @@ int run(TrainCommand& command) {
   Network network = make_network(run, data.train->class_names(), precision);
   if (actions.summary) {
     fmt::print("{}", layers_of(network));
-  } else if (actions.data_only) {
-    const double speed = loader_speed(data.train, run, network.input.size, device, progress);
-    progress.note(fmt::format("loader alone: {:.0f} img/s", speed));
+    return 0;
+  }
+  const std::string images = fmt::format("{} training and {} validation", data.train->size(), data.validation->size());
+  progress.note(headline(network, images) + "\n" + headline(run, device, precision));
+  if (actions.data_only) {
+    progress.note(
+        fmt::format("loader alone: {:.0f} img/s", loader_speed(data.train, run, network.input.size, device, progress)));
   } else if (actions.overfit_batch) {
     measure_input(run, *data.train, network.input);
-    overfit_batch(network, data.train, run, device, precision, run.training.iterations.value_or(200), progress);
+    const bool given = command.settings.layer("iterations") > Layer::recipe;
+    overfit_batch(network, data.train, run, device, precision, given ? *run.training.iterations : 200, progress);
   } else {
     return train(command, data, network, device, precision, progress);
   }

@@ -52,8 +52,8 @@ class Checked {
     std::vector<float> values = array.to_floats();
     const auto bad = std::ranges::find_if_not(values, [](float value) { return std::isfinite(value); });
     if (bad != values.end()) {
-      fail_usage("{}: {} holds {} at position {}: these weights are damaged, or of a run that diverged", path_, name, *bad,
-                 bad - values.begin());
+      fail_usage("{}: {} holds {} at position {}, wanted finite numbers: these weights are damaged, or of a run that diverged",
+                 path_, name, *bad, bad - values.begin());
     }
     return values;
   }

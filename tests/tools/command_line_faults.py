@@ -270,7 +270,7 @@ class Faults(unittest.TestCase):
                 before = files_of(run)
                 self.train("photos", *SMALL, "--iterations", "4", "--output", "run", "--resume", "auto")
                 self.assert_refused("run", "checkpoint.safetensors")
-                self.assertRegex(self.err, r"--weights|--output|[Rr]emove|[Mm]ove|[Rr]ename", self.told)
+                self.assertRegex(self.err, r"new run|--output|[Rr]emove|[Mm]ove|[Rr]ename", self.told)
                 self.assert_kept(before, run)
 
     def test_resume_auto_renames_a_log_that_is_alone(self):
@@ -383,7 +383,7 @@ class Faults(unittest.TestCase):
                     self.assertRegex(self.err, r"(last|best)\.safetensors", self.told)
         with self.case("weights as checkpoint", trained=True):
             self.train("photos", *SMALL, "--iterations", "4", "--resume", "run/last.safetensors")
-            self.assert_refused("run/last.safetensors", "checkpoint.safetensors", "--weights")
+            self.assert_refused("run/last.safetensors", "checkpoint.safetensors", "resume")
 
     def test_prefix_of_data_parallel_weights_is_stripped_or_named(self):
         with self.case("module.", trained=True):

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "core/base/join.h"
+#include "core/run/run_folder.h"
 
 namespace residua {
 namespace {
@@ -177,6 +178,10 @@ CommandLine read_command_line(const Settings& settings, const std::string& progr
 }
 
 std::string worded(const UsageError& error, const Settings& settings, const std::string& program) {
+  if (const auto* exists = dynamic_cast<const RunExists*>(&error)) {
+    return fmt::format("{}: {} holds a run already: --resume auto goes on with it; for a new run choose another --output",
+                       program, exists->folder());
+  }
   const Setting* setting = error.setting().empty() ? nullptr : settings.find(error.setting());
   if (setting == nullptr) {
     return fmt::format("{}: {}", program, error.what());

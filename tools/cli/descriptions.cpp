@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include "core/nn/summary.h"
+#include "core/train/run_setup.h"
 #include "models/catalog.h"
 #include "models/recipes.h"
 
@@ -13,8 +14,6 @@ namespace {
 ModelSummary summary_of(const Network& network) {
   return summarize(*network.module, {1, network.input.size, network.input.size, 3});
 }
-
-}  // namespace
 
 std::string list_of_models() {
   std::string text;
@@ -30,6 +29,23 @@ std::string list_of_recipes() {
     text += fmt::format("{:<14}{}\n", recipe.name, recipe.description());
   }
   return text;
+}
+
+}  // namespace
+
+std::optional<std::string> text_without_data(TrainCommand& command) {
+  RunConfig& run = command.run;
+  if (command.actions.list_models) {
+    return list_of_models();
+  }
+  if (command.actions.list_recipes) {
+    return list_of_recipes();
+  }
+  if (!command.actions.summary || !run.dataset.folder.empty() || run.dataset.name != "auto") {
+    return {};
+  }
+  apply_recipe(command.settings, run, run.model.name.empty() || catalog_entry(run.model.name).model.image_size > 32);
+  return layers_of(make_network(run, {}, compute_type(run.training.precision, parse_device(run.training.device))));
 }
 
 std::string layers_of(const Network& network) { return summary_of(network).table() + "\n"; }

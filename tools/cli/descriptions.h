@@ -1,16 +1,16 @@
 #pragma once
 
+#include <optional>
 #include <string>
 
-#include "core/train/run_config.h"
 #include "models/network.h"
+#include "tools/cli/train_command.h"
 
 namespace residua {
 
-/// Every model's name and description, a line each.
-std::string list_of_models();
-/// Every recipe's, likewise.
-std::string list_of_recipes();
+/// What a command prints that needs no data: the models or the recipes, a line each, or the layers of a network whose data
+/// are not named. Nothing for any other command.
+std::optional<std::string> text_without_data(TrainCommand& command);
 /// The network's layers, shapes, parameters and FLOPs.
 std::string layers_of(const Network& network);
 /// "resnet18 (11.69 M parameters, 1.82 G multiply-adds an image) on 1000 images, 10 classes, 224x224 px".
