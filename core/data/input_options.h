@@ -26,7 +26,6 @@ struct InputOptions {
   std::array<double, 3> mean_values = {};  // of red, green and blue, 0 to 1, where `mean` is values
   std::vector<double> std = {};            // the same, or empty: as `mean` has it
   bool no_shuffle = false;                 // training images in the order of the set
-  Kinds<ViewKind> views = {};              // with their own options
 };
 
 void declare(Settings& settings, InputOptions& options);
