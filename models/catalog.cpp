@@ -109,12 +109,6 @@ std::string ModelFamily::describe(const std::string& model) {
   return text;
 }
 
-ModelOptions::ModelOptions() {
-  for (const auto& entry : Registry<ModelFamily>::entries()) {
-    members_.push_back({.name = std::string(entry.name), .family = entry.make()});
-  }
-}
-
 void ModelOptions::declare(Settings& settings) {
   const auto set = [this](const Words& words) {
     const std::string chosen = words.empty() ? "" : config_detail::single("model", words, "the name of a model");
@@ -123,16 +117,14 @@ void ModelOptions::declare(Settings& settings) {
   const auto get = [this] { return name.empty() ? Words{} : Words{name}; };
   settings.add({.name = "model", .help = "The network's name.", .wanted = "the name of a model", .set = set, .get = get})
       .alias("m");
-  for (const Member& member : members_) {
-    member.family->declare(settings);
-  }
+  families_.declare(settings);
 }
 
 std::vector<Assignment> ModelOptions::given(const Settings& settings) const {
   std::vector<Assignment> options;
-  for (const Member& member : members_) {
+  for (const auto& [family_name, member] : families_.all()) {
     Settings own;
-    member.family->declare(own);
+    member->declare(own);
     for (const auto& setting : own.all()) {
       if (settings.layer(setting->name) != Layer::defaults) {
         options.push_back({.key = setting->name, .words = setting->get()});
@@ -145,13 +137,13 @@ std::vector<Assignment> ModelOptions::given(const Settings& settings) const {
 std::unique_ptr<ModelFamily> ModelOptions::family() const {
   const std::string& chosen = catalog_entry(name).family;
   OptionLines options;
-  for (const Member& member : members_) {
-    std::vector<Assignment> now = options_of(*member.family);
-    if (member.name == chosen) {
+  for (const auto& [family_name, member] : families_.all()) {
+    std::vector<Assignment> now = options_of(*member);
+    if (family_name == chosen) {
       options.lines = std::move(now);
       continue;
     }
-    const std::vector<Assignment> defaults = options_of(*fresh_family(member.name));
+    const std::vector<Assignment> defaults = options_of(*fresh_family(std::string(family_name)));
     for (const Assignment& option : now) {
       if (std::ranges::find_if(defaults, [&](const Assignment& other) {
             return other.key == option.key && other.words == option.words;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/kinds.h"
 #include "core/config/settings.h"
 #include "models/model_family.h"
 
@@ -21,12 +22,9 @@ const std::vector<CatalogEntry>& model_catalog();
 /// The entry of a model. Fails with UsageError that names the nearest ones when there is none of that name.
 const CatalogEntry& catalog_entry(const std::string& model);
 
-/// The choice of a model: its name, and the options of every family. Copies share the options.
+/// The choice of a model: its name, and the options of every family.
 class ModelOptions {
  public:
-  /// Every registered family, with its options at their defaults.
-  ModelOptions();
-
   std::string name;  // empty: not chosen
 
   /// Declares "model" and the options of every family. This object must outlive the settings.
@@ -38,11 +36,7 @@ class ModelOptions {
   std::unique_ptr<ModelFamily> family() const;
 
  private:
-  struct Member {
-    std::string name;
-    std::shared_ptr<ModelFamily> family;
-  };
-  std::vector<Member> members_;
+  Kinds<ModelFamily> families_;  // with their own options
 };
 inline void declare(Settings& settings, ModelOptions& options) { options.declare(settings); }
 

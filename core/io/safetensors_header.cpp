@@ -132,7 +132,11 @@ Entry parse_entry(const std::string& path, const std::string& name, const nlohma
   if (bytes / size_bytes(known->second) > kMaxElements) {
     fail_format(path, "the shape of tensor {} is too large", quoted(name));
   }
-  return {name, known->second, *sizes, static_cast<uint64_t>((*offsets)[0]), static_cast<uint64_t>((*offsets)[1])};
+  return {.name = name,
+          .dtype = known->second,
+          .shape = *sizes,
+          .begin = static_cast<uint64_t>((*offsets)[0]),
+          .end = static_cast<uint64_t>((*offsets)[1])};
 }
 
 /// The tensors must cover the data section exactly once, from its first byte to the last of the file.

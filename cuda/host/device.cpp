@@ -163,7 +163,7 @@ bool native(int, DType) { return true; }
 
 const char* describe_memory(int) { return "the host CUDA device"; }
 std::vector<device_api::PlanChoice> plan_choices(int) { return {}; }
-device_api::DeviceDescription describe(int) { return {"the host CUDA device", "fibers", 0}; }
+device_api::DeviceDescription describe(int) { return {.name = "the host CUDA device", .software = "fibers", .cache_bytes = 0}; }
 
 bool pin(int, void* data, int64_t bytes) {
   host_cuda::pinned()[data] = bytes;

@@ -105,7 +105,9 @@ std::string why_no_device() {
 device_api::DeviceDescription describe(int device) {
   const cudaDeviceProp& properties = context(device).properties();
   const auto [driver, runtime] = versions();
-  return {properties.name, fmt::format("CUDA runtime {}, driver for {}", runtime, driver), properties.l2CacheSize};
+  return {.name = properties.name,
+          .software = fmt::format("CUDA runtime {}, driver for {}", runtime, driver),
+          .cache_bytes = properties.l2CacheSize};
 }
 
 Stream& current_stream(Device device) { return context(device.index).compute(); }

@@ -21,7 +21,7 @@ struct Rect {
   bool operator==(const Rect&) const = default;
 };
 
-inline Rect whole(ImageSize size) { return {0, 0, size.height, size.width}; }
+inline Rect whole(ImageSize size) { return {.top = 0, .left = 0, .height = size.height, .width = size.width}; }
 
 inline bool contains(ImageSize size, const Rect& rect) {
   return rect.height > 0 && rect.width > 0 && rect.top >= 0 && rect.left >= 0 && rect.height <= size.height &&

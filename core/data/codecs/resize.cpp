@@ -48,7 +48,7 @@ Axis make_axis(int64_t in, int64_t out, int64_t begin, int64_t end) {
     while (weights.back() == 0.0) {
       weights.pop_back();
     }
-    axis.taps.push_back({first, static_cast<int64_t>(weights.size()), axis.weights.size()});
+    axis.taps.push_back({.first = first, .count = static_cast<int64_t>(weights.size()), .weights = axis.weights.size()});
     for (const double weight : weights) {
       axis.weights.push_back(static_cast<float>(weight / sum));
     }
@@ -67,8 +67,10 @@ Axis horizontal_axis(const Resize& r) {
 Rect region_of(const Resize& r, const Axis& rows, const Axis& columns) {
   const int64_t top = rows.taps.front().first;
   const int64_t left = columns.taps.front().first;
-  return {r.domain.top + top, r.domain.left + left, rows.taps.back().first + rows.taps.back().count - top,
-          columns.taps.back().first + columns.taps.back().count - left};
+  return {.top = r.domain.top + top,
+          .left = r.domain.left + left,
+          .height = rows.taps.back().first + rows.taps.back().count - top,
+          .width = columns.taps.back().first + columns.taps.back().count - left};
 }
 
 bool is_copy(const Resize& r) { return ImageSize{r.domain.height, r.domain.width} == r.resized; }
@@ -126,7 +128,10 @@ Rect source_region(const Resize& resize) {
   check(resize);
   if (is_copy(resize)) {
     const Rect& window = resize.window;
-    return {resize.domain.top + window.top, resize.domain.left + window.left, window.height, window.width};
+    return {.top = resize.domain.top + window.top,
+            .left = resize.domain.left + window.left,
+            .height = window.height,
+            .width = window.width};
   }
   return region_of(resize, vertical_axis(resize), horizontal_axis(resize));
 }

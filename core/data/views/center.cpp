@@ -7,8 +7,10 @@ namespace {
 
 /// torchvision's CenterCrop rounds half to even, which lrint does.
 Rect centered(ImageSize size, int64_t crop) {
-  return {std::lrint(static_cast<double>(size.height - crop) / 2), std::lrint(static_cast<double>(size.width - crop) / 2), crop,
-          crop};
+  return {.top = std::lrint(static_cast<double>(size.height - crop) / 2),
+          .left = std::lrint(static_cast<double>(size.width - crop) / 2),
+          .height = crop,
+          .width = crop};
 }
 
 class Center final : public ViewPolicy {
@@ -30,7 +32,7 @@ const auto kNone = registered<ViewKind, PlainViewKind<Center>>("none", "no augme
 PlacedView center_view(ImageSize size, int64_t crop_size) {
   const ImageSize as_is{crop_size, crop_size};
   const ImageSize resized = size == as_is ? as_is : with_shorter_side(size, crop_size * 256 / 224);
-  return {{whole(size), resized, centered(resized, crop_size)}};
+  return {.resize = {.domain = whole(size), .resized = resized, .window = centered(resized, crop_size)}};
 }
 
 }  // namespace residua

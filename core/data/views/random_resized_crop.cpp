@@ -22,7 +22,7 @@ Rect largest_centered(ImageSize size) {
   } else if (ratio > kMaxRatio) {
     width = std::min(size.width, static_cast<int64_t>(std::lrint(static_cast<double>(size.height) * kMaxRatio)));
   }
-  return {(size.height - height) / 2, (size.width - width) / 2, height, width};
+  return {.top = (size.height - height) / 2, .left = (size.width - width) / 2, .height = height, .width = width};
 }
 
 Rect draw_rectangle(ImageSize size, Random& random) {
@@ -35,7 +35,7 @@ Rect draw_rectangle(ImageSize size, Random& random) {
     if (width > 0 && width <= size.width && height > 0 && height <= size.height) {
       const int64_t top = random.below(size.height - height + 1);
       const int64_t left = random.below(size.width - width + 1);
-      return {top, left, height, width};
+      return {.top = top, .left = left, .height = height, .width = width};
     }
   }
   return largest_centered(size);
@@ -47,7 +47,8 @@ class RandomResizedCrop final : public ViewPolicy {
 
   PlacedView place(ImageSize size, Random& random, int64_t /*k*/) const override {
     const Rect rectangle = draw_rectangle(size, random);
-    return {.resize = {rectangle, {crop_size_, crop_size_}, {0, 0, crop_size_, crop_size_}},
+    const ImageSize crop{crop_size_, crop_size_};
+    return {.resize = {.domain = rectangle, .resized = crop, .window = whole(crop)},
             .view = {.top = 0, .left = 0, .flip = random.coin() ? 1 : 0, .color_shift = {}}};
   }
 
