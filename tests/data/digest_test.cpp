@@ -21,7 +21,7 @@ class NamedImages final : public ImageSource {
   int32_t label(int64_t i) const override { return images_[static_cast<size_t>(i)].second; }
   std::string name(int64_t i) const override { return images_[static_cast<size_t>(i)].first; }
   std::optional<ImageSize> fixed_size() const override { return std::nullopt; }
-  void load(int64_t i, const RegionChooser& /*choose*/, Image& /*out*/) const override { fail("{} was read", name(i)); }
+  void read(int64_t i, EncodedImage& /*out*/) const override { fail("{} was read", name(i)); }
 
  private:
   std::vector<std::pair<std::string, int32_t>> images_;

@@ -206,7 +206,7 @@ class RenamedSource final : public ImageSource {
   int32_t label(int64_t i) const override { return source_->label(i); }
   std::string name(int64_t i) const override { return source_->name(i); }
   std::optional<ImageSize> fixed_size() const override { return source_->fixed_size(); }
-  void load(int64_t i, const RegionChooser& choose, Image& out) const override { source_->load(i, choose, out); }
+  void read(int64_t i, EncodedImage& out) const override { source_->read(i, out); }
 
  private:
   const std::shared_ptr<const ImageSource> source_;
