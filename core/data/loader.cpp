@@ -164,11 +164,13 @@ void Loader::submit_batch() {
   slot.batch = first_rows(slot.memory, filled * views_per_sample());
   slot.batch.samples = std::span(order_).subspan(static_cast<size_t>(slot.first_place), static_cast<size_t>(samples));
   slot.unfinished = filled;
+  std::vector<WorkerPool::Job> jobs;
   for (int64_t begin = 0; begin < filled; begin += kJobSamples) {
     const int64_t end = std::min(begin + kJobSamples, filled);
-    pool_.submit(
+    jobs.emplace_back(
         [this, &slot, begin, end](int64_t worker) { load_samples(slot, begin, end, scratch_[static_cast<size_t>(worker)]); });
   }
+  pool_.submit(std::move(jobs));
   ++submitted_;
 }
 

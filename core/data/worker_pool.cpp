@@ -1,5 +1,7 @@
 #include "core/data/worker_pool.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "core/base/error.h"
@@ -31,12 +33,12 @@ void WorkerPool::stop() {
   }
 }
 
-void WorkerPool::submit(Job job) {
+void WorkerPool::submit(std::vector<Job> jobs) {
   {
     const std::lock_guard lock(mutex_);
-    jobs_.push_back(std::move(job));
+    std::ranges::move(jobs, std::back_inserter(jobs_));
   }
-  job_or_stop_.notify_one();
+  job_or_stop_.notify_all();
 }
 
 void WorkerPool::run_job(std::unique_lock<std::mutex>& lock, int64_t worker) {

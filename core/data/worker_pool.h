@@ -27,7 +27,7 @@ class WorkerPool {
   /// Workers that jobs may run on: the threads, or the caller where there are none.
   int64_t workers() const { return threads_.empty() ? 1 : static_cast<int64_t>(threads_.size()); }
 
-  void submit(Job job);
+  void submit(std::vector<Job> jobs);
   /// Waits until `done`, which may change with the end of any job. Throws what a job has thrown, from then on until cancel():
   /// the jobs behind it do not run.
   void wait_until(const std::function<bool()>& done);

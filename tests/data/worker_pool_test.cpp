@@ -4,11 +4,14 @@
 
 #include <atomic>
 #include <stdexcept>
+#include <utility>
 
 #include "core/base/error.h"
 
 namespace residua::test {
 namespace {
+
+void submit(WorkerPool& pool, WorkerPool::Job job) { pool.submit({std::move(job)}); }
 
 TEST(WorkerPool, RunsEveryJobOnceOnAWorkerOfItsOwn) {
   for (const int64_t threads : {0, 1, 4}) {
@@ -17,13 +20,16 @@ TEST(WorkerPool, RunsEveryJobOnceOnAWorkerOfItsOwn) {
     std::vector<int64_t> runs(100);                                       // each of one job
     std::vector<int64_t> of_worker(static_cast<size_t>(pool.workers()));  // without a lock: a worker runs one job at a time
     std::atomic<int64_t> left = 100;
+    std::vector<WorkerPool::Job> jobs;
     for (size_t i = 0; i < 100; ++i) {
-      pool.submit([&, i](int64_t worker) {
+      jobs.emplace_back([&, i](int64_t worker) {
         ++runs[i];
         ++of_worker[static_cast<size_t>(worker)];
         --left;
       });
     }
+    pool.submit({jobs.begin(), jobs.begin() + 30});
+    pool.submit({jobs.begin() + 30, jobs.end()});
     pool.wait_until([&] { return left == 0; });
     EXPECT_EQ(runs, std::vector<int64_t>(100, 1));
     int64_t sum = 0;
@@ -40,7 +46,7 @@ TEST(WorkerPool, OneWorkerKeepsTheOrder) {
     std::vector<int> order;
     std::atomic<int> done = 0;
     for (int i = 0; i < 20; ++i) {
-      pool.submit([&, i](int64_t) {
+      submit(pool, [&, i](int64_t) {
         order.push_back(i);
         ++done;
       });
@@ -56,7 +62,7 @@ TEST(WorkerPool, WithoutThreadsNothingRunsBeforeItIsWaitedFor) {
   WorkerPool pool(0);
   int runs = 0;
   for (int i = 0; i < 3; ++i) {
-    pool.submit([&](int64_t) { ++runs; });
+    submit(pool, [&](int64_t) { ++runs; });
   }
   EXPECT_EQ(runs, 0);
   pool.wait_until([&] { return runs == 2; });
@@ -69,13 +75,13 @@ TEST(WorkerPool, AFailureStopsWhatComesBehindUntilCancel) {
   for (const int64_t threads : {0, 1, 4}) {
     WorkerPool pool(threads);
     std::atomic<int> after = 0;
-    pool.submit([](int64_t) { throw std::runtime_error("disk on fire"); });
+    submit(pool, [](int64_t) { throw std::runtime_error("disk on fire"); });
     EXPECT_THROW(pool.wait_until([] { return false; }), std::runtime_error);
-    pool.submit([&](int64_t) { ++after; });
+    submit(pool, [&](int64_t) { ++after; });
     EXPECT_THROW(pool.wait_until([&] { return after == 1; }), std::runtime_error);
     EXPECT_EQ(after, 0);
     pool.cancel();
-    pool.submit([&](int64_t) { ++after; });
+    submit(pool, [&](int64_t) { ++after; });
     pool.wait_until([&] { return after == 1; });
     EXPECT_EQ(after, 1);
   }
@@ -88,7 +94,7 @@ TEST(WorkerPool, CancelAndTheEndWaitForJobsThatHaveBegun) {
     WorkerPool pool(2);
     std::atomic<bool> go = false;
     for (int i = 0; i < 2; ++i) {
-      pool.submit([&](int64_t) {
+      submit(pool, [&](int64_t) {
         ++begun;
         go.wait(false);
         ++ended;
@@ -97,13 +103,13 @@ TEST(WorkerPool, CancelAndTheEndWaitForJobsThatHaveBegun) {
     while (begun < 2) {
       std::this_thread::yield();
     }
-    pool.submit([&](int64_t) { ++ended; });
+    submit(pool, [&](int64_t) { ++ended; });
     go = true;
     go.notify_all();
     pool.cancel();
     EXPECT_GE(ended, 2);
     for (int i = 0; i < 50; ++i) {
-      pool.submit([&](int64_t) { ++begun; });
+      submit(pool, [&](int64_t) { ++begun; });
     }
   }
   EXPECT_LE(begun, 52);

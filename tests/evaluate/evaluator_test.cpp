@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
@@ -67,12 +68,11 @@ struct Trained {
           return spec;
         }()),
         store(model, {.device = device, .compute = precision, .purpose = Purpose::inference}),
-        evaluator(model,
-                  {.channels = model.input_channels(),
-                   .dtype = precision,
-                   .mean = full({3}, 120.0f, DType::f32, device),
-                   .inverse_std = full({3}, 0.015f, DType::f32, device)},
-                  device) {
+        format({.channels = model.input_channels(),
+                .dtype = precision,
+                .mean = full({3}, 120.0f, DType::f32, device),
+                .inverse_std = full({3}, 0.015f, DType::f32, device)}),
+        evaluator(model, format, device) {
     initialize(store, 5);
     std::mt19937 random(8);
     const auto fill = [&](const Tensor& tensor, float low, float high) {
@@ -97,6 +97,7 @@ struct Trained {
   Device device;
   ResNet model;
   ParameterStore store;
+  InputFormat format;
   Evaluator evaluator;
 };
 
@@ -146,6 +147,40 @@ TEST_P(EvaluatorTest, OfManyImagesIsTheMeanOfEachAlone) {
       }
     }
   }
+}
+
+// From the network's own answers: no smoothing of labels, the error of the first and of the first five.
+TEST_P(EvaluatorTest, MeasuresTheAnswersOfTheNetwork) {
+  Trained net(GetParam());
+  const auto source = random_images();
+  const Tensor images = empty({kImages, kSize, kSize, 3}, DType::u8);
+  for (int64_t i = 0; i < kImages; ++i) {
+    std::ranges::copy(source->load(i).pixels, images.span<uint8_t>().begin() + i * kSize * kSize * 3);
+  }
+  InputFormat format = net.format;
+  format.height = format.width = kSize;
+  const Tensor x = prepare_input(images.to(net.device), view_tensor(std::vector<SampleView>(kImages), net.device), format);
+  const std::vector<float> logits = net.model.forward(x, Mode::evaluate).to_vector();
+  double loss = 0;
+  int64_t wrong = 0;
+  int64_t not_in_five = 0;
+  for (int64_t i = 0; i < kImages; ++i) {
+    const auto row = std::span(logits).subspan(static_cast<size_t>(i * kClasses), kClasses);
+    const float right = row[static_cast<size_t>(source->label(i))];
+    double sum = 0;
+    for (const float logit : row) {
+      sum += std::exp(static_cast<double>(logit) - static_cast<double>(right));
+    }
+    loss += std::log(sum) / kImages;
+    const auto better = std::ranges::count_if(row, [right](float logit) { return logit > right; });
+    wrong += better >= 1 ? 1 : 0;
+    not_in_five += better >= 5 ? 1 : 0;
+  }
+  const Metrics got = net.evaluate(source, {.batch_size = 4});
+  ASSERT_TRUE(std::isfinite(got.loss));
+  EXPECT_NEAR(got.loss, loss, 1e-5 * loss);
+  EXPECT_NEAR(got.top1_error, 100.0 * static_cast<double>(wrong) / kImages, 1e-9);
+  EXPECT_NEAR(got.top5_error, 100.0 * static_cast<double>(not_in_five) / kImages, 1e-9);
 }
 
 TEST_P(EvaluatorTest, UsesTheRunningStatistics) {
