@@ -94,7 +94,9 @@ void measure_input(const RunConfig& c, const ImageSource& train, InputDescriptio
 Network network_of_weights(const Safetensors& file, const RunConfig& c, const Settings& settings, DType precision) {
   NetworkOverrides overrides{.model = c.model.name, .options = c.model.given(settings), .size = c.input.crop_size};
   if (c.input.mean == MeanKind::values) {
-    in_bytes(c.input.mean_values, overrides.mean.emplace(3));
+    std::vector<float> mean(3);
+    in_bytes(c.input.mean_values, mean);
+    overrides.mean = std::move(mean);
   }
   if (!c.input.std.empty()) {
     in_bytes(c.input.std, overrides.std.emplace());

@@ -11,7 +11,7 @@
 #include "core/data/subset.h"
 #include "core/nn/initialization.h"
 #include "core/nn/parameter_store.h"
-#include "models/catalog.h"
+#include "models/resnet.h"
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
 
@@ -59,14 +59,12 @@ class OneMissing final : public ImageSource {
 struct Trained {
   explicit Trained(Device device, DType precision = DType::f32)
       : device(device),
-        model([&] {
-          ResNetSpec spec = model_spec("resnet20");
-          spec.blocks = {1, 1, 1};
-          spec.width = 4;
-          spec.classes = kClasses;
-          spec.stored_in_channels = stored_input_channels(precision);
-          return spec;
-        }()),
+        model({.stem = Stem::cifar,
+               .blocks = {1, 1, 1},
+               .width = 4,
+               .shortcut = Shortcut::a,
+               .stored_in_channels = stored_input_channels(precision),
+               .classes = kClasses}),
         store(model, {.device = device, .compute = precision, .purpose = Purpose::inference}),
         format({.channels = model.input_channels(),
                 .dtype = precision,

@@ -10,7 +10,7 @@
 namespace residua::test {
 namespace {
 
-ResNetSpec small() { return {.stem = Stem::cifar, .blocks = {1, 1}, .width = 3, .stored_in_channels = 4, .classes = 7}; }
+ResNetConfig small() { return {.stem = Stem::cifar, .blocks = {1, 1}, .width = 3, .stored_in_channels = 4, .classes = 7}; }
 
 TEST(StateSnapshot, ReadsTheDeviceOnceForAllThatASaveWrites) {
   ResNet model(small());

@@ -111,7 +111,7 @@ TEST(ModelExtension, ItsWeightsSayWhatTheyAreOf) {
   initialize(store, 1);
   store.parameter("head.weight").master.copy_from(std::vector<float>(3 * 6, 0.0f));
   store.parameter("head.bias").master.copy_from(std::vector<float>{0, 0, 9});
-  save_model_weights(folder / "w.safetensors", store, network_metadata(network));
+  save_weights(folder / "w.safetensors", snapshot(store), network_metadata(network));
   write_bytes(folder / "gray.pgm", "P5\n2 2\n255\n\x7f\x7f\x7f\x7f");
 
   Inference inference({.weights = folder / "w.safetensors"});

@@ -126,8 +126,7 @@ TEST(Inference, HasNoAnswerThatIsNotFinite) {
   initialize(store, 11, FanMode::fan_in);
   store.parameter("fc.bias").master.copy_from(std::vector<float>{0, std::nanf(""), 0});
   save_weights(folder / "w.safetensors", snapshot(store), kMetadata);
-  EXPECT_TRUE(
-      test::fails_with([&] { Inference({.weights = folder / "w.safetensors"}); }, {"w.safetensors", "fc.bias", "nan"}));
+  EXPECT_TRUE(test::fails_with([&] { Inference({.weights = folder / "w.safetensors"}); }, {"w.safetensors", "fc.bias", "nan"}));
   // Finite weights can overflow too.
   store.parameter("fc.bias").master.copy_from(std::vector<float>{0, 0, 0});
   const Tensor& fc = store.parameter("fc.weight").master;

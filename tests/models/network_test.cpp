@@ -34,8 +34,8 @@ Network make(const std::vector<Assignment>& options, InputDescription input, DTy
 Safetensors saved(const TemporaryFolder& folder, const Network& network, const SafetensorsMetadata& metadata) {
   ParameterStore store(*network.module);
   initialize(store, 1);
-  save_model_weights(folder / "w.safetensors", store, metadata);
-  return load_safetensors(folder / "w.safetensors");
+  save_weights(folder / "w.safetensors", snapshot(store), metadata);
+  return read_weights(folder / "w.safetensors");
 }
 Safetensors saved(const TemporaryFolder& folder, const Network& network) {
   return saved(folder, network, network_metadata(network));
@@ -180,7 +180,7 @@ TEST(Network, RefusesAFileThatContradictsItself) {
   EXPECT_THAT(with("classes", "[1,2,3]"), HasSubstr("'classes'"));
 
   Safetensors headless = saved(folder, network);
-  std::erase_if(headless.tensors, [](const NamedTensor& item) { return item.name == "fc.weight"; });
+  std::erase_if(headless.arrays, [](const HostArray& array) { return array.name == "fc.weight"; });
   EXPECT_THAT(refusal(headless), AllOf(HasSubstr("w.safetensors"), HasSubstr("fc.weight"), HasSubstr("missing")));
   const Safetensors file = saved(folder, network);
   EXPECT_THAT(refusal(file, {.options = {{"no-such-option", {"1"}}}}), HasSubstr("no-such-option: got '1'"));

@@ -12,7 +12,7 @@ EXPANSION = 4  # of a bottleneck
 
 @dataclass(frozen=True)
 class Spec:
-    """ResNetSpec of models/resnet.h."""
+    """ResNetConfig of models/resnet_config.h."""
 
     stem: str = "imagenet"
     block: str = "basic"

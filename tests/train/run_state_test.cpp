@@ -19,7 +19,7 @@ using ::testing::ElementsAre;
 
 const std::string kGolden = RESIDUA_SOURCE_DIR "/tests/run/golden/";
 
-ResNetSpec tiny() {
+ResNetConfig tiny() {
   return {.stem = Stem::cifar, .blocks = {1, 1}, .width = 4, .shortcut = Shortcut::b, .stored_in_channels = 4, .classes = 3};
 }
 

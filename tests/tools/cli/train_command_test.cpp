@@ -150,7 +150,7 @@ TEST_F(TrainCommandTest, ResumeAutoFindsTheDefaultFolder) {
 TEST_F(TrainCommandTest, WeightsMustExistUnlessTheRunHasBegun) {
   EXPECT_THAT(error_of({"--weights", "nofile"}), HasSubstr("--weights: got 'nofile', wanted a file that exists"));
   const std::string checkpoint = write("run/checkpoint.safetensors", "a checkpoint");
-  EXPECT_EQ(parse({"--weights", "nofile", "--resume", checkpoint})->run.model.weights, "nofile");
+  EXPECT_EQ(parse({"--weights", "nofile", "--resume", checkpoint})->run.weights.file, "nofile");
 }
 
 TEST_F(TrainCommandTest, FilesOfEarlierVersionsAreRead) {
