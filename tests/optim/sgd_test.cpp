@@ -287,6 +287,33 @@ TEST_P(SgdTest, TheLossScaleGrowsAfterAnIntervalAndShrinksOnOverflow) {
   EXPECT_EQ(scale(), 0x1p24f) << "the scale must not overflow itself";
 }
 
+TEST_P(SgdTest, WithoutScalingEveryStepIsAccepted) {
+  Training training(GetParam());
+  training.scaler.set_learning_rate(0.1f);
+  EXPECT_EQ(training.scaler.loss_scale().item(), 1);
+  step(training, true);
+  EXPECT_EQ(training.state().accepted_steps, 1);
+  EXPECT_EQ(training.state().skipped_steps, 0);
+  EXPECT_EQ(training.scaler.loss_scale().item(), 1);
+  EXPECT_TRUE(std::isinf(training.store.parameter("fc.bias").master.to_vector()[0])) << "nothing is checked";
+}
+
+TEST_P(SgdTest, GoingOnWithAScaleKeepsTheRestOfTheState) {
+  Training training(GetParam(), {}, {}, LossScaling{.initial = 1024, .growth_interval = 3});
+  training.scaler.set_learning_rate(0.25f);
+  step(training, false);
+  step(training, true);
+  training.scaler.set_loss_scale(64, 2);
+  const StepState state = training.state();
+  EXPECT_EQ(state.learning_rate, 0.25f);
+  EXPECT_EQ(state.loss_scale, 64);
+  EXPECT_EQ(state.good_steps, 2);
+  EXPECT_EQ(state.accepted_steps, 1);
+  EXPECT_EQ(state.skipped_steps, 1);
+  EXPECT_EQ(training.state().accepted_steps, 1);
+  EXPECT_EQ(training.store.batches_tracked, 1) << "a state that is read twice counts once";
+}
+
 TEST_P(SgdTest, GivesUpWhenNoLossScaleHelps) {
   Training training(GetParam(), {}, {}, LossScaling{.initial = 0x1p-13f});
   step(training, true);

@@ -294,5 +294,17 @@ TEST_P(TrainStepTest, NothingDependsOnWhenQueuedWorkBegins) {
 }
 #endif
 
+TEST_P(TrainStepTest, TheShareOfABatchInTheStatisticsIsAnOption) {
+  const auto [device, precision] = GetParam();
+  Training t(device, precision, Capture::off, scaling());
+  TrainStep frozen(t.model, t.store, t.scaler, t.sgd, {.input = t.input, .statistics_momentum = 0.0f});
+  const std::vector<float> before = t.statistics();
+  frozen.train(random_batch(1));
+  EXPECT_EQ(t.statistics(), before);
+  TrainStep usual(t.model, t.store, t.scaler, t.sgd, {.input = t.input});
+  usual.train(random_batch(1));
+  EXPECT_NE(t.statistics(), before);
+}
+
 }  // namespace
 }  // namespace residua::test
