@@ -74,11 +74,11 @@ ResNetSpec make_spec(const ClassifierOptions& options, const Safetensors& file) 
                               ShortcutPool::stride, "average", ShortcutPool::average);
   spec.bottleneck_stride = choice("--bottleneck-stride", given(options.bottleneck_stride, "bottleneck_stride", "conv3x3"),
                                   "conv3x3", BottleneckStride::conv3x3, "conv1x1", BottleneckStride::conv1x1);
-  const Tensor* classifier = file.find("fc.weight");
-  if (classifier == nullptr || classifier->shape().rank() != 2 || classifier->dim(0) < 1) {
+  const HostArray* classifier = file.find("fc.weight");
+  if (classifier == nullptr || classifier->shape.size() != 2 || classifier->shape[0] < 1) {
     fail_usage("{} has no classifier: fc.weight of shape [classes, features] is missing", file.path);
   }
-  spec.classes = classifier->dim(0);
+  spec.classes = classifier->shape[0];
   return spec;
 }
 
@@ -150,7 +150,7 @@ StoredNetwork stored_network(const ClassifierOptions& options, const Safetensors
 }
 
 Classifier::Classifier(const ClassifierOptions& options) {
-  const Safetensors file = load_safetensors(options.weights);
+  const Safetensors file = read_weights(options.weights);
   const StoredNetwork network = stored_network(options, file);
   const int64_t crop_size = network.crop_size;
   const InputStatistics& statistics = network.statistics;
@@ -161,7 +161,7 @@ Classifier::Classifier(const ClassifierOptions& options) {
   std::ranges::transform(statistics.std, inverse_std.begin(), [](float std) { return 1 / std; });
   store_ =
       std::make_unique<ParameterStore>(*model_, ParameterStoreOptions{.device = options.device, .purpose = Purpose::inference});
-  load_model_weights(file, *store_);
+  load_weights(file, *store_, "fc.");
   format_ = {.height = crop_size,
              .width = crop_size,
              .channels = model_->input_channels(),

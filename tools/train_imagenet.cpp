@@ -19,7 +19,7 @@
 #include "core/data/source.h"
 #include "core/data/statistics.h"
 #include "core/data/views/view.h"
-#include "core/io/safetensors.h"
+#include "core/nn/state_dict.h"
 #include "core/nn/summary.h"
 #include "core/run/run_folder.h"
 #include "core/train/train_options.h"
@@ -214,7 +214,7 @@ StoredNetwork take_from_weights(TrainOptions& o) {
   if (!o.std.empty()) {
     std::ranges::transform(o.std, options.std.emplace().begin(), [](double value) { return static_cast<float>(255 * value); });
   }
-  StoredNetwork network = stored_network(options, load_safetensors(o.weights));
+  StoredNetwork network = stored_network(options, read_weights(o.weights));
   const ResNetSpec& spec = network.spec;
   o.model = spec.name;
   if (spec.shortcut != Shortcut::none) {
@@ -241,8 +241,7 @@ void tell_of_other_classes(const StoredNetwork& network, const std::vector<std::
 /// Whether a run is resumed where it was: another run's folder is not overwritten.
 bool goes_on_in_its_folder(const TrainOptions& o) {
   std::error_code none;
-  return o.resume == "auto" ||
-         (!o.resume.empty() && fs::equivalent(fs::absolute(o.resume).parent_path(), fs::absolute(o.output), none));
+  return !o.resume.empty() && fs::equivalent(folder_of_checkpoint(o.resume), o.output, none);
 }
 
 std::shared_ptr<const ImageSource> open_split(const TrainOptions& o, Split split) {
@@ -314,8 +313,7 @@ int run(TrainOptions o) {
   ResNetSpec spec = make_spec(o, precision);
   spec.classes = classes;
   if (o.output.empty()) {
-    o.output = fmt::format("runs/{}-{}", spec.name,
-                           o.dataset == "auto" ? fs::path(o.directory).lexically_normal().filename().string() : o.dataset);
+    o.output = default_run_folder(spec.name, o.dataset == "auto" ? folder_name(o.directory) : o.dataset);
   }
   o.toml = resolved_toml(o);
   ResNet model(spec);
@@ -327,7 +325,12 @@ int run(TrainOptions o) {
 
   std::optional<RunFolder> folder;
   if (!o.evaluate_only && !o.data_only && !o.overfit_batch) {
-    folder.emplace(o.output, goes_on_in_its_folder(o) ? Existing::go_on : Existing::refuse);
+    folder.emplace(o.output, o.resume == "auto"         ? Existing::resume_or_start
+                             : goes_on_in_its_folder(o) ? Existing::resume
+                                                        : Existing::start);
+    if (!folder->note().empty()) {
+      fmt::print("{}\n", folder->note());
+    }
   }
   const InputStatistics statistics = stored && !measure ? stored->statistics : input_statistics(o, *train);
   Trainer trainer({.model = &model,
@@ -339,14 +342,15 @@ int run(TrainOptions o) {
                    .train = train,
                    .val = val,
                    .statistics = statistics,
+                   .classifier = "fc.",
                    .metadata = weights_metadata(spec, o, statistics, train->class_names())});
   const std::string images = stored ? fmt::format("{} validation", val->size())
                                     : fmt::format("{} training and {} validation", train->size(), val->size());
   fmt::print("{} ({:.2f} M parameters, {:.2f} G multiply-adds an image) on {} images, {} classes, {}x{} px\n", spec.name,
              static_cast<double>(summary.parameters) * 1e-6, static_cast<double>(summary.multiply_adds) * 1e-9, images, classes,
              *o.crop_size, *o.crop_size);
-  fmt::print("{} on {}, {} threads, global batch size {}, {} loader threads, output in {}\n", name(precision), device.string(),
-             omp_get_max_threads(), *o.batch_size, o.workers, o.output);
+  fmt::print("{} on {}, {} threads, global batch size {}, {} loader threads{}\n", name(precision), device.string(),
+             omp_get_max_threads(), *o.batch_size, o.workers, folder ? ", output in " + folder->path() : "");
   if (o.data_only) {
     fmt::print("loader alone: {:.0f} img/s\n", trainer.loader_speed());
     return 0;
@@ -384,6 +388,9 @@ int main(int argc, char** argv) {
       return 0;
     }
     return residua::run(parsed.options);
+  } catch (const residua::RunExists& error) {
+    std::cerr << "train-imagenet: " << error.what() << ": --resume auto --output '" << error.folder() << "'\n";
+    return 2;
   } catch (const residua::UsageError& error) {
     std::cerr << "train-imagenet: " << error.what() << "\n";
     return 2;

@@ -1,38 +1,17 @@
 #include "core/io/atomic_file.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/io/file_system.h"
 
 namespace residua {
-namespace {
-
-[[noreturn]] void fail_io(const char* doing, const std::string& path, int error) {
-  fail("cannot {} {}: {} (errno {})", doing, path, std::system_category().message(error), error);
-}
-
-/// Makes a rename in `folder` durable. File systems that have no fsync for folders say EINVAL and need none.
-void sync_folder(const std::string& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) {
-    fail_io("open the folder", folder, errno);
-  }
-  const int error = ::fsync(descriptor) == 0 ? 0 : errno;
-  ::close(descriptor);
-  if (error != 0 && error != EINVAL) {
-    fail_io("sync the folder", folder, error);
-  }
-}
-
-}  // namespace
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   const std::filesystem::path target(path_);
@@ -40,7 +19,7 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   constexpr int kAttempts = 1000;
   for (int attempt = 0; attempt < kAttempts && descriptor_ < 0; ++attempt) {
     temporary_ = fmt::format("{}/.{}.{}-{}.tmp", folder_, target.filename().string(), ::getpid(), attempt);
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    descriptor_ = file_system().open(temporary_, O_WRONLY | O_CREAT | O_EXCL);
     if (descriptor_ < 0 && errno != EEXIST) {
       break;
     }
@@ -54,8 +33,8 @@ AtomicFile::~AtomicFile() { close_and_remove(); }
 
 void AtomicFile::close_and_remove() noexcept {
   if (descriptor_ >= 0) {
-    ::close(std::exchange(descriptor_, -1));
-    ::unlink(temporary_.c_str());
+    file_system().close(std::exchange(descriptor_, -1));
+    file_system().remove(temporary_);
   }
 }
 
@@ -63,19 +42,9 @@ void AtomicFile::write(const void* data, size_t bytes) {
   if (descriptor_ < 0) {
     fail("cannot write {}: it was committed or failed before", path_);
   }
-  const char* next = static_cast<const char*>(data);
-  while (bytes > 0) {
-    const ssize_t written = ::write(descriptor_, next, bytes);
-    if (written < 0 && errno == EINTR) {
-      continue;
-    }
-    if (written <= 0) {
-      const int error = written < 0 ? errno : EIO;
-      close_and_remove();
-      fail_io("write", path_, error);
-    }
-    next += written;
-    bytes -= static_cast<size_t>(written);
+  if (const int error = write_all(descriptor_, data, bytes); error != 0) {
+    close_and_remove();
+    fail_io("write", path_, error);
   }
 }
 
@@ -83,19 +52,19 @@ void AtomicFile::commit() {
   if (descriptor_ < 0) {
     fail("cannot commit {}: it was committed or failed before", path_);
   }
-  if (::fsync(descriptor_) != 0) {
+  if (file_system().sync(descriptor_) != 0) {
     const int error = errno;
     close_and_remove();
     fail_io("sync", path_, error);
   }
-  if (::close(std::exchange(descriptor_, -1)) != 0) {
+  if (file_system().close(std::exchange(descriptor_, -1)) != 0) {
     const int error = errno;
-    ::unlink(temporary_.c_str());
+    file_system().remove(temporary_);
     fail_io("close", path_, error);
   }
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+  if (file_system().rename(temporary_, path_) != 0) {
     const int error = errno;
-    ::unlink(temporary_.c_str());
+    file_system().remove(temporary_);
     fail_io("replace", path_, error);
   }
   sync_folder(folder_);
@@ -112,7 +81,7 @@ void remove_temporary_files(const std::string& folder) {
   for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with('.') && name.ends_with(".tmp")) {
-      std::filesystem::remove(entry.path(), error);
+      file_system().remove(entry.path().string());
     }
   }
 }

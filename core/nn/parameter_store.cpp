@@ -1,7 +1,5 @@
 #include "core/nn/parameter_store.h"
 
-#include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "core/kernels/cast.h"
@@ -94,23 +92,6 @@ Parameter& ParameterStore::parameter(const std::string& name) const {
     }
   }
   fail_usage("the model has no parameter named {}", name);
-}
-
-std::optional<std::string> ParameterStore::find_not_finite() const {
-  const auto is_finite = [](const Tensor& t) {
-    return std::ranges::all_of(t.to_vector(), [](float value) { return std::isfinite(value); });
-  };
-  for (const Parameter* p : parameters_) {
-    if (!is_finite(p->master) || (p->velocity.defined() && !is_finite(p->velocity))) {
-      return p->name;
-    }
-  }
-  for (const RunningStatistics* s : statistics_) {
-    if (!is_finite(s->running_mean) || !is_finite(s->running_variance)) {
-      return s->name;
-    }
-  }
-  return {};
 }
 
 void ParameterStore::masters_changed() {

@@ -60,11 +60,11 @@ class ParameterStore {
   Parameter& parameter(const std::string& name) const;
 
   ParameterArena& matrices() { return matrices_; }
+  const ParameterArena& matrices() const { return matrices_; }
   ParameterArena& vectors() { return vectors_; }
+  const ParameterArena& vectors() const { return vectors_; }
   StatisticsArena& statistics_arena() { return statistics_arena_; }
-
-  /// The name of a weight, velocity or running statistic with a value that is NaN or infinite, if there is one.
-  std::optional<std::string> find_not_finite() const;
+  const StatisticsArena& statistics_arena() const { return statistics_arena_; }
 
   /// To be called after masters were written by anything but the optimizer: renews the 16-bit copies and the version.
   void masters_changed();

@@ -1,139 +1,137 @@
 #include "core/nn/state_dict.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <array>
-#include <set>
-#include <string_view>
+#include <cmath>
+#include <map>
 #include <utility>
-#include <vector>
 
 namespace residua {
 namespace {
 
-constexpr const char* kBatchesTracked = ".num_batches_tracked";
-constexpr const char* kClassifier = "fc.";
+constexpr const char* kWeight = "weight.";
+constexpr const char* kVelocity = "velocity.";
+constexpr const char* kRunningMean = "running_mean.";
+constexpr const char* kRunningVariance = "running_variance.";
 
-/// The first names of many, for a message of one line; a file's names can be anything.
-std::string some_of(const std::vector<std::string>& names) {
-  constexpr size_t kShown = 3;
-  constexpr size_t kLength = 80;
-  std::string text;
-  for (size_t i = 0; i < std::min(names.size(), kShown); ++i) {
-    text += fmt::format("{}{:?}", i > 0 ? ", " : "", names[i].substr(0, kLength));
-  }
-  return names.size() > kShown ? fmt::format("{} and {} more", text, names.size() - kShown) : text;
-}
-
-/// A file's tensors, taken one by one by the name and shape that the model has.
-class Checked {
+/// A copy of `arena`, part of which a tensor is, in host memory.
+class ArenaCopy {
  public:
-  explicit Checked(const Safetensors& file) : path_(file.path) {
-    for (const NamedTensor& item : file.tensors) {
-      tensors_.emplace(item.name, &item.tensor);
-    }
-  }
+  explicit ArenaCopy(const Tensor& arena)
+      : begin_(static_cast<const std::byte*>(arena.data())), host_(arena.device() == Device{} ? arena : arena.to(Device{})) {}
 
-  /// nullptr, and a note for finish(), when it is missing.
-  const Tensor* take(const std::string& name, const Shape& wanted) {
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end()) {
-      missing_.push_back(name);
-      return nullptr;
-    }
-    const Tensor& tensor = *found->second;
-    tensors_.erase(found);
-    if (tensor.shape() != wanted) {
-      if (name.starts_with(kClassifier) && tensor.shape().rank() == wanted.rank() && tensor.dim(0) != wanted.dim(0)) {
-        fail_usage("{} classifies into {} classes, the model into {} ({} is {}, wanted {})", path_, tensor.dim(0),
-                   wanted.dim(0), name, tensor.shape().string(), wanted.string());
-      }
-      fail_usage("{} does not fit the model: {} is {}, wanted {}", path_, name, tensor.shape().string(), wanted.string());
-    }
-    if (!is_floating(tensor.dtype())) {
-      fail_usage("{} does not fit the model: {} has the element type {}, wanted f32, f16 or bf16", path_, name,
-                 residua::name(tensor.dtype()));
-    }
-    return &tensor;
-  }
-
-  /// A count that files of older PyTorch lack.
-  int64_t take_count(const std::string& name) {
-    const auto found = tensors_.find(name);
-    if (found == tensors_.end()) {
-      return 0;
-    }
-    const Tensor& tensor = *found->second;
-    tensors_.erase(found);
-    if (tensor.dtype() != DType::i64 || tensor.size() != 1 || tensor.span<int64_t>()[0] < 0) {
-      fail_usage("{} does not fit the model: {} is {} {}, wanted one count in i64", path_, name, residua::name(tensor.dtype()),
-                 tensor.shape().string());
-    }
-    return tensor.span<int64_t>()[0];
-  }
-
-  void finish() const {
-    std::vector<std::string> unexpected;
-    for (const auto& [name, tensor] : tensors_) {
-      unexpected.push_back(name);
-    }
-    if (!missing_.empty() || !unexpected.empty()) {
-      fail_usage("{} does not fit the model: {}{}{}", path_, missing_.empty() ? "" : "it lacks " + some_of(missing_),
-                 missing_.empty() || unexpected.empty() ? "" : "; ",
-                 unexpected.empty() ? "" : "the model lacks " + some_of(unexpected));
-    }
+  Tensor slice(const Tensor& part) const {
+    const int64_t offset = static_cast<const std::byte*>(part.data()) - begin_;
+    return host_.slice(offset / size_bytes(part.dtype()), part.shape());
   }
 
  private:
-  const std::string& path_;
-  std::map<std::string, const Tensor*> tensors_;
-  std::vector<std::string> missing_;
+  const std::byte* begin_;
+  Tensor host_;
 };
 
-std::array<std::pair<std::string, Tensor>, 2> named(const RunningStatistics& layer) {
-  return {{{layer.name + ".running_mean", layer.running_mean}, {layer.name + ".running_var", layer.running_variance}}};
+void add_parameters(const ParameterStore& store, ParameterRole role, const ParameterArena& arena, StateSnapshot& result) {
+  const ArenaCopy masters(arena.master);
+  const std::optional<ArenaCopy> velocities =
+      arena.velocity.defined() ? std::optional<ArenaCopy>(arena.velocity) : std::nullopt;
+  const std::vector<Parameter*>& parameters = store.parameters();
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const Parameter& p = *parameters[i];
+    if (p.role != role) {
+      continue;
+    }
+    const auto sizes = p.logical.sizes();
+    const auto logical = [&](const Tensor& stored) {
+      return host_array<float>(p.name, {sizes.begin(), sizes.end()}, to_logical(p, stored));
+    };
+    result.weights[i] = logical(masters.slice(p.master));
+    if (velocities) {
+      result.velocities[i] = logical(velocities->slice(p.velocity));
+    }
+  }
+}
+
+bool is_finite(const HostArray& array) {
+  return std::ranges::all_of(array.span<float>(), [](float value) { return std::isfinite(value); });
 }
 
 }  // namespace
 
-void save_model_weights(const std::string& path, const ParameterStore& store, const SafetensorsMetadata& metadata) {
-  std::vector<NamedTensor> tensors;
-  for (const Parameter* parameter : store.parameters()) {
-    tensors.push_back({parameter->name, from_values(parameter->logical, to_logical(*parameter, parameter->master))});
-  }
-  for (const RunningStatistics* layer : store.statistics()) {
-    for (auto& [name, tensor] : named(*layer)) {
-      tensors.push_back({name, tensor});
+std::optional<std::string> StateSnapshot::first_not_finite() const {
+  for (const std::vector<HostArray>* arrays : {&weights, &velocities, &running_means, &running_variances}) {
+    const auto found = std::ranges::find_if_not(*arrays, is_finite);
+    if (found != arrays->end()) {
+      return found->name;
     }
-    const Tensor count = empty({}, DType::i64);
-    count.span<int64_t>()[0] = store.batches_tracked;
-    tensors.push_back({layer->name + kBatchesTracked, count});
   }
-  save_safetensors(path, tensors, metadata);
+  return {};
 }
 
-void load_model_weights(const Safetensors& file, ParameterStore& store) {
-  Checked checked(file);
-  std::vector<std::pair<const Parameter*, const Tensor*>> weights;
-  std::vector<std::pair<Tensor, const Tensor*>> statistics;
-  int64_t batches_tracked = 0;
-  for (const Parameter* parameter : store.parameters()) {
-    weights.emplace_back(parameter, checked.take(parameter->name, parameter->logical));
-  }
+StateSnapshot snapshot(const ParameterStore& store) {
+  StateSnapshot result;
+  result.batches_tracked = store.batches_tracked;
+  result.weights.resize(store.parameters().size());
+  result.velocities.resize(store.options().purpose == Purpose::training ? store.parameters().size() : 0);
+  add_parameters(store, ParameterRole::matrix, store.matrices(), result);
+  add_parameters(store, ParameterRole::vector, store.vectors(), result);
+  const ArenaCopy means(store.statistics_arena().running_mean);
+  const ArenaCopy variances(store.statistics_arena().running_variance);
   for (const RunningStatistics* layer : store.statistics()) {
-    for (auto& [name, tensor] : named(*layer)) {
-      statistics.emplace_back(tensor, checked.take(name, tensor.shape()));
-    }
-    batches_tracked = std::max(batches_tracked, checked.take_count(layer->name + kBatchesTracked));
+    const auto values = [layer](const Tensor& host) {
+      return host_array<float>(layer->name, {layer->channels}, host.span<float>());
+    };
+    result.running_means.push_back(values(means.slice(layer->running_mean)));
+    result.running_variances.push_back(values(variances.slice(layer->running_variance)));
   }
-  checked.finish();
+  return result;
+}
 
-  for (const auto& [parameter, source] : weights) {
-    from_logical(*parameter, source->to_vector(), parameter->master);
+std::vector<HostArrayView> checkpoint_arrays(const StateSnapshot& snapshot) {
+  std::vector<HostArrayView> result;
+  const auto add = [&result](const char* prefix, const std::vector<HostArray>& arrays) {
+    for (const HostArray& array : arrays) {
+      result.push_back(view(array, prefix + array.name));
+    }
+  };
+  add(kWeight, snapshot.weights);
+  add(kVelocity, snapshot.velocities);
+  add(kRunningMean, snapshot.running_means);
+  add(kRunningVariance, snapshot.running_variances);
+  return result;
+}
+
+void restore(const std::string& path, std::span<const HostArray> arrays, int64_t batches_tracked, ParameterStore& store) {
+  std::map<std::string_view, const HostArray*> by_name;
+  for (const HostArray& array : arrays) {
+    by_name.emplace(array.name, &array);
   }
-  for (const auto& [target, source] : statistics) {
-    target.copy_from(source->to_vector());
+  // All checks come before the first change.
+  const auto find = [&](const std::string& name, const Shape& wanted) {
+    const auto found = by_name.find(name);
+    if (found == by_name.end()) {
+      fail_usage("{} has no array {}", path, name);
+    }
+    const HostArray& array = *found->second;
+    if (!std::ranges::equal(array.shape, wanted.sizes()) || array.dtype != DType::f32) {
+      fail_usage("{}: {} is {} {}, wanted f32 {}", path, name, residua::name(array.dtype), shape_text(array.shape),
+                 wanted.string());
+    }
+    return array.span<float>();
+  };
+  std::vector<std::pair<const Parameter*, std::pair<Tensor, std::span<const float>>>> parameters;
+  std::vector<std::pair<Tensor, std::span<const float>>> statistics;
+  for (const Parameter* p : store.parameters()) {
+    parameters.push_back({p, {p->master, find(kWeight + p->name, p->logical)}});
+    parameters.push_back({p, {p->velocity, find(kVelocity + p->name, p->logical)}});
+  }
+  for (const RunningStatistics* s : store.statistics()) {
+    statistics.emplace_back(s->running_mean, find(kRunningMean + s->name, s->running_mean.shape()));
+    statistics.emplace_back(s->running_variance, find(kRunningVariance + s->name, s->running_variance.shape()));
+  }
+  for (const auto& [parameter, change] : parameters) {
+    from_logical(*parameter, change.second, change.first);
+  }
+  for (const auto& [target, values] : statistics) {
+    target.copy_from(values);
   }
   store.batches_tracked = batches_tracked;
   store.masters_changed();

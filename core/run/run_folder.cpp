@@ -7,49 +7,122 @@
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
-#include "core/base/error.h"
 #include "core/io/atomic_file.h"
+#include "core/io/file_system.h"
 
 namespace residua {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kFilesOfARun[] = {"checkpoint.safetensors", "best.safetensors", "last.safetensors"};
+bool exists(const std::string& path) {
+  std::error_code none;
+  return fs::exists(path, none);
+}
 
 }  // namespace
 
-RunFolder::RunFolder(const std::string& path, Existing existing) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (!fs::is_directory(path)) {
-    fail_usage("the output folder {} cannot be made: {}; choose another --output", path,
-               error ? error.message() : "a file of that name exists");
+RunExists::RunExists(const std::string& folder, const std::string& file)
+    : UsageError("output", folder,
+                 fmt::format("a folder without a run: it holds a run already ({}); set resume to auto to go on with it, or "
+                             "choose another output for a new run",
+                             file)),
+      folder_(folder) {}
+
+RunFolder::RunFolder(std::string path, Existing existing) : path_(std::move(path)) {
+  const bool made = file_system().make_folders(path_) == 0;
+  const int error = errno;
+  if (!fs::is_directory(path_)) {
+    fail_usage("the output folder {} cannot be made: {}; choose another output", path_,
+               made ? "a file of that name exists" : std::system_category().message(error));
   }
-  if (::access(path.c_str(), W_OK | X_OK) != 0) {
-    fail_usage("the output folder {} cannot be written to: {}; choose another --output", path,
+  if (::access(path_.c_str(), W_OK | X_OK) != 0) {
+    fail_usage("the output folder {} cannot be written to: {}; choose another output", path_,
                std::system_category().message(errno));
   }
-  for (const char* file : kFilesOfARun) {
-    if (existing == Existing::refuse && fs::exists(fs::path(path) / file)) {
-      fail_usage(
-          "{} holds a run already ({}): --resume auto goes on with it; for a new run remove it or choose another --output",
-          path, file);
-    }
-  }
-  descriptor_ = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  check_contents(existing);
+  descriptor_ = file_system().open(path_, O_RDONLY | O_DIRECTORY);
   if (descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    ::close(descriptor_);
-    fail_usage("another run is writing to {}: wait for its end or choose another --output", path);
+    file_system().close(descriptor_);
+    fail_usage("another run is writing to {}: wait for its end or choose another output", path_);
   }
-  remove_temporary_files(path);
+  remove_temporary_files(path_);
+  if (existing == Existing::start || (existing == Existing::resume_or_start && !exists(file(kCheckpointFile)))) {
+    keep_old_log();
+  }
 }
 
 RunFolder::~RunFolder() {
   if (descriptor_ >= 0) {
-    ::close(descriptor_);
+    file_system().close(descriptor_);
   }
+}
+
+std::string RunFolder::file(std::string_view name) const { return (fs::path(path_) / name).string(); }
+
+void RunFolder::check_contents(Existing existing) const {
+  for (const char* name : {kCheckpointFile, kBestFile, kLastFile}) {
+    if (existing == Existing::start && exists(file(name))) {
+      throw RunExists(path_, name);
+    }
+  }
+  const std::string weights = weights_beside(file(kCheckpointFile));
+  if (existing == Existing::resume_or_start && !exists(file(kCheckpointFile)) && !weights.empty()) {
+    fail_usage(
+        "{} holds weights of a run but no {} to go on from: begin a new run from them, with weights {} and another output, or "
+        "move them out of the folder",
+        path_, kCheckpointFile, weights);
+  }
+}
+
+void RunFolder::keep_old_log() {
+  std::error_code none;
+  const std::string log = file(kLogFile);
+  if (fs::file_size(log, none) == 0 || none) {
+    return;
+  }
+  std::string kept;
+  for (int number = 1; kept.empty() || exists(kept); ++number) {
+    kept = file(fmt::format("{}-{}{}", fs::path(kLogFile).stem().string(), number, fs::path(kLogFile).extension().string()));
+  }
+  if (file_system().rename(log, kept) != 0) {
+    fail_io("rename", log, errno);
+  }
+  note_ = fmt::format("{} had the log of a run without a checkpoint: that is now {}, and a new run starts", path_, kept);
+}
+
+std::string folder_name(const std::string& path) {
+  const auto without_ends = [](fs::path given) {
+    while (given.has_relative_path() && (given.filename().empty() || given.filename() == ".")) {
+      given = given.parent_path();
+    }
+    return given;
+  };
+  fs::path given = without_ends(path);
+  std::error_code none;
+  if (given.filename().empty() || given.filename() == "..") {
+    given = without_ends(fs::weakly_canonical(fs::absolute(given.empty() ? "." : given), none));
+  }
+  const std::string name = given.filename().string();
+  return name.empty() || name == ".." ? "data" : name;
+}
+
+std::string default_run_folder(std::string_view model, std::string_view data) { return fmt::format("runs/{}-{}", model, data); }
+
+std::string folder_of_checkpoint(const std::string& checkpoint) {
+  const std::string folder = fs::path(checkpoint).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+std::string weights_beside(const std::string& file) {
+  for (const char* name : {kLastFile, kBestFile}) {
+    if (const std::string weights = (fs::path(file).parent_path() / name).string(); exists(weights)) {
+      return weights;
+    }
+  }
+  return "";
 }
 
 }  // namespace residua

@@ -12,6 +12,7 @@
 
 #include "core/base/error.h"
 #include "core/device/device_api.h"
+#include "core/run/run_folder.h"
 
 namespace residua {
 namespace {
@@ -353,6 +354,11 @@ ParsedOptions parse_train_options(int argc, const char* const* argv) {
   }
   if (!o.weights.empty() && checkpoint_to_resume(o).empty() && !std::filesystem::is_regular_file(o.weights)) {
     fail_usage("--weights: got '{}', wanted a file that exists", o.weights);
+  }
+  // The folder may have been moved since its config.toml was written.
+  const bool is_beside = !o.resume.empty() && o.resume != "auto" && config == config_of_resumed(flags);
+  if (is_beside && flags.output.empty()) {
+    o.output = folder_of_checkpoint(o.resume);
   }
   // A length on the command line wins over the file's, in whichever of the two units that is.
   const bool overruled = flags.epochs && !flags.iterations && o.iterations;

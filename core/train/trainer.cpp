@@ -11,10 +11,12 @@
 #include <optional>
 #include <utility>
 
+#include "core/data/digest.h"
 #include "core/io/atomic_file.h"
 #include "core/nn/initialization.h"
 #include "core/nn/state_dict.h"
 #include "core/run/event_log.h"
+#include "core/run/run_folder.h"
 #include "core/run/tensorboard.h"
 #include "core/train/progress.h"
 #include "core/train/validation_times.h"
@@ -52,17 +54,16 @@ LoaderOptions loader_options(const TrainerSetup& setup) {
 /// Writes what happens to the terminal, log.jsonl and TensorBoard.
 class Trainer::Reporter {
  public:
-  Reporter(const Trainer& trainer, const TrainState& state, bool resumed, int64_t total_iterations, int64_t images)
+  Reporter(const Trainer& trainer, const RunState& state, bool resumed, int64_t total_iterations, int64_t images)
       : options_(trainer.setup_.options),
-        log_(resumed ? EventLog::resume(trainer.path("log.jsonl"), state.iteration)
-                     : EventLog::create(trainer.path("log.jsonl"))),
+        log_(resumed ? EventLog::resume(trainer.path(kLogFile), state.iteration) : EventLog::create(trainer.path(kLogFile))),
         tensorboard_(options_.output, resumed ? state.iteration : -1),
         progress_(stdout),
         total_iterations_(total_iterations),
         images_(images) {}
 
   /// Reports the steps since the last report, whose metrics these are.
-  void train(const TrainState& state, const Metrics& m, double rate, double wait_seconds, int64_t validations_left) {
+  void train(const RunState& state, const Metrics& m, double rate, double wait_seconds, int64_t validations_left) {
     const double seconds = seconds_since(start_);
     const TrainRecord record{
         .iteration = state.iteration,
@@ -88,7 +89,7 @@ class Trainer::Reporter {
     restart(state, wait_seconds);
   }
 
-  void validation(const TrainState& state, const Metrics& m) {
+  void validation(const RunState& state, const Metrics& m) {
     const ValidationRecord record{.iteration = state.iteration,
                                   .epoch = epoch(state),
                                   .loss = m.loss,
@@ -104,7 +105,7 @@ class Trainer::Reporter {
   void note(const std::string& text) { progress_.note(text); }
 
   /// Names the images that a loader has skipped since the last call.
-  void skipped_images(const TrainState& state, Loader& loader) {
+  void skipped_images(const RunState& state, Loader& loader) {
     for (const std::string& message : loader.errors().take_new()) {
       progress_.note("skipped " + message);
       log_.write(nlohmann::ordered_json{{"type", "skipped_image"}, {"iteration", state.iteration}, {"message", message}});
@@ -112,24 +113,24 @@ class Trainer::Reporter {
   }
 
   /// After a validation and what belongs to it, which began after the last stretch of steps.
-  void end_validation(const TrainState& state, double wait_seconds) {
+  void end_validation(const RunState& state, double wait_seconds) {
     validation_seconds_ = seconds_since(start_);
     restart(state, wait_seconds);
   }
 
   /// Begins the next stretch of steps: what was spent outside of training is not counted.
-  void restart(const TrainState& state, double wait_seconds) {
+  void restart(const RunState& state, double wait_seconds) {
     start_ = Clock::now();
     wait_seconds_ = wait_seconds;
     reported_iteration_ = state.iteration;
   }
 
  private:
-  double epoch(const TrainState& state) const {
+  double epoch(const RunState& state) const {
     return static_cast<double>(state.epoch) +
            static_cast<double>(std::min(state.batch * batch_images(state), images_)) / static_cast<double>(images_);
   }
-  int64_t batch_images(const TrainState& state) const { return std::min(state.batch_size, images_); }
+  int64_t batch_images(const RunState& state) const { return std::min(state.batch_size, images_); }
 
   const TrainOptions& options_;
   EventLog log_;
@@ -159,7 +160,7 @@ Trainer::Trainer(TrainerSetup setup)
   // Those that a resumed run began from may be gone.
   const std::string& weights = setup_.options.weights;
   if (!weights.empty() && (checkpoint_to_resume(setup_.options).empty() || std::filesystem::exists(weights))) {
-    load_model_weights(weights, store_);
+    begin_with_weights(weights);
   }
   if (setup_.val != nullptr) {
     LoaderOptions options = loader_options(setup_);
@@ -183,25 +184,32 @@ int64_t Trainer::total_iterations(const Loader& loader) const {
   return o.iterations ? *o.iterations : std::max<int64_t>(1, std::llround(*o.epochs * static_cast<double>(loader.batches())));
 }
 
-bool Trainer::resume(TrainState& state) {
+void Trainer::begin_with_weights(const std::string& path) {
+  const Safetensors file = read_weights(path);
+  const auto stored = file.metadata.find("classes");
+  if (stored != file.metadata.end() && !setup_.options.evaluate_only) {
+    try {
+      const std::vector<std::string> names = nlohmann::json::parse(stored->second);
+      if (const std::string different = different_class_names(names, setup_.train->class_names()); !different.empty()) {
+        fail_usage("{} is of other classes: {}: their labels would be mixed up; give the classes their old names", path,
+                   different);
+      }
+    } catch (const nlohmann::json::exception&) {
+      fail_usage("{}: its metadata 'classes' is not a list of names", path);
+    }
+  }
+  load_weights(file, store_, setup_.classifier);
+}
+
+bool Trainer::resume(RunState& state) {
   const std::string file = checkpoint_to_resume(setup_.options);
   if (file.empty()) {
     return false;
   }
-  const TrainState loaded = load_checkpoint(file, setup_.model_name, store_);
-  if (loaded.seed != state.seed || loaded.batch_size != state.batch_size) {
-    fail_usage("{} was made with --seed {} -b {}, this run has --seed {} -b {}: the order of images would differ", file,
-               loaded.seed, loaded.batch_size, state.seed, state.batch_size);
-  }
-  if (loaded.images != 0 && loaded.images != state.images) {
-    fail_usage(
-        "{} was made with {} training images, this run has {}: the order of images would differ; a new run can begin from its "
-        "weights, with --weights {}",
-        file, loaded.images, state.images, path("last.safetensors"));
-  }
-  const TrainState begun = std::exchange(state, loaded);
-  if (!std::filesystem::exists(path("best.safetensors"))) {
-    state.best_error = TrainState().best_error;  // of another folder, whose best weights are not here
+  const RunState loaded = resume_run(file, state, store_);
+  const RunState begun = std::exchange(state, loaded);
+  if (!std::filesystem::exists(path(kBestFile))) {
+    state.best_error = RunState().best_error;  // of another folder, whose best weights are not here
   }
   // A run that does not scale its loss stores 1: to begin with that in fp16 would lose small gradients.
   if (setup_.precision != DType::f16 || loaded.loss_scale == 1) {
@@ -212,23 +220,24 @@ bool Trainer::resume(TrainState& state) {
   return true;
 }
 
-void Trainer::fail_diverged(const std::string& what, const TrainState& state) const {
-  const std::string checkpoint = path("checkpoint.safetensors");
+void Trainer::fail_diverged(const std::string& what, const RunState& state) const {
+  const std::string checkpoint = path(kCheckpointFile);
   fail("{} by iteration {}: lower --lr, use --warmup-iterations, or --precision fp32; {}", what, state.iteration,
        std::filesystem::exists(checkpoint) ? "the last good state is in " + checkpoint : "no state had been saved yet");
 }
 
-void Trainer::save(const TrainState& state, bool best) const {
-  if (const std::optional<std::string> name = store_.find_not_finite()) {
+void Trainer::save(const RunState& state, bool best) const {
+  const StateSnapshot now = snapshot(store_);
+  if (const std::optional<std::string> name = now.first_not_finite()) {
     fail_diverged(fmt::format("{} has values that are not finite", *name), state);
   }
   SafetensorsMetadata metadata = setup_.metadata;
   metadata["iteration"] = std::to_string(state.iteration);
-  save_model_weights(path("last.safetensors"), store_, metadata);
+  save_weights(path(kLastFile), now, metadata);
   if (best) {
-    save_model_weights(path("best.safetensors"), store_, metadata);
+    save_weights(path(kBestFile), now, metadata);
   }
-  save_checkpoint(path("checkpoint.safetensors"), store_, state);
+  save_run(path(kCheckpointFile), state, now);
 }
 
 int Trainer::train(const volatile std::sig_atomic_t& stop) {
@@ -236,23 +245,26 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
   Loader loader = make_train_loader();
   const int64_t total = total_iterations(loader);
   Schedule schedule(schedule_options(o, loader.batches(), total));
-  TrainState state{.model = setup_.model_name,
-                   .seed = o.seed,
-                   .batch_size = *o.batch_size,
-                   .images = setup_.train->size(),
-                   .schedule = schedule.state()};
+  RunState state{.model = setup_.model_name,
+                 .seed = o.seed,
+                 .batch_size = *o.batch_size,
+                 .images = setup_.train->size(),
+                 .train_set = set_digest(*setup_.train),
+                 .validation_set = setup_.val != nullptr ? set_digest(*setup_.val) : "",
+                 .class_names = setup_.train->class_names(),
+                 .schedule = schedule.state()};
   state.loss_scale = sgd_.state().loss_scale;
   const bool resumed = resume(state);
   schedule.restore(state.schedule);
   Reporter report(*this, state, resumed, total, loader.samples());
-  atomic_write(path("config.toml"), o.toml);
+  atomic_write(path(kConfigFile), o.toml);
   if (resumed) {
     report.note(fmt::format("resumed at iteration {} of {}{}", state.iteration, total,
                             state.iteration < total ? "" : ": nothing is left to be done"));
   }
   report.restart(state, loader.wait_seconds());
 
-  const auto snapshot = [&] {
+  const auto take_state = [&] {
     state.schedule = schedule.state();
     const StepState step = sgd_.state();
     state.loss_scale = step.loss_scale;
@@ -261,7 +273,7 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
   // Before the first step there is nothing that would be lost.
   const auto save_unfinished = [&](const char* what) {
     if (state.iteration > 0) {
-      snapshot();
+      take_state();
       save(state, false);
       report.note(fmt::format("{} at iteration {} of {}; go on with --resume auto", what, state.iteration, total));
     }
@@ -295,10 +307,10 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     }
     report.validation(state, *metrics);
     schedule.observe(metrics->top1_error);
-    const bool best = metrics->top1_error < state.best_error || !std::filesystem::exists(path("best.safetensors"));
+    const bool best = metrics->top1_error < state.best_error || !std::filesystem::exists(path(kBestFile));
     state.best_error = best ? metrics->top1_error : state.best_error;
     state.validated = state.iteration;
-    snapshot();
+    take_state();
     save(state, best);
     report.end_validation(state, loader.wait_seconds());
   };
@@ -339,7 +351,7 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     training_metrics(state);
     save_unfinished("stopped");
   } else if (val_loader_ == nullptr) {
-    snapshot();
+    take_state();
     save(state, false);
   }
   if (loader.errors().count() > 0) {
@@ -347,12 +359,12 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
                             loader.errors().summary()));
   }
   if (stop == 0 && val_loader_ != nullptr) {
-    report.note(fmt::format("best validation error {:.2f} %, weights in {}", state.best_error, path("best.safetensors")));
+    report.note(fmt::format("best validation error {:.2f} %, weights in {}", state.best_error, path(kBestFile)));
   }
   return static_cast<int>(stop);
 }
 
-Metrics Trainer::training_metrics(const TrainState& state) {
+Metrics Trainer::training_metrics(const RunState& state) {
   const Metrics metrics = step_.metrics().read();
   step_.metrics().reset();
   if (metrics.images > 0 && !std::isfinite(metrics.loss)) {

@@ -10,7 +10,7 @@
 #include "core/evaluate/evaluator.h"
 #include "core/io/safetensors.h"
 #include "core/nn/module.h"
-#include "core/train/checkpoint.h"
+#include "core/train/run_state.h"
 #include "core/train/train_options.h"
 #include "core/train/train_step.h"
 
@@ -26,6 +26,7 @@ struct TrainerSetup {
   TrainOptions options;                           // with all defaults filled in
   std::shared_ptr<const ImageSource> train, val;  // `train` may be null for validation alone
   InputStatistics statistics;                     // in units of a byte; a mean image is as large as the crop
+  std::string classifier;                         // what the names of the classifier's weights begin with: "fc."
   SafetensorsMetadata metadata;                   // for the files of weights
 };
 
@@ -55,13 +56,14 @@ class Trainer {
   int64_t total_iterations(const Loader& loader) const;
   std::string path(const std::string& file) const { return setup_.options.output + "/" + file; }
   /// Of the steps since the last call. Fails when their loss is not finite: the weights are lost then, and must not be saved.
-  Metrics training_metrics(const TrainState& state);
+  Metrics training_metrics(const RunState& state);
   /// Nothing if `stop` came to be other than 0 before it was done.
   std::optional<Metrics> validate(const volatile std::sig_atomic_t& stop);
-  bool resume(TrainState& state);
+  void begin_with_weights(const std::string& path);
+  bool resume(RunState& state);
   /// `what` has happened to numbers: there is nothing to save.
-  [[noreturn]] void fail_diverged(const std::string& what, const TrainState& state) const;
-  void save(const TrainState& state, bool best) const;
+  [[noreturn]] void fail_diverged(const std::string& what, const RunState& state) const;
+  void save(const RunState& state, bool best) const;
 
   TrainerSetup setup_;
   ParameterStore store_;

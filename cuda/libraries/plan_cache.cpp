@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -10,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "core/io/atomic_file.h"
+#include "core/io/file_system.h"
 
 namespace residua::cuda {
 namespace {
@@ -88,7 +90,10 @@ void PlanCache::put(const std::string& key, Choice choice) {
         mine = nlohmann::json::object();
       }
       mine[key] = {{"choice", choice.name}, {"ways", choice.milliseconds}, {"refusal", choice.refusal}};
-      std::filesystem::create_directories(std::filesystem::path(path_).parent_path());
+      if (const std::string folder = std::filesystem::path(path_).parent_path().string();
+          file_system().make_folders(folder) != 0) {
+        fail_io("make the folder", folder, errno);
+      }
       atomic_write(path_, content.dump(1));
     } catch (const std::exception& error) {
       spdlog::warn("plans are not kept on disk: {}", error.what());

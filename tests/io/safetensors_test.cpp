@@ -8,6 +8,7 @@
 #include <numeric>
 #include <random>
 
+#include "tests/support/host_arrays.h"
 #include "tests/support/peer_python.h"
 #include "tests/support/temporary_folder.h"
 
@@ -41,43 +42,43 @@ std::string refusal(const std::string& bytes) {
   }
 }
 
-std::vector<NamedTensor> one_of_each() {
-  std::vector<NamedTensor> tensors;
+std::vector<HostArray> one_of_each() {
+  std::vector<HostArray> arrays;
   for (const DType dtype : {DType::u8, DType::f32, DType::f16, DType::bf16, DType::i32, DType::i64}) {
-    const std::vector<float> values = {1, 2, 3, 4, 5, 6};
-    tensors.push_back({std::string(name(dtype)), from_values({2, 3}, values, dtype)});
+    arrays.push_back(to_host(std::string(name(dtype)), from_values({2, 3}, std::vector<float>{1, 2, 3, 4, 5, 6}, dtype)));
   }
-  tensors.push_back({"scalar", from_values({}, std::vector<float>{7})});
-  tensors.push_back({"empty", empty({0, 3}, DType::f32)});
-  tensors.push_back({"four", full({1, 2, 1, 3}, 0.5f, DType::f32)});
-  return tensors;
+  arrays.push_back(to_host("scalar", from_values({}, std::vector<float>{7})));
+  arrays.push_back(to_host("empty", empty({0, 3}, DType::f32)));
+  arrays.push_back(to_host("four", full({1, 2, 1, 3}, 0.5f, DType::f32)));
+  return arrays;
 }
 
 TEST(Safetensors, WhatIsSavedIsLoaded) {
   const TemporaryFolder folder;
   const std::string path = folder / "a.safetensors";
   const SafetensorsMetadata metadata = {{"model", "resnet18"}, {"classes", "[\"T-shirt/top\", \"\u00e9t\u00e9\"]"}};
-  const std::vector<NamedTensor> saved = one_of_each();
-  save_safetensors(path, saved, metadata);
+  const std::vector<HostArray> saved = one_of_each();
+  save_safetensors(path, views(saved), metadata);
   const Safetensors loaded = load_safetensors(path);
   EXPECT_EQ(loaded.metadata, metadata);
   EXPECT_EQ(load_safetensors_metadata(path), metadata);
   EXPECT_EQ(loaded.find("absent"), nullptr);
-  ASSERT_EQ(loaded.tensors.size(), saved.size());
-  for (const NamedTensor& want : saved) {
+  ASSERT_EQ(loaded.arrays.size(), saved.size());
+  for (const HostArray& want : saved) {
     SCOPED_TRACE(want.name);
-    const Tensor* got = loaded.find(want.name);
+    const HostArray* got = loaded.find(want.name);
     ASSERT_NE(got, nullptr);
-    EXPECT_EQ(got->dtype(), want.tensor.dtype());
-    EXPECT_EQ(got->shape(), want.tensor.shape());
-    EXPECT_EQ(got->to_vector(), want.tensor.to_vector());
+    EXPECT_EQ(got->dtype, want.dtype);
+    EXPECT_EQ(got->shape, want.shape);
+    EXPECT_EQ(got->bytes, want.bytes);
   }
 }
 
 TEST(Safetensors, WritesAlignedTensors) {
   const TemporaryFolder folder;
   const std::string path = folder / "a.safetensors";
-  save_safetensors(path, one_of_each());
+  const std::vector<HostArray> one = one_of_each();
+  save_safetensors(path, views(one));
   const std::string bytes = test::read_bytes(path);
   uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof length);
@@ -96,8 +97,8 @@ TEST(Safetensors, LoadsAFileMadeByHand) {
   const Safetensors loaded = load_safetensors(path);
   ASSERT_NE(loaded.find("x"), nullptr);
   ASSERT_NE(loaded.find("y"), nullptr);
-  EXPECT_EQ(loaded.find("x")->to_vector(), (std::vector<float>{5, 6, 7}));
-  EXPECT_EQ(loaded.find("y")->item(), 1.0);
+  EXPECT_EQ(to_tensor(*loaded.find("x")).to_vector(), (std::vector<float>{5, 6, 7}));
+  EXPECT_EQ(loaded.find("y")->span<float>()[0], 1.0f);
   EXPECT_EQ(loaded.metadata.at("k"), "v");
 }
 
@@ -167,13 +168,41 @@ TEST(Safetensors, RefusesWhatIsNoFile) {
   EXPECT_THROW(load_safetensors(folder / "fifo"), UsageError);
 }
 
+TEST(Safetensors, NamesPyTorchFilesAndHowToConvertThem) {
+  const std::string zip = std::string("PK\x03\x04\x00\x00\x08\x08", 8) + "archive/data.pkl";
+  const std::string pickle = "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9 j\xa8P\x19.";
+  for (const std::string& bytes : {zip, pickle}) {
+    const TemporaryFolder folder;
+    const std::string path = folder / "it's.pth";
+    write_bytes(path, bytes);
+    // The command is run with a stand-in for Python that prints its arguments.
+    std::string message;
+    try {
+      load_safetensors(path);
+    } catch (const UsageError& error) {
+      message = error.what();
+    }
+    EXPECT_THAT(message, AllOf(HasSubstr(path + " is a PyTorch file, wanted a safetensors file"), Not(HasSubstr("\n"))));
+    const size_t command = message.find("python3 -c ");
+    ASSERT_NE(command, std::string::npos) << message;
+    write_bytes(folder / "python3", "#!/bin/sh\nprintf '%s\\n' \"$@\"\n");
+    std::filesystem::permissions(folder / "python3", std::filesystem::perms::owner_all);
+    write_bytes(folder / "pasted", message.substr(command));
+    ASSERT_EQ(std::system(("cd '" + folder.path() + "' && PATH=.:$PATH sh pasted > out").c_str()), 0);
+    const std::string out = read_bytes(folder / "out");
+    EXPECT_THAT(out, AllOf(HasSubstr("torch.load(sys.argv[1]"), HasSubstr("save_file("),
+                           ::testing::EndsWith("\n" + path + "\n" + folder / "it's.safetensors" + "\n")));
+  }
+}
+
 TEST(Safetensors, RefusesToSaveWhatCouldNotBeLoaded) {
   const TemporaryFolder folder;
   const std::string path = folder / "a.safetensors";
-  const Tensor tensor = zeros({2}, DType::f32);
-  EXPECT_THROW(save_safetensors(path, std::vector<NamedTensor>{{"a", tensor}, {"a", tensor}}), Error);
-  EXPECT_THROW(save_safetensors(path, std::vector<NamedTensor>{{"__metadata__", tensor}}), Error);
-  EXPECT_THROW(save_safetensors(path, std::vector<NamedTensor>{{"\xff", tensor}}), Error);
+  const auto array = [](const char* name) { return to_host(name, zeros({2}, DType::f32)); };
+  const auto save = [&](std::vector<HostArray> arrays) { save_safetensors(path, views(arrays)); };
+  EXPECT_THROW(save({array("a"), array("a")}), Error);
+  EXPECT_THROW(save({array("__metadata__")}), Error);
+  EXPECT_THROW(save({array("\xff")}), Error);
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
@@ -181,7 +210,8 @@ TEST(Safetensors, RefusesToSaveWhatCouldNotBeLoaded) {
 TEST(Safetensors, SurvivesMutatedFiles) {
   const TemporaryFolder folder;
   const std::string path = folder / "mutated.safetensors";
-  save_safetensors(path, one_of_each(), {{"model", "resnet18"}});
+  const std::vector<HostArray> one = one_of_each();
+  save_safetensors(path, views(one), {{"model", "resnet18"}});
   const std::string original = test::read_bytes(path);
   uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, original.data(), sizeof header_bytes);
@@ -228,7 +258,7 @@ TEST(Safetensors, SurvivesMutatedFiles) {
     write_bytes(path, bytes);
     try {
       const Safetensors loaded = load_safetensors(path);
-      EXPECT_LE(loaded.tensors.size(), 16U);
+      EXPECT_LE(loaded.arrays.size(), 16U);
       ++taken;
     } catch (const Error&) {
       ++refused;
@@ -246,9 +276,9 @@ TEST(Safetensors, PythonReadsOursAndWeReadPythons) {
   const TemporaryFolder folder;
   const std::string ours = folder / "ours.safetensors";
   const std::string theirs = folder / "theirs.safetensors";
-  std::vector<NamedTensor> tensors = one_of_each();
-  std::erase_if(tensors, [](const NamedTensor& item) { return item.tensor.dtype() == DType::bf16; });  // numpy has none
-  save_safetensors(ours, tensors, {{"model", "resnet18"}});
+  std::vector<HostArray> arrays = one_of_each();
+  std::erase_if(arrays, [](const HostArray& array) { return array.dtype == DType::bf16; });  // numpy has none
+  save_safetensors(ours, views(arrays), {{"model", "resnet18"}});
   write_bytes(folder / "peer.py", R"(
 import sys
 import numpy
@@ -266,12 +296,12 @@ save_file({**tensors, "more": numpy.arange(5, dtype=numpy.int64)}, sys.argv[2], 
 )");
   ASSERT_EQ(std::system((python + " " + folder / "peer.py" + " " + ours + " " + theirs).c_str()), 0);
   const Safetensors loaded = load_safetensors(theirs);
-  EXPECT_EQ(loaded.tensors.size(), 9U);
+  EXPECT_EQ(loaded.arrays.size(), 9U);
   EXPECT_EQ(loaded.metadata.at("from"), "python");
   ASSERT_NE(loaded.find("more"), nullptr);
-  EXPECT_EQ(loaded.find("more")->to_vector(), (std::vector<float>{0, 1, 2, 3, 4}));
+  EXPECT_EQ(to_tensor(*loaded.find("more")).to_vector(), (std::vector<float>{0, 1, 2, 3, 4}));
   ASSERT_NE(loaded.find("f16"), nullptr);
-  EXPECT_EQ(loaded.find("f16")->to_vector(), (std::vector<float>{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(loaded.find("f16")->to_floats(), (std::vector<float>{1, 2, 3, 4, 5, 6}));
 }
 
 }  // namespace

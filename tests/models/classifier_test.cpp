@@ -47,7 +47,7 @@ std::string make_weights(const TemporaryFolder& folder, const SafetensorsMetadat
     store.parameter("fc.weight").master.copy_from(std::vector<float>(3 * 64, 0.0f));
     store.parameter("fc.bias").master.copy_from(std::vector<float>{0, std::log(6.0f), std::log(3.0f)});
   }
-  save_model_weights(folder / "w.safetensors", store, metadata);
+  save_weights(folder / "w.safetensors", snapshot(store), metadata);
   return folder / "w.safetensors";
 }
 
@@ -93,7 +93,7 @@ TEST(Classifier, TheWeightsFileSaysItAll) {
 void expect_predictions(const std::vector<Prediction>& got, const std::string& weights, const Tensor& pixels) {
   ResNet model(small_spec());
   ParameterStore store(model);
-  load_model_weights(weights, store);
+  load_weights(read_weights(weights), store, "fc.");
   const NoGrad no_grad;
   const std::vector<float> logits = model.forward(pixels, Mode::evaluate).to_vector();
   double sum = 0;
@@ -127,7 +127,14 @@ TEST(Classifier, HasNoAnswerThatIsNotFinite) {
   ParameterStore store(model);
   initialize(store, 11, FanMode::fan_in);
   store.parameter("fc.bias").master.copy_from(std::vector<float>{0, std::nanf(""), 0});
-  save_model_weights(folder / "w.safetensors", store, kMetadata);
+  save_weights(folder / "w.safetensors", snapshot(store), kMetadata);
+  EXPECT_TRUE(
+      test::fails_with([&] { Classifier({.weights = folder / "w.safetensors"}); }, {"w.safetensors", "fc.bias", "nan"}));
+  // Finite weights can overflow too.
+  store.parameter("fc.bias").master.copy_from(std::vector<float>{0, 0, 0});
+  const Tensor& fc = store.parameter("fc.weight").master;
+  fc.copy_from(std::vector<float>(static_cast<size_t>(fc.size()), 3e38f));
+  save_weights(folder / "w.safetensors", snapshot(store), kMetadata);
   Classifier classifier({.weights = folder / "w.safetensors"});
   EXPECT_TRUE(
       test::fails_with([&] { classifier.classify(make_image(folder, 1, 2, 3), 3); }, {"image.ppm", "not a finite number"}));

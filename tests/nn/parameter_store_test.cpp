@@ -3,12 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <cstdint>
 #include <numeric>
-#include <optional>
 #include <string>
-#include <utility>
 
 #include "core/nn/initialization.h"
 #include "models/resnet.h"
@@ -47,26 +44,6 @@ TEST(ParameterStoreTest, ViewsLieAlignedInTheArenaOfTheirRole) {
       EXPECT_TRUE(aligned(view)) << parameter->name;
     }
   }
-}
-
-TEST(ParameterStoreTest, FindsWhatIsNotFinite) {
-  ResNet model(small());
-  ParameterStore store(model);
-  initialize(store, 0);
-  EXPECT_EQ(store.find_not_finite(), std::nullopt);
-  const auto found_with = [&](const Tensor& tensor, float value) {
-    float& last = tensor.span<float>().back();
-    const float before = std::exchange(last, value);
-    const std::optional<std::string> name = store.find_not_finite();
-    last = before;
-    return name;
-  };
-  const Parameter& weight = store.parameter("layer2.0.conv1.weight");
-  EXPECT_EQ(found_with(weight.master, NAN), "layer2.0.conv1.weight");
-  EXPECT_EQ(found_with(weight.velocity, -INFINITY), "layer2.0.conv1.weight");
-  const RunningStatistics& statistics = *store.statistics().front();
-  EXPECT_EQ(found_with(statistics.running_variance, INFINITY), statistics.name);
-  EXPECT_EQ(store.find_not_finite(), std::nullopt);
 }
 
 TEST(ParameterStoreTest, ViewsDoNotOverlap) {

@@ -70,7 +70,7 @@ TEST_P(BlockParityTest, OutputAndGradientsAgree) {
     from_logical(*parameter, required(file, "value/" + parameter->name).to_vector(), parameter->master);
   }
   store.masters_changed();
-  ASSERT_EQ(store.parameters().size(), with_prefix(file, "value/").tensors.size());
+  ASSERT_EQ(store.parameters().size(), with_prefix(file, "value/").arrays.size());
 
   Tensor x = as_f32(required(file, "x"));
   x.set_requires_grad(true);

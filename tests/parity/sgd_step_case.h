@@ -12,6 +12,7 @@
 #include "core/ops/softmax_cross_entropy.h"
 #include "core/optim/sgd.h"
 #include "models/resnet.h"
+#include "tests/support/host_arrays.h"
 
 /// What the comparisons with PyTorch share: the meaning of the files that tests/parity/*.py write.
 namespace residua::test {
@@ -67,20 +68,21 @@ inline ResNetSpec spec_from_metadata(const SafetensorsMetadata& m) {
 }
 
 inline Tensor required(const Safetensors& file, const std::string& name) {
-  const Tensor* tensor = file.find(name);
-  if (tensor == nullptr) {
+  const HostArray* array = file.find(name);
+  if (array == nullptr) {
     fail("{} has no tensor \"{}\"", file.path, name);
   }
-  return *tensor;
+  return to_tensor(*array);
 }
 
 /// The tensors whose names begin with `prefix`, without it.
 inline Safetensors with_prefix(const Safetensors& file, const std::string& prefix) {
   Safetensors part;
   part.path = file.path;
-  for (const NamedTensor& item : file.tensors) {
-    if (item.name.starts_with(prefix)) {
-      part.tensors.push_back({item.name.substr(prefix.size()), item.tensor});
+  for (const HostArray& array : file.arrays) {
+    if (array.name.starts_with(prefix)) {
+      part.arrays.push_back(array);
+      part.arrays.back().name.erase(0, prefix.size());
     }
   }
   return part;
@@ -94,7 +96,7 @@ class SgdStepCase {
  public:
   explicit SgdStepCase(const Safetensors& file)
       : model_(spec_from_metadata(file.metadata)), store_(model_), sgd_(store_, {.momentum = 0.9f, .weight_decay = 1e-4f}) {
-    load_model_weights(with_prefix(file, "model."), store_);
+    load_weights(with_prefix(file, "model."), store_, "fc.");
     sgd_.set_learning_rate(0.1f);
     logits_ = model_.forward(as_f32(required(file, "images")), Mode::train);
     backward(softmax_cross_entropy(logits_, required(file, "labels")).loss);

@@ -28,8 +28,8 @@ class Classify : public ::testing::Test {
     ResNet model(spec);
     ParameterStore store(model);
     store.parameter("fc.bias").master.copy_from(std::vector<float>{0.0f, std::log(3.0f)});
-    save_model_weights(folder_ / "w.safetensors", store,
-                       {{"model", "resnet20"}, {"shortcut", "A"}, {"input_size", "16"}, {"classes", R"(["cat","dog"])"}});
+    save_weights(folder_ / "w.safetensors", snapshot(store),
+                 {{"model", "resnet20"}, {"shortcut", "A"}, {"input_size", "16"}, {"classes", R"(["cat","dog"])"}});
     test::write_bytes(folder_ / "gray.pgm", "P5\n2 2\n255\n\x7f\x7f\x7f\x7f");
     test::write_bytes(folder_ / "bad.jpg", "not a picture");
   }

@@ -67,7 +67,7 @@ TEST_F(TrainImagenet, DoesNotOverwriteARun) {
   const std::string log = read_bytes(folder_ / "run/log.jsonl");
   const std::string weights = read_bytes(folder_ / "run/best.safetensors");
   ASSERT_EQ(train(kSmall + "--lr 0.01"), 2);
-  EXPECT_THAT(error(), AllOf(HasSubstr("run holds a run already"), HasSubstr("--resume auto")));
+  EXPECT_THAT(error(), AllOf(HasSubstr("holds a run already"), HasSubstr("--resume auto --output 'run'")));
   EXPECT_EQ(read_bytes(folder_ / "run/log.jsonl"), log);
   EXPECT_TRUE(read_bytes(folder_ / "run/best.safetensors") == weights);
   ASSERT_EQ(train(kSmall + "--resume auto"), 0) << read_bytes(folder_ / "err");
@@ -91,10 +91,80 @@ TEST_F(TrainImagenet, DoesNotResumeIntoTheFolderOfAnotherRun) {
   ASSERT_EQ(train(kData + "--output other"), 0) << read_bytes(folder_ / "err");
   const std::string log = read_bytes(folder_ / "other/log.jsonl");
   ASSERT_EQ(train("--resume run/checkpoint.safetensors --output other --iterations 4"), 2);
-  EXPECT_THAT(error(), HasSubstr("other holds a run already"));
+  EXPECT_THAT(error(), HasSubstr("'other'"));
   EXPECT_EQ(read_bytes(folder_ / "other/log.jsonl"), log);
   ASSERT_EQ(train("--resume run/checkpoint.safetensors --iterations 4"), 0) << read_bytes(folder_ / "err");
   EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("resumed at iteration 2 of 4"));
+}
+
+TEST_F(TrainImagenet, TheAdviceOfARefusalWorksWhenPasted) {
+  ASSERT_EQ(train(kData), 0) << read_bytes(folder_ / "err");
+  ASSERT_EQ(train(kData), 2);
+  const std::string message = error();
+  const size_t advice = message.find("--resume auto");
+  ASSERT_NE(advice, std::string::npos) << message;
+  ASSERT_EQ(train(kData + message.substr(advice, message.size() - advice - 1)), 0) << read_bytes(folder_ / "err");
+  EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("resumed at iteration 2 of 2"));
+}
+
+TEST_F(TrainImagenet, ResumeAutoDestroysNothing) {
+  ASSERT_EQ(train(kSmall), 0) << read_bytes(folder_ / "err");
+  const std::string weights = read_bytes(folder_ / "run/best.safetensors");
+  const std::string log = read_bytes(folder_ / "run/log.jsonl");
+  std::filesystem::remove(folder_ / "run/checkpoint.safetensors");
+  ASSERT_EQ(train(kSmall + "--resume auto"), 2);
+  EXPECT_THAT(error(), AllOf(HasSubstr("no checkpoint.safetensors"), HasSubstr("run/last.safetensors")));
+  EXPECT_TRUE(read_bytes(folder_ / "run/best.safetensors") == weights);
+  EXPECT_EQ(read_bytes(folder_ / "run/log.jsonl"), log);
+  std::filesystem::remove(folder_ / "run/best.safetensors");
+  std::filesystem::remove(folder_ / "run/last.safetensors");
+  ASSERT_EQ(train(kSmall + "--resume auto"), 0) << read_bytes(folder_ / "err");
+  EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("is now run/log-1.jsonl, and a new run starts"));
+  EXPECT_EQ(read_bytes(folder_ / "run/log-1.jsonl"), log);
+}
+
+TEST_F(TrainImagenet, ARunThatWasMovedWritesWhereItIsNow) {
+  ASSERT_EQ(train(kSmall), 0) << read_bytes(folder_ / "err");
+  std::filesystem::rename(folder_ / "run", folder_ / "moved");
+  ASSERT_EQ(train("--resume moved/checkpoint.safetensors --iterations 3"), 0) << read_bytes(folder_ / "err");
+  EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("output in moved"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
+  std::filesystem::rename(folder_ / "moved", folder_ / "again");
+  ASSERT_EQ(train("--resume auto --output again --iterations 4"), 0) << read_bytes(folder_ / "err");
+  EXPECT_THAT(read_bytes(folder_ / "out"), AllOf(HasSubstr("output in again"), HasSubstr("resumed at iteration 3 of 4")));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "moved"));
+}
+
+TEST_F(TrainImagenet, NamesTheFolderAfterTheLastPartOfThePath) {
+  for (const char* split : {"train", "val"}) {
+    for (const char* name : {"a", "b"}) {
+      const std::string class_folder = folder_ / "photos/" + split + "/" + name;
+      std::filesystem::create_directories(class_folder);
+      test::write_bytes(class_folder + "/1.ppm", "P6\n1 1\n255\nabc");
+    }
+  }
+  const std::string small = " --model resnet20 --crop-size 16 -b 2 --iterations 1";
+  ASSERT_EQ(train("photos/ --data-only" + small), 0) << read_bytes(folder_ / "err");
+  EXPECT_THAT(read_bytes(folder_ / "out"), Not(HasSubstr("output in")));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "runs"));
+  ASSERT_EQ(train("photos/" + small), 0) << read_bytes(folder_ / "err");
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "runs/resnet20-photos/last.safetensors"));
+  ASSERT_EQ(train("photos --evaluate --weights runs/resnet20-photos/last.safetensors"), 0) << read_bytes(folder_ / "err");
+  EXPECT_THAT(read_bytes(folder_ / "out"), Not(HasSubstr("output in")));
+}
+
+TEST_F(TrainImagenet, SaysWhichFileToUseInstead) {
+  ASSERT_EQ(train(kSmall), 0) << read_bytes(folder_ / "err");
+  ASSERT_EQ(train(kData + "--output other --weights run/checkpoint.safetensors"), 2);
+  EXPECT_THAT(error(), HasSubstr("is a checkpoint to resume a run from, not a file of weights: use run/last.safetensors"));
+  ASSERT_EQ(train("--dataset synthetic --evaluate --weights run/checkpoint.safetensors"), 2);
+  EXPECT_THAT(error(), HasSubstr("use run/last.safetensors"));
+  ASSERT_EQ(train(kSmall + "--resume run/best.safetensors"), 2);
+  EXPECT_THAT(error(), HasSubstr("holds weights, not the state of a run: resume from run/checkpoint.safetensors"));
+  test::write_bytes(folder_ / "resnet.pth", std::string("PK\x03\x04\x00\x00\x08\x08", 8) + "archive/data.pkl");
+  ASSERT_EQ(train(kData + "--output other --weights resnet.pth"), 2);
+  EXPECT_THAT(error(),
+              AllOf(HasSubstr("resnet.pth is a PyTorch file"), HasSubstr("python3 -c"), HasSubstr("'resnet.safetensors'")));
 }
 
 TEST_F(TrainImagenet, DoesNotGoOnWithOtherImages) {
@@ -168,7 +238,7 @@ TEST_F(TrainImagenet, TellsOfWeightsOfOtherClasses) {
   const std::vector<std::string> names = {"ship", "truck", "plane", "car", "cat", "dog", "deer", "frog", "horse", "bird"};
   Safetensors weights = load_safetensors(folder_ / "run/last.safetensors");
   weights.metadata["classes"] = nlohmann::json(names).dump();
-  save_safetensors(folder_ / "other.safetensors", weights.tensors, weights.metadata);
+  save_safetensors(folder_ / "other.safetensors", views(weights.arrays), weights.metadata);
   ASSERT_EQ(train("--dataset synthetic --synthetic-images 32 --evaluate --weights run/last.safetensors"), 0);
   EXPECT_THAT(read_bytes(folder_ / "out"), Not(HasSubstr("of the same classes?")));
   ASSERT_EQ(train("--dataset synthetic --synthetic-images 32 --evaluate --weights other.safetensors"), 0);

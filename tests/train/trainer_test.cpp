@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include "core/data/digest.h"
 #include "core/data/source.h"
 #include "models/catalog.h"
 #include "tests/data/synthetic_source.h"
@@ -39,6 +41,7 @@ struct SmallRun {
     setup.precision = precision;
     setup.train = open_synthetic(Split::train, {.image_size = 16, .classes = 4, .images = 128, .seed = 1});
     setup.val = open_synthetic(Split::val, {.image_size = 16, .classes = 4, .images = 5 * 128, .seed = 1});
+    setup.classifier = "fc.";
     setup.statistics = {.mean = compute_pixel_mean(*setup.train, 100),
                         .std = compute_channel_statistics(*setup.train, 100).std};
     setup.options.output = folder;
@@ -191,6 +194,80 @@ TEST(Trainer, ResumeRefusesAnotherModelSeedOrBatchSize) {
   EXPECT_THROW(resume([](TrainerSetup& s) { s.options.batch_size = 16; }), UsageError);
   EXPECT_THROW(resume([&](TrainerSetup& s) { s.options.resume = folder.path() + "/last.safetensors"; }), UsageError);
   EXPECT_NO_THROW(resume([](TrainerSetup&) {}));
+}
+
+/// A source under other class names.
+class RenamedSource final : public ImageSource {
+ public:
+  RenamedSource(std::shared_ptr<const ImageSource> source, std::vector<std::string> class_names)
+      : source_(std::move(source)), class_names_(std::move(class_names)) {}
+  int64_t size() const override { return source_->size(); }
+  const std::vector<std::string>& class_names() const override { return class_names_; }
+  int32_t label(int64_t i) const override { return source_->label(i); }
+  std::string name(int64_t i) const override { return source_->name(i); }
+  std::optional<ImageSize> fixed_size() const override { return source_->fixed_size(); }
+  void load(int64_t i, const RegionChooser& choose, Image& out) const override { source_->load(i, choose, out); }
+
+ private:
+  const std::shared_ptr<const ImageSource> source_;
+  const std::vector<std::string> class_names_;
+};
+
+TEST(Trainer, ResumeAndWeightsRefuseOtherClassNames) {
+  const test::TemporaryFolder folder;
+  std::vector<std::string> names;
+  {
+    SmallRun run(folder.path());
+    run.setup.options.iterations = 1;
+    names = run.setup.train->class_names();
+    run.setup.metadata = {{"classes", nlohmann::json(names).dump()}};
+    Trainer(run.setup).train(kNeverStop);
+  }
+  ASSERT_EQ(names.size(), 4U);
+  const auto begin = [&](const std::string& resume, const std::string& weights) {
+    const test::TemporaryFolder other;
+    SmallRun run(resume.empty() ? other.path() : folder.path());
+    run.setup.options.resume = resume;
+    run.setup.options.weights = weights;
+    run.setup.train = std::make_shared<RenamedSource>(run.setup.train, names);
+    Trainer(run.setup).train(kNeverStop);
+  };
+  const std::string before = names[2];
+  names[2] = "renamed";
+  const std::string differ = fmt::format("class 2 was {:?} and is \"renamed\"", before);
+  EXPECT_TRUE(test::fails_with([&] { begin("auto", ""); }, {"checkpoint.safetensors", differ}));
+  EXPECT_TRUE(test::fails_with([&] { begin("", folder / "last.safetensors"); }, {"last.safetensors", differ}));
+  names[2] = before;
+  EXPECT_NO_THROW(begin("auto", ""));
+  EXPECT_NO_THROW(begin("", folder / "last.safetensors"));
+}
+
+TEST(Trainer, WhatIsSavedIsWhatTheNetworkHolds) {
+  const test::TemporaryFolder folder;
+  SmallRun run(folder.path());
+  run.setup.options.iterations = 3;
+  Trainer trainer(run.setup);
+  ASSERT_EQ(trainer.train(kNeverStop), 0);
+  const StateSnapshot now = snapshot(trainer.store());
+  EXPECT_EQ(now.batches_tracked, 3);
+  const Safetensors last = load_safetensors(folder / "last.safetensors");
+  for (const HostArrayView& array : weight_arrays(now)) {
+    ASSERT_NE(last.find(array.name), nullptr) << array.name;
+    EXPECT_TRUE(std::ranges::equal(last.find(array.name)->bytes, array.bytes)) << array.name;
+  }
+  const Checkpoint checkpoint = load_checkpoint(folder / "checkpoint.safetensors");
+  const std::vector<HostArrayView> wanted = checkpoint_arrays(now);
+  EXPECT_EQ(checkpoint.arrays.size(), wanted.size());
+  for (const HostArrayView& array : wanted) {
+    const auto found = std::ranges::find(checkpoint.arrays, array.name, &HostArray::name);
+    ASSERT_NE(found, checkpoint.arrays.end()) << array.name;
+    EXPECT_TRUE(std::ranges::equal(found->bytes, array.bytes)) << array.name;
+  }
+  const RunState state = run_state(checkpoint);
+  EXPECT_EQ(state.iteration, 3);
+  EXPECT_EQ(state.train_set, set_digest(*run.setup.train));
+  EXPECT_EQ(state.validation_set, set_digest(*run.setup.val));
+  EXPECT_EQ(state.class_names, run.setup.train->class_names());
 }
 
 TEST(Trainer, OneBatchIsLearnedByHeartInEveryPrecision) {

@@ -11,15 +11,14 @@ namespace {
 
 void run_step(const std::string& input, const std::string& output) {
   const test::SgdStepCase step(load_safetensors(input));
-  std::vector<NamedTensor> tensors{{"logits", step.logits().detached()}};
-  for (const Parameter* parameter : step.store().parameters()) {
-    tensors.push_back({"model." + parameter->name, from_values(parameter->logical, to_logical(*parameter, parameter->master))});
+  const HostArray logits = test::to_host("logits", step.logits().detached());
+  const StateSnapshot state = snapshot(step.store());
+  std::vector<HostArrayView> arrays = weight_arrays(state);
+  for (HostArrayView& array : arrays) {
+    array.name = "model." + array.name;
   }
-  for (const RunningStatistics* layer : step.store().statistics()) {
-    tensors.push_back({"model." + layer->name + ".running_mean", layer->running_mean});
-    tensors.push_back({"model." + layer->name + ".running_var", layer->running_variance});
-  }
-  save_safetensors(output, tensors);
+  arrays.push_back(view(logits, "logits"));
+  save_safetensors(output, arrays);
 }
 
 }  // namespace

@@ -1,0 +1,104 @@
+#include "core/io/file_system.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+
+#include "core/base/error.h"
+
+namespace residua {
+namespace {
+
+FileSystem& real_file_system() {
+  static FileSystem instance;
+  return instance;
+}
+
+/// Null: the system's own.
+std::atomic<FileSystem*> in_force = nullptr;
+
+}  // namespace
+
+int FileSystem::open(const std::string& path, int flags) { return ::open(path.c_str(), flags | O_CLOEXEC, 0666); }
+
+off_t FileSystem::size(int descriptor) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0) {
+    return -1;
+  }
+  if (!S_ISREG(status.st_mode)) {
+    errno = EINVAL;
+    return -1;
+  }
+  return status.st_size;
+}
+
+ssize_t FileSystem::read(int descriptor, void* data, size_t bytes, off_t offset) {
+  return ::pread(descriptor, data, bytes, offset);
+}
+
+ssize_t FileSystem::write(int descriptor, const void* data, size_t bytes) { return ::write(descriptor, data, bytes); }
+
+int FileSystem::sync(int descriptor) { return ::fsync(descriptor); }
+
+int FileSystem::close(int descriptor) { return ::close(descriptor); }
+
+int FileSystem::rename(const std::string& from, const std::string& to) { return std::rename(from.c_str(), to.c_str()); }
+
+int FileSystem::remove(const std::string& path) { return ::unlink(path.c_str()); }
+
+int FileSystem::make_folders(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  errno = error.value();
+  return error ? -1 : 0;
+}
+
+FileSystem& file_system() {
+  FileSystem* const other = in_force.load();
+  return other != nullptr ? *other : real_file_system();
+}
+
+ScopedFileSystem::ScopedFileSystem(FileSystem& wanted) : previous_(in_force.exchange(&wanted)) {}
+
+ScopedFileSystem::~ScopedFileSystem() { in_force = previous_; }
+
+int write_all(int descriptor, const void* data, size_t bytes) {
+  const char* next = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t written = file_system().write(descriptor, next, bytes);
+    if (written < 0 && errno == EINTR) {
+      continue;
+    }
+    if (written <= 0) {
+      return written < 0 ? errno : EIO;
+    }
+    next += written;
+    bytes -= static_cast<size_t>(written);
+  }
+  return 0;
+}
+
+void sync_folder(const std::string& folder) {
+  const int descriptor = file_system().open(folder, O_RDONLY | O_DIRECTORY);
+  if (descriptor < 0) {
+    fail_io("open the folder", folder, errno);
+  }
+  const int error = file_system().sync(descriptor) == 0 ? 0 : errno;
+  file_system().close(descriptor);
+  if (error != 0 && error != EINVAL) {  // EINVAL: this file system has no fsync for folders and needs none
+    fail_io("sync the folder", folder, error);
+  }
+}
+
+void fail_io(const char* doing, const std::string& path, int error) {
+  fail("cannot {} {}: {} (errno {})", doing, path, std::system_category().message(error), error);
+}
+
+}  // namespace residua

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace residua {
+
+/// A regular file, read at offsets. Failures throw Error that names the path and the reason.
+class InputFile {
+ public:
+  explicit InputFile(std::string path);
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  /// Bytes, as of when it was opened.
+  uint64_t size() const { return size_; }
+  /// All of `bytes` bytes from `offset` on.
+  void read(void* destination, uint64_t bytes, uint64_t offset) const;
+
+ private:
+  std::string path_;
+  int descriptor_;
+  uint64_t size_ = 0;
+};
+
+}  // namespace residua

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/base/dtype.h"
+#include "core/io/input_file.h"
+#include "core/io/safetensors.h"
+
+/// The head of a safetensors file: what it holds, and where. core/io/safetensors.h is what others use.
+namespace residua::safetensors {
+
+inline constexpr std::string_view kMetadataKey = "__metadata__";
+inline constexpr uint64_t kLengthBytes = 8;
+inline constexpr std::array<std::pair<std::string_view, DType>, 6> kDTypes = {{{"F32", DType::f32},
+                                                                               {"F16", DType::f16},
+                                                                               {"BF16", DType::bf16},
+                                                                               {"I64", DType::i64},
+                                                                               {"I32", DType::i32},
+                                                                               {"U8", DType::u8}}};
+
+struct Entry {
+  std::string name;
+  DType dtype;
+  std::vector<int64_t> shape;
+  uint64_t begin;  // bytes from the end of the header
+  uint64_t end;
+};
+
+struct Header {
+  std::vector<Entry> entries;  // in the order of their bytes
+  SafetensorsMetadata metadata;
+  uint64_t data_begin = 0;
+};
+
+/// Reads and checks the header: every size and offset against the others and the file's length. Fails with UsageError.
+Header read_header(const InputFile& file);
+
+}  // namespace residua::safetensors

@@ -1,0 +1,114 @@
+#include "core/train/run_state.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/data/digest.h"
+#include "core/run/run_folder.h"
+
+namespace residua {
+namespace {
+
+/// Fails unless a run that would begin with `begun` can go on from `saved`.
+void check_resumable(const std::string& path, const RunState& saved, const RunState& begun) {
+  if (saved.model != begun.model) {
+    fail_usage("{} is of the model {}, this run trains {}", path, saved.model, begun.model);
+  }
+  if (saved.seed != begun.seed || saved.batch_size != begun.batch_size) {
+    fail_usage(
+        "{} was made with seed {} and batch size {}, this run has seed {} and batch size {}: the order of images would "
+        "differ",
+        path, saved.seed, saved.batch_size, begun.seed, begun.batch_size);
+  }
+  const std::string weights = weights_beside(path);
+  const std::string advice =
+      weights.empty() ? std::string() : fmt::format("; a new run can begin from its weights, in {}", weights);
+  const std::string classes =
+      saved.class_names.empty() ? std::string() : different_class_names(saved.class_names, begun.class_names);
+  if (!classes.empty()) {
+    fail_usage("{} was made with other classes: {}: their labels would be mixed up; give the classes their old names{}", path,
+               classes, advice);
+  }
+  if (saved.images != 0 && saved.images != begun.images) {
+    fail_usage("{} was made with {} training images, this run has {}: the order of images would differ{}", path, saved.images,
+               begun.images, advice);
+  }
+  const auto check_set = [&](const char* which, const std::string& before, const std::string& now) {
+    if (!before.empty() && before != now) {
+      fail_usage("{} was made with other {} images: they are as many, but their paths, labels or order differ{}", path, which,
+                 advice);
+    }
+  };
+  check_set("training", saved.train_set, begun.train_set);
+  if (!saved.validation_set.empty() && saved.validation_set != begun.validation_set) {
+    fail_usage("{} was made with other validation images: their paths, labels or order differ, and so would the best error{}",
+               path, advice);
+  }
+}
+
+}  // namespace
+
+nlohmann::json to_json(const RunState& s) {
+  return {{"model", s.model},
+          {"epoch", s.epoch},
+          {"batch", s.batch},
+          {"iteration", s.iteration},
+          {"validated", s.validated},
+          {"seed", s.seed},
+          {"batch_size", s.batch_size},
+          {"images", s.images},
+          {"train_set", s.train_set},
+          {"validation_set", s.validation_set},
+          {"class_names", s.class_names},
+          {"best_error", s.best_error},
+          {"schedule", s.schedule},
+          {"loss_scale", s.loss_scale},
+          {"good_steps", s.good_steps},
+          {"batches_tracked", s.batches_tracked}};
+}
+
+RunState run_state(const Checkpoint& checkpoint) {
+  try {
+    const nlohmann::json& j = checkpoint.state;
+    RunState s;
+    j.at("model").get_to(s.model);
+    j.at("epoch").get_to(s.epoch);
+    j.at("batch").get_to(s.batch);
+    j.at("iteration").get_to(s.iteration);
+    s.validated = j.value("validated", s.iteration);
+    j.at("seed").get_to(s.seed);
+    j.at("batch_size").get_to(s.batch_size);
+    // Format 1 may lack the number of images, and lacks what tells sets and classes apart.
+    s.images = j.value("images", int64_t{0});
+    s.train_set = j.value("train_set", std::string());
+    s.validation_set = j.value("validation_set", std::string());
+    s.class_names = j.value("class_names", std::vector<std::string>());
+    j.at("best_error").get_to(s.best_error);
+    // JSON has no infinity: a plateau schedule that has not seen an error yet writes null.
+    for (const nlohmann::json& value : j.at("schedule")) {
+      s.schedule.push_back(value.is_null() ? std::numeric_limits<double>::infinity() : value.get<double>());
+    }
+    j.at("loss_scale").get_to(s.loss_scale);
+    j.at("good_steps").get_to(s.good_steps);
+    j.at("batches_tracked").get_to(s.batches_tracked);
+    return s;
+  } catch (const nlohmann::json::exception& error) {
+    fail_usage("{}: the run's state is damaged: {}", checkpoint.path, error.what());
+  }
+}
+
+void save_run(const std::string& path, RunState state, const StateSnapshot& snapshot) {
+  state.batches_tracked = snapshot.batches_tracked;
+  save_checkpoint(path, to_json(state), checkpoint_arrays(snapshot));
+}
+
+RunState resume_run(const std::string& path, const RunState& begun, ParameterStore& store) {
+  const Checkpoint checkpoint = load_checkpoint(path);
+  RunState saved = run_state(checkpoint);
+  check_resumable(path, saved, begun);
+  restore(path, checkpoint.arrays, saved.batches_tracked, store);
+  return saved;
+}
+
+}  // namespace residua

@@ -1,0 +1,197 @@
+#include "core/run/checkpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "core/io/atomic_file.h"
+#include "tests/support/compare.h"
+#include "tests/support/host_arrays.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/test_file_system.h"
+
+namespace residua::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const std::string kGolden = RESIDUA_SOURCE_DIR "/tests/run/golden/";
+
+std::vector<HostArray> two_arrays() {
+  return {host_array<float>("weight.a", {2, 1}, std::vector<float>{1.5f, -2}),
+          host_array<float>("velocity.a", {2, 1}, std::vector<float>{3, 4})};
+}
+
+const nlohmann::json kState = {{"iteration", 5}, {"best_error", 12.3456789012345678}, {"classes", {"cat", "dög"}}};
+
+void save(const std::string& path, const nlohmann::json& state = kState) {
+  const std::vector<HostArray> arrays = two_arrays();
+  save_checkpoint(path, state, views(arrays));
+}
+
+/// Replaces one text in a file by another of the same length.
+void replace_in_file(const std::string& path, const std::string& before, const std::string& after) {
+  std::string bytes = read_bytes(path);
+  const size_t at = bytes.find(before);
+  ASSERT_NE(at, std::string::npos);
+  ASSERT_EQ(before.size(), after.size());
+  write_bytes(path, bytes.replace(at, before.size(), after));
+}
+
+TEST(Checkpoint, HoldsItsStateAndItsArraysByteForByte) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "checkpoint.safetensors";
+  save(path);
+  const Checkpoint loaded = load_checkpoint(path);
+  EXPECT_EQ(loaded.path, path);
+  EXPECT_EQ(loaded.format, kCheckpointFormat);
+  EXPECT_EQ(loaded.state, kState);
+  const std::vector<HostArray> saved = two_arrays();
+  ASSERT_EQ(loaded.arrays.size(), saved.size());
+  for (const HostArray& want : saved) {
+    const auto got = std::ranges::find(loaded.arrays, want.name, &HostArray::name);
+    ASSERT_NE(got, loaded.arrays.end()) << want.name;
+    EXPECT_EQ(got->dtype, want.dtype);
+    EXPECT_EQ(got->shape, want.shape);
+    EXPECT_EQ(got->bytes, want.bytes);
+  }
+  EXPECT_TRUE(is_checkpoint(load_safetensors_metadata(path)));
+  EXPECT_EQ(load_safetensors_metadata(path).at("residua.checkpoint_format"), "2");
+}
+
+TEST(Checkpoint, OfANewerFormatIsRefused) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "checkpoint.safetensors";
+  save(path);
+  replace_in_file(path, R"("residua.checkpoint_format":"2")", R"("residua.checkpoint_format":"3")");
+  EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, "format 3", "up to 2", "newer version"}));
+  for (const char* damaged : {"x", "0", "-"}) {
+    save(path);
+    replace_in_file(path, R"("residua.checkpoint_format":"2")", fmt::format(R"("residua.checkpoint_format":"{}")", damaged));
+    EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, fmt::format("format is '{}'", damaged)}));
+  }
+}
+
+TEST(Checkpoint, WeightsAreNoneAndTheRightFileIsNamed) {
+  const TemporaryFolder folder;
+  const std::string weights = folder / "best.safetensors";
+  const std::vector<HostArray> arrays = two_arrays();
+  save_safetensors(weights, views(arrays), {{"model", "resnet18"}});
+  EXPECT_FALSE(is_checkpoint(load_safetensors_metadata(weights)));
+  EXPECT_TRUE(fails_with([&] { load_checkpoint(weights); },
+                         {weights, "holds weights", "resume from a checkpoint.safetensors", "begin a new run from these"}));
+  save(folder / "checkpoint.safetensors");
+  EXPECT_TRUE(fails_with([&] { load_checkpoint(weights); }, {weights, "resume from " + folder / "checkpoint.safetensors"}));
+}
+
+TEST(Checkpoint, ThatIsDamagedSaysWhatANewRunCanBeginFrom) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "checkpoint.safetensors";
+  save(path);
+  const std::string whole = read_bytes(path);
+  write_bytes(path, whole.substr(0, whole.size() - 3));
+  EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, "cut short"}));
+  write_bytes(folder / "best.safetensors", "");
+  EXPECT_TRUE(fails_with([&] { load_checkpoint(path); },
+                         {path, "cut short", "begin from the weights in " + folder / "best.safetensors"}));
+  write_bytes(path, whole);
+  replace_in_file(path, "{\\\"best_error\\\"", "[\\\"best_error\\\"");
+  EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, "state is damaged", "begin from the weights in"}));
+}
+
+TEST(Checkpoint, WhereverASaveStopsThereIsAWholeOne) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "checkpoint.safetensors";
+  TestFileSystem counting;
+  {
+    const ScopedFileSystem in_force(counting);
+    save(path, {{"iteration", 1}});
+  }
+  const auto operations = static_cast<int64_t>(counting.operations().size());
+  ASSERT_GE(operations, 8);
+  int news = 0;
+  for (int64_t at = 0; at < operations; ++at) {
+    remove_temporary_files(folder.path());
+    save(path, {{"iteration", 1}});
+    {
+      TestFileSystem files(TestFileSystem::Fault::stop, at);
+      const ScopedFileSystem in_force(files);
+      try {
+        save(path, {{"iteration", 2}});
+      } catch (const Error&) {
+      }
+    }
+    const Checkpoint found = load_checkpoint(path);
+    const auto iteration = found.state.at("iteration").get<int>();
+    EXPECT_TRUE(iteration == 1 || iteration == 2) << at;
+    EXPECT_EQ(found.arrays.size(), 2U);
+    news += iteration - 1;
+  }
+  EXPECT_EQ(news, 3);  // those after the rename
+}
+
+/// The value of element `i` of array number `number` in the golden files.
+float golden(size_t number, size_t i) { return static_cast<float>(number) + static_cast<float>(i) / 128.0f; }
+
+/// A file that the code before formats had versions wrote: ResNet(cifar stem, blocks 1 and 1, width 4, shortcut B, 3 classes).
+TEST(Checkpoint, OfTheFirstFormatIsReadByteForByte) {
+  const Checkpoint checkpoint = load_checkpoint(kGolden + "checkpoint_format1.safetensors");
+  EXPECT_EQ(checkpoint.format, 1);
+  EXPECT_EQ(checkpoint.state,
+            nlohmann::json::parse(
+                R"({"batch":5,"batch_size":16,"batches_tracked":1234,"best_error":12.5,"epoch":3,"good_steps":99,"images":333,)"
+                R"("iteration":67,"loss_scale":4096.0,"model":"tiny, shortcut B, end, stride, conv3x3, 3 classes",)"
+                R"("schedule":[null,2.0,1.0],"seed":11,"validated":60})"));
+  const std::vector<std::pair<std::string, std::vector<int64_t>>> parameters = {
+      {"conv1.weight", {4, 3, 3, 3}},
+      {"bn1.weight", {4}},
+      {"bn1.bias", {4}},
+      {"layer1.0.conv1.weight", {4, 4, 3, 3}},
+      {"layer1.0.bn1.weight", {4}},
+      {"layer1.0.bn1.bias", {4}},
+      {"layer1.0.conv2.weight", {4, 4, 3, 3}},
+      {"layer1.0.bn2.weight", {4}},
+      {"layer1.0.bn2.bias", {4}},
+      {"layer2.0.conv1.weight", {8, 4, 3, 3}},
+      {"layer2.0.bn1.weight", {8}},
+      {"layer2.0.bn1.bias", {8}},
+      {"layer2.0.conv2.weight", {8, 8, 3, 3}},
+      {"layer2.0.bn2.weight", {8}},
+      {"layer2.0.bn2.bias", {8}},
+      {"layer2.0.downsample.0.weight", {8, 4, 1, 1}},
+      {"layer2.0.downsample.1.weight", {8}},
+      {"layer2.0.downsample.1.bias", {8}},
+      {"fc.weight", {3, 8}},
+      {"fc.bias", {3}},
+  };
+  const std::vector<std::pair<std::string, int64_t>> norms = {{"bn1", 4},          {"layer1.0.bn1", 4},
+                                                              {"layer1.0.bn2", 4}, {"layer2.0.bn1", 8},
+                                                              {"layer2.0.bn2", 8}, {"layer2.0.downsample.1", 8}};
+  std::vector<HostArray> arrays = checkpoint.arrays;
+  EXPECT_EQ(arrays.size(), 2 * parameters.size() + 2 * norms.size());
+  size_t number = 1;
+  const auto check = [&](const std::string& name, const std::vector<int64_t>& shape) {
+    SCOPED_TRACE(name);
+    const HostArray& array = named(arrays, name);
+    EXPECT_EQ(array.shape, shape);
+    const auto values = array.span<float>();
+    for (size_t i = 0; i < values.size(); ++i) {
+      ASSERT_EQ(values[i], golden(number, i)) << i;
+    }
+    ++number;
+  };
+  for (const auto& [name, shape] : parameters) {
+    check("weight." + name, shape);
+    check("velocity." + name, shape);
+  }
+  for (const auto& [name, channels] : norms) {
+    check("running_mean." + name, {channels});
+    check("running_variance." + name, {channels});
+  }
+}
+
+}  // namespace
+}  // namespace residua::test
