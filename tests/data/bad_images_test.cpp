@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -170,6 +171,26 @@ TEST(BadImages, AreNotReadAgainForEachPlaceBeforeThem) {
   epoch(loader, 0);
   for (int64_t i = 0; i + 1 < kImages; ++i) {
     EXPECT_LE(source->reads_of(i), 2) << "once where another looks for a substitute, once at its own place";
+  }
+}
+
+// As from a network drive that was away for a while: an epoch does not depend on the one before it.
+TEST(BadImages, AreTriedAgainInTheNextEpoch) {
+  const std::vector<int64_t> order = order_of(0);
+  std::atomic<bool> away = true;
+  const auto on_read = [&](int64_t image) {
+    if (away && image == order[6]) {
+      fail("fake {}: is away", image);
+    }
+  };
+  const auto source = std::make_shared<const FakeSource>(
+      FakeSource::Options{.images = kImages, .size = {20, 26}, .bad = {order[5]}, .on_read = on_read});
+  for (const int64_t workers : {0, 4}) {
+    Loader loader(source, training(workers));
+    away = true;
+    EXPECT_TRUE(epoch(loader, 0) == expected_epoch(0, {order[5], order[6]}, "random-resized-crop"));
+    away = false;
+    EXPECT_TRUE(epoch(loader, 0) == expected_epoch(0, {order[5]}, "random-resized-crop"));
   }
 }
 
