@@ -132,6 +132,10 @@ class Autotune {
   }
 
   double time(size_t i) {
+    constexpr double kNever = std::numeric_limits<double>::infinity();
+    if (!ways_[i]) {
+      return kNever;
+    }
     return try_plan(cache_, key_, names_[i], Durability::process, [&] {
       try {
         return clock_([&] { ways_[i](args_, stream_); });
@@ -139,7 +143,8 @@ class Autotune {
         throw;
       } catch (const Error& error) {
         note_failure(names_[i], error);
-        return std::numeric_limits<double>::infinity();
+        ways_[i] = nullptr;
+        return kNever;
       }
     });
   }

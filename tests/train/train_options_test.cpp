@@ -81,6 +81,20 @@ TEST(TrainOptions, FlagsWinOverTheFileAndTheWrittenFileReadsBack) {
   EXPECT_EQ(second.mean, first.mean);
 }
 
+TEST(TrainOptions, PlansThatMayBeChosenAreFlagsThatTheWrittenFileKeeps) {
+  EXPECT_FALSE(parse({}).options.allow_nondeterministic);
+  EXPECT_FALSE(parse({}).options.allow_runtime_compilation);
+  const testing::TemporaryFolder folder;
+  std::ofstream(folder / "first.toml") << parse({"--allow-nondeterministic"}).options.toml;
+  std::ofstream(folder / "second.toml") << parse({"--allow-runtime-compilation"}).options.toml;
+  const TrainOptions first = parse({"--config", folder / "first.toml"}).options;
+  EXPECT_TRUE(first.allow_nondeterministic);
+  EXPECT_FALSE(first.allow_runtime_compilation);
+  const TrainOptions second = parse({"--config", folder / "second.toml"}).options;
+  EXPECT_FALSE(second.allow_nondeterministic);
+  EXPECT_TRUE(second.allow_runtime_compilation);
+}
+
 TEST(TrainOptions, AResumedRunHasTheSettingsBesideItsCheckpoint) {
   const testing::TemporaryFolder folder;
   std::ofstream(folder / "config.toml") << "model = \"plain20\"\nbatch-size = 64\niterations = 640\n";
