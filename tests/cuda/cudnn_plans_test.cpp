@@ -9,34 +9,23 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <set>
 #include <sstream>
 
 #include "core/tensor/error.h"
-#include "cuda/vendor/convolution.h"
+#include "cuda/vendor/cudnn_graph.h"
 #include "models/catalog.h"
+#include "tests/cuda/h100.h"
 #include "tests/support/op_case.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua::cuda {
+namespace residua::cuda::test {
 namespace {
 
-using ::testing::Contains;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-const std::string kFolder = std::string(RESIDUA_SOURCE_DIR) + "/tests/cuda/";
-const std::string kTable = kFolder + "convolution_forms.txt";
-
-std::string h100_properties() { return residua::testing::read_bytes(kFolder + "h100.json"); }
-
-const CudnnDevice& h100() {
-  static const CudnnDevice device = CudnnDevice::described_by(h100_properties());
-  return device;
-}
-
-constexpr device_api::PlanOptions kDefault;
+const std::string kTable = RESIDUA_SOURCE_DIR "/tests/cuda/convolution_forms.txt";
 
 /// Whether cuDNN finds a driver's library, a real one or the stand-in that ctest runs these tests with a second time.
 bool has_driver() {
@@ -44,64 +33,12 @@ bool has_driver() {
   return found;
 }
 
-constexpr DType kTypes[] = {DType::f16, DType::bf16, DType::f32};
-constexpr ConvolutionForm kPlainForms[] = {ConvolutionForm::forward, ConvolutionForm::backward_data,
-                                           ConvolutionForm::backward_weights};
-
-bool is_plain(ConvolutionForm form) { return std::ranges::find(kPlainForms, form) != std::end(kPlainForms); }
-
-/// The convolutions of a network at its paper's batch size, in the training type.
-std::set<ConvolutionKey> convolutions(ResNetSpec spec, DType dtype) {
-  const bool imagenet = spec.stem == Stem::imagenet;
-  const int64_t size = imagenet ? 224 : 32;
-  spec.stored_in_channels = stored_input_channels(dtype);
-  std::set<ConvolutionKey> found;
-  for (const LayerSummary& layer : summarize(ResNet(spec), {imagenet ? 256 : 128, size, size, 3}).layers) {
-    if (layer.convolution) {
-      found.insert({ConvolutionForm::forward, dtype, *layer.convolution});
-    }
-  }
-  return found;
-}
-
-/// The convolutions of all networks up to 50 layers, and of the CIFAR ones, with every shortcut they can have; those of a type.
-std::vector<ConvolutionKey> convolutions(DType dtype) {
-  std::set<ConvolutionKey> found;
-  for (const CatalogEntry& entry : model_catalog()) {
-    if (entry.spec.stem == Stem::imagenet && entry.spec.depth() > 50) {
-      continue;
-    }
-    const bool plain = entry.spec.shortcut == Shortcut::none;
-    for (const Shortcut shortcut : plain ? std::vector{Shortcut::none} : std::vector{Shortcut::b, Shortcut::c}) {
-      ResNetSpec spec = entry.spec;
-      spec.shortcut = shortcut;
-      found.merge(convolutions(spec, dtype));
-    }
-  }
-  return {found.begin(), found.end()};
-}
-
-ConvolutionKey with_form(ConvolutionKey key, ConvolutionForm form) {
-  key.form = form;
-  return key;
-}
-
-bool builds(ConvolutionGraph& graph, size_t plan) {
-  try {
-    graph.build(plan);
-    return true;
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), ::testing::HasSubstr(graph.plans()[plan] + " of "));
-    return false;
-  }
-}
-
 /// The forms that have plans. Of those that have, one must come to be built.
 std::vector<std::string> forms_of(const ConvolutionKey& key) {
   std::vector<std::string> forms;
   for (int i = 0; i < kConvolutionForms; ++i) {
     const ConvolutionKey of = with_form(key, static_cast<ConvolutionForm>(i));
-    ConvolutionGraph graph(of, h100(), kDefault);
+    ConvolutionGraph graph(of, h100(), kDefaultPlans);
     if (graph.plans().empty()) {
       EXPECT_NE(graph.refusal(), "") << of.string();
       continue;
@@ -167,7 +104,7 @@ TEST(CudnnPlans, OfTwoNetworksBuildInLittleTime) {
     for (const char* model : {"resnet18", "resnet50"}) {
       for (const ConvolutionKey& key : convolutions(model_spec(model), dtype)) {
         for (int i = 0; i < kConvolutionForms; ++i) {
-          ConvolutionGraph graph(with_form(key, static_cast<ConvolutionForm>(i)), h100(), kDefault);
+          ConvolutionGraph graph(with_form(key, static_cast<ConvolutionForm>(i)), h100(), kDefaultPlans);
           plans += static_cast<int>(graph.plans().size());
           for (size_t plan = 0; plan < graph.plans().size(); ++plan) {
             built += builds(graph, plan) ? 1 : 0;
@@ -190,7 +127,7 @@ TEST(CudnnPlans, ThatAreCompiledAtRunTimeAreAnOption) {
   }
   // Of bf16 cuDNN 9.19 has no other plans for this form, and offers these only where it finds a driver.
   const ConvolutionKey key{ConvolutionForm::forward_statistics, DType::bf16, {256, 56, 56, 64, 64, 3, 3, 1, 1}};
-  EXPECT_THAT(ConvolutionGraph(key, h100(), kDefault).plans(), IsEmpty());
+  EXPECT_THAT(ConvolutionGraph(key, h100(), kDefaultPlans).plans(), IsEmpty());
   EXPECT_EQ(ConvolutionGraph(key, h100(), {.runtime_compilation = true}).plans().empty(), !has_driver());
 }
 
@@ -206,7 +143,7 @@ TEST(CudnnPlans, ThatAreNotDeterministicAreAnOption) {
     return count;
   };
   // cuDNN 9.19 notes some of its fp32 engines as such, none of those of 16 bits.
-  EXPECT_GT(built(DType::f32, {.nondeterministic = true}), built(DType::f32, kDefault));
+  EXPECT_GT(built(DType::f32, {.nondeterministic = true}), built(DType::f32, kDefaultPlans));
 }
 
 TEST(CudnnPlans, AreKnownForEveryPassOfEveryConvolution) {
@@ -215,7 +152,7 @@ TEST(CudnnPlans, AreKnownForEveryPassOfEveryConvolution) {
     EXPECT_GT(all.size(), 20);
     for (const ConvolutionKey& key : all) {
       for (const ConvolutionForm form : kPlainForms) {
-        const ConvolutionGraph graph(with_form(key, form), h100(), kDefault);
+        const ConvolutionGraph graph(with_form(key, form), h100(), kDefaultPlans);
         EXPECT_THAT(graph.plans(), Not(IsEmpty())) << with_form(key, form).string() << ": " << graph.refusal();
       }
     }
@@ -225,14 +162,16 @@ TEST(CudnnPlans, AreKnownForEveryPassOfEveryConvolution) {
 /// The convolutions that the operations' cases run, by the shapes of x and w and the options in their names.
 std::set<ConvolutionKey> convolutions_of_the_cases(DType dtype) {
   std::set<ConvolutionKey> found;
-  for (const test::OpCase& c : test::op_cases()) {
+  for (const residua::test::OpCase& c : residua::test::op_cases()) {
     int stride = 0, padding = 0;
     const size_t options = c.name.find("stride_");
     if (!c.op.ends_with("conv2d") || options == std::string::npos ||
         std::sscanf(c.name.c_str() + options, "stride_%d_padding_%d", &stride, &padding) != 2) {
       continue;
     }
-    const auto shape_of = [&](const char* name) { return std::ranges::find(c.inputs, name, &test::OpInput::name)->shape; };
+    const auto shape_of = [&](const char* name) {
+      return std::ranges::find(c.inputs, name, &residua::test::OpInput::name)->shape;
+    };
     const Shape x = shape_of("x"), w = shape_of("w");
     found.insert({ConvolutionForm::forward,
                   dtype,
@@ -247,7 +186,7 @@ TEST(CudnnPlans, ExistForTheConvolutionsOfTheTests) {
     EXPECT_GT(all.size(), 15);
     for (const ConvolutionKey& key : all) {
       for (const ConvolutionForm form : kPlainForms) {
-        ConvolutionGraph graph(with_form(key, form), h100(), kDefault);
+        ConvolutionGraph graph(with_form(key, form), h100(), kDefaultPlans);
         bool built = false;
         for (size_t plan = 0; plan < graph.plans().size() && !built; ++plan) {
           built = builds(graph, plan);
@@ -261,7 +200,7 @@ TEST(CudnnPlans, ExistForTheConvolutionsOfTheTests) {
 TEST(CudnnPlans, OfTf32AreNotBuiltForF32) {
   const ConvolutionShape shape{256, 56, 56, 64, 64, 3, 3, 1, 1};
   for (const ConvolutionForm form : kPlainForms) {
-    ConvolutionGraph graph({form, DType::f32, shape}, h100(), kDefault);
+    ConvolutionGraph graph({form, DType::f32, shape}, h100(), kDefaultPlans);
     size_t built = 0;
     for (size_t i = 0; i < graph.plans().size(); ++i) {
       built += builds(graph, i) ? 1 : 0;
@@ -279,9 +218,11 @@ TEST(CudnnPlans, DependOnTheDeviceThatIsDescribed) {
   turing.replace(turing.find(hopper), hopper.size(), "\"deviceVer\": 750");
   const CudnnDevice device = CudnnDevice::described_by(turing);
   const ConvolutionShape shape{256, 56, 56, 64, 64, 3, 3, 1, 1};
-  EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data, DType::f16, shape}, device, kDefault).plans(), Not(IsEmpty()));
-  EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data_sums, DType::f16, shape}, device, kDefault).plans(), IsEmpty());
-  EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data_sums, DType::f16, shape}, h100(), kDefault).plans(),
+  EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data, DType::f16, shape}, device, kDefaultPlans).plans(),
+              Not(IsEmpty()));
+  EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data_sums, DType::f16, shape}, device, kDefaultPlans).plans(),
+              IsEmpty());
+  EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data_sums, DType::f16, shape}, h100(), kDefaultPlans).plans(),
               Not(IsEmpty()));
 }
 
@@ -291,114 +232,5 @@ TEST(CudnnPlans, NeedPropertiesThatCanBeRead) {
   }
 }
 
-// What the engine makes of them: plans where cuDNN has the form, and the composition of plain kernels for each fused form.
-
-float f32_vector[1];
-uint8_t mask[1];
-
-ConvolutionForward forward(const ConvolutionKey& key) {
-  const bool activated = key.form == ConvolutionForm::activated_forward_statistics;
-  return {key.dtype,
-          key.shape,
-          nullptr,
-          nullptr,
-          nullptr,
-          activated ? InputActivation{f32_vector, f32_vector, f32_vector, f32_vector} : kNoInputActivation,
-          key.form == ConvolutionForm::forward ? kNoOutputStatistics : OutputStatistics{0, f32_vector, f32_vector, f32_vector}};
-}
-
-ConvolutionBackwardData backward_data(const ConvolutionKey& key) {
-  const GradientSums sums{f32_vector, mask, f32_vector, f32_vector, f32_vector, f32_vector, f32_vector, f32_vector};
-  return {key.dtype, key.shape, nullptr, nullptr, nullptr, key.form == ConvolutionForm::backward_data ? kNoGradientSums : sums};
-}
-
-ConvolutionBackwardWeights backward_weights(const ConvolutionKey& key) {
-  return {key.dtype,
-          key.dtype,
-          key.shape,
-          nullptr,
-          nullptr,
-          nullptr,
-          key.form == ConvolutionForm::backward_weights ? kNoInputActivation
-                                                        : InputActivation{f32_vector, f32_vector, f32_vector, f32_vector}};
-}
-
-/// The names that the engine would choose when cuDNN's plans take `plan_ms` and the composition takes 1 ms.
-template <class Args>
-std::string chosen(const Args& args, double plan_ms) {
-  std::string running;
-  std::vector<Candidate<Args>> candidates = convolution_candidates(args, h100(), kDefault);
-  for (Candidate<Args>& candidate : candidates) {
-    // Plans are really built; only running them takes a GPU.
-    candidate.build = [&running, name = candidate.name, build = candidate.build]() -> Way<Args> {
-      build();
-      return [&running, name](const Args&, Stream&) { running = name; };
-    };
-  }
-  PlanCache cache("", "H100");
-  Choice choice;
-  Stream stream(0, 132, nullptr);
-  const Clock clock = [&](const std::function<void()>& work) {
-    work();
-    return running == "composed" ? 1.0 : plan_ms;
-  };
-  choose<Args>(key_of(args).string(), candidates, args, stream, cache, clock, choice);
-  return choice.name;
-}
-
-std::string chosen(const ConvolutionKey& key, double plan_ms) {
-  switch (key.form) {
-    case ConvolutionForm::forward:
-    case ConvolutionForm::forward_statistics:
-    case ConvolutionForm::activated_forward_statistics: return chosen(forward(key), plan_ms);
-    case ConvolutionForm::backward_data:
-    case ConvolutionForm::backward_data_sums: return chosen(backward_data(key), plan_ms);
-    default: return chosen(backward_weights(key), plan_ms);
-  }
-}
-
-TEST(CudnnPlans, AreChosenByTimeAndFallBackToTheComposition) {
-  std::map<std::string, int> fused;
-  for (const DType dtype : kTypes) {
-    for (const ConvolutionKey& convolution : convolutions(dtype)) {
-      for (int i = 0; i < kConvolutionForms; ++i) {
-        const ConvolutionKey key = with_form(convolution, static_cast<ConvolutionForm>(i));
-        SCOPED_TRACE(key.string());
-        const std::vector<std::string> plans = ConvolutionGraph(key, h100(), kDefault).plans();
-        if (plans.empty()) {
-          EXPECT_EQ(chosen(key, 0.5), "composed");
-          continue;
-        }
-        EXPECT_THAT(plans, Contains(chosen(key, 0.5)));
-        if (!is_plain(key.form)) {
-          EXPECT_EQ(chosen(key, 2.0), "composed");
-          ++fused[name(dtype).data()];
-        }
-      }
-    }
-  }
-  EXPECT_GT(fused["f16"], 50) << "both outcomes must come up";
-}
-
-TEST(CudnnPlans, AreKeptByWhatTheCallAsksFor) {
-  const ConvolutionShape shape{256, 56, 56, 64, 128, 3, 3, 2, 1};
-  for (int i = 0; i < kConvolutionForms; ++i) {
-    const ConvolutionKey key{static_cast<ConvolutionForm>(i), DType::f16, shape};
-    const ConvolutionForm got[] = {key_of(forward(key)).form, key_of(backward_data(key)).form,
-                                   key_of(backward_weights(key)).form};
-    EXPECT_THAT(got, Contains(key.form));
-  }
-  ConvolutionForward activated = forward({ConvolutionForm::activated_forward_statistics, DType::f16, shape});
-  activated.statistics = kNoOutputStatistics;
-  EXPECT_EQ(key_of(activated).form, ConvolutionForm::activated_forward_statistics) << "cuDNN has it with statistics only";
-
-  const ConvolutionKey key{ConvolutionForm::forward_statistics, DType::bf16, shape};
-  EXPECT_EQ(key.string(), "forward+statistics bf16 256x56x56x64 to 128, 3x3, stride 2, padding 1");
-  EXPECT_FALSE(key < key);
-  ConvolutionKey other = key;
-  other.shape.padding = 0;
-  EXPECT_TRUE(other < key);
-}
-
 }  // namespace
-}  // namespace residua::cuda
+}  // namespace residua::cuda::test
