@@ -11,6 +11,7 @@
 #include "core/tensor/error.h"
 #include "tests/host_cuda/fibers.h"
 #include "tests/host_cuda/memory.h"
+#include "tests/host_cuda/plans.h"
 #include "tests/host_cuda/queue.h"
 
 /// Defined in residua_cuda and in residua_host_cuda alike: a program that links both is an error.
@@ -26,6 +27,7 @@ constexpr int kMultiprocessors = 3;  // few, so that small cases need several tu
 
 Laziness laziness = Laziness::eager;
 int64_t largest_block = INT64_MAX;
+int64_t saves = 0;
 
 struct DeviceQueues {
   Queue compute, copy;
@@ -69,6 +71,8 @@ void set_laziness(Laziness wanted) {
 }
 
 void set_largest_block(int64_t bytes) { largest_block = bytes; }
+
+int64_t plan_saves() { return saves; }
 
 void Queue::enqueue(Work work) {
   if (capturing_) {
@@ -159,7 +163,7 @@ bool native(int, DType) { return true; }
 
 const char* describe_memory(int) { return "the host CUDA device"; }
 void set_plan_options(int, const device_api::PlanOptions&) {}
-void save_plans(int) {}
+void save_plans(int) { ++host_cuda::saves; }
 std::vector<device_api::PlanChoice> plan_choices(int) { return {}; }
 device_api::DeviceDescription describe(int) { return {"the host CUDA device", "fibers", 0}; }
 

@@ -14,7 +14,7 @@ using test::HostArray;
 
 constexpr Device kDevice{Device::Type::cuda, 0};
 
-/// A library of two algorithms, of which either may fail at any stage; those that run give NaN, which composed ones do not.
+/// A stand-in for the library, whose algorithms may fail.
 class Algorithms final : public MatmulAlgorithms {
  public:
   enum class Fails : uint8_t { not_at_all, when_checked, when_run };
