@@ -77,6 +77,7 @@ int run(TrainCommand& command) {
   }
   const Device device = parse_device(run.training.device);
   const DType precision = compute_type(run.training.precision, device);
+  device_api::set_plan_options(device, run.training.plans);
   if (run.training.threads > 0) {
     omp_set_num_threads(static_cast<int>(run.training.threads));
   }

@@ -31,6 +31,12 @@ class UsageError : public Error {
   std::string setting_, got_, wanted_;
 };
 
+/// A device has no memory left for what was asked for.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A device has met with a fault after which this process cannot use it any more.
 class DeviceFault : public Error {
  public:

@@ -44,6 +44,7 @@ void Evaluator::add(const Batch& batch, MetricsAccumulator& metrics) {
   format.width = batch.width;
   const Tensor x = prepare_input(on_device.images, on_device.views, format);
   metrics.add(softmax_cross_entropy(model_.forward(x, Mode::evaluate), on_device.labels, 0.0f), on_device.labels);
+  device_api::save_plans(device_);
   upload_.used();
 }
 

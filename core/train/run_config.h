@@ -41,6 +41,7 @@ struct TrainingOptions {
   Precision precision = Precision::automatic;
   std::string device = "auto";
   Capture cuda_graph = Capture::on;
+  device_api::PlanOptions plans = {};
   int64_t threads = 0;
   int64_t seed = 0;
 };

@@ -66,6 +66,7 @@ void TrainStep::train(const Batch& batch) {
     graph->launch();
   } else {
     run_step(input);
+    device_api::save_plans(device_);
   }
   train_upload_.used();
 }

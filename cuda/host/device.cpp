@@ -12,6 +12,7 @@
 #include "cuda/host/fibers.h"
 #include "cuda/host/memory.h"
 #include "cuda/host/queue.h"
+#include "cuda/host/plans.h"
 
 /// Defined in residua_cuda and in residua_host_cuda alike: a program that links both is an error.
 extern const char residua_cuda_device_implementation[];
@@ -27,6 +28,7 @@ constexpr int kMultiprocessors = 3;  // few, so that small cases need several tu
 Laziness laziness = Laziness::eager;
 int64_t largest_block = INT64_MAX;
 int64_t host_reads = 0;
+int64_t saves = 0;
 
 struct DeviceQueues {
   Queue compute, copy;
@@ -72,6 +74,7 @@ void set_laziness(Laziness wanted) {
 void set_largest_block(int64_t bytes) { largest_block = bytes; }
 
 int64_t copies_to_host() { return host_reads; }
+int64_t plan_saves() { return saves; }
 
 void Queue::enqueue(Work work) {
   if (capturing_) {
@@ -162,6 +165,8 @@ void synchronize(int) {
 bool native(int, DType) { return true; }
 
 const char* describe_memory(int) { return "the host CUDA device"; }
+void set_plan_options(int, const device_api::PlanOptions&) {}
+void save_plans(int) { ++host_cuda::saves; }
 std::vector<device_api::PlanChoice> plan_choices(int) { return {}; }
 device_api::DeviceDescription describe(int) { return {.name = "the host CUDA device", .software = "fibers", .cache_bytes = 0}; }
 
