@@ -3,8 +3,7 @@ add_library(residua_options INTERFACE)
 target_include_directories(residua_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(residua_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -fno-math-errno>)
 # DT_RPATH, which holds for the libraries' own libraries too, not DT_RUNPATH.
-# Functions are looked up when they are called: CUDA's libraries may be stand-ins on a machine that has no GPU (tools/bundle).
-target_link_options(residua_options INTERFACE -Wl,--disable-new-dtags,-z,lazy)
+target_link_options(residua_options INTERFACE -Wl,--disable-new-dtags)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC bug 105651: a false alarm inside std::string's operator+.
   target_compile_options(residua_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
