@@ -35,6 +35,7 @@ struct Options {
   std::string precision = "auto";
   std::string device = "auto";
   std::string cuda_graph = "on";
+  device_api::PlanOptions plans;
   int threads = 0;
   int warmup = 3;
   int steps = 10;
@@ -114,6 +115,7 @@ void print_plans(Device device) {
 int run_benchmark(const Options& o) {
   const Device device = parse_device(o.device);
   const DType precision = parse_precision(o.precision, device);
+  device_api::set_plan_options(device, o.plans);
   if (o.threads > 0) {
     omp_set_num_threads(o.threads);
   }
@@ -176,6 +178,8 @@ int run_benchmark(const Options& o) {
                                  {"device", device.string()},
                                  {"device_name", device_api::describe(device).name},
                                  {"threads", omp_get_max_threads()},
+                                 {"allow_nondeterministic", o.plans.nondeterministic},
+                                 {"allow_runtime_compilation", o.plans.runtime_compilation},
                                  {"steps", o.steps},
                                  {"images_per_second", rate},
                                  {"median_ms", median * 1e3},
@@ -216,6 +220,9 @@ int main(int argc, char** argv) {
   app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N");
   app.add_option("--cuda-graph", o.cuda_graph, "replay the whole step as one graph on a CUDA device")
       ->check(CLI::IsMember({"on", "off"}));
+  app.add_flag("--allow-nondeterministic", o.plans.nondeterministic,
+               "also use convolutions whose results may differ in their last bits from run to run");
+  app.add_flag("--allow-runtime-compilation", o.plans.runtime_compilation, "also use convolutions that cuDNN compiles first");
   app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(CLI::Range(0, 1024));
   app.add_option("--warmup", o.warmup, "steps that are not timed")->check(CLI::Range(0, 1000000));
   app.add_option("--steps", o.steps, "steps that are timed")->check(CLI::Range(1, 1000000));

@@ -262,6 +262,8 @@ int run(TrainOptions o) {
   }
   const Device device = parse_device(o.device);
   const DType precision = parse_precision(o.precision, device);
+  device_api::set_plan_options(
+      device, {.nondeterministic = o.allow_nondeterministic, .runtime_compilation = o.allow_runtime_compilation});
   if (o.threads > 0) {
     omp_set_num_threads(static_cast<int>(o.threads));
   }

@@ -84,6 +84,16 @@ bool native(Device device, DType dtype) {
       device, [&] { return cpu::native(device.index, dtype); }, [&](int index) { return cuda::native(index, dtype); });
 }
 
+void set_plan_options(Device device, const PlanOptions& options) {
+  choose(
+      device, [] {}, [&](int index) { cuda::set_plan_options(index, options); });
+}
+
+void save_plans(Device device) {
+  choose(
+      device, [] {}, [](int index) { cuda::save_plans(index); });
+}
+
 std::vector<PlanChoice> plan_choices(Device device) {
   return choose(
       device, [] { return std::vector<PlanChoice>(); }, [](int index) { return cuda::plan_choices(index); });

@@ -47,6 +47,21 @@ void copy(Device to, void* destination, Device from, const void* source, int64_t
 /// Waits until all queued work of the device has ended.
 void synchronize(Device device);
 
+/// Which plans of the vendor's libraries a CUDA device may choose besides those that compute the same bits each time and are
+/// ready compiled.
+struct PlanOptions {
+  bool nondeterministic = false;     // results may differ in their last bits from run to run
+  bool runtime_compilation = false;  // cuDNN compiles them first; some add with atomics, so that results may differ too
+
+  friend bool operator==(const PlanOptions&, const PlanOptions&) = default;
+};
+/// For all plans that the device chooses from now on. Fails where it has chosen some by other options. Does nothing on a device
+/// that does not time its plans.
+void set_plan_options(Device device, const PlanOptions& options);
+/// Ends a pass of autotuning: writes the choices since the last call to the cache that later processes read. Cheap where there
+/// are none. A process that ends by itself does it at its end.
+void save_plans(Device device);
+
 /// How a device came to run one convolution or matrix product.
 struct PlanChoice {
   std::string work;                                          // "forward f16 256x56x56x64 to 64, 3x3, stride 1, padding 1"

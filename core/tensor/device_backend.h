@@ -34,6 +34,8 @@ bool native(int device, DType dtype);
 
 /// "NVIDIA H100, 12 of 80 GiB free", for the error of a failed `take`.
 const char* describe_memory(int device);
+void set_plan_options(int device, const device_api::PlanOptions& options);
+void save_plans(int device);
 std::vector<device_api::PlanChoice> plan_choices(int device);
 device_api::DeviceDescription describe(int device);
 

@@ -18,6 +18,12 @@ class UsageError : public Error {
   using Error::Error;
 };
 
+/// A device has no memory left for what was asked for.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
 /// A device has met with a fault after which this process cannot use it any more.
 class DeviceFault : public Error {
  public:

@@ -167,8 +167,8 @@ void* MemoryPool::take(int64_t size) {
     data = take_raw(device_, size);
   }
   if (data == nullptr) {
-    fail("out of memory on {}{}: {} MiB wanted, {} MiB in use{}; use a smaller batch or crop size", device_.string(),
-         describe_raw(device_), size >> 20, use_.live_bytes >> 20, largest_users());
+    throw OutOfMemory(fmt::format("out of memory on {}{}: {} MiB wanted, {} MiB in use{}; use a smaller batch or crop size",
+                                  device_.string(), describe_raw(device_), size >> 20, use_.live_bytes >> 20, largest_users()));
   }
   return data;
 }

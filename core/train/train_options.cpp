@@ -217,6 +217,13 @@ void add_options(CLI::App& app, TrainOptions& o) {
   app.add_option("--cuda-graph", o.cuda_graph, "replay the whole step as one graph on a CUDA device")
       ->check(one_of({"on", "off"}))
       ->group("Training");
+  app.add_flag("--allow-nondeterministic", o.allow_nondeterministic,
+               "on a CUDA device, also use convolutions whose results may differ in their last bits from run to run")
+      ->group("Training");
+  app.add_flag("--allow-runtime-compilation", o.allow_runtime_compilation,
+               "on a CUDA device, also use convolutions that cuDNN compiles first, which takes a minute or more; some of them "
+               "are not deterministic")
+      ->group("Training");
   app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(whole(0, 1024))->group("Training");
   app.add_option("--seed", o.seed, "of the first weights, the order of the images and their augmentation")
       ->check(whole(0, 1e15))

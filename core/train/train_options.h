@@ -43,6 +43,8 @@ struct TrainOptions {
   int64_t workers = 2;
   int64_t threads = 0;
   std::string cuda_graph = "on";
+  bool allow_nondeterministic = false;
+  bool allow_runtime_compilation = false;
   int64_t seed = 0;
   std::optional<std::string> augment;
   bool no_shuffle = false;

@@ -59,6 +59,7 @@ void TrainStep::train(const Batch& batch) {
     graph->launch();
   } else {
     run_step(input);
+    device_api::save_plans(device_);
   }
   train_upload_.used();
 }
@@ -67,6 +68,7 @@ void TrainStep::evaluate(const Batch& batch, MetricsSum& metrics) {
   const NoGrad no_grad;
   const Batch& input = evaluate_upload_.upload(batch);
   metrics.add(forward(input, Mode::evaluate), input.labels);
+  device_api::save_plans(device_);
   evaluate_upload_.used();
 }
 

@@ -35,6 +35,9 @@ void check(cudaError_t status, const char* call, const char* file, int line) {
   if (ends_all(status)) {
     throw DeviceFault(message);
   }
+  if (status == cudaErrorMemoryAllocation) {
+    throw OutOfMemory(message);
+  }
   throw Error(message);
 }
 

@@ -82,7 +82,7 @@ class Passes {
 bool measure(const ActivationPlacement& args, const ConvolutionKey& key, VendorDevice& device, Stream& stream) {
   for (const ConvolutionForm form :
        {ConvolutionForm::activated_forward_statistics, ConvolutionForm::activated_backward_weights}) {
-    if (ConvolutionGraph({form, args.dtype, args.shape}, CudnnDevice(device.cudnn())).plans().empty()) {
+    if (ConvolutionGraph({form, args.dtype, args.shape}, CudnnDevice(device.cudnn()), device.plan_options()).plans().empty()) {
       return false;
     }
   }
@@ -100,11 +100,13 @@ bool measure(const ActivationPlacement& args, const ConvolutionKey& key, VendorD
               };
             }};
   };
-  device.fastest<ActivationPlacement>(
-      "activation of " + key.string(),
-      {candidate("before", &Passes::activated_before, false), candidate("inside", &Passes::activated_inside, true)}, args,
-      stream)(args, stream);
-  return *args.inside;
+  const std::string what = "activation of " + key.string();
+  return autotuned_or(false, what, [&] {
+    device.fastest<ActivationPlacement>(
+        what, {candidate("before", &Passes::activated_before, false), candidate("inside", &Passes::activated_inside, true)},
+        args, stream)(args, stream);
+    return *args.inside;
+  });
 }
 
 }  // namespace

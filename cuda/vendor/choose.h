@@ -3,7 +3,10 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,74 +30,173 @@ struct Candidate {
 /// Milliseconds that a device takes for what `work` queues.
 using Clock = std::function<double(const std::function<void()>& work)>;
 
-/// The median time of each, taken in turns once the device has been busy for a while. What is far slower than the fastest is
-/// timed only twice.
-std::vector<double> median_milliseconds(const Clock& clock, const std::vector<std::function<void()>>& works);
+/// The median of each of these timings, taken in turns once the device has been busy for a while. What is far slower than the
+/// fastest is timed only twice; infinite where one of the timings was.
+std::vector<double> median_milliseconds(const std::vector<std::function<double()>>& timings);
 
-/// The candidate that the cache names or, where it does not know `key` or names one that cannot be built, the fastest on
-/// `args`, which each of them may overwrite the outputs of. Fails when there is none, and names the one that a device's fault
-/// is of.
+/// A device's fault, with the plan that it is of rejected.
+class PlanFault : public DeviceFault {
+ public:
+  using DeviceFault::DeviceFault;
+};
+
+/// Runs `work`, which uses a plan for the first time or to time it, so that a process that does not come back from it is the
+/// last one: the plan is rejected by the next.
+template <class Work>
+auto try_plan(PlanCache& cache, const std::string& key, const std::string& plan, Durability durability, const Work& work) {
+  const auto told = [&](const DeviceFault& fault) { return fmt::format("{} by {}: {}", key, plan, fault.what()); };
+  try {
+    const Trial trial(cache, key, plan, durability);
+    return work();
+  } catch (const PlanFault& fault) {  // of a plan that this one is composed of
+    throw PlanFault(told(fault));
+  } catch (const DeviceFault& fault) {
+    cache.reject(key, plan, fault.what());
+    throw PlanFault(told(fault));
+  }
+}
+
+/// One autotuning: of the candidates for a key the fastest that can be used.
+template <class Args>
+class Autotune {
+ public:
+  Autotune(const std::string& key, const Args& args, Stream& stream, PlanCache& cache, const Clock& clock)
+      : key_(key), args_(args), stream_(stream), cache_(cache), clock_(clock) {}
+
+  /// Builds and runs what is not rejected or, where nothing else can be used, what is.
+  void load(const std::vector<Candidate<Args>>& candidates) {
+    candidates_ = candidates.size();
+    for (const bool rejected : {false, true}) {
+      for (const Candidate<Args>& candidate : candidates) {
+        const std::string reason = cache_.rejection_reason(key_, candidate.name);
+        if (reason.empty() == !rejected) {
+          load(candidate);
+        } else if (!rejected) {
+          rejected_ = fmt::format("{}: {}", candidate.name, reason);
+        }
+      }
+      if (!ways_.empty()) {
+        break;
+      }
+    }
+    if (ways_.empty()) {
+      fail_without_way();
+    }
+    if (ways_.size() == 1 && candidates.size() > 2) {
+      spdlog::warn("{}: of {} ways only {} can be used; another was {}", key_, candidates.size(), names_.front(), reason());
+    }
+  }
+
+  Way<Args> fastest(Choice& chosen) {
+    std::vector<std::function<double()>> timings;
+    for (size_t i = 0; i < ways_.size(); ++i) {
+      timings.emplace_back([this, i] { return time(i); });
+    }
+    const std::vector<double> medians = median_milliseconds(timings);
+    const auto fastest = static_cast<size_t>(std::ranges::min_element(medians) - medians.begin());
+    if (std::isinf(medians[fastest])) {
+      fail_without_way();
+    }
+    chosen = {.name = names_[fastest], .milliseconds = {}, .refusal = reason()};
+    for (size_t i = 0; i < names_.size(); ++i) {
+      if (!std::isinf(medians[i])) {
+        chosen.milliseconds.emplace_back(names_[i], medians[i]);
+      }
+    }
+    return std::move(ways_[fastest]);
+  }
+
+ private:
+  void load(const Candidate<Args>& candidate) {
+    Way<Args> way;
+    try_plan(cache_, key_, candidate.name, Durability::machine, [&] {
+      try {
+        way = candidate.build();
+      } catch (const DeviceFault&) {
+        throw;
+      } catch (const Error& error) {
+        unbuilt_ = fmt::format("{}: {}", candidate.name, error.what());
+        return;
+      }
+      try {
+        clock_([&] { way(args_, stream_); });  // loads its kernels, and chooses the ways of what it is composed of
+      } catch (const DeviceFault&) {
+        throw;
+      } catch (const Error& error) {
+        note_failure(candidate.name, error);
+        return;
+      }
+      ways_.push_back(std::move(way));
+      names_.push_back(candidate.name);
+    });
+  }
+
+  double time(size_t i) {
+    return try_plan(cache_, key_, names_[i], Durability::process, [&] {
+      try {
+        return clock_([&] { ways_[i](args_, stream_); });
+      } catch (const DeviceFault&) {
+        throw;
+      } catch (const Error& error) {
+        note_failure(names_[i], error);
+        return std::numeric_limits<double>::infinity();
+      }
+    });
+  }
+
+  void note_failure(const std::string& plan, const Error& error) {
+    if (failure_.empty()) {
+      failure_ = fmt::format("{}: {}", plan, error.what());
+    }
+  }
+
+  /// Why a candidate cannot be used, that of the most trouble first; empty: each can.
+  const std::string& reason() const { return !rejected_.empty() ? rejected_ : !failure_.empty() ? failure_ : unbuilt_; }
+
+  [[noreturn]] void fail_without_way() const {
+    fail("there is no way to run {}: of {} candidates {}", key_, candidates_,
+         failure_.empty() ? "none could be built; the last was " + unbuilt_ : "the first that failed was " + failure_);
+  }
+
+  const std::string& key_;
+  const Args& args_;
+  Stream& stream_;
+  PlanCache& cache_;
+  const Clock& clock_;
+  size_t candidates_ = 0;
+  std::string unbuilt_, failure_, rejected_;
+  std::vector<Way<Args>> ways_;
+  std::vector<std::string> names_;
+};
+
+/// The candidate that the cache names or, where it does not know `key` or names one that is rejected or cannot be built, the
+/// fastest on `args`, which each of them may overwrite the outputs of. Fails when there is none, and names the one that a
+/// device's fault is of, which is rejected.
 template <class Args>
 Way<Args> choose(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args, Stream& stream,
                  PlanCache& cache, const Clock& clock, Choice& chosen) {
-  if (const auto known = cache.find(key)) {
-    for (const Candidate<Args>& candidate : candidates) {
-      if (candidate.name != known->name) {
-        continue;
-      }
+  const std::optional<Choice> known = cache.find(key);
+  if (known && cache.rejection_reason(key, known->name).empty()) {
+    const auto found = std::ranges::find(candidates, known->name, &Candidate<Args>::name);
+    if (found != candidates.end()) {
       try {
-        Way<Args> way = candidate.build();
+        Way<Args> way = try_plan(cache, key, known->name, Durability::process, found->build);
         chosen = *known;
         return way;
-      } catch (const Error&) {
-        break;  // of another version of the library than the cache knows of
+      } catch (const DeviceFault&) {
+        throw;
+      } catch (const Error&) {  // of another version of the library than the cache knows of
       }
     }
   }
-  chosen = {};
-  std::string unbuilt, failure;
-  std::vector<Way<Args>> ways;
-  std::vector<std::string> names;
-  for (const Candidate<Args>& candidate : candidates) {
-    Way<Args> way;
-    try {
-      way = candidate.build();
-    } catch (const Error& error) {
-      unbuilt = fmt::format("{}: {}", candidate.name, error.what());
-      continue;
-    }
-    try {
-      clock([&] { way(args, stream); });  // loads its kernels, and chooses the ways of what it is composed of
-    } catch (const DeviceFault& fault) {
-      throw DeviceFault(fmt::format("{} by {}: {}", key, candidate.name, fault.what()));
-    } catch (const Error& error) {
-      failure = failure.empty() ? fmt::format("{}: {}", candidate.name, error.what()) : failure;
-      continue;
-    }
-    ways.push_back(std::move(way));
-    names.push_back(candidate.name);
-  }
-  if (ways.empty()) {
-    fail("there is no way to run {}: of {} candidates {}", key, candidates.size(),
-         failure.empty() ? "none could be built; the last was " + unbuilt : "the first that failed was " + failure);
-  }
-  if (ways.size() == 1 && candidates.size() > 2) {
-    spdlog::warn("{}: of {} ways only {} can be used; another was {}", key, candidates.size(), names.front(),
-                 unbuilt.empty() ? failure : unbuilt);
-  }
-  std::vector<std::function<void()>> works;
-  for (const Way<Args>& way : ways) {
-    works.emplace_back([&] { way(args, stream); });
-  }
-  const std::vector<double> medians = median_milliseconds(clock, works);
-  const auto fastest = static_cast<size_t>(std::ranges::min_element(medians) - medians.begin());
-  chosen.name = names[fastest];
-  chosen.refusal = failure.empty() ? unbuilt : failure;
-  for (size_t i = 0; i < names.size(); ++i) {
-    chosen.milliseconds.emplace_back(names[i], medians[i]);
-  }
+  Autotune<Args> autotune(key, args, stream, cache, clock);
+  autotune.load(candidates);
+  Way<Args> way = autotune.fastest(chosen);
   cache.put(key, chosen);
-  return std::move(ways[fastest]);
+  return way;
 }
+
+/// What `autotune` finds or, with a warning, `otherwise` where it fails, as it does for lack of memory.
+bool autotuned_or(bool otherwise, const std::string& key, const std::function<bool()>& autotune);
 
 }  // namespace residua::cuda

@@ -96,9 +96,10 @@ void run_plan(const ConvolutionGraph& graph, size_t plan, const ConvolutionBackw
 }
 
 template <class Args>
-std::vector<Candidate<Args>> candidates_of(const Args& args, const CudnnDevice& device) {
+std::vector<Candidate<Args>> candidates_of(const Args& args, const CudnnDevice& device,
+                                           const device_api::PlanOptions& options) {
   std::vector<Candidate<Args>> all;
-  const auto graph = std::make_shared<ConvolutionGraph>(key_of(args), device);
+  const auto graph = std::make_shared<ConvolutionGraph>(key_of(args), device, options);
   for (size_t i = 0; i < graph->plans().size(); ++i) {
     all.push_back({graph->plans()[i], [graph, i]() -> Way<Args> {
                      graph->build(i);
@@ -118,21 +119,25 @@ std::vector<Candidate<Args>> candidates_of(const Args& args, const CudnnDevice& 
 template <class Args>
 void run_chosen(std::map<ConvolutionKey, Way<Args>>& ways, const Args& args, Stream& stream) {
   VendorDevice& device = vendor_device(stream);
-  device.run(ways, key_of(args), args, stream, [&] { return candidates_of(args, CudnnDevice(device.cudnn())); });
+  device.run(ways, key_of(args), args, stream,
+             [&] { return candidates_of(args, CudnnDevice(device.cudnn()), device.plan_options()); });
 }
 
 }  // namespace
 
-std::vector<Candidate<ConvolutionForward>> convolution_candidates(const ConvolutionForward& args, const CudnnDevice& device) {
-  return candidates_of(args, device);
+std::vector<Candidate<ConvolutionForward>> convolution_candidates(const ConvolutionForward& args, const CudnnDevice& device,
+                                                                  const device_api::PlanOptions& options) {
+  return candidates_of(args, device, options);
 }
 std::vector<Candidate<ConvolutionBackwardData>> convolution_candidates(const ConvolutionBackwardData& args,
-                                                                       const CudnnDevice& device) {
-  return candidates_of(args, device);
+                                                                       const CudnnDevice& device,
+                                                                       const device_api::PlanOptions& options) {
+  return candidates_of(args, device, options);
 }
 std::vector<Candidate<ConvolutionBackwardWeights>> convolution_candidates(const ConvolutionBackwardWeights& args,
-                                                                          const CudnnDevice& device) {
-  return candidates_of(args, device);
+                                                                          const CudnnDevice& device,
+                                                                          const device_api::PlanOptions& options) {
+  return candidates_of(args, device, options);
 }
 
 void run(const ConvolutionForward& args, Stream& stream) { run_chosen(vendor_device(stream).forward, args, stream); }

@@ -11,10 +11,13 @@ namespace residua::cuda {
 
 /// The ways to run a convolution on a device: the plans that cuDNN has for the form and, of a fused form, the composition of
 /// plain kernels ("composed"), which always exists.
-std::vector<Candidate<ConvolutionForward>> convolution_candidates(const ConvolutionForward& args, const CudnnDevice& device);
+std::vector<Candidate<ConvolutionForward>> convolution_candidates(const ConvolutionForward& args, const CudnnDevice& device,
+                                                                  const device_api::PlanOptions& options);
 std::vector<Candidate<ConvolutionBackwardData>> convolution_candidates(const ConvolutionBackwardData& args,
-                                                                       const CudnnDevice& device);
+                                                                       const CudnnDevice& device,
+                                                                       const device_api::PlanOptions& options);
 std::vector<Candidate<ConvolutionBackwardWeights>> convolution_candidates(const ConvolutionBackwardWeights& args,
-                                                                          const CudnnDevice& device);
+                                                                          const CudnnDevice& device,
+                                                                          const device_api::PlanOptions& options);
 
 }  // namespace residua::cuda

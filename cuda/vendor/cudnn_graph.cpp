@@ -201,7 +201,7 @@ struct ConvolutionGraph::Implementation {
   std::vector<int64_t> indices;  // of the plans in cuDNN's list
 };
 
-ConvolutionGraph::ConvolutionGraph(const ConvolutionKey& key, const CudnnDevice& device)
+ConvolutionGraph::ConvolutionGraph(const ConvolutionKey& key, const CudnnDevice& device, const device_api::PlanOptions& options)
     : implementation_(std::make_unique<Implementation>()), description_(key.string()) {
   fe::graph::Graph& graph = implementation_->graph;
   graph.set_io_data_type(type_of(key.dtype))
@@ -223,20 +223,30 @@ ConvolutionGraph::ConvolutionGraph(const ConvolutionKey& key, const CudnnDevice&
     refusal_ = error.get_message();
     return;
   }
-  std::vector<fe::NumericalNote_t> unwanted{fe::NumericalNote_t::NONDETERMINISTIC,
-                                            fe::NumericalNote_t::REDUCED_PRECISION_REDUCTION, fe::NumericalNote_t::FFT,
+  std::vector<fe::NumericalNote_t> unwanted{fe::NumericalNote_t::REDUCED_PRECISION_REDUCTION, fe::NumericalNote_t::FFT,
                                             fe::NumericalNote_t::WINOGRAD_TILE_6x6, fe::NumericalNote_t::WINOGRAD_TILE_13x13};
+  if (!options.nondeterministic) {
+    unwanted.push_back(fe::NumericalNote_t::NONDETERMINISTIC);
+  }
   if (key.dtype == DType::f32) {
     unwanted.push_back(fe::NumericalNote_t::TENSOR_CORE);  // that is TF32
     unwanted.push_back(fe::NumericalNote_t::DOWN_CONVERT_INPUTS);
   }
   graph.deselect_numeric_notes(unwanted);
+  if (!options.runtime_compilation) {
+    graph.deselect_behavior_notes({fe::BehaviorNote_t::RUNTIME_COMPILATION});
+  }
   graph.deselect_workspace_greater_than(kWorkspaceLimit);
   if (error = graph.check_support(); error.is_bad()) {
     refusal_ = error.get_message();
     return;
   }
   for (int64_t i = 0; i < graph.get_execution_plan_count(); ++i) {
+    std::vector<fe::BehaviorNote_t> notes;
+    if (!options.runtime_compilation && graph.get_behavior_notes_for_plan_at_index(i, notes).is_good() &&
+        std::ranges::find(notes, fe::BehaviorNote_t::RUNTIME_COMPILATION) != notes.end()) {
+      continue;  // cuDNN offers these only where a driver is installed
+    }
     std::string plan;
     // Heuristics and fallbacks have plans in common.
     if (graph.get_plan_name_at_index(i, plan).is_good() && std::ranges::find(names_, plan) == names_.end()) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/kernels/convolution.h"
+#include "core/tensor/device_api.h"
 
 struct cudnnContext;
 
@@ -87,11 +88,11 @@ class CudnnDevice {
   int sm_ = 0;
 };
 
-/// cuDNN's graph of a form and the execution plans it has for it, best guess first. fp32 stays fp32 (no TF32), sums are fp32,
-/// and results are the same bits each time. The only user of cudnn_frontend.h, which takes 20 s to compile.
+/// cuDNN's graph of a form and the execution plans it has for it, best guess first. fp32 stays fp32 (no TF32) and sums are
+/// fp32. The only user of cudnn_frontend.h, which takes 20 s to compile.
 class ConvolutionGraph {
  public:
-  ConvolutionGraph(const ConvolutionKey& key, const CudnnDevice& device);
+  ConvolutionGraph(const ConvolutionKey& key, const CudnnDevice& device, const device_api::PlanOptions& options);
   ~ConvolutionGraph();
   ConvolutionGraph(const ConvolutionGraph&) = delete;
   ConvolutionGraph& operator=(const ConvolutionGraph&) = delete;
@@ -102,7 +103,7 @@ class ConvolutionGraph {
   const std::string& refusal() const { return refusal_; }
 
   /// Makes plan `i` ready to run. Fails with cuDNN's reason where it cannot be built, is of another precision or not
-  /// deterministic, or wants more than 1 GiB of workspace.
+  /// deterministic (unless the options allow that), or wants more than 1 GiB of workspace.
   void build(size_t i);
   int64_t workspace_bytes(size_t i) const;
   /// Queues a built plan on the handle's stream; `tensors` has each tensor of the form.

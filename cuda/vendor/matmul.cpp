@@ -1,4 +1,5 @@
-// Matmul through cuBLASLt: its heuristic's first algorithms are timed, and the fastest is kept.
+// Matmul through cuBLASLt: its heuristic's first algorithms are timed, those with a bias against a plain product and an add,
+// and the fastest is kept.
 #include "core/kernels/matmul.h"
 
 #include <cublasLt.h>
@@ -7,6 +8,7 @@
 
 #include "core/kernels/cast.h"
 #include "cuda/runtime/context.h"
+#include "cuda/vendor/matmul_candidates.h"
 #include "cuda/vendor/vendor_device.h"
 #include "cuda/vendor/vendor_errors.h"
 
@@ -55,7 +57,7 @@ class Owned {
 };
 using Layout = Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
 
-class LtMatmul {
+class LtMatmul final : public MatmulAlgorithms {
  public:
   LtMatmul(cublasLtHandle_t handle, const MatmulKey& key) : handle_(handle) {
     const ColumnMajor of = column_major(key);
@@ -91,10 +93,10 @@ class LtMatmul {
     algorithms_.resize(static_cast<size_t>(found));
   }
 
-  size_t algorithms() const { return algorithms_.size(); }
-  void check_usable(size_t i) const { RESIDUA_CUBLAS_CHECK(algorithms_[i].state); }
+  size_t count() const override { return algorithms_.size(); }
+  void check_usable(size_t i) const override { RESIDUA_CUBLAS_CHECK(algorithms_[i].state); }
   /// The bytes of cuBLASLt's description of an algorithm, which it promises to keep within a version.
-  std::string name(size_t i) const {
+  std::string name(size_t i) const override {
     std::string text;
     for (const uint64_t word : algorithms_[i].algo.data) {
       text += fmt::format("{}{:x}", text.empty() ? "" : "-", word);
@@ -102,7 +104,7 @@ class LtMatmul {
     return text;
   }
 
-  void run(size_t i, const Matmul& args, Stream& stream) const {
+  void run(size_t i, const Matmul& args, Stream& stream) const override {
     if (args.bias != nullptr) {
       set(desc_.handle, CUBLASLT_MATMUL_DESC_BIAS_POINTER, args.bias);
     }
@@ -127,18 +129,6 @@ class LtMatmul {
   std::vector<cublasLtMatmulHeuristicResult_t> algorithms_;
 };
 
-std::vector<Candidate<Matmul>> candidates(cublasLtHandle_t handle, const MatmulKey& key) {
-  const auto matmul = std::make_shared<LtMatmul>(handle, key);
-  std::vector<Candidate<Matmul>> all;
-  for (size_t i = 0; i < matmul->algorithms(); ++i) {
-    all.push_back({matmul->name(i), [matmul, i]() -> Way<Matmul> {
-                     matmul->check_usable(i);
-                     return [matmul, i](const Matmul& args, Stream& stream) { matmul->run(i, args, stream); };
-                   }});
-  }
-  return all;
-}
-
 }  // namespace
 
 void run(const Matmul& args, Stream& stream) {
@@ -158,7 +148,8 @@ void run(const Matmul& args, Stream& stream) {
   }
   VendorDevice& device = vendor_device(stream);
   const MatmulKey key = key_of(args);
-  device.run(device.matmul, key, args, stream, [&] { return candidates(device.cublaslt(), key); });
+  device.run(device.matmul, key, args, stream,
+             [&] { return matmul_candidates(key, [&] { return std::make_shared<const LtMatmul>(device.cublaslt(), key); }); });
 }
 
 }  // namespace residua::cuda

@@ -1,8 +1,8 @@
 #include "cuda/vendor/plan_cache.h"
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
-#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -14,18 +14,33 @@
 namespace residua::cuda {
 namespace {
 
-// {"format": 2, "devices": {DEVICE: {KEY: {"choice": NAME, "ways": [[NAME, MILLISECONDS], ...], "refusal": TEXT}}}}
+using nlohmann::json;
+
+// {"format": 2, "devices": {DEVICE: {KEY: {"choice": NAME, "ways": [[NAME, MILLISECONDS], ...], "refusal": TEXT}}},
+//  "rejected": {DEVICE: {KEY: {NAME: REASON}}}}
 constexpr int kFormat = 2;
 
+std::string lock_path(const std::string& path) { return path + ".lock"; }
+std::string trial_prefix(const std::string& path) { return path + ".trying-"; }
+
+/// An object's member that is an object too, made anew where it is not.
+json& object(json& of, const std::string& member) {
+  json& value = of[member];
+  if (!value.is_object()) {
+    value = json::object();
+  }
+  return value;
+}
+
 /// The whole file, or an empty one where there is none that can be used.
-nlohmann::json read(const std::string& path) {
-  nlohmann::json empty = {{"format", kFormat}, {"devices", nlohmann::json::object()}};
+json read(const std::string& path) {
+  const json empty = {{"format", kFormat}, {"devices", json::object()}};
   std::ifstream file(path, std::ios::binary);
   if (!file) {
     return empty;
   }
-  nlohmann::json content = nlohmann::json::parse(file, nullptr, false);
-  if (content.is_discarded() || !content.is_object() || content.value("format", nlohmann::json()) != kFormat ||
+  json content = json::parse(file, nullptr, false);
+  if (content.is_discarded() || !content.is_object() || content.value("format", json()) != kFormat ||
       !content.contains("devices") || !content["devices"].is_object()) {
     spdlog::warn("{} is not a list of plans of this version: they are timed anew", path);
     return empty;
@@ -33,34 +48,82 @@ nlohmann::json read(const std::string& path) {
   return content;
 }
 
-std::optional<Choice> parse(const nlohmann::json& entry) {
+std::optional<Choice> parse(const json& entry) {
   try {
     Choice choice{
         .name = entry.at("choice").get<std::string>(), .milliseconds = {}, .refusal = entry.at("refusal").get<std::string>()};
-    for (const nlohmann::json& way : entry.at("ways")) {
+    for (const json& way : entry.at("ways")) {
       choice.milliseconds.emplace_back(way.at(0).get<std::string>(), way.at(1).get<double>());
     }
     return choice;
-  } catch (const nlohmann::json::exception&) {
+  } catch (const json::exception&) {
     return std::nullopt;
   }
 }
 
 }  // namespace
 
+std::string plan_cache_device(const std::string& device, const device_api::PlanOptions& options) {
+  return device + (options.nondeterministic ? ", nondeterministic plans allowed" : "") +
+         (options.runtime_compilation ? ", runtime compilation allowed" : "");
+}
+
 PlanCache::PlanCache(std::string path, std::string device) : path_(std::move(path)), device_(std::move(device)) {
   if (path_.empty()) {
     return;
   }
-  const nlohmann::json content = read(path_);
-  const auto mine = content["devices"].find(device_);
-  if (mine == content["devices"].end() || !mine->is_object()) {
-    return;
+  try {
+    reject_unfinished();
+  } catch (const std::exception& error) {
+    spdlog::warn("plans that did not come back are not looked for: {}", error.what());
   }
-  for (const auto& [key, entry] : mine->items()) {
+  read_file();
+}
+
+void PlanCache::read_file() {
+  json content = read(path_);
+  for (const auto& [key, entry] : object(content["devices"], device_).items()) {
     if (auto choice = parse(entry)) {
       choices_.emplace(key, std::move(*choice));
     }
+  }
+  for (const auto& [key, plans] : object(object(content, "rejected"), device_).items()) {
+    for (const auto& [plan, reason] : plans.items()) {
+      rejections_[key][plan] = reason.is_string() ? reason.get<std::string>() : "it was rejected";
+    }
+  }
+}
+
+void PlanCache::reject_unfinished() {
+  if (unfinished_trials(trial_prefix(path_)).empty()) {
+    return;
+  }
+  const FileLock lock(lock_path(path_));
+  const std::vector<UnfinishedTrial> unfinished = unfinished_trials(trial_prefix(path_));
+  json content = read(path_);
+  bool changed = false;
+  for (const UnfinishedTrial& trial : unfinished) {
+    const json line = json::parse(trial.line, nullptr, false);
+    const auto text = [&line](const char* member) {
+      return line.is_object() && line.contains(member) && line[member].is_string() ? line[member].get<std::string>() : "";
+    };
+    const std::string device = text("device"), key = text("key"), plan = text("plan"), process = text("process");
+    if (plan.empty()) {
+      continue;
+    }
+    object(object(object(content, "rejected"), device), key)[plan] =
+        fmt::format("process {} ended while it tried this plan", process);
+    changed = true;
+    spdlog::warn(
+        "{}: plan {} did not come back when process {} tried it, and is not tried again; to allow it, remove it from "
+        "\"rejected\" in {}",
+        key, plan, process, path_);
+  }
+  if (changed) {
+    atomic_write(path_, content.dump(1));
+  }
+  for (const UnfinishedTrial& trial : unfinished) {
+    ::unlink(trial.file.c_str());
   }
 }
 
@@ -80,22 +143,93 @@ std::optional<Choice> PlanCache::find(const std::string& key) const {
 }
 
 void PlanCache::put(const std::string& key, Choice choice) {
+  unsaved_.insert_or_assign(key, choice);
+  choices_.insert_or_assign(key, std::move(choice));
+}
+
+void PlanCache::save() {
+  trials_.reset();
+  if (!unsaved_.empty() || !unsaved_rejections_.empty()) {
+    write_file();
+  }
+}
+
+void PlanCache::write_file() {
   if (!path_.empty()) {
     try {
-      nlohmann::json content = read(path_);
-      nlohmann::json& mine = content["devices"][device_];
-      if (!mine.is_object()) {
-        mine = nlohmann::json::object();
-      }
-      mine[key] = {{"choice", choice.name}, {"ways", choice.milliseconds}, {"refusal", choice.refusal}};
-      std::filesystem::create_directories(std::filesystem::path(path_).parent_path());
-      atomic_write(path_, content.dump(1));
+      merge_into_file();
     } catch (const std::exception& error) {
-      spdlog::warn("plans are not kept on disk: {}", error.what());
-      path_.clear();
+      keep_nothing(error.what());
     }
   }
-  choices_.insert_or_assign(key, std::move(choice));
+  unsaved_.clear();
+  unsaved_rejections_.clear();
+}
+
+void PlanCache::merge_into_file() {
+  std::filesystem::create_directories(std::filesystem::path(path_).parent_path());
+  const FileLock lock(lock_path(path_));
+  json content = read(path_);
+  json& mine = object(content["devices"], device_);
+  for (const auto& [key, choice] : unsaved_) {
+    mine[key] = {{"choice", choice.name}, {"ways", choice.milliseconds}, {"refusal", choice.refusal}};
+  }
+  json& rejected = object(object(content, "rejected"), device_);
+  for (const auto& [key, plans] : unsaved_rejections_) {
+    for (const auto& [plan, reason] : plans) {
+      object(rejected, key)[plan] = reason;
+    }
+  }
+  atomic_write(path_, content.dump(1));
+}
+
+std::string PlanCache::rejection_reason(const std::string& key, const std::string& plan) const {
+  const auto plans = rejections_.find(key);
+  if (plans == rejections_.end()) {
+    return "";
+  }
+  const auto found = plans->second.find(plan);
+  return found == plans->second.end() ? "" : found->second;
+}
+
+void PlanCache::reject(const std::string& key, const std::string& plan, const std::string& reason) {
+  rejections_[key][plan] = reason;
+  unsaved_rejections_[key][plan] = reason;
+  write_file();
+}
+
+void PlanCache::begin_trial(const std::string& key, const std::string& plan, Durability durability) {
+  if (path_.empty()) {
+    return;
+  }
+  try {
+    if (trials_ == nullptr) {
+      std::filesystem::create_directories(std::filesystem::path(path_).parent_path());
+      const FileLock lock(lock_path(path_));
+      trials_ = std::make_unique<TrialRecord>(trial_prefix(path_));
+    }
+    const json line = {{"device", device_}, {"key", key}, {"plan", plan}, {"process", std::to_string(::getpid())}};
+    trials_->begin(line.dump(), durability);
+  } catch (const std::exception& error) {
+    keep_nothing(error.what());
+  }
+}
+
+void PlanCache::end_trial() noexcept {
+  if (trials_ == nullptr) {
+    return;
+  }
+  try {
+    trials_->end();
+  } catch (const std::exception& error) {
+    keep_nothing(error.what());
+  }
+}
+
+void PlanCache::keep_nothing(const char* what) {
+  spdlog::warn("plans are not kept on disk: {}", what);
+  path_.clear();
+  trials_.reset();
 }
 
 }  // namespace residua::cuda

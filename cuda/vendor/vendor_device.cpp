@@ -2,9 +2,11 @@
 
 #include <cublasLt.h>
 #include <cudnn.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <mutex>
 
 #include "core/tensor/device_backend.h"
@@ -39,35 +41,55 @@ PlanCache& VendorDevice::cache() {
   if (cache_ == nullptr) {
     cache_ = std::make_unique<PlanCache>(
         PlanCache::default_path(),
-        fmt::format("{}, cuDNN {}, cuBLASLt {}", context(device_).properties().name, cudnnGetVersion(), cublasLtGetVersion()));
+        plan_cache_device(fmt::format("{}, cuDNN {}, cuBLASLt {}", context(device_).properties().name, cudnnGetVersion(),
+                                      cublasLtGetVersion()),
+                          plan_options_));
   }
   return *cache_;
 }
 
+void VendorDevice::set_plan_options(const device_api::PlanOptions& options) {
+  if (cache_ != nullptr && options != plan_options_) {
+    fail("plans of cuda:{} have been chosen by other options: set them before its first convolution or matrix product",
+         device_);
+  }
+  plan_options_ = options;
+}
+
+void VendorDevice::save_plans() {
+  if (cache_ != nullptr) {
+    cache_->save();
+  }
+}
+
 Clock VendorDevice::clock() {
+  if (timer_memory_ == nullptr) {
+    const int64_t twice_the_cache = 2 * int64_t{context(device_).properties().l2CacheSize};
+    timer_memory_ =
+        std::make_unique<TimerMemory>(Device{Device::Type::cuda, device_}, std::max<int64_t>(twice_the_cache, 256 << 20));
+    RESIDUA_CUDA_CHECK(cudaEventCreate(&start_));
+    RESIDUA_CUDA_CHECK(cudaEventCreate(&stop_));
+  }
   return [this](const std::function<void()>& work) {
-    Context& at = context(device_);
-    const cudaStream_t stream = native(at.compute());
-    const int64_t bytes = std::max<int64_t>(2 * int64_t{at.properties().l2CacheSize}, 256 << 20);
-    const device_api::Workspace flush({Device::Type::cuda, device_}, bytes);
-    if (start_ == nullptr) {
-      RESIDUA_CUDA_CHECK(cudaEventCreate(&start_));
-      RESIDUA_CUDA_CHECK(cudaEventCreate(&stop_));
-    }
-    // Also long enough for the host to have queued the work by the time the device gets there.
-    RESIDUA_CUDA_CHECK(cudaMemsetAsync(flush.data(), 0, static_cast<size_t>(bytes), stream));
-    RESIDUA_CUDA_CHECK(cudaEventRecord(start_, stream));
-    try {
-      work();
-    } catch (const Error&) {
-      static_cast<void>(cudaGetLastError());  // it would show again at the next launch
-      throw;
-    }
-    RESIDUA_CUDA_CHECK(cudaEventRecord(stop_, stream));
-    RESIDUA_CUDA_CHECK(cudaEventSynchronize(stop_));
-    float milliseconds = 0;
-    RESIDUA_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start_, stop_));
-    return static_cast<double>(milliseconds);
+    return timer_memory_->time([&](void* memory) {
+      const cudaStream_t stream = native(context(device_).compute());
+      if (memory != nullptr) {
+        // Also long enough for the host to have queued the work by the time the device gets there.
+        RESIDUA_CUDA_CHECK(cudaMemsetAsync(memory, 0, static_cast<size_t>(timer_memory_->bytes()), stream));
+      }
+      RESIDUA_CUDA_CHECK(cudaEventRecord(start_, stream));
+      try {
+        work();
+      } catch (const Error&) {
+        static_cast<void>(cudaGetLastError());  // it would show again at the next launch
+        throw;
+      }
+      RESIDUA_CUDA_CHECK(cudaEventRecord(stop_, stream));
+      RESIDUA_CUDA_CHECK(cudaEventSynchronize(stop_));
+      float milliseconds = 0;
+      RESIDUA_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start_, stop_));
+      return static_cast<double>(milliseconds);
+    });
   };
 }
 
@@ -79,16 +101,38 @@ void VendorDevice::check_not_capturing(const std::string& key) const {
   }
 }
 
+namespace {
+
+std::map<int, VendorDevice>& vendor_devices() {
+  static auto* const devices = [] {
+    spdlog::default_logger_raw();  // made before, so that it lives when plans are saved at the process's end
+    std::atexit([] {
+      for (auto& [index, device] : vendor_devices()) {
+        device.save_plans();
+      }
+    });
+    return new std::map<int, VendorDevice>;
+  }();
+  return *devices;
+}
+
+}  // namespace
+
 VendorDevice& vendor_device(const Stream& stream) {
   static std::mutex mutex;
-  static auto* const devices = new std::map<int, VendorDevice>;
   const std::lock_guard lock(mutex);
   const int index = stream.device().index;
   context(index);
-  return devices->try_emplace(index, index).first->second;
+  return vendor_devices().try_emplace(index, index).first->second;
 }
 
 int64_t workspace_size(int64_t bytes) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(bytes))); }
+
+void set_plan_options(int device, const device_api::PlanOptions& options) {
+  vendor_device(context(device).compute()).set_plan_options(options);
+}
+
+void save_plans(int device) { vendor_device(context(device).compute()).save_plans(); }
 
 std::vector<device_api::PlanChoice> plan_choices(int device) {
   std::vector<device_api::PlanChoice> all;

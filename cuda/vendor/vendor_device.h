@@ -13,6 +13,7 @@
 #include "cuda/vendor/choose.h"
 #include "cuda/vendor/cudnn_graph.h"
 #include "cuda/vendor/matmul_key.h"
+#include "cuda/vendor/timer_memory.h"
 
 struct cublasLtContext;
 
@@ -49,6 +50,10 @@ class VendorDevice {
     found->second(args, stream);
   }
 
+  const device_api::PlanOptions& plan_options() const { return plan_options_; }
+  void set_plan_options(const device_api::PlanOptions& options);
+  void save_plans();
+
   /// All choices made so far, each with what it is for.
   const std::vector<std::pair<std::string, Choice>>& choices() const { return choices_; }
 
@@ -69,6 +74,8 @@ class VendorDevice {
   cublasLtContext* cublaslt_ = nullptr;
   cudaEvent_t start_ = nullptr;
   cudaEvent_t stop_ = nullptr;
+  device_api::PlanOptions plan_options_;
+  std::unique_ptr<TimerMemory> timer_memory_;
   std::unique_ptr<PlanCache> cache_;
   std::vector<std::pair<std::string, Choice>> choices_;
 };

@@ -1,9 +1,11 @@
 // Which forms of which convolutions cuDNN has plans for on an H100, found without one: plans are built from a file of its
 // properties. What differs from the table beside it is a change of cuDNN's or of ours that somebody should look at.
 #include <cudnn.h>
+#include <dlfcn.h>
 #include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -34,31 +36,46 @@ const CudnnDevice& h100() {
   return device;
 }
 
+constexpr device_api::PlanOptions kDefault;
+
+/// Whether cuDNN finds a driver's library, a real one or the stand-in that ctest runs these tests with a second time.
+bool has_driver() {
+  static const bool found = dlopen("libcuda.so.1", RTLD_NOW) != nullptr;
+  return found;
+}
+
 constexpr DType kTypes[] = {DType::f16, DType::bf16, DType::f32};
 constexpr ConvolutionForm kPlainForms[] = {ConvolutionForm::forward, ConvolutionForm::backward_data,
                                            ConvolutionForm::backward_weights};
 
 bool is_plain(ConvolutionForm form) { return std::ranges::find(kPlainForms, form) != std::end(kPlainForms); }
 
+/// The convolutions of a network at its paper's batch size, in the training type.
+std::set<ConvolutionKey> convolutions(ResNetSpec spec, DType dtype) {
+  const bool imagenet = spec.stem == Stem::imagenet;
+  const int64_t size = imagenet ? 224 : 32;
+  spec.stored_in_channels = stored_input_channels(dtype);
+  std::set<ConvolutionKey> found;
+  for (const LayerSummary& layer : summarize(ResNet(spec), {imagenet ? 256 : 128, size, size, 3}).layers) {
+    if (layer.convolution) {
+      found.insert({ConvolutionForm::forward, dtype, *layer.convolution});
+    }
+  }
+  return found;
+}
+
 /// The convolutions of all networks up to 50 layers, and of the CIFAR ones, with every shortcut they can have; those of a type.
 std::vector<ConvolutionKey> convolutions(DType dtype) {
   std::set<ConvolutionKey> found;
   for (const CatalogEntry& entry : model_catalog()) {
-    const bool imagenet = entry.spec.stem == Stem::imagenet;
-    if (imagenet && entry.spec.depth() > 50) {
+    if (entry.spec.stem == Stem::imagenet && entry.spec.depth() > 50) {
       continue;
     }
     const bool plain = entry.spec.shortcut == Shortcut::none;
     for (const Shortcut shortcut : plain ? std::vector{Shortcut::none} : std::vector{Shortcut::b, Shortcut::c}) {
       ResNetSpec spec = entry.spec;
       spec.shortcut = shortcut;
-      spec.stored_in_channels = stored_input_channels(dtype);
-      const int64_t size = imagenet ? 224 : 32;
-      for (const LayerSummary& layer : summarize(ResNet(spec), {imagenet ? 256 : 128, size, size, 3}).layers) {
-        if (layer.convolution) {
-          found.insert({ConvolutionForm::forward, dtype, *layer.convolution});
-        }
-      }
+      found.merge(convolutions(spec, dtype));
     }
   }
   return {found.begin(), found.end()};
@@ -84,7 +101,7 @@ std::vector<std::string> forms_of(const ConvolutionKey& key) {
   std::vector<std::string> forms;
   for (int i = 0; i < kConvolutionForms; ++i) {
     const ConvolutionKey of = with_form(key, static_cast<ConvolutionForm>(i));
-    ConvolutionGraph graph(of, h100());
+    ConvolutionGraph graph(of, h100(), kDefault);
     if (graph.plans().empty()) {
       EXPECT_NE(graph.refusal(), "") << of.string();
       continue;
@@ -135,13 +152,68 @@ TEST(CudnnPlans, HaveTheFormsOfTheTable) {
   EXPECT_EQ(got.size(), want.size()) << "RESIDUA_UPDATE_TABLES=1 writes " << kTable << " anew";
 }
 
+/// Seconds that this process has computed, on all its threads.
+double cpu_seconds() {
+  rusage use{};
+  getrusage(RUSAGE_SELF, &use);
+  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * time.tv_usec; };
+  return seconds(use.ru_utime) + seconds(use.ru_stime);
+}
+
+TEST(CudnnPlans, OfTwoNetworksBuildInLittleTime) {
+  const double before = cpu_seconds();
+  int plans = 0, built = 0;
+  for (const DType dtype : {DType::f16, DType::bf16}) {
+    for (const char* model : {"resnet18", "resnet50"}) {
+      for (const ConvolutionKey& key : convolutions(model_spec(model), dtype)) {
+        for (int i = 0; i < kConvolutionForms; ++i) {
+          ConvolutionGraph graph(with_form(key, static_cast<ConvolutionForm>(i)), h100(), kDefault);
+          plans += static_cast<int>(graph.plans().size());
+          for (size_t plan = 0; plan < graph.plans().size(); ++plan) {
+            built += builds(graph, plan) ? 1 : 0;
+          }
+        }
+      }
+    }
+  }
+  // The processor's time, not the clock's: others may be busy on this machine.
+  const double seconds = cpu_seconds() - before;
+  std::printf("%d of %d plans were built in %.1f s of CPU time\n", built, plans, seconds);
+  RecordProperty("cpu_seconds", fmt::format("{:.1f}", seconds));
+  EXPECT_GT(built, 500);
+  EXPECT_LT(seconds, 15);
+}
+
+TEST(CudnnPlans, ThatAreCompiledAtRunTimeAreAnOption) {
+  if (std::getenv("RESIDUA_STAND_IN_DRIVER") != nullptr) {
+    ASSERT_TRUE(has_driver()) << dlerror();
+  }
+  // Of bf16 cuDNN 9.19 has no other plans for this form, and offers these only where it finds a driver.
+  const ConvolutionKey key{ConvolutionForm::forward_statistics, DType::bf16, {256, 56, 56, 64, 64, 3, 3, 1, 1}};
+  EXPECT_THAT(ConvolutionGraph(key, h100(), kDefault).plans(), IsEmpty());
+  EXPECT_EQ(ConvolutionGraph(key, h100(), {.runtime_compilation = true}).plans().empty(), !has_driver());
+}
+
+TEST(CudnnPlans, ThatAreNotDeterministicAreAnOption) {
+  const ConvolutionKey key{ConvolutionForm::backward_weights, DType::f16, {256, 56, 56, 64, 64, 3, 3, 1, 1}};
+  const auto built = [&](const device_api::PlanOptions& options) {
+    ConvolutionGraph graph(key, h100(), options);
+    size_t count = 0;
+    for (size_t i = 0; i < graph.plans().size(); ++i) {
+      count += builds(graph, i) ? 1 : 0;
+    }
+    return count;
+  };
+  EXPECT_GT(built({.nondeterministic = true}), built(kDefault));
+}
+
 TEST(CudnnPlans, AreKnownForEveryPassOfEveryConvolution) {
   for (const DType dtype : kTypes) {
     const std::vector<ConvolutionKey> all = convolutions(dtype);
     EXPECT_GT(all.size(), 20);
     for (const ConvolutionKey& key : all) {
       for (const ConvolutionForm form : kPlainForms) {
-        const ConvolutionGraph graph(with_form(key, form), h100());
+        const ConvolutionGraph graph(with_form(key, form), h100(), kDefault);
         EXPECT_THAT(graph.plans(), Not(IsEmpty())) << with_form(key, form).string() << ": " << graph.refusal();
       }
     }
@@ -173,7 +245,7 @@ TEST(CudnnPlans, ExistForTheConvolutionsOfTheTests) {
     EXPECT_GT(all.size(), 15);
     for (const ConvolutionKey& key : all) {
       for (const ConvolutionForm form : kPlainForms) {
-        ConvolutionGraph graph(with_form(key, form), h100());
+        ConvolutionGraph graph(with_form(key, form), h100(), kDefault);
         bool built = false;
         for (size_t plan = 0; plan < graph.plans().size() && !built; ++plan) {
           built = builds(graph, plan);
@@ -187,7 +259,7 @@ TEST(CudnnPlans, ExistForTheConvolutionsOfTheTests) {
 TEST(CudnnPlans, OfTf32AreNotBuiltForF32) {
   const ConvolutionShape shape{256, 56, 56, 64, 64, 3, 3, 1, 1};
   for (const ConvolutionForm form : kPlainForms) {
-    ConvolutionGraph graph({form, DType::f32, shape}, h100());
+    ConvolutionGraph graph({form, DType::f32, shape}, h100(), kDefault);
     size_t built = 0;
     for (size_t i = 0; i < graph.plans().size(); ++i) {
       built += builds(graph, i) ? 1 : 0;
@@ -205,9 +277,10 @@ TEST(CudnnPlans, DependOnTheDeviceThatIsDescribed) {
   turing.replace(turing.find(hopper), hopper.size(), "\"deviceVer\": 750");
   const CudnnDevice device = CudnnDevice::described_by(turing);
   const ConvolutionShape shape{256, 56, 56, 64, 64, 3, 3, 1, 1};
-  EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data, DType::f16, shape}, device).plans(), Not(IsEmpty()));
-  EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data_sums, DType::f16, shape}, device).plans(), IsEmpty());
-  EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data_sums, DType::f16, shape}, h100()).plans(), Not(IsEmpty()));
+  EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data, DType::f16, shape}, device, kDefault).plans(), Not(IsEmpty()));
+  EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data_sums, DType::f16, shape}, device, kDefault).plans(), IsEmpty());
+  EXPECT_THAT(ConvolutionGraph({ConvolutionForm::backward_data_sums, DType::f16, shape}, h100(), kDefault).plans(),
+              Not(IsEmpty()));
 }
 
 TEST(CudnnPlans, NeedPropertiesThatCanBeRead) {
@@ -252,7 +325,7 @@ ConvolutionBackwardWeights backward_weights(const ConvolutionKey& key) {
 template <class Args>
 std::string chosen(const Args& args, double plan_ms) {
   std::string running;
-  std::vector<Candidate<Args>> candidates = convolution_candidates(args, h100());
+  std::vector<Candidate<Args>> candidates = convolution_candidates(args, h100(), kDefault);
   for (Candidate<Args>& candidate : candidates) {
     // Plans are really built; only running them takes a GPU.
     candidate.build = [&running, name = candidate.name, build = candidate.build]() -> Way<Args> {
@@ -289,7 +362,7 @@ TEST(CudnnPlans, AreChosenByTimeAndFallBackToTheComposition) {
       for (int i = 0; i < kConvolutionForms; ++i) {
         const ConvolutionKey key = with_form(convolution, static_cast<ConvolutionForm>(i));
         SCOPED_TRACE(key.string());
-        const std::vector<std::string> plans = ConvolutionGraph(key, h100()).plans();
+        const std::vector<std::string> plans = ConvolutionGraph(key, h100(), kDefault).plans();
         if (plans.empty()) {
           EXPECT_EQ(chosen(key, 0.5), "composed");
           continue;

@@ -29,6 +29,9 @@ class Bench {
                        return [this, name](const int&, Stream&) {
                          ++runs[name];
                          last = name;
+                         if (fails_at_run.contains(name) && runs[name] == fails_at_run[name]) {
+                           throw Error("it runs no more");
+                         }
                          if (name == "broken") {
                            throw Error("it does not run");
                          }
@@ -61,6 +64,7 @@ class Bench {
 
   std::map<std::string, std::vector<double>> milliseconds;  // of successive runs, the first to load; none: cannot be built
   std::map<std::string, int> built, runs, timings;
+  std::map<std::string, int> fails_at_run;
   std::string last;
   PlanCache cache{"", "device"};
   Choice choice;
@@ -171,6 +175,78 @@ TEST(Choose, SaysWhyNothingCouldBeBuilt) {
         error.what(),
         "there is no way to run key: of 2 candidates none could be built; the last was missing: missing is not supported");
   }
+}
+
+TEST(Choose, PassesOverWhatFailsWhileItIsTimed) {
+  Bench bench;
+  bench.milliseconds = {{"fragile", {0.1}}, {"slow", {3.0}}};
+  bench.fails_at_run = {{"fragile", 3}};
+  EXPECT_EQ(bench.choose_from({"fragile", "slow"}), "slow");
+  EXPECT_THAT(bench.choice.milliseconds, ElementsAre(Pair("slow", 3.0)));
+  EXPECT_EQ(bench.choice.refusal, "fragile: it runs no more");
+  Bench alone;
+  alone.milliseconds = {{"fragile", {0.1}}};
+  alone.fails_at_run = {{"fragile", 3}};
+  EXPECT_THROW(alone.choose_from({"fragile"}), Error);
+}
+
+TEST(Choose, DoesNotTryWhatIsRejected) {
+  Bench bench;
+  bench.milliseconds = {{"bad", {1.0}}, {"good", {2.0}}};
+  bench.cache.reject("key", "bad", "it did not come back");
+  bench.cache.reject("another key", "good", "it did not come back");
+  EXPECT_EQ(bench.choose_from({"bad", "good"}), "good");
+  EXPECT_EQ(bench.built["bad"] + bench.runs["bad"], 0);
+  EXPECT_EQ(bench.choice.refusal, "bad: it did not come back");
+}
+
+TEST(Choose, DoesNotTakeARejectedPlanFromTheCache) {
+  Bench bench;
+  bench.milliseconds = {{"bad", {1.0}}, {"good", {2.0}}};
+  bench.cache.put("key", {"bad", {}});
+  bench.cache.reject("key", "bad", "it did not come back");
+  EXPECT_EQ(bench.choose_from({"bad", "good"}), "good");
+  EXPECT_EQ(bench.built["bad"], 0);
+  EXPECT_EQ(bench.cache.find("key")->name, "good");
+}
+
+TEST(Choose, TriesWhatIsRejectedWhereNothingElseCanBeUsed) {
+  Bench bench;
+  bench.milliseconds = {{"absent", {}}, {"bad", {1.0}}};
+  bench.cache.reject("key", "bad", "it did not come back");
+  EXPECT_EQ(bench.choose_from({"absent", "bad"}), "bad");
+}
+
+TEST(Choose, RejectsWhatADeviceFaultIsOf) {
+  Bench bench;
+  bench.milliseconds = {{"faulty", {1.0}}, {"good", {2.0}}};
+  EXPECT_THROW(bench.choose_from({"faulty", "good"}), DeviceFault);
+  EXPECT_EQ(bench.cache.rejection_reason("key", "faulty"), "illegal address");
+  EXPECT_EQ(bench.cache.rejection_reason("key", "good"), "");
+  EXPECT_EQ(bench.choose_from({"faulty", "good"}), "good") << "the next process";
+}
+
+TEST(Choose, RejectsThePlanThatAFaultyWayIsComposedOf) {
+  Bench inner;
+  inner.milliseconds = {{"faulty", {1.0}}};
+  Choice choice;
+  const std::vector<Candidate<int>> outer = {
+      {"composed", [&]() -> Way<int> { return [&](const int&, Stream&) { inner.choose_from({"faulty"}); }; }}};
+  try {
+    choose<int>("outer", outer, 0, current_stream({Device::Type::cuda, 0}), inner.cache, inner.clock(), choice);
+    FAIL() << "something was chosen";
+  } catch (const DeviceFault& fault) {
+    EXPECT_STREQ(fault.what(), "outer by composed: key by faulty: illegal address");
+  }
+  EXPECT_EQ(inner.cache.rejection_reason("key", "faulty"), "illegal address");
+  EXPECT_EQ(inner.cache.rejection_reason("outer", "composed"), "");
+}
+
+TEST(Choose, LeavesThingsAsTheyAreWhereNothingCanBeTuned) {
+  EXPECT_TRUE(autotuned_or(false, "x", [] { return true; }));
+  EXPECT_FALSE(autotuned_or(false, "x", []() -> bool { throw OutOfMemory("out of memory"); }));
+  EXPECT_TRUE(autotuned_or(true, "x", []() -> bool { throw Error("there is no way"); }));
+  EXPECT_THROW(autotuned_or(true, "x", []() -> bool { throw DeviceFault("illegal address"); }), DeviceFault);
 }
 
 TEST(Choose, EndsAtAFaultAndNamesItsCandidate) {

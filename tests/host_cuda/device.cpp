@@ -158,6 +158,8 @@ void synchronize(int) {
 bool native(int, DType) { return true; }
 
 const char* describe_memory(int) { return "the host CUDA device"; }
+void set_plan_options(int, const device_api::PlanOptions&) {}
+void save_plans(int) {}
 std::vector<device_api::PlanChoice> plan_choices(int) { return {}; }
 device_api::DeviceDescription describe(int) { return {"the host CUDA device", "fibers", 0}; }
 

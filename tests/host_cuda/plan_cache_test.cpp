@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include "tests/support/temporary_folder.h"
 
@@ -16,10 +17,16 @@ using residua::testing::write_bytes;
 
 Choice some_choice(const std::string& name) { return {name, {{"slow", 2.5}, {name, 1.25}}, "another is not supported"}; }
 
+void put_and_save(const std::string& path, const std::string& device, const std::string& key, const Choice& choice) {
+  PlanCache cache(path, device);
+  cache.put(key, choice);
+  cache.save();
+}
+
 TEST(PlanCache, KeepsChoicesForTheNextProcess) {
   const TemporaryFolder folder;
   const std::string path = folder / "a/b/plans.json";
-  PlanCache(path, "GPU 1").put("conv", some_choice("fast"));
+  put_and_save(path, "GPU 1", "conv", some_choice("fast"));
   const auto found = PlanCache(path, "GPU 1").find("conv");
   ASSERT_TRUE(found);
   EXPECT_EQ(found->name, "fast");
@@ -38,6 +45,9 @@ TEST(PlanCache, AddsToWhatOthersHaveWritten) {
   first.put("x", some_choice("a"));
   second.put("y", some_choice("b"));
   other.put("x", some_choice("c"));
+  for (PlanCache* cache : {&first, &second, &other}) {
+    cache->save();
+  }
   const PlanCache now(path, "GPU 1");
   EXPECT_EQ(now.find("x")->name, "a");
   EXPECT_EQ(now.find("y")->name, "b");
@@ -58,6 +68,7 @@ TEST(PlanCache, SurvivesADamagedFile) {
     PlanCache cache(path, "GPU 1");
     EXPECT_FALSE(cache.find("x"));
     cache.put("x", some_choice("new"));
+    cache.save();
     EXPECT_EQ(PlanCache(path, "GPU 1").find("x")->name, "new");
   }
 }
@@ -77,8 +88,50 @@ TEST(PlanCache, WorksWhereNothingCanBeWritten) {
   for (const std::string& path : {std::string(), folder / "file/plans.json"}) {
     PlanCache cache(path, "GPU 1");
     cache.put("x", some_choice("a"));
+    { const Trial trial(cache, "y", "b", Durability::machine); }
+    cache.reject("y", "b", "a fault");
+    cache.save();
     EXPECT_EQ(cache.find("x")->name, "a");
+    EXPECT_EQ(cache.rejection_reason("y", "b"), "a fault");
   }
+}
+
+TEST(PlanCache, IsWrittenOnceAtTheEndOfAPass) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "plans.json";
+  PlanCache cache(path, "GPU 1");
+  cache.put("x", some_choice("a"));
+  cache.put("y", some_choice("b"));
+  EXPECT_FALSE(std::filesystem::exists(path)) << "the pass goes on";
+  cache.save();
+  EXPECT_EQ(PlanCache(path, "GPU 1").find("y")->name, "b");
+  std::filesystem::remove(path);
+  cache.save();
+  EXPECT_FALSE(std::filesystem::exists(path)) << "nothing is new";
+}
+
+TEST(PlanCache, KeepsChoicesOfOtherOptionsApart) {
+  const device_api::PlanOptions all[] = {
+      {}, {.nondeterministic = true}, {.runtime_compilation = true}, {.nondeterministic = true, .runtime_compilation = true}};
+  std::set<std::string> names;
+  for (const device_api::PlanOptions& options : all) {
+    names.insert(plan_cache_device("GPU 1", options));
+  }
+  EXPECT_EQ(names.size(), 4);
+  EXPECT_TRUE(names.contains("GPU 1")) << "what default options have chosen before stays valid";
+}
+
+TEST(PlanCache, KeepsRejectionsForTheNextProcess) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "plans.json";
+  PlanCache earlier(path, "GPU 1");
+  PlanCache(path, "GPU 1").reject("x", "a", "illegal address");
+  EXPECT_EQ(PlanCache(path, "GPU 1").rejection_reason("x", "a"), "illegal address");
+  EXPECT_EQ(PlanCache(path, "GPU 1").rejection_reason("x", "b"), "");
+  EXPECT_EQ(PlanCache(path, "GPU 2").rejection_reason("x", "a"), "");
+  earlier.put("x", some_choice("b"));
+  earlier.save();
+  EXPECT_EQ(PlanCache(path, "GPU 1").rejection_reason("x", "a"), "illegal address") << "others write beside it";
 }
 
 TEST(PlanCache, IsAFileOfTheUsersCache) {

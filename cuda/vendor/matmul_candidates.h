@@ -1,0 +1,31 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/kernels/matmul.h"
+#include "cuda/vendor/choose.h"
+#include "cuda/vendor/matmul_key.h"
+
+namespace residua::cuda {
+
+/// A library's algorithms for one matmul.
+class MatmulAlgorithms {
+ public:
+  virtual ~MatmulAlgorithms() = default;
+
+  virtual size_t count() const = 0;
+  virtual std::string name(size_t i) const = 0;
+  /// Fails with the reason where algorithm `i` cannot be used.
+  virtual void check_usable(size_t i) const = 0;
+  virtual void run(size_t i, const Matmul& args, Stream& stream) const = 0;
+};
+
+/// The ways to run a matmul: the algorithms that `make` finds (which fails with the reason where there are none) and, of one
+/// with a bias, the product without and a kernel that adds it ("composed"), which needs less of the library.
+std::vector<Candidate<Matmul>> matmul_candidates(const MatmulKey& key,
+                                                 const std::function<std::shared_ptr<const MatmulAlgorithms>()>& make);
+
+}  // namespace residua::cuda

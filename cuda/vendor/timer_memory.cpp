@@ -1,0 +1,40 @@
+#include "cuda/vendor/timer_memory.h"
+
+#include <spdlog/spdlog.h>
+
+namespace residua::cuda {
+
+double TimerMemory::time(const std::function<double(void* memory)>& timing) {
+  struct Depth {
+    TimerMemory& of;
+    explicit Depth(TimerMemory& memory) : of(memory) { ++of.depth_; }
+    ~Depth() {
+      if (--of.depth_ == 0) {
+        of.memory_.reset();  // the step that is being tuned needs it between timings
+      }
+    }
+    Depth(const Depth&) = delete;
+    Depth& operator=(const Depth&) = delete;
+  };
+  const Depth depth(*this);
+  try {
+    if (bytes_ > 0 && !memory_) {
+      memory_.emplace(device_, bytes_);
+    }
+    return timing(memory_ ? memory_->data() : nullptr);
+  } catch (const OutOfMemory& error) {
+    if (bytes_ == 0) {
+      throw;
+    }
+    give_up(error);
+  }
+  return timing(nullptr);
+}
+
+void TimerMemory::give_up(const Error& error) {
+  spdlog::warn("plans are timed without emptying the L2 cache: {}", error.what());
+  bytes_ = 0;
+  memory_.reset();
+}
+
+}  // namespace residua::cuda
