@@ -19,9 +19,10 @@ def flops_of(work):
     return 2 * batch * out_height * out_width * inputs * outputs * r * s
 
 
-def row_of(work, entry):
+def row_of(device, work, entry):
+    """`device` is the plans file's: also the libraries' versions and which plans were allowed."""
     chosen = min(ms for name, ms in entry["ways"] if name == entry["choice"])
-    row = {"work": work, "chosen": entry["choice"], "milliseconds": chosen, "ways": entry["ways"], "refusal": entry["refusal"]}
+    row = {"device": device, "work": work, "chosen": entry["choice"], "milliseconds": chosen, "ways": entry["ways"], "refusal": entry["refusal"]}
     flops = flops_of(work)
     return {**row, "teraflops_per_second": flops / chosen * 1e-9} if flops else row
 
@@ -36,7 +37,7 @@ def plans(runner, results):
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise PieceFailed(f"{path} has no plans: {error}") from None
-    rows = [row_of(work, entry) for works in content["devices"].values() for work, entry in works.items()]
+    rows = [row_of(device, work, entry) for device, works in content["devices"].items() for work, entry in works.items()]
     rejected = [f"{plan} for {work} ({reason})" for works in content.get("rejected", {}).values() for work, names in works.items() for plan, reason in names.items()]
     convolutions = [row for row in rows if "teraflops_per_second" in row]
     found = {"rows": rows, "rejected": rejected}
