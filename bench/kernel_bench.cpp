@@ -121,6 +121,7 @@ nlohmann::json measure(const KernelCase& c, DType dtype, const Stopwatch& stopwa
                         {"fastest_us", own.fastest_s * 1e6},
                         {"slowest_us", own.slowest_s * 1e6},
                         {"bytes", own.bytes},
+                        {"launches", own.launches},
                         {"gigabytes_per_second", bytes_per_second * 1e-9},
                         {"share_of_copy", share}};
   if (c.flops > 0) {
@@ -221,7 +222,7 @@ int run_benchmark(Options o) {
   const double copy = stopwatch.copy_bytes_per_second();
   nlohmann::json report = {{"device", description.name},
                            {"software", description.software},
-                           {"cudnn", cudnn_version()},
+                           {"cudnn", device.type == Device::Type::cuda ? cudnn_version() : std::string()},
                            {"date", fmt::format("{:%Y-%m-%d}", fmt::gmtime(std::time(nullptr)))},
                            {"batch", o.batch},
                            {"threads", omp_get_max_threads()},

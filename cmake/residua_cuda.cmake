@@ -68,7 +68,7 @@ set_target_properties(residua_cuda PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS O
 set(RESIDUA_CUDA_OPTIONS --Werror=all-warnings -Xcompiler=-Wall,-Wextra -Xptxas=-warn-spills,-warn-lmem-usage)
 target_compile_options(residua_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:${RESIDUA_CUDA_OPTIONS}>)
 target_include_directories(residua_cuda SYSTEM PUBLIC ${CUDAToolkit_INCLUDE_DIRS} ${CUDNN_INCLUDE_DIR} PRIVATE ${CUDNN_FRONTEND_INCLUDE_DIR})
-target_link_libraries(residua_cuda PUBLIC residua_options residua_dependencies CUDA::cudart ${CUDNN_LIBRARY} ${CUBLASLT_LIBRARY})
+target_link_libraries(residua_cuda PUBLIC residua_options residua_dependencies CUDA::cudart_static ${CUDNN_LIBRARY} ${CUBLASLT_LIBRARY})
 target_compile_definitions(residua_cuda PUBLIC RESIDUA_WITH_CUDA)
 # A target that links this and its twin cuda/host does not configure.
 set_target_properties(residua_cuda PROPERTIES INTERFACE_RESIDUA_CUDA_DEVICE cuda COMPATIBLE_INTERFACE_STRING RESIDUA_CUDA_DEVICE)

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/device/device_api.h"
+#include "core/kernels/launch_count.h"
 
 namespace residua::bench {
 namespace {
@@ -66,6 +67,7 @@ std::optional<Timing> Stopwatch::time(const Maker& make, DType dtype) const {
     cycles = std::max(1.0, std::min(std::ceil(kRoundBytes / cycle_bytes), std::floor(kMostWorks / works)));
   }
   cycle();  // loads code, chooses plans, warms up
+  const int64_t launches_before = launch_count;
   device_api::Timestamp start(device_);
   device_api::Timestamp end(device_);
   std::vector<double> times;
@@ -81,8 +83,10 @@ std::optional<Timing> Stopwatch::time(const Maker& make, DType dtype) const {
     total += time;
     times.push_back(time / (cycles * works));
   }
+  const double runs = static_cast<double>(times.size()) * cycles * works;
+  const auto launches = static_cast<int64_t>(std::lround(static_cast<double>(launch_count - launches_before) / runs));
   std::ranges::sort(times);
-  return Timing{times[times.size() / 2], times.front(), times.back(), operands.front()->bytes()};
+  return Timing{times[times.size() / 2], times.front(), times.back(), operands.front()->bytes(), launches};
 }
 
 double Stopwatch::copy_bytes_per_second() const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "bench/kernels/kernel_case.h"
@@ -11,7 +12,8 @@ struct Timing {
   double median_s = 0;
   double fastest_s = 0;
   double slowest_s = 0;
-  double bytes = 0;  // of its operands
+  double bytes = 0;      // of its operands
+  int64_t launches = 0;  // of kernels of this engine; 0 on the CPU device
 };
 
 /// Times work by a device's own clock. Each run finds nothing of its operands in the caches: it takes turns on so many sets of

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "core/kernels/launch_count.h"
 #include "cuda/runtime/kernel_errors.h"
 #include "cuda/runtime/launch_options.h"
 #include "cuda/runtime/stream.h"
@@ -68,6 +69,7 @@ void launch(Stream& stream, const LaunchShape& shape, void (*kernel)(Parameters.
   if (shape.blocks < 1 || shape.blocks > 0x7fffffff || shape.threads < 32 || shape.threads > 1024 || shape.threads % 32 != 0) {
     fail_launch_shape(shape.blocks, shape.threads);
   }
+  launch_count.fetch_add(1, std::memory_order_relaxed);
 #ifdef __CUDACC__
   kernel<<<static_cast<unsigned>(shape.blocks), static_cast<unsigned>(shape.threads), static_cast<size_t>(shape.shared_bytes),
            static_cast<cudaStream_t>(stream.native())>>>(static_cast<Parameters>(std::forward<Args>(args))...);

@@ -8,6 +8,7 @@
 #include "bench/kernels/kernel_case.h"
 #include "bench/kernels/measure.h"
 #include "core/device/device_api.h"
+#include "core/kernels/fill.h"
 #include "tests/support/op_case.h"
 #include "tests/support/poisoned_memory.h"
 
@@ -71,6 +72,18 @@ TEST(Stopwatch, MovesFourGigabytesInARoundOnAGpu) {
     const int cycles = device.type == Device::Type::cpu ? 1 : static_cast<int>(std::ceil(4e9 / (made * kBytes)));
     EXPECT_GT(runs, made * cycles);
     EXPECT_EQ((runs - made) % (made * cycles), 0) << "after one cycle that nobody times";
+  }
+}
+
+TEST(Stopwatch, CountsTheLaunchesOfOneRun) {
+  for (const Device device : test::test_devices()) {
+    const auto fills = [](Operands& o) -> Work {
+      const Fill fill{DType::f32, 16, 1, o.written<float>(16)};
+      return sequence(o, fill, fill);
+    };
+    const auto timing = Stopwatch(device, 0, 64).time(fills, DType::f32);
+    ASSERT_TRUE(timing.has_value());
+    EXPECT_EQ(timing->launches, device.type == Device::Type::cpu ? 0 : 2);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <spawn.h>
+#include <sys/auxv.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,7 +17,9 @@ namespace fs = std::filesystem;
 /// Where the scripts are: beside the program in an archive of tools/bundle, else in the source tree.
 fs::path tools_folder() {
   std::error_code error;
-  const fs::path beside = fs::read_symlink("/proc/self/exe", error).parent_path().parent_path() / "tools";
+  // Not /proc/self/exe: that is the loader where the archive's own one was started.
+  const fs::path program = fs::canonical(reinterpret_cast<const char*>(getauxval(AT_EXECFN)), error);
+  const fs::path beside = program.parent_path().parent_path() / "tools";
   return fs::exists(beside / "plot-curves", error) ? beside : fs::path(RESIDUA_TOOLS_DIR);
 }
 
