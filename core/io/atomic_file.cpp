@@ -76,19 +76,6 @@ void atomic_write(const std::string& path, std::string_view content) {
   file.commit();
 }
 
-void sync_folder(const std::string& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) {
-    fail_io("open the folder", folder, errno);
-  }
-  const int error = ::fsync(descriptor) == 0 ? 0 : errno;
-  ::close(descriptor);
-  // File systems that have no fsync for folders say EINVAL and need none.
-  if (error != 0 && error != EINVAL) {
-    fail_io("sync the folder", folder, error);
-  }
-}
-
 void remove_temporary_files(const std::string& folder) {
   std::error_code error;
   for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(folder, error)) {

@@ -33,9 +33,6 @@ class AtomicFile {
 /// Replaces the whole content of `path`.
 void atomic_write(const std::string& path, std::string_view content);
 
-/// Makes the names of new files in a folder durable.
-void sync_folder(const std::string& folder);
-
 /// Removes the temporary files that killed processes have left in a folder. No other process may be writing there.
 void remove_temporary_files(const std::string& folder);
 
