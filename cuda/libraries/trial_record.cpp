@@ -11,7 +11,7 @@
 #include <system_error>
 
 #include "core/base/error.h"
-#include "core/io/atomic_file.h"
+#include "core/io/file_system.h"
 
 namespace residua::cuda {
 namespace {
