@@ -43,7 +43,7 @@ TEST(Trainer, WhatIsNotFiniteReplacesNoGoodState) {
   const std::string best = read_bytes(folder / kBestFile);
   // The last step's own loss is still finite: what it does to the weights shows in the validation.
   SmallRun run(folder.path());
-  run.set("iterations", {"4"}).set("lr", {"1e9"}).set("weight-decay", {"1e30"}).resume(folder / kCheckpointFile);
+  run.set("iterations", {"4"}).set("lr", {"1e9"}).set("weight-decay", {"1e9"}).resume(folder / kCheckpointFile);
   EXPECT_TRUE(fails_with([&] { run.train(); }, {"not finite by iteration 4", "the last good state is in", folder.path()}));
   EXPECT_TRUE(read_bytes(folder / kCheckpointFile) == good);
   EXPECT_TRUE(read_bytes(folder / kLastFile) == last);

@@ -1,4 +1,4 @@
-// What a run reports, against rates by hand and against training by hand.
+// What a run reports, against training by hand.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -17,98 +17,6 @@
 
 namespace residua::test {
 namespace {
-
-using Flags = std::vector<std::pair<std::string, Words>>;
-
-/// The learning rates of a run that reports every step.
-std::vector<double> rates(const Flags& flags) {
-  const TemporaryFolder folder;
-  SmallRun run(folder.path());
-  run.set("log-every", {"1"}).set("evaluate-every", {"100"});
-  run.validates = false;
-  for (const auto& [name, words] : flags) {
-    run.set(name, words);
-  }
-  EXPECT_EQ(run.train(), 0);
-  const std::vector<double> iterations = logged(folder.path(), "train", "iteration");
-  for (size_t i = 0; i < iterations.size(); ++i) {
-    EXPECT_EQ(iterations[i], static_cast<double>(i + 1));
-  }
-  return logged(folder.path(), "train", "lr");
-}
-
-void expect_rates(const Flags& flags, const std::vector<double>& wanted) {
-  const std::vector<double> got = rates(flags);
-  ASSERT_EQ(got.size(), wanted.size());
-  for (size_t i = 0; i < got.size(); ++i) {
-    EXPECT_NEAR(got[i], wanted[i], 1e-8) << "step " << i + 1 << " of " << testing::PrintToString(flags);
-  }
-}
-
-TEST(TrainerRates, AreThoseOfTheScheduleStepByStep) {
-  expect_rates({{"lr-schedule", {"constant"}}}, {0.05, 0.05, 0.05, 0.05, 0.05, 0.05});
-  expect_rates({{"lr-schedule", {"step"}}, {"lr-steps", {"2", "5"}}}, {0.05, 0.05, 0.005, 0.005, 0.005, 0.0005});
-  // Half and three quarters of six: three and four.
-  expect_rates({{"lr-schedule", {"step"}}, {"lr-factor", {"0.5"}}}, {0.05, 0.05, 0.05, 0.025, 0.0125, 0.0125});
-  // In epochs of four steps.
-  expect_rates({{"lr-schedule", {"step"}}, {"epochs", {"1.5"}}, {"lr-steps", {"0.5", "1"}}},
-               {0.05, 0.05, 0.005, 0.005, 0.0005, 0.0005});
-  // 0.001 + 0.049 * (1 + cos(30 degrees * step)) / 2
-  expect_rates({{"lr-schedule", {"cosine"}}, {"lr-final", {"0.001"}}},
-               {0.05, 0.0467176224, 0.03775, 0.0255, 0.01325, 0.0042823776});
-}
-
-TEST(TrainerRates, AreThoseOfTheWarmup) {
-  expect_rates({{"warmup-iterations", {"3"}}}, {0.005, 0.02, 0.035, 0.05, 0.05, 0.05});
-  expect_rates({{"warmup-iterations", {"2"}}, {"warmup", {"constant"}}, {"warmup-lr", {"0.01"}}},
-               {0.01, 0.01, 0.05, 0.05, 0.05, 0.05});
-  expect_rates({{"warmup-iterations", {"2"}}, {"lr-schedule", {"step"}}, {"lr-steps", {"4"}}},
-               {0.005, 0.0275, 0.05, 0.05, 0.005, 0.005});
-}
-
-TEST(TrainerRates, AreInProportionToASmallerBatch) {
-  expect_rates({{"lr-batch-size", {"64"}}, {"lr", {"0.4"}}, {"iterations", {"2"}}}, {0.1, 0.1});
-  expect_rates({{"lr-batch-size", {"8"}}, {"lr", {"0.4"}}, {"iterations", {"2"}}}, {0.4, 0.4});
-}
-
-// One report covers two steps: its rate is that of the second.
-TEST(TrainerRates, OfAReportIsThatOfItsLastStep) {
-  const TemporaryFolder folder;
-  ASSERT_EQ(SmallRun(folder.path()).set("lr-schedule", {"step"}).set("lr-steps", {"3"}).train(), 0);
-  // After 3 there is a validation, and a report before it.
-  EXPECT_THAT(logged(folder.path(), "train", "iteration"), testing::ElementsAre(2, 3, 4, 6));
-  EXPECT_THAT(logged(folder.path(), "train", "lr"),
-              testing::ElementsAre(0.05, 0.05, testing::DoubleNear(0.005, 1e-12), testing::DoubleNear(0.005, 1e-12)));
-}
-
-TEST(TrainerRates, OfThePlateauFollowTheErrorsOfTheLog) {
-  const TemporaryFolder folder;
-  SmallRun run(folder.path());
-  run.set("lr-schedule", {"plateau"}).set("lr-patience", {"1"}).set("lr-factor", {"0.5"}).set("lr", {"0.2"});
-  run.set("iterations", {"24"}).set("evaluate-every", {"0.5"}).set("log-every", {"1"});
-  ASSERT_EQ(run.train(), 0);
-  const std::vector<double> errors = logged(folder.path(), "validation", "top1_error");
-  ASSERT_EQ(errors.size(), 12U);
-  std::vector<double> wanted;
-  double rate = 0.2;
-  double least = 1e9;
-  int bad = 0;
-  bool rose_and_fell = false;
-  for (const double error : errors) {
-    wanted.insert(wanted.end(), 2, rate);  // the two steps before this validation
-    if (error < 0.9999 * least) {
-      rose_and_fell = rose_and_fell || bad > 0;
-      least = error;
-      bad = 0;
-    } else if (++bad == 2) {
-      rate *= 0.5;
-      bad = 0;
-    }
-  }
-  EXPECT_TRUE(rose_and_fell) << testing::PrintToString(errors);
-  EXPECT_LT(wanted.back(), 0.2) << "the rate never falls: this run tells nothing";
-  EXPECT_THAT(logged(folder.path(), "train", "lr"), testing::Pointwise(testing::DoubleNear(1e-12), wanted));
-}
 
 /// A run's steps from the network's forward and backward, with the formulas of SGD and of running statistics in plain loops.
 class TrainingByHand {

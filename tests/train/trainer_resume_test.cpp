@@ -68,12 +68,14 @@ TEST(Trainer, ResumeRefusesAnotherModelSeedOrBatchSize) {
 TEST(Trainer, ResumeRefusesOtherImages) {
   const TemporaryFolder folder;
   ASSERT_EQ(SmallRun(folder.path()).set("iterations", {"1"}).train(), 0);
-  SmallRun other_training(folder.path());
-  std::swap(other_training.training, other_training.validation);  // as many, with other names
-  EXPECT_TRUE(fails_with([&] { other_training.resume(folder / kCheckpointFile).trainer(); }, {"other training images"}));
-  SmallRun other_validation(folder.path());
-  other_validation.validation = other_validation.training;
-  EXPECT_TRUE(fails_with([&] { other_validation.resume(folder / kCheckpointFile).trainer(); }, {"other validation images"}));
+  const auto resume = [&](auto change) {
+    SmallRun run(folder.path());
+    change(run);
+    run.resume(folder / kCheckpointFile).trainer();
+  };
+  // As many, with other names.
+  EXPECT_TRUE(fails_with([&] { resume([](SmallRun& run) { run.training = run.validation; }); }, {"other training images"}));
+  EXPECT_TRUE(fails_with([&] { resume([](SmallRun& run) { run.validation = run.training; }); }, {"other validation images"}));
 }
 
 TEST(Trainer, ResumeAndWeightsRefuseOtherClassNames) {

@@ -16,34 +16,42 @@ namespace residua::test {
 namespace {
 
 /// A run whose validation errors fall and rise again.
-void set_restless(SmallRun& run, const std::string& iterations = "16") {
+void set_restless(SmallRun& run, int seed, const std::string& iterations) {
+  run.set("seed", {std::to_string(seed)});
   run.set("iterations", {iterations}).set("evaluate-every", {"0.5"}).set("lr", {"0.1"}).set("augment", {"flip"});
 }
 
+/// Whether the first least error is neither the first, nor the last, nor followed by its like alone.
+bool tells_the_best(const std::vector<double>& errors) {
+  const auto least = std::ranges::min_element(errors);
+  return least != errors.begin() && *least < *errors.begin() && least != errors.end() - 1 && errors.back() > *least;
+}
+
 TEST(TrainerValidation, BestHoldsTheWeightsOfTheFirstLeastError) {
-  const TemporaryFolder folder;
-  SmallRun run(folder.path());
-  set_restless(run);
-  ASSERT_EQ(run.train(), 0);
-  const std::vector<double> errors = logged(folder.path(), "validation", "top1_error");
-  const std::vector<double> iterations = logged(folder.path(), "validation", "iteration");
-  ASSERT_EQ(errors.size(), 8U);
-  const auto least = std::ranges::min_element(errors);  // the first
-  const auto at = static_cast<size_t>(least - errors.begin());
-  ASSERT_GT(at, 0U) << testing::PrintToString(errors) << " tells the best neither from the first";
-  ASSERT_LT(at, errors.size() - 1) << testing::PrintToString(errors) << " nor from the last";
-  ASSERT_NE(least, std::ranges::max_element(errors));
-  const Safetensors best = load_safetensors(folder / kBestFile);
-  EXPECT_EQ(best.metadata.at("iteration"), fmt::format("{}", iterations[at]));
-  EXPECT_NEAR(measured_one_by_one(folder / kBestFile, *run.validation).top1_error, *least, 1e-9);
-  EXPECT_EQ(run_state(load_checkpoint(folder / kCheckpointFile)).best_error, *least);
-  EXPECT_EQ(load_safetensors(folder / kLastFile).metadata.at("iteration"), "16");
-  // The best weights are those of a run that ends there.
-  const TemporaryFolder until_best;
-  SmallRun shorter(until_best.path());
-  set_restless(shorter, fmt::format("{}", iterations[at]));
-  ASSERT_EQ(shorter.train(), 0);
-  EXPECT_TRUE(read_bytes(folder / kBestFile) == read_bytes(until_best / kLastFile));
+  bool told = false;
+  for (int seed = 0; seed < 10 && !told; ++seed) {
+    const TemporaryFolder folder;
+    SmallRun run(folder.path());
+    set_restless(run, seed, "16");
+    ASSERT_EQ(run.train(), 0);
+    const std::vector<double> errors = logged(folder.path(), "validation", "top1_error");
+    ASSERT_EQ(errors.size(), 8U);
+    const auto at = static_cast<size_t>(std::ranges::min_element(errors) - errors.begin());  // the first
+    const std::string iteration = fmt::format("{}", 2 * (at + 1));
+    EXPECT_EQ(load_safetensors(folder / kBestFile).metadata.at("iteration"), iteration) << testing::PrintToString(errors);
+    EXPECT_NEAR(measured_one_by_one(folder / kBestFile, *run.validation).top1_error, errors[at], 1e-9);
+    EXPECT_EQ(run_state(load_checkpoint(folder / kCheckpointFile)).best_error, errors[at]);
+    EXPECT_EQ(load_safetensors(folder / kLastFile).metadata.at("iteration"), "16");
+    told = tells_the_best(errors);
+    if (told) {  // then the best weights are those of a run that ends there
+      const TemporaryFolder until_best;
+      SmallRun shorter(until_best.path());
+      set_restless(shorter, seed, iteration);
+      ASSERT_EQ(shorter.train(), 0);
+      EXPECT_TRUE(read_bytes(folder / kBestFile) == read_bytes(until_best / kLastFile));
+    }
+  }
+  EXPECT_TRUE(told) << "no run whose error falls and rises";
 }
 
 // An error as low as the least so far is not better.
