@@ -17,8 +17,9 @@ double RunReporter::seconds() const { return std::chrono::duration<double>(Clock
 int64_t RunReporter::batch_images(const RunState& state) const { return std::min(state.batch_size, options_.epoch_images); }
 
 double RunReporter::epoch(const RunState& state) const {
-  return static_cast<double>(state.epoch) +
-         static_cast<double>(state.batch * batch_images(state)) / static_cast<double>(options_.epoch_images);
+  // The last batch may be a smaller one.
+  const int64_t images = std::min(state.batch * batch_images(state), options_.epoch_images);
+  return static_cast<double>(state.epoch) + static_cast<double>(images) / static_cast<double>(options_.epoch_images);
 }
 
 void RunReporter::train(const RunState& state, const Metrics& m, double rate, double wait_seconds, int64_t validations_left) {

@@ -1,0 +1,60 @@
+#include "core/train/actions.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "core/nn/state_dict.h"
+#include "tests/support/compare.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/train/small_run.h"
+
+namespace residua::test {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Actions, OneBatchIsLearnedByHeartInEveryPrecision) {
+  for (const DType precision : {DType::f32, DType::bf16, DType::f16}) {
+    SmallRun run("no folder");
+    run.set("precision", {precision == DType::f32 ? "fp32" : precision == DType::bf16 ? "bf16" : "fp16"});
+    const double loss = overfit_batch(run.network(), run.training, run.config, Device{}, precision, 40, run.observer);
+    EXPECT_FALSE(std::isnan(loss)) << name(precision);
+    EXPECT_LT(loss, 0.3) << name(precision);
+    EXPECT_THAT(run.observer.notes.back(), HasSubstr(fmt::format("iteration 40: loss {:.5f}", loss)));
+  }
+}
+
+TEST(Actions, ABatchThatDivergesIsToldOf) {
+  SmallRun run("no folder");
+  run.set("lr", {"1e9"}).set("weight-decay", {"1e9"});
+  EXPECT_TRUE(fails_with([&] { overfit_batch(run.network(), run.training, run.config, Device{}, DType::f32, 9, run.observer); },
+                         {"not finite", "lower the learning rate"}));
+}
+
+TEST(Actions, WeightsAreEvaluatedAsEachImageAlone) {
+  const TemporaryFolder folder;
+  SmallRun run(folder.path());
+  ASSERT_EQ(run.train(), 0);
+  const Measured wanted = measured_one_by_one(folder / kBestFile, *run.validation);
+  const Safetensors file = read_weights(folder / kBestFile);
+  Network network = network_from_weights(file, {}, DType::f32);
+  const Metrics got = evaluate_weights(file, network, run.validation, run.config, Device{}, DType::f32, run.observer);
+  EXPECT_EQ(got.images, 64);
+  EXPECT_NEAR(got.loss, wanted.loss, 1e-4 * wanted.loss);
+  EXPECT_NEAR(got.top1_error, wanted.top1_error, 1e-9);
+}
+
+TEST(Actions, TheLoaderAloneReadsAnEpoch) {
+  SmallRun run("no folder");
+  run.network();
+  int64_t read = 0;
+  run.training = std::make_shared<WatchedSource>(run.training, [&](int64_t, int64_t) { ++read; });
+  const double speed = loader_speed(run.training, run.config, 16, Device{}, run.observer);
+  EXPECT_GT(speed, 0);
+  EXPECT_EQ(read, 64);
+}
+
+}  // namespace
+}  // namespace residua::test
