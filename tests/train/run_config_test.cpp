@@ -86,6 +86,8 @@ const std::vector<std::pair<std::string, std::pair<Words, Words>>> kValues = {
     {"mean", {{"pixel"}, {"0.5", "0.25", "1"}}},
     {"std", {{"0.5", "0.25", "1"}, {"0.0001", "1", "1"}}},
     {"no-shuffle", {{"true"}, {"false"}}},
+    {"allow-nondeterministic", {{"true"}, {"false"}}},
+    {"allow-runtime-compilation", {{"true"}, {"false"}}},
     {"workers", {{"0"}, {"1024"}}},
     {"max-bad-images", {{"0"}, {"7"}}},
     {"max-bad-share", {{"0"}, {"0.25"}}},

@@ -153,6 +153,23 @@ std::vector<Row> rows() {
          EXPECT_EQ(a.capture, Capture::on);
          EXPECT_EQ(b.capture, Capture::off);
        }},
+      // What a plan may be is asked of CUDA's libraries alone: CudnnPlans and the cache of plans hold the two options.
+      {"allow-nondeterministic",
+       {},
+       {"false"},
+       {"true"},
+       [](const ShortRun& a, const ShortRun& b) {
+         EXPECT_FALSE(a.plans.nondeterministic);
+         EXPECT_TRUE(b.plans.nondeterministic);
+       }},
+      {"allow-runtime-compilation",
+       {},
+       {"false"},
+       {"true"},
+       [](const ShortRun& a, const ShortRun& b) {
+         EXPECT_FALSE(a.plans.runtime_compilation);
+         EXPECT_TRUE(b.plans.runtime_compilation);
+       }},
       {"seed", {}, {"1"}, {"2"}, other_first_weights},
       {"momentum", {{"weight-decay", {"0"}}}, {"0"}, {"0.9"}, farther},
       {"weight-decay", {}, {"0"}, {"1"}, smaller_weights},

@@ -89,6 +89,7 @@ ShortRun short_run(const Flags& flags, const std::function<void(SmallRun&)>& pre
   prepare(run);
   set_all(run, flags);
   result.capture = run.config.training.cuda_graph;
+  result.plans = run.config.training.plans;
   try {
     ParameterStore& store = run.trainer().store();
     result.first = parameters_of(store);

@@ -24,6 +24,7 @@ struct ShortRun {
   RunState state;
   SafetensorsMetadata metadata;  // of the last weights
   Capture capture = Capture::on;
+  device_api::PlanOptions plans = {};
   Flags flags;
 
   bool ended_well() const { return error.empty(); }

@@ -128,6 +128,15 @@ std::string one_line(std::string text) {
   return text;
 }
 
+/// As a shell takes it for one word.
+std::string shell_quoted(const std::string& text) {
+  std::string quoted = "'";
+  for (const char c : text) {
+    quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  }
+  return quoted + "'";
+}
+
 }  // namespace
 
 CommandLine read_command_line(const Settings& settings, const std::string& program, const std::string& description, int argc,
@@ -179,8 +188,8 @@ CommandLine read_command_line(const Settings& settings, const std::string& progr
 
 std::string worded(const UsageError& error, const Settings& settings, const std::string& program) {
   if (const auto* exists = dynamic_cast<const RunExists*>(&error)) {
-    return fmt::format("{}: {} holds a run already: --resume auto goes on with it; for a new run choose another --output",
-                       program, exists->folder());
+    return fmt::format("{}: {} holds a run already; choose another --output for a new run, or go on with it: {}", program,
+                       exists->folder(), "--resume auto --output " + shell_quoted(exists->folder()));
   }
   const Setting* setting = error.setting().empty() ? nullptr : settings.find(error.setting());
   if (setting == nullptr) {
