@@ -242,7 +242,7 @@ TEST_F(TrainImagenet, RefusesWeightsOfOtherClasses) {
   ASSERT_EQ(train("--dataset synthetic --synthetic-images 32 --evaluate --weights run/last.safetensors"), 0);
   for (const char* action : {"--evaluate", "--output new"}) {
     ASSERT_EQ(train("--dataset synthetic --synthetic-images 32 --weights other.safetensors " + std::string(action)), 2);
-    EXPECT_THAT(error(), AllOf(HasSubstr("other.safetensors"), HasSubstr("'ship'"))) << action;
+    EXPECT_THAT(error(), AllOf(HasSubstr("other.safetensors"), HasSubstr("\"ship\""))) << action;
   }
 }
 
@@ -287,7 +287,7 @@ TEST_F(TrainImagenet, RefusesInOneLineAndWithExitCode2) {
   ASSERT_EQ(train(kSmall + "--lr-steps 5,3"), 2);
   EXPECT_THAT(error(), HasSubstr("--lr-steps: got '5,3', wanted each larger"));
   ASSERT_EQ(train(kSmall + "--resume nofile"), 2);
-  EXPECT_THAT(error(), HasSubstr("got 'nofile', wanted auto or a file that exists"));
+  EXPECT_THAT(error(), HasSubstr("got 'nofile', wanted auto, or a file that exists"));
   ASSERT_EQ(train(kSmall + "--resume ''"), 2);
   EXPECT_THAT(error(), HasSubstr("--resume"));
   test::write_bytes(folder_ / "file", "not a folder");

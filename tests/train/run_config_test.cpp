@@ -367,7 +367,7 @@ TEST(DefaultOutput, IsNamedAfterTheDataHoweverItIsWritten) {
   EXPECT_EQ(name(folder / "photos/inside/.."), "runs/resnet18-photos");
   EXPECT_EQ(name(folder / "photos/inside/../"), "runs/resnet18-photos");
   EXPECT_EQ(name(folder / "link"), "runs/resnet18-link");
-  EXPECT_EQ(name("/"), "runs/resnet18");
+  EXPECT_EQ(name("/"), "runs/resnet18-data");
   const fs::path before = fs::current_path();
   fs::current_path(folder / "photos/inside");
   EXPECT_EQ(name("."), "runs/resnet18-inside");
