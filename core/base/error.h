@@ -20,7 +20,10 @@ class UsageError : public Error {
   using Error::Error;
   /// A setting has a value that it cannot have. The message is "<setting>: got '<got>', wanted <wanted>".
   UsageError(std::string_view setting, std::string_view got, std::string_view wanted)
-      : Error(fmt::format("{}: got '{}', wanted {}", setting, got, wanted)), setting_(setting), got_(got), wanted_(wanted) {}
+      : Error(std::string(setting) + ": got '" + std::string(got) + "', wanted " + std::string(wanted)),
+        setting_(setting),
+        got_(got),
+        wanted_(wanted) {}
 
   /// The setting's name, what was got and what is wanted; empty where no single setting is wrong.
   const std::string& setting() const { return setting_; }

@@ -123,16 +123,16 @@ LibraryDevice& library_device(const Stream& stream) {
   const std::lock_guard lock(mutex);
   const int index = stream.device().index;
   context(index);
-  return vendor_devices().try_emplace(index, index).first->second;
+  return library_devices().try_emplace(index, index).first->second;
 }
 
 int64_t workspace_size(int64_t bytes) { return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(bytes))); }
 
 void set_plan_options(int device, const device_api::PlanOptions& options) {
-  vendor_device(context(device).compute()).set_plan_options(options);
+  library_device(context(device).compute()).set_plan_options(options);
 }
 
-void save_plans(int device) { vendor_device(context(device).compute()).save_plans(); }
+void save_plans(int device) { library_device(context(device).compute()).save_plans(); }
 
 std::vector<device_api::PlanChoice> plan_choices(int device) {
   std::vector<device_api::PlanChoice> all;
