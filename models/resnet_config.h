@@ -39,6 +39,13 @@ template <>
 inline constexpr auto kEnumText<BottleneckStride> = enum_text<BottleneckStride>({{BottleneckStride::conv3x3, "conv3x3"},
                                                                                  {BottleneckStride::conv1x1, "conv1x1"}});
 
+template <>
+inline constexpr auto kEnumText<ShortcutPool> = enum_text<ShortcutPool>({{ShortcutPool::stride, "stride"},
+                                                                         {ShortcutPool::average, "average"}});
+
+template <>
+inline constexpr auto kEnumText<ShortcutPad> = enum_text<ShortcutPad>({{ShortcutPad::end, "end"}, {ShortcutPad::both, "both"}});
+
 /// Everything that tells one plain or residual network from another.
 struct ResNetConfig {
   std::string name = "resnet";

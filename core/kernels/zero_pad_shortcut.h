@@ -3,19 +3,13 @@
 #include <cstdint>
 
 #include "core/base/dtype.h"
-#include "core/base/enum_text.h"
 #include "core/device/device_api.h"
 
 namespace residua {
 
 enum class ShortcutPool : uint8_t { stride, average };
-template <>
-inline constexpr auto kEnumText<ShortcutPool> = enum_text<ShortcutPool>({{ShortcutPool::stride, "stride"},
-                                                                         {ShortcutPool::average, "average"}});
 
 enum class ShortcutPad : uint8_t { end, both };
-template <>
-inline constexpr auto kEnumText<ShortcutPad> = enum_text<ShortcutPad>({{ShortcutPad::end, "end"}, {ShortcutPad::both, "both"}});
 
 /// The parameter-free shortcut, option A (He et al. 2015, section 4.1): x [N, H, W, C] to y [N, ceil(H/s), ceil(W/s), K], K >=
 /// C. `stride` takes every s-th pixel; `average` means each s x s window (at an odd edge, over the pixels that are there). The
