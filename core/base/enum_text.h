@@ -11,7 +11,8 @@ namespace residua {
 
 /// The text of each value of an enum. Specialize it once, beside the enum:
 ///   template <>
-///   inline constexpr auto kEnumText<FanMode> = enum_text<FanMode>({{FanMode::fan_in, "fan-in"}, {FanMode::fan_out, "fan-out"}});
+///   inline constexpr auto kEnumText<FanMode> = enum_text<FanMode>({{FanMode::fan_in, "fan-in"}, {FanMode::fan_out,
+///   "fan-out"}});
 template <class E>
 inline constexpr std::array<std::pair<E, std::string_view>, 0> kEnumText{};
 

@@ -53,12 +53,12 @@ class Registration {
   explicit Registration(const typename Registry<Kind>::Entry& entry) { Registry<Kind>::add(entry); }
 };
 
-/// Registers `Type`, a default-constructible Kind: `const Registration<ViewKind> kFlip = registered<ViewKind, Flip>("flip", "...")`.
+/// Registers `Type`, a default-constructible Kind: `const Registration<ViewKind> kFlip = registered<ViewKind, Flip>("flip",
+/// "...")`.
 template <class Kind, class Type>
 Registration<Kind> registered(std::string_view name, std::string_view help) {
-  return Registration<Kind>({.name = name, .help = help, .make = []() -> std::unique_ptr<Kind> {
-                               return std::make_unique<Type>();
-                             }});
+  return Registration<Kind>(
+      {.name = name, .help = help, .make = []() -> std::unique_ptr<Kind> { return std::make_unique<Type>(); }});
 }
 
 }  // namespace residua
