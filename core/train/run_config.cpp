@@ -76,9 +76,10 @@ void declare(Settings& s, TrainingOptions& o) {
   s.choice("cuda-graph", o.cuda_graph, "Whether a CUDA device replays the whole step as one graph.");
   s.flag("allow-nondeterministic", o.plans.nondeterministic,
          "On a CUDA device, also use convolutions whose results may differ in their last bits from run to run.");
-  s.flag("allow-runtime-compilation", o.plans.runtime_compilation,
-         "On a CUDA device, also use convolutions that cuDNN compiles first, which takes a minute or more; some of them are not "
-         "deterministic.");
+  s.flag(
+      "allow-runtime-compilation", o.plans.runtime_compilation,
+      "On a CUDA device, also use convolutions that cuDNN compiles first, which takes a minute or more; some of them are not "
+      "deterministic.");
   s.number("threads", o.threads, between(0, 1024), "Threads of the CPU device; 0 is one for each core.");
   s.number("seed", o.seed, between(0, 1e15), "Seed of the first weights, the order of the images and their augmentation.");
 }

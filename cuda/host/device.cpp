@@ -11,8 +11,8 @@
 #include "core/device/device_backend.h"
 #include "cuda/host/fibers.h"
 #include "cuda/host/memory.h"
-#include "cuda/host/queue.h"
 #include "cuda/host/plans.h"
+#include "cuda/host/queue.h"
 
 /// Defined in residua_cuda and in residua_host_cuda alike: a program that links both is an error.
 extern const char residua_cuda_device_implementation[];

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/kernels/convolution.h"
 #include "core/device/device_api.h"
+#include "core/kernels/convolution.h"
 
 struct cudnnContext;
 

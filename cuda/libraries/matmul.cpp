@@ -9,8 +9,8 @@
 #include "core/kernels/cast.h"
 #include "cuda/libraries/library_device.h"
 #include "cuda/libraries/library_errors.h"
-#include "cuda/runtime/context.h"
 #include "cuda/libraries/matmul_candidates.h"
+#include "cuda/runtime/context.h"
 
 namespace residua::cuda {
 namespace {

@@ -4,8 +4,8 @@
 #include <functional>
 #include <optional>
 
-#include "core/device/device_api.h"
 #include "core/base/error.h"
+#include "core/device/device_api.h"
 
 namespace residua::cuda {
 

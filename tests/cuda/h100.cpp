@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "core/nn/summary.h"
 #include "core/base/error.h"
+#include "core/nn/summary.h"
 #include "models/resnet.h"
 #include "tests/support/temporary_folder.h"
 

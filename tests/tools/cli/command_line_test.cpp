@@ -153,7 +153,8 @@ TEST(CommandLineTest, ErrorsAreWordedWithTheFlag) {
   EXPECT_EQ(message("wd", "-1"),
             "train-imagenet: --weight-decay: got '-1', wanted a number from 0 to 2147483647; see train-imagenet --help");
   EXPECT_EQ(message("model", "resnet2O"),
-            "train-imagenet: --model: got 'resnet2O', wanted the name of a model; did you mean resnet20, resnet18, resnet34?; see train-imagenet --help");
+            "train-imagenet: --model: got 'resnet2O', wanted the name of a model; did you mean resnet20, resnet18, resnet34?; "
+            "see train-imagenet --help");
   EXPECT_EQ(worded(UsageError("the folder x is gone"), command.settings, "train-imagenet"),
             "train-imagenet: the folder x is gone");
   EXPECT_EQ(worded(UsageError("DIR", "x", "a folder"), command.settings, "train-imagenet"),
