@@ -106,9 +106,10 @@ for tool in sh readlink uname cat; do
   cp -L "$(command -v "$tool")" "$bare/bin/$tool"
   patchelf --set-interpreter /archive/lib/glibc/ld-linux-x86-64.so.2 --force-rpath --set-rpath /archive/lib/glibc "$bare/bin/$tool"
 done
-# Not those that take a GPU's libraries, the source or the build tree, a data set, /proc, /dev/full or a minute.
+# Without the tests that take a GPU's libraries, the source or the build tree, a data set, /proc, /dev/full or a minute.
 not_there='CudnnPlans.*:Golden/*:TrainImagenet.*:Classify.*:KernelBench.*:DeviceFlag.*:PlotCurves.*:RealData.*:FashionMnist.*'
 not_there+=':Trainer.*:CpuConvolution.WithoutWinograd*:Isa.IsLowered*:Isa.ThatIsUnknown*:*AFullDisk*'
+not_there+=':Extension.*:FileSystem.NothingElse*:Recipes.AreTheFiles*:*OfTheFirstFormat*:SettingsAlone.ThreadsAre*'
 change_root=(chroot)
 [[ $(id -u) == 0 ]] || change_root=(unshare --map-root-user chroot)
 in_bare_root() {
