@@ -1,7 +1,7 @@
 // What the direct checks of contracts want, whatever the order of threads and blocks, the size of a block and of the grid.
 #include <gtest/gtest.h>
 
-#include "cuda/host/settings.h"
+#include "tests/host_cuda/settings.h"
 #include "tests/support/contract_check.h"
 #include "tests/support/poisoned_memory.h"
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "core/autograd/tape.h"
-#include "cuda/host/settings.h"
+#include "tests/host_cuda/settings.h"
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
 #include "tests/support/poisoned_memory.h"
