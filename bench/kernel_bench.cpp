@@ -22,6 +22,7 @@
 #include "core/device/precision.h"
 #include "core/io/atomic_file.h"
 #include "core/kernels/matmul.h"
+#include "tools/cli/warnings.h"
 
 namespace residua::bench {
 namespace {
@@ -259,6 +260,7 @@ int run_benchmark(Options o) {
 }  // namespace residua::bench
 
 int main(int argc, char** argv) {
+  residua::show_warnings();
   residua::bench::Options o;
   CLI::App app(
       "Times each kernel at the shapes of the networks, on memory that no cache holds: median, bytes that must move at least "

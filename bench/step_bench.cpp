@@ -22,6 +22,7 @@
 #include "core/optim/sgd.h"
 #include "core/train/train_step.h"
 #include "models/network.h"
+#include "tools/cli/warnings.h"
 
 namespace residua {
 namespace {
@@ -208,6 +209,7 @@ int run_benchmark(const Options& o) {
 }  // namespace residua
 
 int main(int argc, char** argv) {
+  residua::show_warnings();
   residua::Options o;
   CLI::App app("Times a whole training step on synthetic images.", "step-bench");
   app.option_defaults()->always_capture_default();

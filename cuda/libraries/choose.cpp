@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/base/warning.h"
+
 namespace residua::cuda {
 
 std::vector<double> median_milliseconds(const std::vector<std::function<double()>>& timings_of) {
@@ -44,7 +46,7 @@ bool autotuned_or(bool otherwise, const std::string& key, const std::function<bo
   } catch (const DeviceFault&) {
     throw;
   } catch (const Error& error) {
-    spdlog::warn("{} is not tuned: {}", key, error.what());
+    warn("{} is not tuned: {}", key, error.what());
     return otherwise;
   }
 }

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -11,6 +9,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/warning.h"
 #include "cuda/libraries/plan_cache.h"
 #include "cuda/runtime/stream.h"
 
@@ -83,7 +82,7 @@ class Autotune {
       fail_without_way();
     }
     if (ways_.size() == 1 && candidates.size() > 2) {
-      spdlog::warn("{}: of {} ways only {} can be used; another was {}", key_, candidates.size(), names_.front(), reason());
+      warn("{}: of {} ways only {} can be used; another was {}", key_, candidates.size(), names_.front(), reason());
     }
   }
 

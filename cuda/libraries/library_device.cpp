@@ -2,7 +2,6 @@
 
 #include <cublasLt.h>
 #include <cudnn.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <bit>
@@ -105,7 +104,6 @@ namespace {
 
 std::map<int, LibraryDevice>& library_devices() {
   static auto* const devices = [] {
-    spdlog::default_logger_raw();  // made before, so that it lives when plans are saved at the process's end
     std::atexit([] {
       for (auto& [index, device] : library_devices()) {
         device.save_plans();

@@ -1,6 +1,5 @@
 #include "cuda/libraries/plan_cache.h"
 
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/warning.h"
 #include "core/io/atomic_file.h"
 #include "core/io/file_system.h"
 
@@ -45,7 +45,7 @@ json read(const std::string& path) {
   json content = json::parse(file, nullptr, false);
   if (content.is_discarded() || !content.is_object() || content.value("format", json()) != kFormat ||
       !content.contains("devices") || !content["devices"].is_object()) {
-    spdlog::warn("{} is not a list of plans of this version: they are timed anew", path);
+    warn("{} is not a list of plans of this version: they are timed anew", path);
     return empty;
   }
   return content;
@@ -78,7 +78,7 @@ PlanCache::PlanCache(std::string path, std::string device) : path_(std::move(pat
   try {
     reject_unfinished();
   } catch (const std::exception& error) {
-    spdlog::warn("plans that did not come back are not looked for: {}", error.what());
+    warn("plans that did not come back are not looked for: {}", error.what());
   }
   read_file();
 }
@@ -117,7 +117,7 @@ void PlanCache::reject_unfinished() {
     object(object(object(content, "rejected"), device), key)[plan] =
         fmt::format("process {} ended while it tried this plan", process);
     changed = true;
-    spdlog::warn(
+    warn(
         "{}: plan {} did not come back when process {} tried it, and is not tried again; to allow it, remove it from "
         "\"rejected\" in {}",
         key, plan, process, path_);
@@ -230,7 +230,7 @@ void PlanCache::end_trial() noexcept {
 }
 
 void PlanCache::keep_nothing(const char* what) {
-  spdlog::warn("plans are not kept on disk: {}", what);
+  warn("plans are not kept on disk: {}", what);
   path_.clear();
   trials_.reset();
 }

@@ -24,7 +24,7 @@ std::string plan_cache_device(const std::string& device, const device_api::PlanO
 
 /// Choices kept on disk, so that a second run does not time again, and the plans that are rejected: those that a process tried
 /// and did not come back from. Both hold for one kind of device: its name and the versions of the libraries. A file that is
-/// damaged, of another version or not writable costs time, never more. What goes wrong is logged as a warning.
+/// damaged, of another version or not writable costs time, never more. It warns of what goes wrong.
 class PlanCache {
  public:
   /// `path` may not exist yet; with "" nothing is kept on disk. Rejects what other processes were trying when they ended.

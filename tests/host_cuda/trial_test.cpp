@@ -1,48 +1,29 @@
 // A process that does not come back from a plan: real ones, which die while they try one.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/sinks/ostream_sink.h>
-#include <spdlog/spdlog.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
-#include <memory>
-#include <sstream>
 
 #include "core/device/device_api.h"
 #include "cuda/libraries/choose.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/warning_log.h"
 
 namespace residua::cuda {
 namespace {
 
 using residua::test::read_bytes;
 using residua::test::TemporaryFolder;
+using residua::test::WarningLog;
 using residua::test::write_bytes;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 constexpr const char* kDevice = "GPU 1";
-
-/// What is logged while it lives.
-class Log {
- public:
-  Log() : before_(spdlog::default_logger()) {
-    spdlog::set_default_logger(
-        std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_)));
-  }
-  ~Log() { spdlog::set_default_logger(before_); }
-  Log(const Log&) = delete;
-  Log& operator=(const Log&) = delete;
-  std::string text() const { return text_.str(); }
-
- private:
-  std::shared_ptr<spdlog::logger> before_;
-  std::ostringstream text_;
-};
 
 /// A plan that does `on_build` when it is built, and `on_run` at each run.
 Candidate<int> plan(const std::string& name, std::function<void()> on_build, std::function<void()> on_run) {
@@ -110,7 +91,7 @@ TEST_P(TrialThatKills, IsRejectedByTheNextProcess) {
 
   std::string said;
   {
-    const Log log;
+    const WarningLog log;
     PlanCache cache(path, kDevice);
     said = log.text();
     ASSERT_NE(cache.rejection_reason("key", "bad"), "") << "or it would kill this process too";
@@ -119,7 +100,7 @@ TEST_P(TrialThatKills, IsRejectedByTheNextProcess) {
   }
   EXPECT_THAT(said, AllOf(HasSubstr("key: plan bad did not come back"), HasSubstr(path)));
 
-  const Log log;
+  const WarningLog log;
   PlanCache third(path, kDevice);
   EXPECT_EQ(log.text(), "") << "it is said once";
   EXPECT_THAT(third.rejection_reason("key", "bad"), HasSubstr("ended while it tried this plan"));
@@ -214,7 +195,7 @@ TEST(Trial, ThatFailsIsNotRejected) {
     autotuned(cache, {plan("unbuilt", fails, nothing), plan("broken", nothing, fails), good()});
     die();  // between trials
   });
-  const Log log;
+  const WarningLog log;
   PlanCache cache(path, kDevice);
   EXPECT_EQ(log.text(), "");
   EXPECT_EQ(cache.rejection_reason("key", "unbuilt") + cache.rejection_reason("key", "broken"), "");
