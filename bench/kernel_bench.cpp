@@ -93,8 +93,8 @@ nlohmann::json plans_since(size_t before, Device device) {
   const std::vector<device_api::PlanChoice> choices = device_api::plan_choices(device);
   for (const device_api::PlanChoice& choice : std::span(choices).subspan(before)) {
     plans.push_back({{"work", choice.work}, {"chosen", choice.chosen}, {"milliseconds", choice.milliseconds}});
-    if (!choice.refusal.empty()) {
-      plans.back()["refusal"] = choice.refusal;
+    if (!choice.rejection_reason.empty()) {
+      plans.back()["refusal"] = choice.rejection_reason;
     }
   }
   return plans;

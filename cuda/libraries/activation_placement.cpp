@@ -1,4 +1,4 @@
-// Whether a convolution's input is activated inside its passes or before them is found by running all of them both ways.
+// Times all passes of a convolution with its input activated inside them and before them.
 #include <algorithm>
 #include <optional>
 #include <random>

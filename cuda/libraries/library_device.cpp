@@ -135,7 +135,7 @@ void save_plans(int device) { library_device(context(device).compute()).save_pla
 std::vector<device_api::PlanChoice> plan_choices(int device) {
   std::vector<device_api::PlanChoice> all;
   for (const auto& [work, choice] : library_device(context(device).compute()).choices()) {
-    all.push_back({work, choice.name, choice.milliseconds, choice.refusal});
+    all.push_back({work, choice.name, choice.milliseconds, choice.rejection_reason});
   }
   return all;
 }

@@ -10,7 +10,7 @@
 
 #include "core/kernels/convolution.h"
 #include "core/kernels/matmul.h"
-#include "cuda/libraries/choose.h"
+#include "cuda/libraries/autotune.h"
 #include "cuda/libraries/cudnn_graph.h"
 #include "cuda/libraries/matmul_key.h"
 #include "cuda/libraries/timer_memory.h"
@@ -19,7 +19,7 @@ struct cublasLtContext;
 
 namespace residua::cuda {
 
-/// What the vendor's libraries keep for one device: handles, and the ways that were chosen. Made at first use, never destroyed.
+/// What the vendor's libraries keep for one device: handles, and the plans in use. Made at first use, never destroyed.
 /// As a device's stream, it is one thread's at a time.
 class LibraryDevice {
  public:
@@ -30,22 +30,22 @@ class LibraryDevice {
   cudnnContext* cudnn();
   cublasLtContext* cublaslt();
 
-  /// Chooses a way by time, or as the plan cache has it. Fails while work is being captured: timing cannot be part of a graph.
+  /// Chooses a plan by time, or as the plan cache has it. Fails while work is being captured: timing cannot be part of a graph.
   template <class Args>
-  Way<Args> fastest(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args, Stream& stream) {
+  Plan<Args> fastest(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args, Stream& stream) {
     check_not_capturing(key);
     Choice choice;
-    Way<Args> way = choose<Args>(key, candidates, args, stream, cache(), clock(), choice);
+    Plan<Args> plan = autotune<Args>(key, candidates, args, stream, cache(), clock(), choice);
     choices_.emplace_back(key, std::move(choice));
-    return way;
+    return plan;
   }
 
-  /// Runs `args` by the way chosen for `key`, which is done at the first call; `candidates()` lists what to choose from.
+  /// Runs `args` by the plan of `key`, which is chosen at the first call among those of `candidates()`.
   template <class Args, class Key, class Candidates>
-  void run(std::map<Key, Way<Args>>& ways, const Key& key, const Args& args, Stream& stream, const Candidates& candidates) {
-    auto found = ways.find(key);
-    if (found == ways.end()) {
-      found = ways.emplace(key, fastest(key.string(), candidates(), args, stream)).first;
+  void run(std::map<Key, Plan<Args>>& plans, const Key& key, const Args& args, Stream& stream, const Candidates& candidates) {
+    auto found = plans.find(key);
+    if (found == plans.end()) {
+      found = plans.emplace(key, fastest(key.string(), candidates(), args, stream)).first;
     }
     found->second(args, stream);
   }
@@ -57,10 +57,10 @@ class LibraryDevice {
   /// All choices made so far, each with what it is for.
   const std::vector<std::pair<std::string, Choice>>& choices() const { return choices_; }
 
-  std::map<ConvolutionKey, Way<ConvolutionForward>> forward;
-  std::map<ConvolutionKey, Way<ConvolutionBackwardData>> backward_data;
-  std::map<ConvolutionKey, Way<ConvolutionBackwardWeights>> backward_weights;
-  std::map<MatmulKey, Way<Matmul>> matmul;
+  std::map<ConvolutionKey, Plan<ConvolutionForward>> forward;
+  std::map<ConvolutionKey, Plan<ConvolutionBackwardData>> backward_data;
+  std::map<ConvolutionKey, Plan<ConvolutionBackwardWeights>> backward_weights;
+  std::map<MatmulKey, Plan<Matmul>> matmul;
   std::map<ConvolutionKey, bool> activation_inside;  // by the key of the plain forward pass
 
  private:

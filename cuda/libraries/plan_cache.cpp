@@ -53,10 +53,11 @@ json read(const std::string& path) {
 
 std::optional<Choice> parse(const json& entry) {
   try {
-    Choice choice{
-        .name = entry.at("choice").get<std::string>(), .milliseconds = {}, .refusal = entry.at("refusal").get<std::string>()};
-    for (const json& way : entry.at("ways")) {
-      choice.milliseconds.emplace_back(way.at(0).get<std::string>(), way.at(1).get<double>());
+    Choice choice{.name = entry.at("choice").get<std::string>(),
+                  .milliseconds = {},
+                  .rejection_reason = entry.at("refusal").get<std::string>()};
+    for (const json& plan : entry.at("ways")) {
+      choice.milliseconds.emplace_back(plan.at(0).get<std::string>(), plan.at(1).get<double>());
     }
     return choice;
   } catch (const json::exception&) {
@@ -175,7 +176,7 @@ void PlanCache::merge_into_file() {
   json content = read(path_);
   json& mine = object(content["devices"], device_);
   for (const auto& [key, choice] : unsaved_) {
-    mine[key] = {{"choice", choice.name}, {"ways", choice.milliseconds}, {"refusal", choice.refusal}};
+    mine[key] = {{"choice", choice.name}, {"ways", choice.milliseconds}, {"refusal", choice.rejection_reason}};
   }
   json& rejected = object(object(content, "rejected"), device_);
   for (const auto& [key, plans] : unsaved_rejections_) {

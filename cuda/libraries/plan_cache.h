@@ -12,11 +12,11 @@
 
 namespace residua::cuda {
 
-/// The outcome of timing the ways to do one thing.
+/// The outcome of one autotuning.
 struct Choice {
   std::string name;
-  std::vector<std::pair<std::string, double>> milliseconds;  // of each way that could be used
-  std::string refusal = {};                                  // why another could not; empty: each could
+  std::vector<std::pair<std::string, double>> milliseconds;  // of each plan that could be used
+  std::string rejection_reason = {};                         // why another could not; empty: each could
 };
 
 /// What the cache calls a device when its plans are chosen by these options. Choices of other options are not the same choices.

@@ -50,7 +50,7 @@ std::string chosen(const Args& args, double plan_ms) {
   std::vector<Candidate<Args>> candidates = convolution_candidates(args, h100(), kDefaultPlans);
   for (Candidate<Args>& candidate : candidates) {
     // Plans are really built; only running them takes a GPU.
-    candidate.build = [&running, name = candidate.name, build = candidate.build]() -> Way<Args> {
+    candidate.build = [&running, name = candidate.name, build = candidate.build]() -> Plan<Args> {
       build();
       return [&running, name](const Args&, Stream&) { running = name; };
     };
@@ -62,7 +62,7 @@ std::string chosen(const Args& args, double plan_ms) {
     work();
     return running == "composed" ? 1.0 : plan_ms;
   };
-  choose<Args>(key_of(args).string(), candidates, args, stream, cache, clock, choice);
+  autotune<Args>(key_of(args).string(), candidates, args, stream, cache, clock, choice);
   return choice.name;
 }
 

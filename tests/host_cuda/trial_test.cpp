@@ -8,7 +8,7 @@
 #include <filesystem>
 
 #include "core/device/device_api.h"
-#include "cuda/libraries/choose.h"
+#include "cuda/libraries/autotune.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/warning_log.h"
 
@@ -27,7 +27,7 @@ constexpr const char* kDevice = "GPU 1";
 
 /// A plan that does `on_build` when it is built, and `on_run` at each run.
 Candidate<int> plan(const std::string& name, std::function<void()> on_build, std::function<void()> on_run) {
-  return {name, [=]() -> Way<int> {
+  return {name, [=]() -> Plan<int> {
             on_build();
             return [=](const int&, Stream&) { on_run(); };
           }};
@@ -43,7 +43,7 @@ std::string autotuned(PlanCache& cache, const std::vector<Candidate<int>>& candi
     return 1.0;
   };
   Choice choice;
-  choose<int>(key, candidates, 0, current_stream({Device::Type::cuda, 0}), cache, clock, choice);
+  autotune<int>(key, candidates, 0, current_stream({Device::Type::cuda, 0}), cache, clock, choice);
   return choice.name;
 }
 

@@ -15,15 +15,15 @@
 
 namespace residua::cuda {
 
-/// One way to fulfil a contract.
+/// Does the work of a contract.
 template <class Args>
-using Way = std::function<void(const Args& args, Stream& stream)>;
+using Plan = std::function<void(const Args& args, Stream& stream)>;
 
-/// A way that may exist. `build` is slow, and fails with the reason where it does not.
+/// A plan that may exist. `build` is slow, and fails with the reason where it does not.
 template <class Args>
 struct Candidate {
   std::string name;
-  std::function<Way<Args>()> build;
+  std::function<Plan<Args>()> build;
 };
 
 /// Milliseconds that a device takes for what `work` queues.
@@ -55,11 +55,11 @@ auto try_plan(PlanCache& cache, const std::string& key, const std::string& plan,
   }
 }
 
-/// One autotuning: of the candidates for a key the fastest that can be used.
+/// One autotuning: finds the fastest of the candidates for a key that can be used.
 template <class Args>
-class Autotune {
+class Autotuner {
  public:
-  Autotune(const std::string& key, const Args& args, Stream& stream, PlanCache& cache, const Clock& clock)
+  Autotuner(const std::string& key, const Args& args, Stream& stream, PlanCache& cache, const Clock& clock)
       : key_(key), args_(args), stream_(stream), cache_(cache), clock_(clock) {}
 
   /// Builds and runs what is not rejected or, where nothing else can be used, what is.
@@ -74,43 +74,43 @@ class Autotune {
           rejected_ = fmt::format("{}: {}", candidate.name, reason);
         }
       }
-      if (!ways_.empty()) {
+      if (!plans_.empty()) {
         break;
       }
     }
-    if (ways_.empty()) {
-      fail_without_way();
+    if (plans_.empty()) {
+      fail_without_plan();
     }
-    if (ways_.size() == 1 && candidates.size() > 2) {
-      warn("{}: of {} ways only {} can be used; another was {}", key_, candidates.size(), names_.front(), reason());
+    if (plans_.size() == 1 && candidates.size() > 2) {
+      warn("{}: of {} plans only {} can be used; another was {}", key_, candidates.size(), names_.front(), reason());
     }
   }
 
-  Way<Args> fastest(Choice& chosen) {
+  Plan<Args> fastest(Choice& chosen) {
     std::vector<std::function<double()>> timings;
-    for (size_t i = 0; i < ways_.size(); ++i) {
+    for (size_t i = 0; i < plans_.size(); ++i) {
       timings.emplace_back([this, i] { return time(i); });
     }
     const std::vector<double> medians = median_milliseconds(timings);
     const auto fastest = static_cast<size_t>(std::ranges::min_element(medians) - medians.begin());
     if (std::isinf(medians[fastest])) {
-      fail_without_way();
+      fail_without_plan();
     }
-    chosen = {.name = names_[fastest], .milliseconds = {}, .refusal = reason()};
+    chosen = {.name = names_[fastest], .milliseconds = {}, .rejection_reason = reason()};
     for (size_t i = 0; i < names_.size(); ++i) {
       if (!std::isinf(medians[i])) {
         chosen.milliseconds.emplace_back(names_[i], medians[i]);
       }
     }
-    return std::move(ways_[fastest]);
+    return std::move(plans_[fastest]);
   }
 
  private:
   void load(const Candidate<Args>& candidate) {
-    Way<Args> way;
+    Plan<Args> plan;
     try_plan(cache_, key_, candidate.name, Durability::machine, [&] {
       try {
-        way = candidate.build();
+        plan = candidate.build();
       } catch (const DeviceFault&) {
         throw;
       } catch (const Error& error) {
@@ -118,31 +118,31 @@ class Autotune {
         return;
       }
       try {
-        clock_([&] { way(args_, stream_); });  // loads its kernels, and chooses the ways of what it is composed of
+        clock_([&] { plan(args_, stream_); });  // loads its kernels, and autotunes what it is composed of
       } catch (const DeviceFault&) {
         throw;
       } catch (const Error& error) {
         note_failure(candidate.name, error);
         return;
       }
-      ways_.push_back(std::move(way));
+      plans_.push_back(std::move(plan));
       names_.push_back(candidate.name);
     });
   }
 
   double time(size_t i) {
     constexpr double kNever = std::numeric_limits<double>::infinity();
-    if (!ways_[i]) {
+    if (!plans_[i]) {
       return kNever;
     }
     return try_plan(cache_, key_, names_[i], Durability::process, [&] {
       try {
-        return clock_([&] { ways_[i](args_, stream_); });
+        return clock_([&] { plans_[i](args_, stream_); });
       } catch (const DeviceFault&) {
         throw;
       } catch (const Error& error) {
         note_failure(names_[i], error);
-        ways_[i] = nullptr;
+        plans_[i] = nullptr;
         return kNever;
       }
     });
@@ -157,8 +157,8 @@ class Autotune {
   /// Why a candidate cannot be used, that of the most trouble first; empty: each can.
   const std::string& reason() const { return !rejected_.empty() ? rejected_ : !failure_.empty() ? failure_ : unbuilt_; }
 
-  [[noreturn]] void fail_without_way() const {
-    fail("there is no way to run {}: of {} candidates {}", key_, candidates_,
+  [[noreturn]] void fail_without_plan() const {
+    fail("there is no plan for {}: of {} candidates {}", key_, candidates_,
          failure_.empty() ? "none could be built; the last was " + unbuilt_ : "the first that failed was " + failure_);
   }
 
@@ -169,38 +169,38 @@ class Autotune {
   const Clock& clock_;
   size_t candidates_ = 0;
   std::string unbuilt_, failure_, rejected_;
-  std::vector<Way<Args>> ways_;
+  std::vector<Plan<Args>> plans_;
   std::vector<std::string> names_;
 };
 
-/// The candidate that the cache names or, where it does not know `key` or names one that is rejected or cannot be built, the
-/// fastest on `args`, which each of them may overwrite the outputs of. Fails when there is none, and names the one that a
-/// device's fault is of, which is rejected.
+/// The candidate that the cache names. Where it does not know `key`, or names one that is rejected or cannot be built, the
+/// fastest on `args`; each candidate may overwrite the outputs. Fails when none can be used. A candidate that a device's fault
+/// comes from is rejected, and the fault names it.
 template <class Args>
-Way<Args> choose(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args, Stream& stream,
-                 PlanCache& cache, const Clock& clock, Choice& chosen) {
+Plan<Args> autotune(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args, Stream& stream,
+                    PlanCache& cache, const Clock& clock, Choice& chosen) {
   const std::optional<Choice> known = cache.find(key);
   if (known && cache.rejection_reason(key, known->name).empty()) {
     const auto found = std::ranges::find(candidates, known->name, &Candidate<Args>::name);
     if (found != candidates.end()) {
       try {
-        Way<Args> way = try_plan(cache, key, known->name, Durability::process, found->build);
+        Plan<Args> plan = try_plan(cache, key, known->name, Durability::process, found->build);
         chosen = *known;
-        return way;
+        return plan;
       } catch (const DeviceFault&) {
         throw;
       } catch (const Error&) {  // of another version of the library than the cache knows of
       }
     }
   }
-  Autotune<Args> autotune(key, args, stream, cache, clock);
-  autotune.load(candidates);
-  Way<Args> way = autotune.fastest(chosen);
+  Autotuner<Args> tuner(key, args, stream, cache, clock);
+  tuner.load(candidates);
+  Plan<Args> plan = tuner.fastest(chosen);
   cache.put(key, chosen);
-  return way;
+  return plan;
 }
 
-/// What `autotune` finds or, with a warning, `otherwise` where it fails, as it does for lack of memory.
-bool autotuned_or(bool otherwise, const std::string& key, const std::function<bool()>& autotune);
+/// What `tune` finds or, with a warning, `otherwise` where it fails, as it does for lack of memory.
+bool autotuned_or(bool otherwise, const std::string& key, const std::function<bool()>& tune);
 
 }  // namespace residua::cuda

@@ -1,4 +1,4 @@
-#include "cuda/libraries/choose.h"
+#include "cuda/libraries/autotune.h"
 
 #include <algorithm>
 #include <cmath>
@@ -40,9 +40,9 @@ std::vector<double> median_milliseconds(const std::vector<std::function<double()
   return medians;
 }
 
-bool autotuned_or(bool otherwise, const std::string& key, const std::function<bool()>& autotune) {
+bool autotuned_or(bool otherwise, const std::string& key, const std::function<bool()>& tune) {
   try {
-    return autotune();
+    return tune();
   } catch (const DeviceFault&) {
     throw;
   } catch (const Error& error) {

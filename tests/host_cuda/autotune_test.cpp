@@ -1,5 +1,5 @@
-// The choice among ways to run one thing, with a clock that the test winds.
-#include "cuda/libraries/choose.h"
+// The choice among plans, with a clock that the test winds.
+#include "cuda/libraries/autotune.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ class Bench {
   std::vector<Candidate<int>> candidates(const std::vector<std::string>& names) {
     std::vector<Candidate<int>> all;
     for (const std::string& name : names) {
-      all.push_back({name, [this, name]() -> Way<int> {
+      all.push_back({name, [this, name]() -> Plan<int> {
                        ++built[name];
                        if (milliseconds[name].empty()) {
                          throw Error(name + " is not supported");
@@ -47,10 +47,10 @@ class Bench {
     return all;
   }
 
-  std::string choose_from(const std::vector<std::string>& names) {
-    const Way<int> way =
-        choose<int>("key", candidates(names), 0, current_stream({Device::Type::cuda, 0}), cache, clock(), choice);
-    way(0, current_stream({Device::Type::cuda, 0}));
+  std::string tuned_from(const std::vector<std::string>& names) {
+    const Plan<int> plan =
+        autotune<int>("key", candidates(names), 0, current_stream({Device::Type::cuda, 0}), cache, clock(), choice);
+    plan(0, current_stream({Device::Type::cuda, 0}));
     return last;
   }
 
@@ -70,77 +70,77 @@ class Bench {
   Choice choice;
 };
 
-TEST(Choose, TakesTheFastestByItsMedian) {
+TEST(Autotune, TakesTheFastestByItsMedian) {
   Bench bench;
   bench.milliseconds = {{"a", {2.0}}, {"b", {50.0, 1.4, 9.0, 1.0, 1.0, 0.01, 1.0, 9.0}}, {"c", {1.2}}};
-  EXPECT_EQ(bench.choose_from({"a", "b", "c"}), "b");
+  EXPECT_EQ(bench.tuned_from({"a", "b", "c"}), "b");
   EXPECT_EQ(bench.choice.name, "b");
   EXPECT_THAT(bench.choice.milliseconds, ElementsAre(Pair("a", 2.0), Pair("b", 1.0), Pair("c", 1.2)));
 }
 
-TEST(Choose, TakesTheFirstOfEquals) {
+TEST(Autotune, TakesTheFirstOfEquals) {
   Bench bench;
   bench.milliseconds = {{"a", {1.0}}, {"b", {1.0}}};
-  EXPECT_EQ(bench.choose_from({"a", "b"}), "a");
+  EXPECT_EQ(bench.tuned_from({"a", "b"}), "a");
 }
 
-TEST(Choose, DoesNotTimeWhatTheCacheKnows) {
+TEST(Autotune, DoesNotTimeWhatTheCacheKnows) {
   Bench bench;
   bench.milliseconds = {{"a", {2.0}}, {"b", {1.0}}};
-  bench.choose_from({"a", "b"});
+  bench.tuned_from({"a", "b"});
   bench.built.clear();
   bench.timings.clear();
-  EXPECT_EQ(bench.choose_from({"a", "b"}), "b");
+  EXPECT_EQ(bench.tuned_from({"a", "b"}), "b");
   EXPECT_THAT(bench.timings, ::testing::IsEmpty());
-  EXPECT_THAT(bench.built, ElementsAre(Pair("b", 1))) << "only the chosen way is built";
+  EXPECT_THAT(bench.built, ElementsAre(Pair("b", 1))) << "only the chosen plan is built";
   EXPECT_EQ(bench.choice.milliseconds.size(), 2) << "the times are still there to be explained";
 }
 
-TEST(Choose, TimesAnewWhatCanNoLongerBeBuilt) {
+TEST(Autotune, TimesAnewWhatCanNoLongerBeBuilt) {
   Bench bench;
   bench.milliseconds = {{"a", {2.0}}, {"b", {1.0}}};
-  bench.choose_from({"a", "b"});
-  EXPECT_EQ(bench.choose_from({"a"}), "a") << "b is not among the candidates";
+  bench.tuned_from({"a", "b"});
+  EXPECT_EQ(bench.tuned_from({"a"}), "a") << "b is not among the candidates";
   bench.cache.put("key", {"b", {}});
   bench.milliseconds["b"] = {};
-  EXPECT_EQ(bench.choose_from({"a", "b"}), "a") << "b cannot be built";
+  EXPECT_EQ(bench.tuned_from({"a", "b"}), "a") << "b cannot be built";
   EXPECT_EQ(bench.cache.find("key")->name, "a");
 }
 
-TEST(Choose, PassesOverWhatCannotBeBuiltOrRun) {
+TEST(Autotune, PassesOverWhatCannotBeBuiltOrRun) {
   Bench bench;
   bench.milliseconds = {{"absent", {}}, {"broken", {0.1}}, {"slow", {3.0}}};
-  EXPECT_EQ(bench.choose_from({"absent", "broken", "slow"}), "slow");
+  EXPECT_EQ(bench.tuned_from({"absent", "broken", "slow"}), "slow");
   EXPECT_THAT(bench.choice.milliseconds, ElementsAre(Pair("slow", 3.0)));
-  EXPECT_EQ(bench.choice.refusal, "broken: it does not run");
+  EXPECT_EQ(bench.choice.rejection_reason, "broken: it does not run");
   Bench another;
   another.milliseconds = {{"slow", {3.0}}};
-  EXPECT_EQ(another.choose_from({"absent", "slow"}), "slow");
-  EXPECT_EQ(another.choice.refusal, "absent: absent is not supported");
+  EXPECT_EQ(another.tuned_from({"absent", "slow"}), "slow");
+  EXPECT_EQ(another.choice.rejection_reason, "absent: absent is not supported");
 }
 
-TEST(Choose, TimesAHopelessCandidateOnlyTwice) {
+TEST(Autotune, TimesAHopelessCandidateOnlyTwice) {
   Bench bench;
   bench.milliseconds = {{"good", {1.0}}, {"hopeless", {1.6}}, {"close", {1.4}}};
-  bench.choose_from({"good", "hopeless", "close"});
+  bench.tuned_from({"good", "hopeless", "close"});
   EXPECT_EQ(bench.runs["hopeless"], 3) << "one to load, two by the clock";
   EXPECT_GT(bench.runs["close"], 4);
 }
 
-TEST(Choose, DoesNotGiveUpAfterOneBadTiming) {
+TEST(Autotune, DoesNotGiveUpAfterOneBadTiming) {
   Bench bench;
   bench.milliseconds = {{"slower", {1.2}}, {"best", {1.0, 9.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0}}};
-  EXPECT_EQ(bench.choose_from({"slower", "best"}), "best");
+  EXPECT_EQ(bench.tuned_from({"slower", "best"}), "best");
 }
 
-TEST(Choose, IsNotFooledByADeviceThatIsSlowAtFirst) {
+TEST(Autotune, IsNotFooledByADeviceThatIsSlowAtFirst) {
   Bench bench;
   bench.milliseconds = {{"good", std::vector<double>(200, 1.0)}, {"worse", {1.2}}};
   std::fill_n(bench.milliseconds["good"].begin(), 5, 3.0);
-  EXPECT_EQ(bench.choose_from({"good", "worse"}), "good");
+  EXPECT_EQ(bench.tuned_from({"good", "worse"}), "good");
 }
 
-TEST(Choose, TimesInTurns) {
+TEST(Autotune, TimesInTurns) {
   Bench bench;
   bench.milliseconds = {{"a", {1.0}}, {"b", {1.1}}};
   std::string order;
@@ -149,91 +149,91 @@ TEST(Choose, TimesInTurns) {
     order += bench.last;
     return shown;
   };
-  choose<int>("key", bench.candidates({"a", "b"}), 0, current_stream({Device::Type::cuda, 0}), bench.cache, clock,
-              bench.choice);
+  autotune<int>("key", bench.candidates({"a", "b"}), 0, current_stream({Device::Type::cuda, 0}), bench.cache, clock,
+                bench.choice);
   EXPECT_THAT(order, ::testing::EndsWith("ababababababab"));
 }
 
-TEST(Choose, FailsWhereThereIsNoWay) {
+TEST(Autotune, FailsWhereThereIsNoPlan) {
   Bench bench;
   bench.milliseconds = {{"broken", {1.0}}, {"worse", {1.0}}};
   try {
-    bench.choose_from({"absent", "broken", "worse"});
+    bench.tuned_from({"absent", "broken", "worse"});
     FAIL() << "something was chosen";
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "there is no way to run key: of 3 candidates the first that failed was broken: it does not run");
+    EXPECT_STREQ(error.what(), "there is no plan for key: of 3 candidates the first that failed was broken: it does not run");
   }
 }
 
-TEST(Choose, SaysWhyNothingCouldBeBuilt) {
+TEST(Autotune, SaysWhyNothingCouldBeBuilt) {
   Bench bench;
   try {
-    bench.choose_from({"absent", "missing"});
+    bench.tuned_from({"absent", "missing"});
     FAIL() << "something was chosen";
   } catch (const Error& error) {
     EXPECT_STREQ(
         error.what(),
-        "there is no way to run key: of 2 candidates none could be built; the last was missing: missing is not supported");
+        "there is no plan for key: of 2 candidates none could be built; the last was missing: missing is not supported");
   }
 }
 
-TEST(Choose, PassesOverWhatFailsWhileItIsTimed) {
+TEST(Autotune, PassesOverWhatFailsWhileItIsTimed) {
   Bench bench;
   bench.milliseconds = {{"fragile", {0.1}}, {"slow", {3.0}}};
   bench.fails_at_run = {{"fragile", 3}};
-  EXPECT_EQ(bench.choose_from({"fragile", "slow"}), "slow");
+  EXPECT_EQ(bench.tuned_from({"fragile", "slow"}), "slow");
   EXPECT_THAT(bench.choice.milliseconds, ElementsAre(Pair("slow", 3.0)));
-  EXPECT_EQ(bench.choice.refusal, "fragile: it runs no more");
+  EXPECT_EQ(bench.choice.rejection_reason, "fragile: it runs no more");
   Bench alone;
   alone.milliseconds = {{"fragile", {0.1}}};
   alone.fails_at_run = {{"fragile", 3}};
-  EXPECT_THROW(alone.choose_from({"fragile"}), Error);
+  EXPECT_THROW(alone.tuned_from({"fragile"}), Error);
 }
 
-TEST(Choose, DoesNotTryWhatIsRejected) {
+TEST(Autotune, DoesNotTryWhatIsRejected) {
   Bench bench;
   bench.milliseconds = {{"bad", {1.0}}, {"good", {2.0}}};
   bench.cache.reject("key", "bad", "it did not come back");
   bench.cache.reject("another key", "good", "it did not come back");
-  EXPECT_EQ(bench.choose_from({"bad", "good"}), "good");
+  EXPECT_EQ(bench.tuned_from({"bad", "good"}), "good");
   EXPECT_EQ(bench.built["bad"] + bench.runs["bad"], 0);
-  EXPECT_EQ(bench.choice.refusal, "bad: it did not come back");
+  EXPECT_EQ(bench.choice.rejection_reason, "bad: it did not come back");
 }
 
-TEST(Choose, DoesNotTakeARejectedPlanFromTheCache) {
+TEST(Autotune, DoesNotTakeARejectedPlanFromTheCache) {
   Bench bench;
   bench.milliseconds = {{"bad", {1.0}}, {"good", {2.0}}};
   bench.cache.put("key", {"bad", {}});
   bench.cache.reject("key", "bad", "it did not come back");
-  EXPECT_EQ(bench.choose_from({"bad", "good"}), "good");
+  EXPECT_EQ(bench.tuned_from({"bad", "good"}), "good");
   EXPECT_EQ(bench.built["bad"], 0);
   EXPECT_EQ(bench.cache.find("key")->name, "good");
 }
 
-TEST(Choose, TriesWhatIsRejectedWhereNothingElseCanBeUsed) {
+TEST(Autotune, TriesWhatIsRejectedWhereNothingElseCanBeUsed) {
   Bench bench;
   bench.milliseconds = {{"absent", {}}, {"bad", {1.0}}};
   bench.cache.reject("key", "bad", "it did not come back");
-  EXPECT_EQ(bench.choose_from({"absent", "bad"}), "bad");
+  EXPECT_EQ(bench.tuned_from({"absent", "bad"}), "bad");
 }
 
-TEST(Choose, RejectsWhatADeviceFaultIsOf) {
+TEST(Autotune, RejectsWhatADeviceFaultIsOf) {
   Bench bench;
   bench.milliseconds = {{"faulty", {1.0}}, {"good", {2.0}}};
-  EXPECT_THROW(bench.choose_from({"faulty", "good"}), DeviceFault);
+  EXPECT_THROW(bench.tuned_from({"faulty", "good"}), DeviceFault);
   EXPECT_EQ(bench.cache.rejection_reason("key", "faulty"), "illegal address");
   EXPECT_EQ(bench.cache.rejection_reason("key", "good"), "");
-  EXPECT_EQ(bench.choose_from({"faulty", "good"}), "good") << "the next process";
+  EXPECT_EQ(bench.tuned_from({"faulty", "good"}), "good") << "the next process";
 }
 
-TEST(Choose, RejectsThePlanThatAFaultyWayIsComposedOf) {
+TEST(Autotune, RejectsThePlanThatAFaultyOneIsComposedOf) {
   Bench inner;
   inner.milliseconds = {{"faulty", {1.0}}};
   Choice choice;
   const std::vector<Candidate<int>> outer = {
-      {"composed", [&]() -> Way<int> { return [&](const int&, Stream&) { inner.choose_from({"faulty"}); }; }}};
+      {"composed", [&]() -> Plan<int> { return [&](const int&, Stream&) { inner.tuned_from({"faulty"}); }; }}};
   try {
-    choose<int>("outer", outer, 0, current_stream({Device::Type::cuda, 0}), inner.cache, inner.clock(), choice);
+    autotune<int>("outer", outer, 0, current_stream({Device::Type::cuda, 0}), inner.cache, inner.clock(), choice);
     FAIL() << "something was chosen";
   } catch (const DeviceFault& fault) {
     EXPECT_STREQ(fault.what(), "outer by composed: key by faulty: illegal address");
@@ -242,18 +242,18 @@ TEST(Choose, RejectsThePlanThatAFaultyWayIsComposedOf) {
   EXPECT_EQ(inner.cache.rejection_reason("outer", "composed"), "");
 }
 
-TEST(Choose, LeavesThingsAsTheyAreWhereNothingCanBeTuned) {
+TEST(Autotune, LeavesThingsAsTheyAreWhereNothingCanBeTuned) {
   EXPECT_TRUE(autotuned_or(false, "x", [] { return true; }));
   EXPECT_FALSE(autotuned_or(false, "x", []() -> bool { throw OutOfMemory("out of memory"); }));
-  EXPECT_TRUE(autotuned_or(true, "x", []() -> bool { throw Error("there is no way"); }));
+  EXPECT_TRUE(autotuned_or(true, "x", []() -> bool { throw Error("there is no plan"); }));
   EXPECT_THROW(autotuned_or(true, "x", []() -> bool { throw DeviceFault("illegal address"); }), DeviceFault);
 }
 
-TEST(Choose, EndsAtAFaultAndNamesItsCandidate) {
+TEST(Autotune, EndsAtAFaultAndNamesItsCandidate) {
   Bench bench;
   bench.milliseconds = {{"good", {1.0}}, {"faulty", {1.0}}, {"next", {1.0}}};
   try {
-    bench.choose_from({"good", "faulty", "next"});
+    bench.tuned_from({"good", "faulty", "next"});
     FAIL() << "something was chosen";
   } catch (const DeviceFault& fault) {
     EXPECT_STREQ(fault.what(), "key by faulty: illegal address");
