@@ -10,6 +10,8 @@
 
 #include "core/base/error.h"
 #include "core/base/warning.h"
+#include "core/device/autotune.h"
+#include "core/device/device_api.h"
 #include "cuda/libraries/plan_cache.h"
 #include "cuda/runtime/stream.h"
 
@@ -24,6 +26,14 @@ template <class Args>
 struct Candidate {
   std::string name;
   std::function<Plan<Args>()> build;
+};
+
+/// A plan that was chosen for a key.
+template <class Args>
+struct ChosenPlan {
+  Plan<Args> plan;
+  Choice choice;
+  bool tuned;  // chosen by times, of this process or of an earlier one; otherwise the first one that runs
 };
 
 /// Milliseconds that a device takes for what `work` queues.
@@ -62,11 +72,45 @@ class Autotuner {
   Autotuner(const std::string& key, const Args& args, Stream& stream, PlanCache& cache, const Clock& clock)
       : key_(key), args_(args), stream_(stream), cache_(cache), clock_(clock) {}
 
-  /// Builds and runs what is not rejected or, where nothing else can be used, what is.
-  void load(const std::vector<Candidate<Args>>& candidates) {
+  /// The first candidate that builds and runs, without timing any. One that is rejected comes last.
+  ChosenPlan<Args> first(const std::vector<Candidate<Args>>& candidates) {
+    load(candidates, 1);
+    return {std::move(plans_.front()), {.name = names_.front(), .milliseconds = {}, .rejection_reason = reason()}, false};
+  }
+
+  ChosenPlan<Args> fastest(const std::vector<Candidate<Args>>& candidates) {
+    load(candidates, candidates.size());
+    if (plans_.size() == 1 && candidates_ > 2) {
+      warn("{}: of {} plans only {} can be used; another was {}", key_, candidates_, names_.front(), reason());
+    }
+    std::vector<std::function<double()>> timings;
+    for (size_t i = 0; i < plans_.size(); ++i) {
+      timings.emplace_back([this, i] { return time(i); });
+    }
+    const std::vector<double> medians = median_milliseconds(timings);
+    const auto fastest = static_cast<size_t>(std::ranges::min_element(medians) - medians.begin());
+    if (std::isinf(medians[fastest])) {
+      fail_without_plan();
+    }
+    Choice choice{.name = names_[fastest], .milliseconds = {}, .rejection_reason = reason()};
+    for (size_t i = 0; i < names_.size(); ++i) {
+      if (!std::isinf(medians[i])) {
+        choice.milliseconds.emplace_back(names_[i], medians[i]);
+      }
+    }
+    return {std::move(plans_[fastest]), std::move(choice), true};
+  }
+
+ private:
+  /// Builds and runs the first `wanted` candidates that can be used: of those that are not rejected or, where none of them can
+  /// be used, of those that are.
+  void load(const std::vector<Candidate<Args>>& candidates, size_t wanted) {
     candidates_ = candidates.size();
     for (const bool rejected : {false, true}) {
       for (const Candidate<Args>& candidate : candidates) {
+        if (plans_.size() == wanted) {
+          break;
+        }
         const std::string reason = cache_.rejection_reason(key_, candidate.name);
         if (reason.empty() == !rejected) {
           load(candidate);
@@ -81,31 +125,8 @@ class Autotuner {
     if (plans_.empty()) {
       fail_without_plan();
     }
-    if (plans_.size() == 1 && candidates.size() > 2) {
-      warn("{}: of {} plans only {} can be used; another was {}", key_, candidates.size(), names_.front(), reason());
-    }
   }
 
-  Plan<Args> fastest(Choice& chosen) {
-    std::vector<std::function<double()>> timings;
-    for (size_t i = 0; i < plans_.size(); ++i) {
-      timings.emplace_back([this, i] { return time(i); });
-    }
-    const std::vector<double> medians = median_milliseconds(timings);
-    const auto fastest = static_cast<size_t>(std::ranges::min_element(medians) - medians.begin());
-    if (std::isinf(medians[fastest])) {
-      fail_without_plan();
-    }
-    chosen = {.name = names_[fastest], .milliseconds = {}, .rejection_reason = reason()};
-    for (size_t i = 0; i < names_.size(); ++i) {
-      if (!std::isinf(medians[i])) {
-        chosen.milliseconds.emplace_back(names_[i], medians[i]);
-      }
-    }
-    return std::move(plans_[fastest]);
-  }
-
- private:
   void load(const Candidate<Args>& candidate) {
     Plan<Args> plan;
     try_plan(cache_, key_, candidate.name, Durability::machine, [&] {
@@ -118,7 +139,7 @@ class Autotuner {
         return;
       }
       try {
-        clock_([&] { plan(args_, stream_); });  // loads its kernels, and autotunes what it is composed of
+        run_once(plan);
       } catch (const DeviceFault&) {
         throw;
       } catch (const Error& error) {
@@ -128,6 +149,16 @@ class Autotuner {
       plans_.push_back(std::move(plan));
       names_.push_back(candidate.name);
     });
+  }
+
+  /// Loads its kernels, and chooses the plans of what it is composed of.
+  void run_once(const Plan<Args>& plan) {
+    if (autotune_allowed()) {
+      clock_([&] { plan(args_, stream_); });
+    } else {
+      plan(args_, stream_);
+      device_api::synchronize(stream_.device());  // so that a fault shows while the plan is on trial
+    }
   }
 
   double time(size_t i) {
@@ -174,19 +205,18 @@ class Autotuner {
 };
 
 /// The candidate that the cache names. Where it does not know `key`, or names one that is rejected or cannot be built, the
-/// fastest on `args`; each candidate may overwrite the outputs. Fails when none can be used. A candidate that a device's fault
-/// comes from is rejected, and the fault names it.
+/// fastest on `args`, which the cache then gets; each candidate may overwrite the outputs. Where autotune_allowed() is false,
+/// the first one that runs instead, and the cache stays as it is. Fails when none can be used. A candidate that a device's
+/// fault comes from is rejected, and the fault names it.
 template <class Args>
-Plan<Args> autotune(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args, Stream& stream,
-                    PlanCache& cache, const Clock& clock, Choice& chosen) {
+ChosenPlan<Args> autotune(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args,
+                          Stream& stream, PlanCache& cache, const Clock& clock) {
   const std::optional<Choice> known = cache.find(key);
   if (known && cache.rejection_reason(key, known->name).empty()) {
     const auto found = std::ranges::find(candidates, known->name, &Candidate<Args>::name);
     if (found != candidates.end()) {
       try {
-        Plan<Args> plan = try_plan(cache, key, known->name, Durability::process, found->build);
-        chosen = *known;
-        return plan;
+        return {try_plan(cache, key, known->name, Durability::process, found->build), *known, true};
       } catch (const DeviceFault&) {
         throw;
       } catch (const Error&) {  // of another version of the library than the cache knows of
@@ -194,10 +224,12 @@ Plan<Args> autotune(const std::string& key, const std::vector<Candidate<Args>>& 
     }
   }
   Autotuner<Args> tuner(key, args, stream, cache, clock);
-  tuner.load(candidates);
-  Plan<Args> plan = tuner.fastest(chosen);
-  cache.put(key, chosen);
-  return plan;
+  if (!autotune_allowed()) {
+    return tuner.first(candidates);
+  }
+  ChosenPlan<Args> chosen = tuner.fastest(candidates);
+  cache.put(key, chosen.choice);
+  return chosen;
 }
 
 /// What `tune` finds or, with a warning, `otherwise` where it fails, as it does for lack of memory.

@@ -117,7 +117,7 @@ std::vector<Candidate<Args>> candidates_of(const Args& args, const CudnnDevice& 
 }
 
 template <class Args>
-void run_tuned(std::map<ConvolutionKey, Plan<Args>>& plans, const Args& args, Stream& stream) {
+void run_planned(PlanTable<ConvolutionKey, Args>& plans, const Args& args, Stream& stream) {
   LibraryDevice& device = library_device(stream);
   device.run(plans, key_of(args), args, stream,
              [&] { return candidates_of(args, CudnnDevice(device.cudnn()), device.plan_options()); });
@@ -140,13 +140,15 @@ std::vector<Candidate<ConvolutionBackwardWeights>> convolution_candidates(const 
   return candidates_of(args, device, options);
 }
 
-void run(const ConvolutionForward& args, Stream& stream) { run_tuned(library_device(stream).forward, args, stream); }
+void run(const ConvolutionForward& args, Stream& stream) { run_planned(library_device(stream).forward, args, stream); }
 
-void run(const ConvolutionBackwardData& args, Stream& stream) { run_tuned(library_device(stream).backward_data, args, stream); }
+void run(const ConvolutionBackwardData& args, Stream& stream) {
+  run_planned(library_device(stream).backward_data, args, stream);
+}
 
 void run(const ConvolutionBackwardWeights& args, Stream& stream) {
   if (args.dw_dtype == args.dtype) {
-    run_tuned(library_device(stream).backward_weights, args, stream);
+    run_planned(library_device(stream).backward_weights, args, stream);
     return;
   }
   // cuDNN gives dw in the type of x and dy alone.

@@ -96,7 +96,7 @@ void LibraryDevice::check_not_capturing(const std::string& key) const {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   RESIDUA_CUDA_CHECK(cudaStreamIsCapturing(native(context(device_).compute()), &status));
   if (status != cudaStreamCaptureStatusNone) {
-    fail("{} was first asked for while work is being captured, when its plans cannot be timed: run the step once before", key);
+    fail("{} was first asked for while work is being captured, when plans cannot be tried: run the step once before", key);
   }
 }
 

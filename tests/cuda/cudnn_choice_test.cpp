@@ -56,14 +56,12 @@ std::string chosen(const Args& args, double plan_ms) {
     };
   }
   PlanCache cache("", "H100");
-  Choice choice;
   Stream stream(0, 132, nullptr);
   const Clock clock = [&](const std::function<void()>& work) {
     work();
     return running == "composed" ? 1.0 : plan_ms;
   };
-  autotune<Args>(key_of(args).string(), candidates, args, stream, cache, clock, choice);
-  return choice.name;
+  return autotune<Args>(key_of(args).string(), candidates, args, stream, cache, clock).choice.name;
 }
 
 std::string chosen(const ConvolutionKey& key, double plan_ms) {

@@ -5,73 +5,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <map>
 
-#include "core/device/device_api.h"
+#include "tests/host_cuda/tuning_bench.h"
 
 namespace residua::cuda {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 using ::testing::Pair;
 
-/// Candidates that note what happens to them; the clock shows what was set for the one that ran last.
-class Bench {
- public:
-  std::vector<Candidate<int>> candidates(const std::vector<std::string>& names) {
-    std::vector<Candidate<int>> all;
-    for (const std::string& name : names) {
-      all.push_back({name, [this, name]() -> Plan<int> {
-                       ++built[name];
-                       if (milliseconds[name].empty()) {
-                         throw Error(name + " is not supported");
-                       }
-                       return [this, name](const int&, Stream&) {
-                         ++runs[name];
-                         last = name;
-                         if (fails_at_run.contains(name) && runs[name] == fails_at_run[name]) {
-                           throw Error("it runs no more");
-                         }
-                         if (name == "broken") {
-                           throw Error("it does not run");
-                         }
-                         if (name == "worse") {
-                           throw Error("it does not run either");
-                         }
-                         if (name == "faulty") {
-                           throw DeviceFault("illegal address");
-                         }
-                       };
-                     }});
-    }
-    return all;
-  }
-
-  std::string tuned_from(const std::vector<std::string>& names) {
-    const Plan<int> plan =
-        autotune<int>("key", candidates(names), 0, current_stream({Device::Type::cuda, 0}), cache, clock(), choice);
-    plan(0, current_stream({Device::Type::cuda, 0}));
-    return last;
-  }
-
-  Clock clock() {
-    return [this](const std::function<void()>& work) {
-      work();
-      const std::vector<double>& shown = milliseconds[last];
-      return shown[static_cast<size_t>(timings[last]++) % shown.size()];
-    };
-  }
-
-  std::map<std::string, std::vector<double>> milliseconds;  // of successive runs, the first to load; none: cannot be built
-  std::map<std::string, int> built, runs, timings;
-  std::map<std::string, int> fails_at_run;
-  std::string last;
-  PlanCache cache{"", "device"};
-  Choice choice;
-};
-
 TEST(Autotune, TakesTheFastestByItsMedian) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"a", {2.0}}, {"b", {50.0, 1.4, 9.0, 1.0, 1.0, 0.01, 1.0, 9.0}}, {"c", {1.2}}};
   EXPECT_EQ(bench.tuned_from({"a", "b", "c"}), "b");
   EXPECT_EQ(bench.choice.name, "b");
@@ -79,25 +24,25 @@ TEST(Autotune, TakesTheFastestByItsMedian) {
 }
 
 TEST(Autotune, TakesTheFirstOfEquals) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"a", {1.0}}, {"b", {1.0}}};
   EXPECT_EQ(bench.tuned_from({"a", "b"}), "a");
 }
 
 TEST(Autotune, DoesNotTimeWhatTheCacheKnows) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"a", {2.0}}, {"b", {1.0}}};
   bench.tuned_from({"a", "b"});
   bench.built.clear();
   bench.timings.clear();
   EXPECT_EQ(bench.tuned_from({"a", "b"}), "b");
-  EXPECT_THAT(bench.timings, ::testing::IsEmpty());
+  EXPECT_THAT(bench.timings, IsEmpty());
   EXPECT_THAT(bench.built, ElementsAre(Pair("b", 1))) << "only the chosen plan is built";
   EXPECT_EQ(bench.choice.milliseconds.size(), 2) << "the times are still there to be explained";
 }
 
 TEST(Autotune, TimesAnewWhatCanNoLongerBeBuilt) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"a", {2.0}}, {"b", {1.0}}};
   bench.tuned_from({"a", "b"});
   EXPECT_EQ(bench.tuned_from({"a"}), "a") << "b is not among the candidates";
@@ -108,19 +53,19 @@ TEST(Autotune, TimesAnewWhatCanNoLongerBeBuilt) {
 }
 
 TEST(Autotune, PassesOverWhatCannotBeBuiltOrRun) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"absent", {}}, {"broken", {0.1}}, {"slow", {3.0}}};
   EXPECT_EQ(bench.tuned_from({"absent", "broken", "slow"}), "slow");
   EXPECT_THAT(bench.choice.milliseconds, ElementsAre(Pair("slow", 3.0)));
   EXPECT_EQ(bench.choice.rejection_reason, "broken: it does not run");
-  Bench another;
+  TuningBench another;
   another.milliseconds = {{"slow", {3.0}}};
   EXPECT_EQ(another.tuned_from({"absent", "slow"}), "slow");
   EXPECT_EQ(another.choice.rejection_reason, "absent: absent is not supported");
 }
 
 TEST(Autotune, TimesAHopelessCandidateOnlyTwice) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"good", {1.0}}, {"hopeless", {1.6}}, {"close", {1.4}}};
   bench.tuned_from({"good", "hopeless", "close"});
   EXPECT_EQ(bench.runs["hopeless"], 3) << "one to load, two by the clock";
@@ -128,20 +73,20 @@ TEST(Autotune, TimesAHopelessCandidateOnlyTwice) {
 }
 
 TEST(Autotune, DoesNotGiveUpAfterOneBadTiming) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"slower", {1.2}}, {"best", {1.0, 9.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0}}};
   EXPECT_EQ(bench.tuned_from({"slower", "best"}), "best");
 }
 
 TEST(Autotune, IsNotFooledByADeviceThatIsSlowAtFirst) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"good", std::vector<double>(200, 1.0)}, {"worse", {1.2}}};
   std::fill_n(bench.milliseconds["good"].begin(), 5, 3.0);
   EXPECT_EQ(bench.tuned_from({"good", "worse"}), "good");
 }
 
 TEST(Autotune, TimesInTurns) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"a", {1.0}}, {"b", {1.1}}};
   std::string order;
   const Clock clock = [&, inner = bench.clock()](const std::function<void()>& work) {
@@ -149,13 +94,12 @@ TEST(Autotune, TimesInTurns) {
     order += bench.last;
     return shown;
   };
-  autotune<int>("key", bench.candidates({"a", "b"}), 0, current_stream({Device::Type::cuda, 0}), bench.cache, clock,
-                bench.choice);
+  autotune<int>("key", bench.candidates({"a", "b"}), 0, current_stream({Device::Type::cuda, 0}), bench.cache, clock);
   EXPECT_THAT(order, ::testing::EndsWith("ababababababab"));
 }
 
 TEST(Autotune, FailsWhereThereIsNoPlan) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"broken", {1.0}}, {"worse", {1.0}}};
   try {
     bench.tuned_from({"absent", "broken", "worse"});
@@ -166,7 +110,7 @@ TEST(Autotune, FailsWhereThereIsNoPlan) {
 }
 
 TEST(Autotune, SaysWhyNothingCouldBeBuilt) {
-  Bench bench;
+  TuningBench bench;
   try {
     bench.tuned_from({"absent", "missing"});
     FAIL() << "something was chosen";
@@ -178,20 +122,20 @@ TEST(Autotune, SaysWhyNothingCouldBeBuilt) {
 }
 
 TEST(Autotune, PassesOverWhatFailsWhileItIsTimed) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"fragile", {0.1}}, {"slow", {3.0}}};
   bench.fails_at_run = {{"fragile", 3}};
   EXPECT_EQ(bench.tuned_from({"fragile", "slow"}), "slow");
   EXPECT_THAT(bench.choice.milliseconds, ElementsAre(Pair("slow", 3.0)));
   EXPECT_EQ(bench.choice.rejection_reason, "fragile: it runs no more");
-  Bench alone;
+  TuningBench alone;
   alone.milliseconds = {{"fragile", {0.1}}};
   alone.fails_at_run = {{"fragile", 3}};
   EXPECT_THROW(alone.tuned_from({"fragile"}), Error);
 }
 
 TEST(Autotune, DoesNotTryWhatIsRejected) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"bad", {1.0}}, {"good", {2.0}}};
   bench.cache.reject("key", "bad", "it did not come back");
   bench.cache.reject("another key", "good", "it did not come back");
@@ -201,7 +145,7 @@ TEST(Autotune, DoesNotTryWhatIsRejected) {
 }
 
 TEST(Autotune, DoesNotTakeARejectedPlanFromTheCache) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"bad", {1.0}}, {"good", {2.0}}};
   bench.cache.put("key", {"bad", {}});
   bench.cache.reject("key", "bad", "it did not come back");
@@ -211,14 +155,14 @@ TEST(Autotune, DoesNotTakeARejectedPlanFromTheCache) {
 }
 
 TEST(Autotune, TriesWhatIsRejectedWhereNothingElseCanBeUsed) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"absent", {}}, {"bad", {1.0}}};
   bench.cache.reject("key", "bad", "it did not come back");
   EXPECT_EQ(bench.tuned_from({"absent", "bad"}), "bad");
 }
 
 TEST(Autotune, RejectsWhatADeviceFaultIsOf) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"faulty", {1.0}}, {"good", {2.0}}};
   EXPECT_THROW(bench.tuned_from({"faulty", "good"}), DeviceFault);
   EXPECT_EQ(bench.cache.rejection_reason("key", "faulty"), "illegal address");
@@ -227,13 +171,12 @@ TEST(Autotune, RejectsWhatADeviceFaultIsOf) {
 }
 
 TEST(Autotune, RejectsThePlanThatAFaultyOneIsComposedOf) {
-  Bench inner;
+  TuningBench inner;
   inner.milliseconds = {{"faulty", {1.0}}};
-  Choice choice;
   const std::vector<Candidate<int>> outer = {
       {"composed", [&]() -> Plan<int> { return [&](const int&, Stream&) { inner.tuned_from({"faulty"}); }; }}};
   try {
-    autotune<int>("outer", outer, 0, current_stream({Device::Type::cuda, 0}), inner.cache, inner.clock(), choice);
+    autotune<int>("outer", outer, 0, current_stream({Device::Type::cuda, 0}), inner.cache, inner.clock());
     FAIL() << "something was chosen";
   } catch (const DeviceFault& fault) {
     EXPECT_STREQ(fault.what(), "outer by composed: key by faulty: illegal address");
@@ -250,7 +193,7 @@ TEST(Autotune, LeavesThingsAsTheyAreWhereNothingCanBeTuned) {
 }
 
 TEST(Autotune, EndsAtAFaultAndNamesItsCandidate) {
-  Bench bench;
+  TuningBench bench;
   bench.milliseconds = {{"good", {1.0}}, {"faulty", {1.0}}, {"next", {1.0}}};
   try {
     bench.tuned_from({"good", "faulty", "next"});

@@ -67,10 +67,10 @@ struct Product {
       return 1.0;
     };
     Stream& stream = current_stream(kDevice);
-    Choice choice;
     const MatmulKey key = key_of(args);
-    autotune<Matmul>(key.string(), matmul_candidates(key, make), args, stream, cache, clock, choice)(args, stream);
-    return choice.name;
+    const ChosenPlan<Matmul> chosen = autotune<Matmul>(key.string(), matmul_candidates(key, make), args, stream, cache, clock);
+    chosen.plan(args, stream);
+    return chosen.choice.name;
   }
 
   static constexpr size_t m = 5, n = 10, k = 64;

@@ -42,9 +42,7 @@ std::string autotuned(PlanCache& cache, const std::vector<Candidate<int>>& candi
     work();
     return 1.0;
   };
-  Choice choice;
-  autotune<int>(key, candidates, 0, current_stream({Device::Type::cuda, 0}), cache, clock, choice);
-  return choice.name;
+  return autotune<int>(key, candidates, 0, current_stream({Device::Type::cuda, 0}), cache, clock).choice.name;
 }
 
 /// Runs `work` in a process of its own; its status as waitpid gives it.
