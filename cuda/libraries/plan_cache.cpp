@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -12,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/base/warning.h"
 #include "core/io/atomic_file.h"
+#include "core/io/file_lock.h"
 #include "core/io/file_system.h"
 
 namespace residua::cuda {
@@ -25,6 +25,13 @@ constexpr int kFormat = 2;
 
 std::string lock_path(const std::string& path) { return path + ".lock"; }
 std::string trial_prefix(const std::string& path) { return path + ".trying-"; }
+
+void make_folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  if (file_system().make_folders(folder) != 0) {
+    fail_io("make the folder", folder, errno);
+  }
+}
 
 /// An object's member that is an object too, made anew where it is not.
 json& object(json& of, const std::string& member) {
@@ -102,7 +109,7 @@ void PlanCache::reject_unfinished() {
   if (unfinished_trials(trial_prefix(path_)).empty()) {
     return;
   }
-  const FileLock lock(lock_path(path_));
+  const FileLock lock = FileLock::wait_for(lock_path(path_));
   const std::vector<UnfinishedTrial> unfinished = unfinished_trials(trial_prefix(path_));
   json content = read(path_);
   bool changed = false;
@@ -127,7 +134,7 @@ void PlanCache::reject_unfinished() {
     atomic_write(path_, content.dump(1));
   }
   for (const UnfinishedTrial& trial : unfinished) {
-    ::unlink(trial.file.c_str());
+    file_system().remove(trial.file);
   }
 }
 
@@ -171,8 +178,8 @@ void PlanCache::write_file() {
 }
 
 void PlanCache::merge_into_file() {
-  std::filesystem::create_directories(std::filesystem::path(path_).parent_path());
-  const FileLock lock(lock_path(path_));
+  make_folder_of(path_);
+  const FileLock lock = FileLock::wait_for(lock_path(path_));
   json content = read(path_);
   json& mine = object(content["devices"], device_);
   for (const auto& [key, choice] : unsaved_) {
@@ -208,8 +215,8 @@ void PlanCache::begin_trial(const std::string& key, const std::string& plan, Dur
   }
   try {
     if (trials_ == nullptr) {
-      std::filesystem::create_directories(std::filesystem::path(path_).parent_path());
-      const FileLock lock(lock_path(path_));
+      make_folder_of(path_);
+      const FileLock lock = FileLock::wait_for(lock_path(path_));
       trials_ = std::make_unique<TrialRecord>(trial_prefix(path_));
     }
     const json line = {{"device", device_}, {"key", key}, {"plan", plan}, {"process", std::to_string(::getpid())}};

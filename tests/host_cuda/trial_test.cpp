@@ -4,12 +4,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
 
 #include "core/device/device_api.h"
 #include "cuda/libraries/autotune.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/test_file_system.h"
 #include "tests/support/warning_log.h"
 
 namespace residua::cuda {
@@ -17,11 +19,14 @@ namespace {
 
 using residua::test::read_bytes;
 using residua::test::TemporaryFolder;
+using residua::test::TestFileSystem;
 using residua::test::WarningLog;
 using residua::test::write_bytes;
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 constexpr const char* kDevice = "GPU 1";
 
@@ -126,6 +131,45 @@ TEST(Trial, IsOnDiskBeforeThePlanIsBuilt) {
   EXPECT_THAT(during, AllOf(HasSubstr("a plan"), HasSubstr("key"), HasSubstr(kDevice)));
   cache.save();
   EXPECT_THAT(files_of_trials(folder), IsEmpty()) << "the pass has ended";
+}
+
+TEST(Trial, IsDurableBeforeThePlanIsBuilt) {
+  const TemporaryFolder folder;
+  TestFileSystem files;
+  const ScopedFileSystem in_force(files);
+  PlanCache cache(folder / "plans.json", kDevice);
+  std::vector<std::string> before;
+  autotuned(cache, {plan(
+                       "a plan", [&] { before = files.operations(); }, nothing)});
+  ASSERT_GE(before.size(), 6U);
+  before.erase(before.begin(), before.end() - 6);
+  EXPECT_THAT(before, ElementsAre("open " + std::filesystem::path(folder.path()).filename().string(), "sync", "close", "close",
+                                  StartsWith("write "), "sync"))
+      << "the file's name, then its line";
+}
+
+TEST(Trial, WhoseFileFailsAnywhereCostsTheRecordOnly) {
+  int64_t operations = 0;
+  for (int64_t at = -1; at < operations; ++at) {
+    SCOPED_TRACE(at);
+    const TemporaryFolder folder;
+    TestFileSystem files(at < 0 ? TestFileSystem::Fault::none : TestFileSystem::Fault::fail, at, ENOSPC);
+    const ScopedFileSystem in_force(files);
+    const WarningLog log;
+    PlanCache cache(folder / "plans.json", kDevice);
+    EXPECT_EQ(autotuned(cache, {good()}), "good");
+    if (at < 0) {
+      operations = static_cast<int64_t>(files.operations().size());
+      EXPECT_GE(operations, 15) << "or little is tried here";
+      EXPECT_EQ(log.text(), "");
+    } else if (!log.text().empty()) {
+      EXPECT_THAT(log.text(), AllOf(HasSubstr("plans are not kept on disk"), HasSubstr("No space left")))
+          << files.operations().at(static_cast<size_t>(at));
+    } else {
+      EXPECT_EQ(files.operations().at(static_cast<size_t>(at)), "close") << "which loses nothing";
+    }
+    EXPECT_EQ(cache.find("key")->name, "good");
+  }
 }
 
 TEST(Trial, IsOfTheInnermostPlan) {
