@@ -22,6 +22,7 @@
 #include "core/device/precision.h"
 #include "core/io/atomic_file.h"
 #include "core/kernels/matmul.h"
+#include "tools/cli/warnings.h"
 
 namespace residua::bench {
 namespace {
@@ -92,8 +93,8 @@ nlohmann::json plans_since(size_t before, Device device) {
   const std::vector<device_api::PlanChoice> choices = device_api::plan_choices(device);
   for (const device_api::PlanChoice& choice : std::span(choices).subspan(before)) {
     plans.push_back({{"work", choice.work}, {"chosen", choice.chosen}, {"milliseconds", choice.milliseconds}});
-    if (!choice.refusal.empty()) {
-      plans.back()["refusal"] = choice.refusal;
+    if (!choice.rejection_reason.empty()) {
+      plans.back()["refusal"] = choice.rejection_reason;
     }
   }
   return plans;
@@ -259,6 +260,7 @@ int run_benchmark(Options o) {
 }  // namespace residua::bench
 
 int main(int argc, char** argv) {
+  residua::show_warnings();
   residua::bench::Options o;
   CLI::App app(
       "Times each kernel at the shapes of the networks, on memory that no cache holds: median, bytes that must move at least "

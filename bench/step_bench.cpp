@@ -22,6 +22,7 @@
 #include "core/optim/sgd.h"
 #include "core/train/train_step.h"
 #include "models/network.h"
+#include "tools/cli/warnings.h"
 
 namespace residua {
 namespace {
@@ -90,7 +91,7 @@ void print_profile(const profile::Recorder& recorder, int steps) {
   }
 }
 
-/// For each shape and form the ways to run it, the fastest first, the chosen one marked by *.
+/// The plans of each shape and form, the fastest first, the chosen one marked by *.
 void print_plans(Device device) {
   const std::vector<device_api::PlanChoice> choices = device_api::plan_choices(device);
   if (choices.empty()) {
@@ -98,13 +99,13 @@ void print_plans(Device device) {
   }
   for (const device_api::PlanChoice& choice : choices) {
     fmt::print("{}\n", choice.work);
-    std::vector<std::pair<std::string, double>> ways = choice.milliseconds;
-    std::ranges::stable_sort(ways, {}, &std::pair<std::string, double>::second);
-    for (const auto& [name, milliseconds] : ways) {
+    std::vector<std::pair<std::string, double>> plans = choice.milliseconds;
+    std::ranges::stable_sort(plans, {}, &std::pair<std::string, double>::second);
+    for (const auto& [name, milliseconds] : plans) {
       fmt::print("  {} {:>9.4f} ms  {}\n", name == choice.chosen ? '*' : ' ', milliseconds, name);
     }
-    if (!choice.refusal.empty()) {
-      fmt::print("  cannot be used: {}\n", choice.refusal);
+    if (!choice.rejection_reason.empty()) {
+      fmt::print("  cannot be used: {}\n", choice.rejection_reason);
     }
   }
 }
@@ -208,6 +209,7 @@ int run_benchmark(const Options& o) {
 }  // namespace residua
 
 int main(int argc, char** argv) {
+  residua::show_warnings();
   residua::Options o;
   CLI::App app("Times a whole training step on synthetic images.", "step-bench");
   app.option_defaults()->always_capture_default();
@@ -230,7 +232,7 @@ int main(int argc, char** argv) {
   app.add_option("--json", o.json, "file for the result as one JSON object");
   app.add_flag("--profile", o.profile, "print the time of each kernel and layer instead");
   app.add_flag("--explain-plans", o.explain_plans,
-               "print the ways to run each convolution and matrix product, with their times, after the warmup steps instead")
+               "print the plans of each convolution and matrix product, with their times, after the warmup steps instead")
       ->excludes("--profile");
   try {
     app.parse(argc, argv);

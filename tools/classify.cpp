@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "models/inference.h"
+#include "tools/cli/warnings.h"
 
 namespace residua {
 namespace {
@@ -102,6 +103,7 @@ int run(const Arguments& a) {
 }  // namespace residua
 
 int main(int argc, char** argv) {
+  residua::show_warnings();
   CLI::App app("Names what images show, by a trained network: the most probable classes of each.", "classify");
   residua::Arguments arguments;
   add_options(app, arguments);

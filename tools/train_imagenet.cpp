@@ -17,6 +17,7 @@
 #include "tools/cli/signals.h"
 #include "tools/cli/standard_streams.h"
 #include "tools/cli/train_command.h"
+#include "tools/cli/warnings.h"
 
 namespace residua {
 namespace {
@@ -114,6 +115,7 @@ int run(TrainCommand& command) {
 
 int main(int argc, char** argv) {
   residua::open_standard_streams();
+  residua::show_warnings();
   residua::TrainCommand command;
   try {
     if (const auto text = residua::read_train_command(command, argc, argv)) {

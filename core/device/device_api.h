@@ -65,9 +65,9 @@ void save_plans(Device device);
 /// How a device came to run one convolution or matrix product.
 struct PlanChoice {
   std::string work;                                          // "forward f16 256x56x56x64 to 64, 3x3, stride 1, padding 1"
-  std::string chosen;                                        // one of the ways
-  std::vector<std::pair<std::string, double>> milliseconds;  // of each way that could be used
-  std::string refusal;                                       // why another could not; empty: each could
+  std::string chosen;                                        // its plan
+  std::vector<std::pair<std::string, double>> milliseconds;  // of each plan that could be used
+  std::string rejection_reason;                              // why another could not; empty: each could
 };
 /// The choices of this process so far, in their order; none on a device that does not time its plans.
 std::vector<PlanChoice> plan_choices(Device device);

@@ -1,12 +1,12 @@
 #include "core/io/append_file.h"
 
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
+#include "core/base/warning.h"
 #include "core/io/file_system.h"
 
 namespace residua {
@@ -23,7 +23,7 @@ AppendFile::AppendFile(AppendFile&& other) noexcept
 
 AppendFile::~AppendFile() {
   if (descriptor_ >= 0 && file_system().close(descriptor_) != 0) {
-    spdlog::error("cannot close {}: {} (errno {})", path_, std::strerror(errno), errno);
+    warn("cannot close {}: {} (errno {})", path_, std::strerror(errno), errno);
   }
 }
 

@@ -13,7 +13,7 @@ class AppendFile {
   explicit AppendFile(std::string path);
   AppendFile(AppendFile&& other) noexcept;
   AppendFile& operator=(AppendFile&&) = delete;
-  /// Logs a failure to close.
+  /// Warns where the file cannot be closed.
   ~AppendFile();
 
   void append(std::string_view bytes);

@@ -1,6 +1,7 @@
 #include "core/io/file_system.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +23,23 @@ FileSystem& real_file_system() {
 
 /// Null: the system's own.
 std::atomic<FileSystem*> in_force = nullptr;
+
+/// Calls `write(next, bytes left, bytes done)` until all is written. Returns 0, or the errno of the call that failed.
+template <class Write>
+int write_whole(const void* data, size_t bytes, const Write& write) {
+  size_t done = 0;
+  while (done < bytes) {
+    const ssize_t written = write(static_cast<const char*>(data) + done, bytes - done, static_cast<off_t>(done));
+    if (written < 0 && errno == EINTR) {
+      continue;
+    }
+    if (written <= 0) {
+      return written < 0 ? errno : EIO;
+    }
+    done += static_cast<size_t>(written);
+  }
+  return 0;
+}
 
 }  // namespace
 
@@ -45,7 +63,13 @@ ssize_t FileSystem::read(int descriptor, void* data, size_t bytes, off_t offset)
 
 ssize_t FileSystem::write(int descriptor, const void* data, size_t bytes) { return ::write(descriptor, data, bytes); }
 
+ssize_t FileSystem::write_at(int descriptor, const void* data, size_t bytes, off_t offset) {
+  return ::pwrite(descriptor, data, bytes, offset);
+}
+
 int FileSystem::sync(int descriptor) { return ::fsync(descriptor); }
+
+int FileSystem::lock(int descriptor, bool wait) { return ::flock(descriptor, LOCK_EX | (wait ? 0 : LOCK_NB)); }
 
 int FileSystem::close(int descriptor) { return ::close(descriptor); }
 
@@ -70,19 +94,14 @@ ScopedFileSystem::ScopedFileSystem(FileSystem& wanted) : previous_(in_force.exch
 ScopedFileSystem::~ScopedFileSystem() { in_force = previous_; }
 
 int write_all(int descriptor, const void* data, size_t bytes) {
-  const char* next = static_cast<const char*>(data);
-  while (bytes > 0) {
-    const ssize_t written = file_system().write(descriptor, next, bytes);
-    if (written < 0 && errno == EINTR) {
-      continue;
-    }
-    if (written <= 0) {
-      return written < 0 ? errno : EIO;
-    }
-    next += written;
-    bytes -= static_cast<size_t>(written);
-  }
-  return 0;
+  return write_whole(
+      data, bytes, [descriptor](const char* next, size_t left, off_t) { return file_system().write(descriptor, next, left); });
+}
+
+int write_all_at(int descriptor, const void* data, size_t bytes, off_t offset) {
+  return write_whole(data, bytes, [descriptor, offset](const char* next, size_t left, off_t done) {
+    return file_system().write_at(descriptor, next, left, offset + done);
+  });
 }
 
 void sync_folder(const std::string& folder) {

@@ -22,7 +22,10 @@ class FileSystem {
   virtual off_t size(int descriptor);
   virtual ssize_t read(int descriptor, void* data, size_t bytes, off_t offset);
   virtual ssize_t write(int descriptor, const void* data, size_t bytes);
+  virtual ssize_t write_at(int descriptor, const void* data, size_t bytes, off_t offset);
   virtual int sync(int descriptor);
+  /// Takes the lock of an open file or folder; without `wait` fails with EWOULDBLOCK where another open one has it.
+  virtual int lock(int descriptor, bool wait);
   virtual int close(int descriptor);
   virtual int rename(const std::string& from, const std::string& to);
   /// Of a file.
@@ -48,6 +51,7 @@ class ScopedFileSystem {
 
 /// Writes all bytes, in as many calls as that takes. Returns 0, or the errno of the call that failed.
 int write_all(int descriptor, const void* data, size_t bytes);
+int write_all_at(int descriptor, const void* data, size_t bytes, off_t offset);
 
 /// Makes a rename in `folder` durable. Fails with Error.
 void sync_folder(const std::string& folder);

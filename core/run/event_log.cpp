@@ -1,13 +1,12 @@
 #include "core/run/event_log.h"
 
-#include <spdlog/spdlog.h>
-
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/warning.h"
 #include "core/io/atomic_file.h"
 
 namespace residua {
@@ -61,7 +60,7 @@ EventLog EventLog::resume(const std::string& path, int64_t iteration) {
     fail("cannot read {}", path);
   }
   if (dropped > 0) {
-    spdlog::info("{}: dropped {} records that are damaged or later than iteration {}", path, dropped, iteration);
+    warn("{}: dropped {} records that are damaged or later than iteration {}", path, dropped, iteration);
     atomic_write(path, kept);
   }
   return EventLog(path);

@@ -44,7 +44,7 @@ class EventLog {
   /// Starts a new log over whatever is at `path`.
   static EventLog create(const std::string& path);
   /// Goes on with a log: keeps the whole records up to `iteration`, drops later ones (they are about to happen again).
-  /// Without a file it starts one.
+  /// Warns of what it drops. Without a file it starts one.
   static EventLog resume(const std::string& path, int64_t iteration);
 
   void write(const TrainRecord& record);

@@ -1,7 +1,5 @@
 #include "core/run/run_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -43,20 +41,13 @@ RunFolder::RunFolder(std::string path, Existing existing) : path_(std::move(path
                std::system_category().message(errno));
   }
   check_contents(existing);
-  descriptor_ = file_system().open(path_, O_RDONLY | O_DIRECTORY);
-  if (descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    file_system().close(descriptor_);
+  lock_.emplace(FileLock::attempt(path_));
+  if (lock_->busy()) {
     fail_usage("another run is writing to {}: wait for its end or choose another output", path_);
   }
   remove_temporary_files(path_);
   if (existing == Existing::start || (existing == Existing::resume_or_start && !exists(file(kCheckpointFile)))) {
     keep_old_log();
-  }
-}
-
-RunFolder::~RunFolder() {
-  if (descriptor_ >= 0) {
-    file_system().close(descriptor_);
   }
 }
 

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/io/file_lock.h"
 
 namespace residua {
 
@@ -39,7 +41,6 @@ class RunFolder {
   RunFolder(std::string path, Existing existing);
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
-  ~RunFolder();
 
   const std::string& path() const { return path_; }
   /// The path of one of its files.
@@ -53,7 +54,7 @@ class RunFolder {
 
   std::string path_;
   std::string note_;
-  int descriptor_ = -1;
+  std::optional<FileLock> lock_;
 };
 
 /// The name of the folder that a path leads to: its last part as written, and where that is ".", ".." or nothing, the folder's

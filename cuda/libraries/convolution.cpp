@@ -101,25 +101,25 @@ std::vector<Candidate<Args>> candidates_of(const Args& args, const CudnnDevice& 
   std::vector<Candidate<Args>> all;
   const auto graph = std::make_shared<ConvolutionGraph>(key_of(args), device, options);
   for (size_t i = 0; i < graph->plans().size(); ++i) {
-    all.push_back({graph->plans()[i], [graph, i]() -> Way<Args> {
+    all.push_back({graph->plans()[i], [graph, i]() -> Plan<Args> {
                      graph->build(i);
                      return [graph, i](const Args& call, Stream& stream) { run_plan(*graph, i, call, stream); };
                    }});
   }
   if (all.empty()) {
-    all.push_back({"cuDNN", [graph]() -> Way<Args> { fail("{}", graph->refusal()); }});
+    all.push_back({"cuDNN", [graph]() -> Plan<Args> { fail("{}", graph->rejection_reason()); }});
   }
   if (args.fused()) {
     all.push_back(
-        {"composed", []() -> Way<Args> { return [](const Args& call, Stream& stream) { run_composed(call, stream); }; }});
+        {"composed", []() -> Plan<Args> { return [](const Args& call, Stream& stream) { run_composed(call, stream); }; }});
   }
   return all;
 }
 
 template <class Args>
-void run_chosen(std::map<ConvolutionKey, Way<Args>>& ways, const Args& args, Stream& stream) {
+void run_planned(PlanTable<ConvolutionKey, Args>& plans, const Args& args, Stream& stream) {
   LibraryDevice& device = library_device(stream);
-  device.run(ways, key_of(args), args, stream,
+  device.run(plans, key_of(args), args, stream,
              [&] { return candidates_of(args, CudnnDevice(device.cudnn()), device.plan_options()); });
 }
 
@@ -140,15 +140,15 @@ std::vector<Candidate<ConvolutionBackwardWeights>> convolution_candidates(const 
   return candidates_of(args, device, options);
 }
 
-void run(const ConvolutionForward& args, Stream& stream) { run_chosen(library_device(stream).forward, args, stream); }
+void run(const ConvolutionForward& args, Stream& stream) { run_planned(library_device(stream).forward, args, stream); }
 
 void run(const ConvolutionBackwardData& args, Stream& stream) {
-  run_chosen(library_device(stream).backward_data, args, stream);
+  run_planned(library_device(stream).backward_data, args, stream);
 }
 
 void run(const ConvolutionBackwardWeights& args, Stream& stream) {
   if (args.dw_dtype == args.dtype) {
-    run_chosen(library_device(stream).backward_weights, args, stream);
+    run_planned(library_device(stream).backward_weights, args, stream);
     return;
   }
   // cuDNN gives dw in the type of x and dy alone.

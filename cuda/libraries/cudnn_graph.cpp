@@ -220,7 +220,7 @@ ConvolutionGraph::ConvolutionGraph(const ConvolutionKey& key, const CudnnDevice&
     error = graph.create_execution_plans({fe::HeurMode_t::A, fe::HeurMode_t::B, fe::HeurMode_t::FALLBACK});
   }
   if (error.is_bad()) {
-    refusal_ = error.get_message();
+    rejection_reason_ = error.get_message();
     return;
   }
   std::vector<fe::NumericalNote_t> unwanted{fe::NumericalNote_t::REDUCED_PRECISION_REDUCTION, fe::NumericalNote_t::FFT,
@@ -238,7 +238,7 @@ ConvolutionGraph::ConvolutionGraph(const ConvolutionKey& key, const CudnnDevice&
   }
   graph.deselect_workspace_greater_than(kWorkspaceLimit);
   if (error = graph.check_support(); error.is_bad()) {
-    refusal_ = error.get_message();
+    rejection_reason_ = error.get_message();
     return;
   }
   for (int64_t i = 0; i < graph.get_execution_plan_count(); ++i) {

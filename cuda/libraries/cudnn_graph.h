@@ -100,7 +100,7 @@ class ConvolutionGraph {
   /// Names of the plans, of which at least one can be built; none where cuDNN does not have the form.
   const std::vector<std::string>& plans() const { return names_; }
   /// cuDNN's reason for there being none.
-  const std::string& refusal() const { return refusal_; }
+  const std::string& rejection_reason() const { return rejection_reason_; }
 
   /// Makes plan `i` ready to run. Fails with cuDNN's reason where it cannot be built, is of another precision or not
   /// deterministic (unless the options allow that), or wants more than 1 GiB of workspace.
@@ -113,7 +113,7 @@ class ConvolutionGraph {
   struct Implementation;
   std::unique_ptr<Implementation> implementation_;
   std::vector<std::string> names_;
-  std::string refusal_;
+  std::string rejection_reason_;
   std::string description_;
 };
 

@@ -2,7 +2,6 @@
 
 #include <cublasLt.h>
 #include <cudnn.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <bit>
@@ -97,7 +96,7 @@ void LibraryDevice::check_not_capturing(const std::string& key) const {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   RESIDUA_CUDA_CHECK(cudaStreamIsCapturing(native(context(device_).compute()), &status));
   if (status != cudaStreamCaptureStatusNone) {
-    fail("{} was first asked for while work is being captured, when its plans cannot be timed: run the step once before", key);
+    fail("{} was first asked for while work is being captured, when plans cannot be tried: run the step once before", key);
   }
 }
 
@@ -105,7 +104,6 @@ namespace {
 
 std::map<int, LibraryDevice>& library_devices() {
   static auto* const devices = [] {
-    spdlog::default_logger_raw();  // made before, so that it lives when plans are saved at the process's end
     std::atexit([] {
       for (auto& [index, device] : library_devices()) {
         device.save_plans();
@@ -137,7 +135,7 @@ void save_plans(int device) { library_device(context(device).compute()).save_pla
 std::vector<device_api::PlanChoice> plan_choices(int device) {
   std::vector<device_api::PlanChoice> all;
   for (const auto& [work, choice] : library_device(context(device).compute()).choices()) {
-    all.push_back({work, choice.name, choice.milliseconds, choice.refusal});
+    all.push_back({work, choice.name, choice.milliseconds, choice.rejection_reason});
   }
   return all;
 }

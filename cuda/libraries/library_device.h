@@ -4,22 +4,23 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/kernels/convolution.h"
 #include "core/kernels/matmul.h"
-#include "cuda/libraries/choose.h"
 #include "cuda/libraries/cudnn_graph.h"
 #include "cuda/libraries/matmul_key.h"
+#include "cuda/libraries/plan_table.h"
 #include "cuda/libraries/timer_memory.h"
 
 struct cublasLtContext;
 
 namespace residua::cuda {
 
-/// What the vendor's libraries keep for one device: handles, and the ways that were chosen. Made at first use, never destroyed.
+/// What the vendor's libraries keep for one device: handles, and the plans in use. Made at first use, never destroyed.
 /// As a device's stream, it is one thread's at a time.
 class LibraryDevice {
  public:
@@ -30,37 +31,38 @@ class LibraryDevice {
   cudnnContext* cudnn();
   cublasLtContext* cublaslt();
 
-  /// Chooses a way by time, or as the plan cache has it. Fails while work is being captured: timing cannot be part of a graph.
+  /// autotune() with this device's cache and clock. Fails while work is being captured: trying plans cannot be part of a graph.
   template <class Args>
-  Way<Args> fastest(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args, Stream& stream) {
+  ChosenPlan<Args> choose_plan(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args,
+                               Stream& stream) {
     check_not_capturing(key);
-    Choice choice;
-    Way<Args> way = choose<Args>(key, candidates, args, stream, cache(), clock(), choice);
-    choices_.emplace_back(key, std::move(choice));
-    return way;
+    ChosenPlan<Args> chosen = autotune<Args>(key, candidates, args, stream, cache(), clock());
+    if (chosen.tuned) {
+      choices_.emplace_back(key, chosen.choice);
+    }
+    return chosen;
   }
 
-  /// Runs `args` by the way chosen for `key`, which is done at the first call; `candidates()` lists what to choose from.
+  /// Runs `args` by the plan of `key`; `candidates()` lists what it is chosen among.
   template <class Args, class Key, class Candidates>
-  void run(std::map<Key, Way<Args>>& ways, const Key& key, const Args& args, Stream& stream, const Candidates& candidates) {
-    auto found = ways.find(key);
-    if (found == ways.end()) {
-      found = ways.emplace(key, fastest(key.string(), candidates(), args, stream)).first;
-    }
-    found->second(args, stream);
+  void run(PlanTable<Key, Args>& plans, const Key& key, const Args& args, Stream& stream, const Candidates& candidates) {
+    plans.run(key, args, stream, [&] { return choose_plan<Args>(key.string(), candidates(), args, stream); });
   }
+
+  /// What the plan cache knows of a key.
+  std::optional<Choice> known(const std::string& key) { return cache().find(key); }
 
   const device_api::PlanOptions& plan_options() const { return plan_options_; }
   void set_plan_options(const device_api::PlanOptions& options);
   void save_plans();
 
-  /// All choices made so far, each with what it is for.
+  /// All choices by time so far, each with what it is for.
   const std::vector<std::pair<std::string, Choice>>& choices() const { return choices_; }
 
-  std::map<ConvolutionKey, Way<ConvolutionForward>> forward;
-  std::map<ConvolutionKey, Way<ConvolutionBackwardData>> backward_data;
-  std::map<ConvolutionKey, Way<ConvolutionBackwardWeights>> backward_weights;
-  std::map<MatmulKey, Way<Matmul>> matmul;
+  PlanTable<ConvolutionKey, ConvolutionForward> forward;
+  PlanTable<ConvolutionKey, ConvolutionBackwardData> backward_data;
+  PlanTable<ConvolutionKey, ConvolutionBackwardWeights> backward_weights;
+  PlanTable<MatmulKey, Matmul> matmul;
   std::map<ConvolutionKey, bool> activation_inside;  // by the key of the plain forward pass
 
  private:

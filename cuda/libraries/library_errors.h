@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cublasLt.h>
+#include <cuda_runtime_api.h>
 #include <cudnn.h>
 
 #include "core/base/error.h"
@@ -9,12 +10,14 @@ namespace residua::cuda {
 
 inline void check(cudnnStatus_t status, const char* call, const char* file, int line) {
   if (status != CUDNN_STATUS_SUCCESS) {
+    static_cast<void>(cudaGetLastError());  // it would show again at the next launch
     fail("{} failed at {}:{}: {}", call, file, line, cudnnGetErrorString(status));
   }
 }
 
 inline void check(cublasStatus_t status, const char* call, const char* file, int line) {
   if (status != CUBLAS_STATUS_SUCCESS) {
+    static_cast<void>(cudaGetLastError());  // it would show again at the next launch
     fail("{} failed at {}:{}: {}", call, file, line, cublasLtGetStatusString(status));
   }
 }

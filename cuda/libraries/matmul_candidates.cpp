@@ -14,7 +14,7 @@ void run_composed(const Matmul& args, Stream& stream) {
 }
 
 Candidate<Matmul> unavailable(const std::string& reason) {
-  return {"cuBLASLt", [reason]() -> Way<Matmul> { fail("{}", reason); }};
+  return {"cuBLASLt", [reason]() -> Plan<Matmul> { fail("{}", reason); }};
 }
 
 }  // namespace
@@ -25,7 +25,7 @@ std::vector<Candidate<Matmul>> matmul_candidates(const MatmulKey& key,
   try {
     const std::shared_ptr<const MatmulAlgorithms> algorithms = make();
     for (size_t i = 0; i < algorithms->count(); ++i) {
-      all.push_back({algorithms->name(i), [algorithms, i]() -> Way<Matmul> {
+      all.push_back({algorithms->name(i), [algorithms, i]() -> Plan<Matmul> {
                        algorithms->check_usable(i);
                        return [algorithms, i](const Matmul& args, Stream& stream) { algorithms->run(i, args, stream); };
                      }});
@@ -39,7 +39,7 @@ std::vector<Candidate<Matmul>> matmul_candidates(const MatmulKey& key,
     all.push_back(unavailable(error.what()));
   }
   if (key.biased && key.c_dtype == DType::f32) {
-    all.push_back({"composed", []() -> Way<Matmul> { return run_composed; }});
+    all.push_back({"composed", []() -> Plan<Matmul> { return run_composed; }});
   }
   return all;
 }

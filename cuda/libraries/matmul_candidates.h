@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/kernels/matmul.h"
-#include "cuda/libraries/choose.h"
+#include "cuda/libraries/autotune.h"
 #include "cuda/libraries/matmul_key.h"
 
 namespace residua::cuda {
@@ -23,7 +23,7 @@ class MatmulAlgorithms {
   virtual void run(size_t i, const Matmul& args, Stream& stream) const = 0;
 };
 
-/// The ways to run a matmul: the algorithms that `make` finds (which fails with the reason where there are none) and, of one
+/// The candidates for a matmul: the algorithms that `make` finds (which fails with the reason where there are none) and, of one
 /// with a bias, the product without and a kernel that adds it ("composed"), which needs less of the library.
 std::vector<Candidate<Matmul>> matmul_candidates(const MatmulKey& key,
                                                  const std::function<std::shared_ptr<const MatmulAlgorithms>()>& make);

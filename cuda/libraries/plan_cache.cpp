@@ -1,17 +1,17 @@
 #include "cuda/libraries/plan_cache.h"
 
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/base/warning.h"
 #include "core/io/atomic_file.h"
+#include "core/io/file_lock.h"
 #include "core/io/file_system.h"
 
 namespace residua::cuda {
@@ -25,6 +25,13 @@ constexpr int kFormat = 2;
 
 std::string lock_path(const std::string& path) { return path + ".lock"; }
 std::string trial_prefix(const std::string& path) { return path + ".trying-"; }
+
+void make_folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  if (file_system().make_folders(folder) != 0) {
+    fail_io("make the folder", folder, errno);
+  }
+}
 
 /// An object's member that is an object too, made anew where it is not.
 json& object(json& of, const std::string& member) {
@@ -45,7 +52,7 @@ json read(const std::string& path) {
   json content = json::parse(file, nullptr, false);
   if (content.is_discarded() || !content.is_object() || content.value("format", json()) != kFormat ||
       !content.contains("devices") || !content["devices"].is_object()) {
-    spdlog::warn("{} is not a list of plans of this version: they are timed anew", path);
+    warn("{} is not a list of plans of this version: they are timed anew", path);
     return empty;
   }
   return content;
@@ -53,10 +60,11 @@ json read(const std::string& path) {
 
 std::optional<Choice> parse(const json& entry) {
   try {
-    Choice choice{
-        .name = entry.at("choice").get<std::string>(), .milliseconds = {}, .refusal = entry.at("refusal").get<std::string>()};
-    for (const json& way : entry.at("ways")) {
-      choice.milliseconds.emplace_back(way.at(0).get<std::string>(), way.at(1).get<double>());
+    Choice choice{.name = entry.at("choice").get<std::string>(),
+                  .milliseconds = {},
+                  .rejection_reason = entry.at("refusal").get<std::string>()};
+    for (const json& plan : entry.at("ways")) {
+      choice.milliseconds.emplace_back(plan.at(0).get<std::string>(), plan.at(1).get<double>());
     }
     return choice;
   } catch (const json::exception&) {
@@ -78,7 +86,7 @@ PlanCache::PlanCache(std::string path, std::string device) : path_(std::move(pat
   try {
     reject_unfinished();
   } catch (const std::exception& error) {
-    spdlog::warn("plans that did not come back are not looked for: {}", error.what());
+    warn("plans that did not come back are not looked for: {}", error.what());
   }
   read_file();
 }
@@ -101,7 +109,7 @@ void PlanCache::reject_unfinished() {
   if (unfinished_trials(trial_prefix(path_)).empty()) {
     return;
   }
-  const FileLock lock(lock_path(path_));
+  const FileLock lock = FileLock::wait_for(lock_path(path_));
   const std::vector<UnfinishedTrial> unfinished = unfinished_trials(trial_prefix(path_));
   json content = read(path_);
   bool changed = false;
@@ -117,7 +125,7 @@ void PlanCache::reject_unfinished() {
     object(object(object(content, "rejected"), device), key)[plan] =
         fmt::format("process {} ended while it tried this plan", process);
     changed = true;
-    spdlog::warn(
+    warn(
         "{}: plan {} did not come back when process {} tried it, and is not tried again; to allow it, remove it from "
         "\"rejected\" in {}",
         key, plan, process, path_);
@@ -126,7 +134,7 @@ void PlanCache::reject_unfinished() {
     atomic_write(path_, content.dump(1));
   }
   for (const UnfinishedTrial& trial : unfinished) {
-    ::unlink(trial.file.c_str());
+    file_system().remove(trial.file);
   }
 }
 
@@ -170,12 +178,12 @@ void PlanCache::write_file() {
 }
 
 void PlanCache::merge_into_file() {
-  std::filesystem::create_directories(std::filesystem::path(path_).parent_path());
-  const FileLock lock(lock_path(path_));
+  make_folder_of(path_);
+  const FileLock lock = FileLock::wait_for(lock_path(path_));
   json content = read(path_);
   json& mine = object(content["devices"], device_);
   for (const auto& [key, choice] : unsaved_) {
-    mine[key] = {{"choice", choice.name}, {"ways", choice.milliseconds}, {"refusal", choice.refusal}};
+    mine[key] = {{"choice", choice.name}, {"ways", choice.milliseconds}, {"refusal", choice.rejection_reason}};
   }
   json& rejected = object(object(content, "rejected"), device_);
   for (const auto& [key, plans] : unsaved_rejections_) {
@@ -207,8 +215,8 @@ void PlanCache::begin_trial(const std::string& key, const std::string& plan, Dur
   }
   try {
     if (trials_ == nullptr) {
-      std::filesystem::create_directories(std::filesystem::path(path_).parent_path());
-      const FileLock lock(lock_path(path_));
+      make_folder_of(path_);
+      const FileLock lock = FileLock::wait_for(lock_path(path_));
       trials_ = std::make_unique<TrialRecord>(trial_prefix(path_));
     }
     const json line = {{"device", device_}, {"key", key}, {"plan", plan}, {"process", std::to_string(::getpid())}};
@@ -230,7 +238,7 @@ void PlanCache::end_trial() noexcept {
 }
 
 void PlanCache::keep_nothing(const char* what) {
-  spdlog::warn("plans are not kept on disk: {}", what);
+  warn("plans are not kept on disk: {}", what);
   path_.clear();
   trials_.reset();
 }

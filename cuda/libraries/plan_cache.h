@@ -12,11 +12,11 @@
 
 namespace residua::cuda {
 
-/// The outcome of timing the ways to do one thing.
+/// The outcome of one autotuning.
 struct Choice {
   std::string name;
-  std::vector<std::pair<std::string, double>> milliseconds;  // of each way that could be used
-  std::string refusal = {};                                  // why another could not; empty: each could
+  std::vector<std::pair<std::string, double>> milliseconds;  // of each plan that could be used
+  std::string rejection_reason = {};                         // why another could not; empty: each could
 };
 
 /// What the cache calls a device when its plans are chosen by these options. Choices of other options are not the same choices.
@@ -24,7 +24,7 @@ std::string plan_cache_device(const std::string& device, const device_api::PlanO
 
 /// Choices kept on disk, so that a second run does not time again, and the plans that are rejected: those that a process tried
 /// and did not come back from. Both hold for one kind of device: its name and the versions of the libraries. A file that is
-/// damaged, of another version or not writable costs time, never more. What goes wrong is logged as a warning.
+/// damaged, of another version or not writable costs time, never more. It warns of what goes wrong.
 class PlanCache {
  public:
   /// `path` may not exist yet; with "" nothing is kept on disk. Rejects what other processes were trying when they ended.

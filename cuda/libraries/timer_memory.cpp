@@ -1,6 +1,6 @@
 #include "cuda/libraries/timer_memory.h"
 
-#include <spdlog/spdlog.h>
+#include "core/base/warning.h"
 
 namespace residua::cuda {
 
@@ -32,7 +32,7 @@ double TimerMemory::time(const std::function<double(void* memory)>& timing) {
 }
 
 void TimerMemory::give_up(const Error& error) {
-  spdlog::warn("plans are timed without emptying the L2 cache: {}", error.what());
+  warn("plans are timed without emptying the L2 cache: {}", error.what());
   bytes_ = 0;
   memory_.reset();
 }

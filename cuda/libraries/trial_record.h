@@ -3,19 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "core/io/file_lock.h"
+
 namespace residua::cuda {
-
-/// Holds the lock of a file, which is made where there is none, while it lives. Waits for other holders.
-class FileLock {
- public:
-  explicit FileLock(const std::string& path);
-  ~FileLock();
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
-
- private:
-  int descriptor_;
-};
 
 /// What must outlive what: the end of this process, or of the machine, which takes a few milliseconds of the disk's time.
 enum class Durability { process, machine };
@@ -25,7 +15,7 @@ enum class Durability { process, machine };
 /// the file and the system's reason.
 class TrialRecord {
  public:
-  /// Makes a file PREFIX + six letters. The caller holds the lock that unfinished_trials() is called under.
+  /// Makes a file whose name begins with `prefix`. The caller holds the lock that unfinished_trials() is called under.
   explicit TrialRecord(const std::string& prefix);
   ~TrialRecord();
   TrialRecord(const TrialRecord&) = delete;
@@ -37,8 +27,7 @@ class TrialRecord {
  private:
   void write(const std::string& line);
 
-  std::string path_;
-  int descriptor_ = -1;
+  FileLock file_;
   std::vector<std::string> lines_;
 };
 

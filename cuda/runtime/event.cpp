@@ -1,6 +1,5 @@
-#include <spdlog/spdlog.h>
-
 #include "core/base/error.h"
+#include "core/base/warning.h"
 #include "core/device/device_backend.h"
 #include "cuda/runtime/context.h"
 #include "cuda/runtime/error.h"
@@ -29,7 +28,7 @@ void* make_event(int device) {
 
 void drop_event(void* event) noexcept {
   if (const cudaError_t status = cudaEventDestroy(cast(event)); status != cudaSuccess) {
-    spdlog::error("cudaEventDestroy failed: {}", cudaGetErrorString(status));
+    warn("cudaEventDestroy failed: {}", cudaGetErrorString(status));
   }
 }
 

@@ -1,6 +1,5 @@
-#include <spdlog/spdlog.h>
-
 #include "core/base/error.h"
+#include "core/base/warning.h"
 #include "core/device/device_backend.h"
 #include "cuda/runtime/context.h"
 #include "cuda/runtime/error.h"
@@ -37,7 +36,7 @@ void abandon_capture(int device) noexcept {
       static_cast<void>(cudaGetLastError());
     }
   } catch (const Error& error) {
-    spdlog::error("{}", error.what());
+    warn("{}", error.what());
   }
 }
 
@@ -47,7 +46,7 @@ void launch_graph(void* graph, int device) {
 
 void drop_graph(void* graph) noexcept {
   if (const cudaError_t status = cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); status != cudaSuccess) {
-    spdlog::error("cudaGraphExecDestroy failed: {}", cudaGetErrorString(status));
+    warn("cudaGraphExecDestroy failed: {}", cudaGetErrorString(status));
   }
 }
 

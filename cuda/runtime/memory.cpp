@@ -1,10 +1,10 @@
 // Device memory, copies and pinned host memory: the answers of CUDA to core/device/device_backend.h.
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <mutex>
 
 #include "core/base/error.h"
+#include "core/base/warning.h"
 #include "core/device/device_backend.h"
 #include "cuda/runtime/context.h"
 #include "cuda/runtime/error.h"
@@ -25,7 +25,7 @@ void* allocate(int device, int64_t bytes) noexcept {
   try {
     context(device);
   } catch (const Error& error) {
-    spdlog::error("{}", error.what());
+    warn("{}", error.what());
     return nullptr;
   }
   void* data = nullptr;
@@ -38,7 +38,7 @@ void* allocate(int device, int64_t bytes) noexcept {
 
 void deallocate(int, void* data) noexcept {
   if (const cudaError_t status = cudaFree(data); status != cudaSuccess) {
-    spdlog::error("cudaFree failed: {}", cudaGetErrorString(status));
+    warn("cudaFree failed: {}", cudaGetErrorString(status));
   }
 }
 
@@ -89,14 +89,14 @@ bool pin(int device, void* data, int64_t bytes) {
   static_cast<void>(cudaGetLastError());  // it would show again at the next launch
   static std::once_flag warned;
   std::call_once(warned, [&] {
-    spdlog::warn("host memory cannot be pinned ({}; see ulimit -l): uploads are slower", cudaGetErrorString(status));
+    warn("host memory cannot be pinned ({}; see ulimit -l): uploads are slower", cudaGetErrorString(status));
   });
   return false;
 }
 
 void unpin(int, void* data) noexcept {
   if (const cudaError_t status = cudaHostUnregister(data); status != cudaSuccess) {
-    spdlog::error("cudaHostUnregister failed: {}", cudaGetErrorString(status));
+    warn("cudaHostUnregister failed: {}", cudaGetErrorString(status));
   }
 }
 

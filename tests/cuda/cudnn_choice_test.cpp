@@ -50,20 +50,18 @@ std::string chosen(const Args& args, double plan_ms) {
   std::vector<Candidate<Args>> candidates = convolution_candidates(args, h100(), kDefaultPlans);
   for (Candidate<Args>& candidate : candidates) {
     // Plans are really built; only running them takes a GPU.
-    candidate.build = [&running, name = candidate.name, build = candidate.build]() -> Way<Args> {
+    candidate.build = [&running, name = candidate.name, build = candidate.build]() -> Plan<Args> {
       build();
       return [&running, name](const Args&, Stream&) { running = name; };
     };
   }
   PlanCache cache("", "H100");
-  Choice choice;
   Stream stream(0, 132, nullptr);
   const Clock clock = [&](const std::function<void()>& work) {
     work();
     return running == "composed" ? 1.0 : plan_ms;
   };
-  choose<Args>(key_of(args).string(), candidates, args, stream, cache, clock, choice);
-  return choice.name;
+  return autotune<Args>(key_of(args).string(), candidates, args, stream, cache, clock).choice.name;
 }
 
 std::string chosen(const ConvolutionKey& key, double plan_ms) {

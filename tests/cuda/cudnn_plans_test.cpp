@@ -40,7 +40,7 @@ std::vector<std::string> forms_of(const ConvolutionKey& key) {
     const ConvolutionKey of = with_form(key, static_cast<ConvolutionForm>(i));
     ConvolutionGraph graph(of, h100(), kDefaultPlans);
     if (graph.plans().empty()) {
-      EXPECT_NE(graph.refusal(), "") << of.string();
+      EXPECT_NE(graph.rejection_reason(), "") << of.string();
       continue;
     }
     bool built = false;
@@ -153,7 +153,7 @@ TEST(CudnnPlans, AreKnownForEveryPassOfEveryConvolution) {
     for (const ConvolutionKey& key : all) {
       for (const ConvolutionForm form : kPlainForms) {
         const ConvolutionGraph graph(with_form(key, form), h100(), kDefaultPlans);
-        EXPECT_THAT(graph.plans(), Not(IsEmpty())) << with_form(key, form).string() << ": " << graph.refusal();
+        EXPECT_THAT(graph.plans(), Not(IsEmpty())) << with_form(key, form).string() << ": " << graph.rejection_reason();
       }
     }
   }
@@ -191,7 +191,8 @@ TEST(CudnnPlans, ExistForTheConvolutionsOfTheTests) {
         for (size_t plan = 0; plan < graph.plans().size() && !built; ++plan) {
           built = builds(graph, plan);
         }
-        EXPECT_TRUE(built) << with_form(key, form).string() << ": " << graph.plans().size() << " plans; " << graph.refusal();
+        EXPECT_TRUE(built) << with_form(key, form).string() << ": " << graph.plans().size() << " plans; "
+                           << graph.rejection_reason();
       }
     }
   }

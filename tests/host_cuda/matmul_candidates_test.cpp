@@ -67,10 +67,10 @@ struct Product {
       return 1.0;
     };
     Stream& stream = current_stream(kDevice);
-    Choice choice;
     const MatmulKey key = key_of(args);
-    choose<Matmul>(key.string(), matmul_candidates(key, make), args, stream, cache, clock, choice)(args, stream);
-    return choice.name;
+    const ChosenPlan<Matmul> chosen = autotune<Matmul>(key.string(), matmul_candidates(key, make), args, stream, cache, clock);
+    chosen.plan(args, stream);
+    return chosen.choice.name;
   }
 
   static constexpr size_t m = 5, n = 10, k = 64;
@@ -115,9 +115,9 @@ TEST(MatmulCandidates, AreTheLibrarysWhereItHasThem) {
 
 TEST(MatmulCandidates, WithoutABiasFailWithTheLibrarysReason) {
   Product product(false);
-  EXPECT_TRUE(test::fails_with([&] { product.run_by(kHeuristicFails); }, {"there is no way", "the heuristic failed"}));
+  EXPECT_TRUE(test::fails_with([&] { product.run_by(kHeuristicFails); }, {"there is no plan", "the heuristic failed"}));
   EXPECT_TRUE(test::fails_with([&] { product.run_by(kFindsNothing); },
-                               {"there is no way", "cuBLASLt has no algorithm for matmul f16 to f32 5x10x64 nt"}));
+                               {"there is no plan", "cuBLASLt has no algorithm for matmul f16 to f32 5x10x64 nt"}));
 }
 
 TEST(MatmulCandidates, DoNotHideADeviceFault) {

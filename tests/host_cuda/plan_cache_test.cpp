@@ -31,7 +31,7 @@ TEST(PlanCache, KeepsChoicesForTheNextProcess) {
   ASSERT_TRUE(found);
   EXPECT_EQ(found->name, "fast");
   EXPECT_EQ(found->milliseconds, some_choice("fast").milliseconds);
-  EXPECT_EQ(found->refusal, some_choice("fast").refusal);
+  EXPECT_EQ(found->rejection_reason, some_choice("fast").rejection_reason);
   EXPECT_FALSE(PlanCache(path, "GPU 1").find("another"));
   EXPECT_FALSE(PlanCache(path, "GPU 1, another cuDNN").find("conv")) << "a choice holds for one device and version";
 }

@@ -1,52 +1,38 @@
 // A process that does not come back from a plan: real ones, which die while they try one.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <spdlog/sinks/ostream_sink.h>
-#include <spdlog/spdlog.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
-#include <memory>
-#include <sstream>
 
 #include "core/device/device_api.h"
-#include "cuda/libraries/choose.h"
+#include "cuda/libraries/autotune.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/test_file_system.h"
+#include "tests/support/warning_log.h"
 
 namespace residua::cuda {
 namespace {
 
 using residua::test::read_bytes;
 using residua::test::TemporaryFolder;
+using residua::test::TestFileSystem;
+using residua::test::WarningLog;
 using residua::test::write_bytes;
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 constexpr const char* kDevice = "GPU 1";
 
-/// What is logged while it lives.
-class Log {
- public:
-  Log() : before_(spdlog::default_logger()) {
-    spdlog::set_default_logger(
-        std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(text_)));
-  }
-  ~Log() { spdlog::set_default_logger(before_); }
-  Log(const Log&) = delete;
-  Log& operator=(const Log&) = delete;
-  std::string text() const { return text_.str(); }
-
- private:
-  std::shared_ptr<spdlog::logger> before_;
-  std::ostringstream text_;
-};
-
 /// A plan that does `on_build` when it is built, and `on_run` at each run.
 Candidate<int> plan(const std::string& name, std::function<void()> on_build, std::function<void()> on_run) {
-  return {name, [=]() -> Way<int> {
+  return {name, [=]() -> Plan<int> {
             on_build();
             return [=](const int&, Stream&) { on_run(); };
           }};
@@ -61,9 +47,7 @@ std::string autotuned(PlanCache& cache, const std::vector<Candidate<int>>& candi
     work();
     return 1.0;
   };
-  Choice choice;
-  choose<int>(key, candidates, 0, current_stream({Device::Type::cuda, 0}), cache, clock, choice);
-  return choice.name;
+  return autotune<int>(key, candidates, 0, current_stream({Device::Type::cuda, 0}), cache, clock).choice.name;
 }
 
 /// Runs `work` in a process of its own; its status as waitpid gives it.
@@ -110,7 +94,7 @@ TEST_P(TrialThatKills, IsRejectedByTheNextProcess) {
 
   std::string said;
   {
-    const Log log;
+    const WarningLog log;
     PlanCache cache(path, kDevice);
     said = log.text();
     ASSERT_NE(cache.rejection_reason("key", "bad"), "") << "or it would kill this process too";
@@ -119,7 +103,7 @@ TEST_P(TrialThatKills, IsRejectedByTheNextProcess) {
   }
   EXPECT_THAT(said, AllOf(HasSubstr("key: plan bad did not come back"), HasSubstr(path)));
 
-  const Log log;
+  const WarningLog log;
   PlanCache third(path, kDevice);
   EXPECT_EQ(log.text(), "") << "it is said once";
   EXPECT_THAT(third.rejection_reason("key", "bad"), HasSubstr("ended while it tried this plan"));
@@ -147,6 +131,45 @@ TEST(Trial, IsOnDiskBeforeThePlanIsBuilt) {
   EXPECT_THAT(during, AllOf(HasSubstr("a plan"), HasSubstr("key"), HasSubstr(kDevice)));
   cache.save();
   EXPECT_THAT(files_of_trials(folder), IsEmpty()) << "the pass has ended";
+}
+
+TEST(Trial, IsDurableBeforeThePlanIsBuilt) {
+  const TemporaryFolder folder;
+  TestFileSystem files;
+  const ScopedFileSystem in_force(files);
+  PlanCache cache(folder / "plans.json", kDevice);
+  std::vector<std::string> before;
+  autotuned(cache, {plan(
+                       "a plan", [&] { before = files.operations(); }, nothing)});
+  ASSERT_GE(before.size(), 6U);
+  before.erase(before.begin(), before.end() - 6);
+  EXPECT_THAT(before, ElementsAre("open " + std::filesystem::path(folder.path()).filename().string(), "sync", "close", "close",
+                                  StartsWith("write "), "sync"))
+      << "the file's name, then its line";
+}
+
+TEST(Trial, WhoseFileFailsAnywhereCostsTheRecordOnly) {
+  int64_t operations = 0;
+  for (int64_t at = -1; at < operations; ++at) {
+    SCOPED_TRACE(at);
+    const TemporaryFolder folder;
+    TestFileSystem files(at < 0 ? TestFileSystem::Fault::none : TestFileSystem::Fault::fail, at, ENOSPC);
+    const ScopedFileSystem in_force(files);
+    const WarningLog log;
+    PlanCache cache(folder / "plans.json", kDevice);
+    EXPECT_EQ(autotuned(cache, {good()}), "good");
+    if (at < 0) {
+      operations = static_cast<int64_t>(files.operations().size());
+      EXPECT_GE(operations, 15) << "or little is tried here";
+      EXPECT_EQ(log.text(), "");
+    } else if (!log.text().empty()) {
+      EXPECT_THAT(log.text(), AllOf(HasSubstr("plans are not kept on disk"), HasSubstr("No space left")))
+          << files.operations().at(static_cast<size_t>(at));
+    } else {
+      EXPECT_EQ(files.operations().at(static_cast<size_t>(at)), "close") << "which loses nothing";
+    }
+    EXPECT_EQ(cache.find("key")->name, "good");
+  }
 }
 
 TEST(Trial, IsOfTheInnermostPlan) {
@@ -214,7 +237,7 @@ TEST(Trial, ThatFailsIsNotRejected) {
     autotuned(cache, {plan("unbuilt", fails, nothing), plan("broken", nothing, fails), good()});
     die();  // between trials
   });
-  const Log log;
+  const WarningLog log;
   PlanCache cache(path, kDevice);
   EXPECT_EQ(log.text(), "");
   EXPECT_EQ(cache.rejection_reason("key", "unbuilt") + cache.rejection_reason("key", "broken"), "");

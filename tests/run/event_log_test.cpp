@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/warning_log.h"
 
 namespace residua::test {
 namespace {
@@ -86,7 +87,9 @@ TEST(EventLog, ResumeDropsWhatWillHappenAgain) {
     }
     log.write(ValidationRecord{.iteration = 30});
   }
+  const WarningLog warnings;
   EventLog log = EventLog::resume(path, 20);
+  EXPECT_EQ(warnings.text(), path + ": dropped 2 records that are damaged or later than iteration 20\n");
   log.write(train_at(25));
   const std::vector<nlohmann::json> read = records(path);
   ASSERT_EQ(read.size(), 4U);
@@ -105,6 +108,27 @@ TEST(EventLog, ResumeRemovesALineCutShort) {
     EventLog::resume(path, 100);
     EXPECT_EQ(read_bytes(path), whole) << rest;
   }
+}
+
+TEST(EventLog, ResumeThatDropsNothingIsSilent) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "log.jsonl";
+  EventLog::create(path).write(train_at(1));
+  const WarningLog warnings;
+  EventLog::resume(path, 1);
+  EXPECT_EQ(warnings.text(), "");
+}
+
+TEST(EventLog, PrintsNothingItself) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "log.jsonl";
+  EventLog::create(path).write(train_at(2));
+  testing::internal::CaptureStderr();
+  testing::internal::CaptureStdout();
+  EventLog::resume(path, 1);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_TRUE(records(path).empty());
 }
 
 TEST(EventLog, ResumeWithoutAFileStartsOne) {

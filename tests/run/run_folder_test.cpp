@@ -34,6 +34,14 @@ TEST(RunFolder, IsMadeAndBelongsToOneRun) {
   EXPECT_NO_THROW(RunFolder(path, Existing::resume));
 }
 
+TEST(RunFolder, DoesWithoutLocksWhereThereAreNone) {
+  const TemporaryFolder folder;
+  TestFileSystem files(TestFileSystem::Fault::fail, 2, ENOLCK);
+  const ScopedFileSystem in_force(files);
+  EXPECT_NO_THROW(RunFolder(folder.path(), Existing::start));
+  EXPECT_EQ(files.operations().at(2), "lock");
+}
+
 TEST(RunFolder, KeepsWhatARunHasLeft) {
   const TemporaryFolder folder;
   for (const char* file : {"checkpoint.safetensors", "best.safetensors", "last.safetensors"}) {
@@ -95,10 +103,10 @@ TEST(RunFolder, ALogAloneIsRenamedAndThatIsSaid) {
 TEST(RunFolder, ALogThatCannotBeRenamedIsKept) {
   const TemporaryFolder folder;
   write_bytes(folder / "log.jsonl", "{}\n");
-  TestFileSystem files(TestFileSystem::Fault::fail, 2, EACCES);
+  TestFileSystem files(TestFileSystem::Fault::fail, 3, EACCES);
   const ScopedFileSystem in_force(files);
   EXPECT_TRUE(fails_with([&] { RunFolder(folder.path(), Existing::start); }, {"cannot rename", folder / "log.jsonl"}));
-  EXPECT_EQ(files.operations().at(2), "rename log.jsonl log-1.jsonl");
+  EXPECT_EQ(files.operations().at(3), "rename log.jsonl log-1.jsonl");
   EXPECT_EQ(read_bytes(folder / "log.jsonl"), "{}\n");
 }
 

@@ -40,7 +40,13 @@ class TestFileSystem final : public FileSystem {
   ssize_t write(int descriptor, const void* data, size_t bytes) override {
     return fails("write " + std::to_string(bytes)) ? -1 : FileSystem::write(descriptor, data, std::min(bytes, most_bytes));
   }
+  ssize_t write_at(int descriptor, const void* data, size_t bytes, off_t offset) override {
+    return fails("write " + std::to_string(bytes))
+               ? -1
+               : FileSystem::write_at(descriptor, data, std::min(bytes, most_bytes), offset);
+  }
   int sync(int descriptor) override { return fails("sync") ? -1 : FileSystem::sync(descriptor); }
+  int lock(int descriptor, bool wait) override { return fails("lock") ? -1 : FileSystem::lock(descriptor, wait); }
   int close(int descriptor) override {
     const bool failed = fails("close");
     const int error = errno;

@@ -276,7 +276,7 @@ class Calls(GpuCheck):
         code, table = self.call("--budget", "3600")
         self.assertEqual(code, 0, table)
         for text in ("NVIDIA H200, driver 580.65.06, cuDNN 9.19.0", "step/resnet18 fp16: 30000 img/s, 23", "steps/resnet34 fp16: 17000 img/s, 12",
-                     "resnet56 fp16: 2.00 times PyTorch's best mode so far", "of 1 fused forms in fp16 cuDNN has 1, of which 1 are the fastest way"):  # fmt: skip
+                     "resnet56 fp16: 2.00 times PyTorch's best mode so far", "of 1 fused forms in fp16 cuDNN has 1, of which 1 are the fastest plan"):  # fmt: skip
             self.assertIn(text, table)
         results = json.loads(self.json.read_text(encoding="utf-8"))
         self.assertEqual(results["unfinished"], [])

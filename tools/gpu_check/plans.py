@@ -1,4 +1,4 @@
-"""Part `plans`: the times of all ways to run each convolution and matrix product, as the steps have measured and kept them."""
+"""Part `plans`: the times of all plans of each convolution and matrix product, as the steps have measured and kept them."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def plans(runner, results):
     best = max(convolutions, key=lambda row: row["teraflops_per_second"])
     summary = (
         f"{len(rows)} choices; of {len(fused)} fused forms in fp16 cuDNN has {len(has_plans)}, of which {sum(row['chosen'] != 'composed' for row in has_plans)} "
-        f"are the fastest way; best: {best['work']} {best['teraflops_per_second']:.0f} TFLOP/s"
+        f"are the fastest plan; best: {best['work']} {best['teraflops_per_second']:.0f} TFLOP/s"
     )
     if fused and not has_plans:
         raise PieceFailed(f"{summary}: no fused form can be used, {fused[0]['refusal']}", found)

@@ -1,8 +1,10 @@
-#include "cuda/libraries/choose.h"
+#include "cuda/libraries/autotune.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+
+#include "core/base/warning.h"
 
 namespace residua::cuda {
 
@@ -38,13 +40,13 @@ std::vector<double> median_milliseconds(const std::vector<std::function<double()
   return medians;
 }
 
-bool autotuned_or(bool otherwise, const std::string& key, const std::function<bool()>& autotune) {
+bool autotuned_or(bool otherwise, const std::string& key, const std::function<bool()>& tune) {
   try {
-    return autotune();
+    return tune();
   } catch (const DeviceFault&) {
     throw;
   } catch (const Error& error) {
-    spdlog::warn("{} is not tuned: {}", key, error.what());
+    warn("{} is not tuned: {}", key, error.what());
     return otherwise;
   }
 }

@@ -1,0 +1,72 @@
+#include "core/io/file_lock.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "core/io/file_system.h"
+
+namespace residua {
+
+FileLock::FileLock(std::string path, int flags)
+    : path_(std::move(path)), descriptor_(file_system().open(path_, flags)), error_(descriptor_ < 0 ? errno : 0) {}
+
+FileLock::FileLock(FileLock&& other) noexcept
+    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), error_(other.error_) {}
+
+FileLock::~FileLock() {
+  if (descriptor_ >= 0) {
+    file_system().close(descriptor_);
+  }
+}
+
+void FileLock::take(bool wait) {
+  do {
+    error_ = file_system().lock(descriptor_, wait) == 0 ? 0 : errno;
+  } while (error_ == EINTR);
+}
+
+bool FileLock::busy() const { return error_ == EWOULDBLOCK; }
+
+FileLock FileLock::wait_for(const std::string& path) {
+  FileLock lock(path, O_RDWR | O_CREAT);
+  if (!lock.held()) {
+    fail_io("open", path, lock.error_);
+  }
+  lock.take(/*wait=*/true);
+  if (!lock.held()) {
+    fail_io("lock", path, lock.error_);
+  }
+  return lock;
+}
+
+FileLock FileLock::make(const std::string& prefix) {
+  constexpr int kAttempts = 1000;
+  for (int number = 0;; ++number) {
+    FileLock lock(fmt::format("{}{}-{}", prefix, ::getpid(), number), O_RDWR | O_CREAT | O_EXCL);
+    if (!lock.held() && (lock.error_ != EEXIST || number == kAttempts)) {
+      fail_io("create", lock.path_, lock.error_);
+    }
+    if (lock.held()) {
+      lock.take(/*wait=*/false);
+      if (!lock.held()) {
+        file_system().remove(lock.path_);
+        fail_io("lock", lock.path_, lock.error_);
+      }
+      return lock;
+    }
+  }
+}
+
+FileLock FileLock::attempt(const std::string& path) {
+  FileLock lock(path, O_RDONLY);
+  if (lock.held()) {
+    lock.take(/*wait=*/false);
+  }
+  return lock;
+}
+
+}  // namespace residua

@@ -1,0 +1,238 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/base/warning.h"
+#include "core/device/autotune.h"
+#include "core/device/device_api.h"
+#include "cuda/libraries/plan_cache.h"
+#include "cuda/runtime/stream.h"
+
+namespace residua::cuda {
+
+/// Does the work of a contract.
+template <class Args>
+using Plan = std::function<void(const Args& args, Stream& stream)>;
+
+/// A plan that may exist. `build` is slow, and fails with the reason where it does not.
+template <class Args>
+struct Candidate {
+  std::string name;
+  std::function<Plan<Args>()> build;
+};
+
+/// A plan that was chosen for a key.
+template <class Args>
+struct ChosenPlan {
+  Plan<Args> plan;
+  Choice choice;
+  bool tuned;  // chosen by times, of this process or of an earlier one; otherwise the first one that runs
+};
+
+/// Milliseconds that a device takes for what `work` queues.
+using Clock = std::function<double(const std::function<void()>& work)>;
+
+/// The median of each of these timings, taken in turns once the device has been busy for a while. What is far slower than the
+/// fastest is timed only twice; infinite where one of the timings was.
+std::vector<double> median_milliseconds(const std::vector<std::function<double()>>& timings);
+
+/// A device's fault, with the plan that it is of rejected.
+class PlanFault : public DeviceFault {
+ public:
+  using DeviceFault::DeviceFault;
+};
+
+/// Runs `work`, which uses a plan for the first time or to time it, so that a process that does not come back from it is the
+/// last one: the plan is rejected by the next.
+template <class Work>
+auto try_plan(PlanCache& cache, const std::string& key, const std::string& plan, Durability durability, const Work& work) {
+  const auto told = [&](const DeviceFault& fault) { return fmt::format("{} by {}: {}", key, plan, fault.what()); };
+  try {
+    const Trial trial(cache, key, plan, durability);
+    return work();
+  } catch (const PlanFault& fault) {  // of a plan that this one is composed of
+    throw PlanFault(told(fault));
+  } catch (const DeviceFault& fault) {
+    cache.reject(key, plan, fault.what());
+    throw PlanFault(told(fault));
+  }
+}
+
+/// One autotuning: finds the fastest of the candidates for a key that can be used.
+template <class Args>
+class Autotuner {
+ public:
+  Autotuner(const std::string& key, const Args& args, Stream& stream, PlanCache& cache, const Clock& clock)
+      : key_(key), args_(args), stream_(stream), cache_(cache), clock_(clock) {}
+
+  /// The first candidate that builds and runs, without timing any. One that is rejected comes last.
+  ChosenPlan<Args> first(const std::vector<Candidate<Args>>& candidates) {
+    load(candidates, 1);
+    return {std::move(plans_.front()), {.name = names_.front(), .milliseconds = {}, .rejection_reason = reason()}, false};
+  }
+
+  ChosenPlan<Args> fastest(const std::vector<Candidate<Args>>& candidates) {
+    load(candidates, candidates.size());
+    if (plans_.size() == 1 && candidates_ > 2) {
+      warn("{}: of {} plans only {} can be used; another was {}", key_, candidates_, names_.front(), reason());
+    }
+    std::vector<std::function<double()>> timings;
+    for (size_t i = 0; i < plans_.size(); ++i) {
+      timings.emplace_back([this, i] { return time(i); });
+    }
+    const std::vector<double> medians = median_milliseconds(timings);
+    const auto fastest = static_cast<size_t>(std::ranges::min_element(medians) - medians.begin());
+    if (std::isinf(medians[fastest])) {
+      fail_without_plan();
+    }
+    Choice choice{.name = names_[fastest], .milliseconds = {}, .rejection_reason = reason()};
+    for (size_t i = 0; i < names_.size(); ++i) {
+      if (!std::isinf(medians[i])) {
+        choice.milliseconds.emplace_back(names_[i], medians[i]);
+      }
+    }
+    return {std::move(plans_[fastest]), std::move(choice), true};
+  }
+
+ private:
+  /// Builds and runs the first `wanted` candidates that can be used: of those that are not rejected or, where none of them can
+  /// be used, of those that are.
+  void load(const std::vector<Candidate<Args>>& candidates, size_t wanted) {
+    candidates_ = candidates.size();
+    for (const bool rejected : {false, true}) {
+      for (const Candidate<Args>& candidate : candidates) {
+        if (plans_.size() == wanted) {
+          break;
+        }
+        const std::string reason = cache_.rejection_reason(key_, candidate.name);
+        if (reason.empty() == !rejected) {
+          load(candidate);
+        } else if (!rejected) {
+          rejected_ = fmt::format("{}: {}", candidate.name, reason);
+        }
+      }
+      if (!plans_.empty()) {
+        break;
+      }
+    }
+    if (plans_.empty()) {
+      fail_without_plan();
+    }
+  }
+
+  void load(const Candidate<Args>& candidate) {
+    Plan<Args> plan;
+    try_plan(cache_, key_, candidate.name, Durability::machine, [&] {
+      try {
+        plan = candidate.build();
+      } catch (const DeviceFault&) {
+        throw;
+      } catch (const Error& error) {
+        unbuilt_ = fmt::format("{}: {}", candidate.name, error.what());
+        return;
+      }
+      try {
+        run_once(plan);
+      } catch (const DeviceFault&) {
+        throw;
+      } catch (const Error& error) {
+        note_failure(candidate.name, error);
+        return;
+      }
+      plans_.push_back(std::move(plan));
+      names_.push_back(candidate.name);
+    });
+  }
+
+  /// Loads its kernels, and chooses the plans of what it is composed of.
+  void run_once(const Plan<Args>& plan) {
+    if (autotune_allowed()) {
+      clock_([&] { plan(args_, stream_); });
+    } else {
+      plan(args_, stream_);
+      device_api::synchronize(stream_.device());  // so that a fault shows while the plan is on trial
+    }
+  }
+
+  double time(size_t i) {
+    constexpr double kNever = std::numeric_limits<double>::infinity();
+    if (!plans_[i]) {
+      return kNever;
+    }
+    return try_plan(cache_, key_, names_[i], Durability::process, [&] {
+      try {
+        return clock_([&] { plans_[i](args_, stream_); });
+      } catch (const DeviceFault&) {
+        throw;
+      } catch (const Error& error) {
+        note_failure(names_[i], error);
+        plans_[i] = nullptr;
+        return kNever;
+      }
+    });
+  }
+
+  void note_failure(const std::string& plan, const Error& error) {
+    if (failure_.empty()) {
+      failure_ = fmt::format("{}: {}", plan, error.what());
+    }
+  }
+
+  /// Why a candidate cannot be used, that of the most trouble first; empty: each can.
+  const std::string& reason() const { return !rejected_.empty() ? rejected_ : !failure_.empty() ? failure_ : unbuilt_; }
+
+  [[noreturn]] void fail_without_plan() const {
+    fail("there is no plan for {}: of {} candidates {}", key_, candidates_,
+         failure_.empty() ? "none could be built; the last was " + unbuilt_ : "the first that failed was " + failure_);
+  }
+
+  const std::string& key_;
+  const Args& args_;
+  Stream& stream_;
+  PlanCache& cache_;
+  const Clock& clock_;
+  size_t candidates_ = 0;
+  std::string unbuilt_, failure_, rejected_;
+  std::vector<Plan<Args>> plans_;
+  std::vector<std::string> names_;
+};
+
+/// The candidate that the cache names. Where it does not know `key`, or names one that is rejected or cannot be built, the
+/// fastest on `args`, which the cache then gets; each candidate may overwrite the outputs. Where autotune_allowed() is false,
+/// the first one that runs instead, and the cache stays as it is. Fails when none can be used. A candidate that a device's
+/// fault comes from is rejected, and the fault names it.
+template <class Args>
+ChosenPlan<Args> autotune(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args,
+                          Stream& stream, PlanCache& cache, const Clock& clock) {
+  const std::optional<Choice> known = cache.find(key);
+  if (known && cache.rejection_reason(key, known->name).empty()) {
+    const auto found = std::ranges::find(candidates, known->name, &Candidate<Args>::name);
+    if (found != candidates.end()) {
+      try {
+        return {try_plan(cache, key, known->name, Durability::process, found->build), *known, true};
+      } catch (const DeviceFault&) {
+        throw;
+      } catch (const Error&) {  // of another version of the library than the cache knows of
+      }
+    }
+  }
+  Autotuner<Args> tuner(key, args, stream, cache, clock);
+  if (!autotune_allowed()) {
+    return tuner.first(candidates);
+  }
+  ChosenPlan<Args> chosen = tuner.fastest(candidates);
+  cache.put(key, chosen.choice);
+  return chosen;
+}
+
+/// What `tune` finds or, with a warning, `otherwise` where it fails, as it does for lack of memory.
+bool autotuned_or(bool otherwise, const std::string& key, const std::function<bool()>& tune);
+
+}  // namespace residua::cuda

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+
+#include "core/base/warning.h"
+
+namespace residua::test {
+
+/// The warnings of the library while it lives, a line each.
+class WarningLog {
+ public:
+  WarningLog() {
+    set_warning_sink([this](const std::string& warning) { text_ += warning + "\n"; });
+  }
+  ~WarningLog() { set_warning_sink({}); }
+  WarningLog(const WarningLog&) = delete;
+  WarningLog& operator=(const WarningLog&) = delete;
+
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+}  // namespace residua::test
