@@ -60,8 +60,8 @@ void RunReporter::validation(const RunState& state, const Metrics& m) {
   observer_.validated(record);
 }
 
-void RunReporter::skipped_images(const RunState& state, Loader& loader) {
-  for (const std::string& message : loader.errors().take_new()) {
+void RunReporter::skipped_images(const RunState& state, DataErrors& errors) {
+  for (const std::string& message : errors.take_new()) {
     observer_.note("skipped " + message);
     log_.write(nlohmann::ordered_json{{"type", "skipped_image"}, {"iteration", state.iteration}, {"message", message}});
   }

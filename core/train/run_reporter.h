@@ -3,7 +3,7 @@
 #include <chrono>
 #include <string>
 
-#include "core/data/loader.h"
+#include "core/data/data_errors.h"
 #include "core/evaluate/metrics.h"
 #include "core/run/event_log.h"
 #include "core/run/run_folder.h"
@@ -29,8 +29,8 @@ class RunReporter {
   void train(const RunState& state, const Metrics& metrics, double rate, double wait_seconds, int64_t validations_left);
   void validation(const RunState& state, const Metrics& metrics);
   void note(const std::string& text) { observer_.note(text); }
-  /// Names the images that a loader could not read since the last call.
-  void skipped_images(const RunState& state, Loader& loader);
+  /// Names the images that could not be read since the last call.
+  void skipped_images(const RunState& state, DataErrors& errors);
   /// After a validation and the save that belongs to it.
   void end_validation(const RunState& state, double wait_seconds);
   /// Begins the next stretch of steps: time spent outside of training does not count.

@@ -69,6 +69,7 @@ const std::vector<std::pair<std::string, std::pair<Words, Words>>> kValues = {
     {"warmup-iterations", {{"1"}, {"1000000000000"}}},
     {"warmup", {{"constant"}, {"linear"}}},
     {"warmup-lr", {{"0.01"}, {"0.02"}}},
+    {"protocol", {{"center"}, {"two-sizes"}}},
     {"output", {{"runs/a"}, {"C:\\x"}}},
     {"log-every", {{"1"}, {"2147483647"}}},
     {"evaluate-every", {{"0.25"}, {"3"}}},
@@ -112,6 +113,7 @@ const std::vector<std::pair<std::string, std::vector<Words>>> kRefused = {
     {"warmup-iterations", {{"-1"}}},
     {"warmup", {{"slow"}}},
     {"warmup-lr", {{"0"}}},
+    {"protocol", {{"centre"}}},
     {"log-every", {{"0"}}},
     {"evaluate-every", {{"0"}}},
 };
