@@ -31,7 +31,7 @@ void RunReporter::train(const RunState& state, const Metrics& m, double rate, do
                            .top1_error = m.top1_error,
                            .top5_error = m.top5_error,
                            .lr = rate,
-                           .images_per_second = static_cast<double>(steps * batch_images(state)) / elapsed,
+                           .images_per_second = static_cast<double>(images_) / elapsed,
                            .data_wait = (wait_seconds - wait_seconds_) / elapsed};
   log_.write(record);
   tensorboard_.scalar("train/loss", state.iteration, record.loss);
@@ -76,6 +76,7 @@ void RunReporter::restart(const RunState& state, double wait_seconds) {
   start_ = Clock::now();
   wait_seconds_ = wait_seconds;
   reported_iteration_ = state.iteration;
+  images_ = 0;
 }
 
 }  // namespace residua

@@ -25,6 +25,8 @@ class RunReporter {
   /// The observer must outlive this.
   RunReporter(const RunFolder& folder, RunObserver& observer, const Options& options);
 
+  /// Counts the images of a step, for the speed.
+  void count(int64_t images) { images_ += images; }
   /// Reports the steps since the last report: `metrics` are theirs, `rate` is the last one's, `wait_seconds` the loader's.
   void train(const RunState& state, const Metrics& metrics, double rate, double wait_seconds, int64_t validations_left);
   void validation(const RunState& state, const Metrics& metrics);
@@ -51,6 +53,7 @@ class RunReporter {
   double wait_seconds_ = 0;
   double validation_seconds_ = 0;  // of the last one
   int64_t reported_iteration_ = 0;
+  int64_t images_ = 0;  // since then
 };
 
 }  // namespace residua

@@ -116,6 +116,7 @@ void Trainer::train_batch(const Batch& batch) {
   const double rate = schedule_->rate(state_.iteration);
   training_.scaler().set_learning_rate(static_cast<float>(rate));
   training_.step().train(batch);
+  report_->count(batch.size());
   ++state_.batch;
   ++state_.iteration;
   if (state_.iteration == length_.total_iterations || validation_due() || state_.iteration % config_.output.log_every == 0) {
