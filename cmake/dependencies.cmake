@@ -18,5 +18,5 @@ message(STATUS "oneDNN ${dnnl_VERSION}: ${dnnl_DIR}")
 add_library(residua_dependencies INTERFACE)
 target_include_directories(residua_dependencies SYSTEM INTERFACE ${STB_INCLUDE_DIR} ${TOMLPLUSPLUS_INCLUDE_DIR})
 target_link_libraries(residua_dependencies INTERFACE
-  Threads::Threads OpenMP::OpenMP_CXX fmt::fmt spdlog::spdlog CLI11::CLI11 nlohmann_json::nlohmann_json
+  Threads::Threads OpenMP::OpenMP_CXX fmt::fmt spdlog::spdlog nlohmann_json::nlohmann_json
   JPEG::JPEG ZLIB::ZLIB DNNL::dnnl)
