@@ -9,8 +9,10 @@
 
 #include "core/device/device_api.h"
 
-namespace residua::cuda {
+namespace residua::test {
 namespace {
+
+using namespace cuda;
 
 using ::testing::ElementsAre;
 using ::testing::Pair;
@@ -262,4 +264,4 @@ TEST(Choose, EndsAtAFaultAndNamesItsCandidate) {
 }
 
 }  // namespace
-}  // namespace residua::cuda
+}  // namespace residua::test

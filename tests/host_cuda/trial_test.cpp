@@ -15,12 +15,11 @@
 #include "cuda/libraries/choose.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua::cuda {
+namespace residua::test {
 namespace {
 
-using residua::test::read_bytes;
-using residua::test::TemporaryFolder;
-using residua::test::write_bytes;
+using namespace cuda;
+
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -233,4 +232,4 @@ TEST(Trial, ThatCannotBeReadIsNoTrial) {
 }
 
 }  // namespace
-}  // namespace residua::cuda
+}  // namespace residua::test
