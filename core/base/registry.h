@@ -10,8 +10,8 @@
 
 namespace residua {
 
-/// The things of one kind that a setting can name: data sources, views, schedules, model families. A file adds one by a
-/// `const Registration<Kind>` at namespace scope; libraries are linked whole, so each takes part in every program.
+/// The things of one kind that a setting can name: data sources, views, schedules, protocols, model families. A file adds one
+/// by a `const Registration<Kind>` at namespace scope; libraries are linked whole, so each takes part in every program.
 template <class Kind>
 class Registry {
  public:

@@ -39,6 +39,9 @@ LoaderOptions checked(const std::shared_ptr<const ImageSource>& source, LoaderOp
   if (options.view == nullptr) {
     options.view = make_view("center", options.crop_size);
   }
+  if (options.errors == nullptr) {
+    options.errors = std::make_shared<DataErrors>(options.max_bad_images, options.max_bad_share, source->size());
+  }
   if (options.pad_last) {
     const Sampler sampler({source->size(), options.seed, options.shuffle, options.rank, options.world});
     options.batch_size = std::min(options.batch_size, sampler.size());
@@ -110,7 +113,6 @@ Loader::Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options)
       options_(checked(source_, std::move(options))),
       sampler_({source_->size(), options_.seed, options_.shuffle, options_.rank, options_.world}),
       batches_(count_batches(sampler_.size(), options_)),
-      errors_(options_.max_bad_images, options_.max_bad_share, source_->size()),
       slots_(options_.workers == 0 ? 1 : static_cast<size_t>(options_.prefetch + 1)),
       pool_(options_.workers) {
   const int64_t crop = options_.crop_size;
@@ -247,11 +249,11 @@ int64_t Loader::fetch_substitute(int64_t place, Scratch& scratch) {
       note_bad(image, error);
     }
   }
-  fail("none of the {} images can be read:\n{}", places, errors_.summary());
+  fail("none of the {} images can be read:\n{}", places, errors().summary());
 }
 
 void Loader::note_bad(int64_t image, const Error& error) {
-  errors_.add(source_->name(image), error.what());
+  errors().add(source_->name(image), error.what());
   const std::lock_guard lock(bad_mutex_);
   bad_.insert(image);
 }

@@ -52,9 +52,10 @@ struct LoaderOptions {
   int64_t workers = 0;   // threads; 0: the thread that calls next()
   int64_t prefetch = 2;  // finished batches that may wait for next()
   BadImages bad_images = BadImages::leave_out;
-  int64_t max_bad_images = 0;  // more different images that cannot be read are an error
-  double max_bad_share = 0.5;  // and so is a larger part of all
-  Device device = {};          // that batches are uploaded to: their memory is pinned for it
+  int64_t max_bad_images = 0;               // more different images that cannot be read are an error
+  double max_bad_share = 0.5;               // and so is a larger part of all
+  std::shared_ptr<DataErrors> errors = {};  // where bad images are noted, with other loaders of the source; null: its own
+  Device device = {};                       // that batches are uploaded to: their memory is pinned for it
   int64_t rank = 0;
   int64_t world = 1;
 };
@@ -94,8 +95,8 @@ class Loader {
   /// With what was left open filled in.
   const LoaderOptions& options() const { return options_; }
   const ImageSource& source() const { return *source_; }
-  DataErrors& errors() { return errors_; }
-  const DataErrors& errors() const { return errors_; }
+  DataErrors& errors() { return *options_.errors; }
+  const DataErrors& errors() const { return *options_.errors; }
   /// Seconds that next() has waited for data, since construction.
   double wait_seconds() const { return wait_seconds_; }
 
@@ -141,7 +142,6 @@ class Loader {
   const LoaderOptions options_;
   const Sampler sampler_;
   const int64_t batches_;
-  DataErrors errors_;
   double wait_seconds_ = 0.0;
 
   // Written by start() while no job runs.

@@ -13,7 +13,9 @@
 namespace residua {
 namespace {
 
-void note_unreadable(const Loader& loader, const char* what, RunObserver& observer) {
+/// What `loader`, of either kind, could not read.
+template <class AnyLoader>
+void note_unreadable(const AnyLoader& loader, const char* what, RunObserver& observer) {
   if (loader.errors().count() > 0) {
     observer.note(fmt::format("{} of the {} images could not be read, and {}:\n{}", loader.errors().count(),
                               loader.source().size(), what, loader.errors().summary()));
@@ -22,11 +24,11 @@ void note_unreadable(const Loader& loader, const char* what, RunObserver& observ
 
 }  // namespace
 
-Metrics evaluate_weights(const Safetensors& file, Network& network, std::shared_ptr<const ImageSource> images,
+Metrics evaluate_weights(const Safetensors& file, Network& network, const std::shared_ptr<const ImageSource>& images,
                          const RunConfig& config, Device device, DType precision, RunObserver& observer) {
   ParameterStore store(*network.module, {.device = device, .compute = precision, .purpose = Purpose::inference});
   load_weights(file, store, network.family->classifier() + ".");
-  const std::unique_ptr<Loader> loader = evaluation_loader(std::move(images), config, network.input.size, device);
+  const std::unique_ptr<EvaluationLoader> loader = evaluation_loader(images, config, network.input.size, device);
   Evaluator evaluator(*network.module, input_format(network, precision, device), device);
   const Metrics metrics = evaluator.evaluate(*loader);
   note_unreadable(*loader, "do not count", observer);

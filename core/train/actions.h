@@ -12,7 +12,7 @@ namespace residua {
 
 /// The metrics of a network with weights from a file over a set of images. Images that could not be read are told as notes.
 /// Fails when none could be read.
-Metrics evaluate_weights(const Safetensors& file, Network& network, std::shared_ptr<const ImageSource> images,
+Metrics evaluate_weights(const Safetensors& file, Network& network, const std::shared_ptr<const ImageSource>& images,
                          const RunConfig& config, Device device, DType precision, RunObserver& observer);
 
 /// Trains on the first batch alone, at the highest learning rate, and notes the loss as often as the settings say. Returns the

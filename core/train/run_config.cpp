@@ -112,6 +112,8 @@ void declare(Settings& s, RunConfig& c) {
   declare(s, c.training);
   declare(s, c.sgd);
   declare(s, c.schedule);
+  s.group("Evaluation");
+  declare(s, c.evaluation);
   s.group("Output");
   declare(s, c.output);
 }

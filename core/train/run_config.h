@@ -11,6 +11,7 @@
 #include "core/data/loader.h"
 #include "core/data/source.h"
 #include "core/device/precision.h"
+#include "core/evaluate/protocol.h"
 #include "core/nn/initialization.h"
 #include "core/optim/schedules/schedule.h"
 #include "core/optim/sgd.h"
@@ -69,6 +70,7 @@ struct RunConfig {
   TrainingOptions training;
   ScheduleOptions schedule;
   SgdOptions sgd;
+  EvaluationOptions evaluation;
   OutputOptions output;
 };
 

@@ -31,7 +31,7 @@ void RunReporter::train(const RunState& state, const Metrics& m, double rate, do
                            .top1_error = m.top1_error,
                            .top5_error = m.top5_error,
                            .lr = rate,
-                           .images_per_second = static_cast<double>(steps * batch_images(state)) / elapsed,
+                           .images_per_second = static_cast<double>(images_) / elapsed,
                            .data_wait = (wait_seconds - wait_seconds_) / elapsed};
   log_.write(record);
   tensorboard_.scalar("train/loss", state.iteration, record.loss);
@@ -60,8 +60,8 @@ void RunReporter::validation(const RunState& state, const Metrics& m) {
   observer_.validated(record);
 }
 
-void RunReporter::skipped_images(const RunState& state, Loader& loader) {
-  for (const std::string& message : loader.errors().take_new()) {
+void RunReporter::skipped_images(const RunState& state, DataErrors& errors) {
+  for (const std::string& message : errors.take_new()) {
     observer_.note("skipped " + message);
     log_.write(nlohmann::ordered_json{{"type", "skipped_image"}, {"iteration", state.iteration}, {"message", message}});
   }
@@ -76,6 +76,7 @@ void RunReporter::restart(const RunState& state, double wait_seconds) {
   start_ = Clock::now();
   wait_seconds_ = wait_seconds;
   reported_iteration_ = state.iteration;
+  images_ = 0;
 }
 
 }  // namespace residua

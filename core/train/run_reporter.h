@@ -3,7 +3,7 @@
 #include <chrono>
 #include <string>
 
-#include "core/data/loader.h"
+#include "core/data/data_errors.h"
 #include "core/evaluate/metrics.h"
 #include "core/run/event_log.h"
 #include "core/run/run_folder.h"
@@ -25,12 +25,14 @@ class RunReporter {
   /// The observer must outlive this.
   RunReporter(const RunFolder& folder, RunObserver& observer, const Options& options);
 
+  /// Counts the images of a step, for the speed.
+  void count(int64_t images) { images_ += images; }
   /// Reports the steps since the last report: `metrics` are theirs, `rate` is the last one's, `wait_seconds` the loader's.
   void train(const RunState& state, const Metrics& metrics, double rate, double wait_seconds, int64_t validations_left);
   void validation(const RunState& state, const Metrics& metrics);
   void note(const std::string& text) { observer_.note(text); }
-  /// Names the images that a loader could not read since the last call.
-  void skipped_images(const RunState& state, Loader& loader);
+  /// Names the images that could not be read since the last call.
+  void skipped_images(const RunState& state, DataErrors& errors);
   /// After a validation and the save that belongs to it.
   void end_validation(const RunState& state, double wait_seconds);
   /// Begins the next stretch of steps: time spent outside of training does not count.
@@ -51,6 +53,7 @@ class RunReporter {
   double wait_seconds_ = 0;
   double validation_seconds_ = 0;  // of the last one
   int64_t reported_iteration_ = 0;
+  int64_t images_ = 0;  // since then
 };
 
 }  // namespace residua

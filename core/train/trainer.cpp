@@ -116,6 +116,7 @@ void Trainer::train_batch(const Batch& batch) {
   const double rate = schedule_->rate(state_.iteration);
   training_.scaler().set_learning_rate(static_cast<float>(rate));
   training_.step().train(batch);
+  report_->count(batch.size());
   ++state_.batch;
   ++state_.iteration;
   if (state_.iteration == length_.total_iterations || validation_due() || state_.iteration % config_.output.log_every == 0) {
@@ -124,7 +125,7 @@ void Trainer::train_batch(const Batch& batch) {
 }
 
 void Trainer::report_steps(double rate) {
-  report_->skipped_images(state_, *loader_);
+  report_->skipped_images(state_, loader_->errors());
   const Metrics metrics = take_metrics();
   report_->train(state_, metrics, rate, loader_->wait_seconds(),
                  validation_loader_ != nullptr ? validations_.left(state_.iteration) : 0);
@@ -142,7 +143,7 @@ bool Trainer::validation_due() const {
 void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
   const std::optional<Metrics> metrics =
       saved_if_it_fails([&] { return evaluator_.evaluate(*validation_loader_, [&stop] { return stop != 0; }); });
-  report_->skipped_images(state_, *validation_loader_);
+  report_->skipped_images(state_, validation_loader_->errors());
   if (!metrics) {
     return;
   }

@@ -61,7 +61,7 @@ class Trainer {
   Training training_;
   Evaluator evaluator_;
   std::unique_ptr<Loader> loader_;
-  std::unique_ptr<Loader> validation_loader_;  // null: no validation
+  std::unique_ptr<EvaluationLoader> validation_loader_;  // null: no validation
   RunLength length_;
   ValidationTimes validations_;
   std::unique_ptr<Schedule> schedule_;

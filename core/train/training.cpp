@@ -41,11 +41,11 @@ std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> sourc
   return std::make_unique<Loader>(std::move(source), std::move(options));
 }
 
-std::unique_ptr<Loader> evaluation_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
-                                          int64_t input_size, Device device) {
+std::unique_ptr<EvaluationLoader> evaluation_loader(const std::shared_ptr<const ImageSource>& source, const RunConfig& config,
+                                                    int64_t input_size, Device device) {
   LoaderOptions options = loader_options(config, input_size, device);
   options.pad_last = device.type == Device::Type::cuda;  // so that no plan is tuned for a remainder
-  return std::make_unique<Loader>(std::move(source), std::move(options));
+  return std::make_unique<EvaluationLoader>(source, config.evaluation.chosen(), input_size, std::move(options));
 }
 
 }  // namespace residua

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "core/data/loader.h"
+#include "core/evaluate/evaluation_loader.h"
 #include "core/nn/parameter_store.h"
 #include "core/optim/grad_scaler.h"
 #include "core/optim/sgd.h"
@@ -38,8 +39,9 @@ class Training {
 std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config, int64_t input_size,
                                         Device device);
 
-/// The loader of images to evaluate on: each once; those that cannot be read do not count.
-std::unique_ptr<Loader> evaluation_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
-                                          int64_t input_size, Device device);
+/// The loader of images to evaluate on by the settings' protocol: each once; those that cannot be read do not count. `config`
+/// must outlive it.
+std::unique_ptr<EvaluationLoader> evaluation_loader(const std::shared_ptr<const ImageSource>& source, const RunConfig& config,
+                                                    int64_t input_size, Device device);
 
 }  // namespace residua

@@ -12,14 +12,16 @@
 #include "tests/support/op_case.h"
 #include "tests/support/poisoned_memory.h"
 
-namespace residua::bench {
+namespace residua::test {
 namespace {
+
+using namespace bench;
 
 constexpr double kMostBytes = 8e6;  // more takes the host CUDA device seconds
 
 TEST(KernelCases, StayWithinTheirMemory) {
-  for (const Device device : test::test_devices()) {
-    const test::PoisonedMemory poisoned(device);
+  for (const Device device : test_devices()) {
+    const PoisonedMemory poisoned(device);
     const int64_t overruns = device_api::memory_use(device).overruns;  // so that the case is named
     int ran = 0;
     for (const KernelCase& c : kernel_cases(1)) {
@@ -59,7 +61,7 @@ TEST(KernelCases, FusionsAreBesideTheirParts) {
 
 TEST(Stopwatch, MovesFourGigabytesInARoundOnAGpu) {
   constexpr double kBytes = 1e8;
-  for (const Device device : test::test_devices()) {
+  for (const Device device : test_devices()) {
     int made = 0;
     int runs = 0;
     const auto make = [&](Operands& o) -> Work {
@@ -76,7 +78,7 @@ TEST(Stopwatch, MovesFourGigabytesInARoundOnAGpu) {
 }
 
 TEST(Stopwatch, CountsTheLaunchesOfOneRun) {
-  for (const Device device : test::test_devices()) {
+  for (const Device device : test_devices()) {
     const auto fills = [](Operands& o) -> Work {
       const Fill fill{DType::f32, 16, 1, o.written<float>(16)};
       return sequence(o, fill, fill);
@@ -88,7 +90,7 @@ TEST(Stopwatch, CountsTheLaunchesOfOneRun) {
 }
 
 TEST(Stopwatch, TakesTurnsOnSetsOfOperandsThatNoCacheHolds) {
-  for (const Device device : test::test_devices()) {
+  for (const Device device : test_devices()) {
     int made = 0;
     int runs = 0;
     const auto make = [&](Operands& o) -> Work {
@@ -112,4 +114,4 @@ TEST(Stopwatch, TakesTurnsOnSetsOfOperandsThatNoCacheHolds) {
 }
 
 }  // namespace
-}  // namespace residua::bench
+}  // namespace residua::test

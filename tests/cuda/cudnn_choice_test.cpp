@@ -8,8 +8,10 @@
 #include "cuda/libraries/convolution.h"
 #include "tests/cuda/h100.h"
 
-namespace residua::cuda::test {
+namespace residua::test {
 namespace {
+
+using namespace cuda;
 
 using ::testing::Contains;
 
@@ -119,4 +121,4 @@ TEST(CudnnPlans, AreKeptByWhatTheCallAsksFor) {
 }
 
 }  // namespace
-}  // namespace residua::cuda::test
+}  // namespace residua::test

@@ -19,8 +19,10 @@
 #include "tests/support/op_case.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua::cuda::test {
+namespace residua::test {
 namespace {
+
+using namespace cuda;
 
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -76,9 +78,9 @@ std::vector<std::string> lines(const std::string& text) {
 TEST(CudnnPlans, HaveTheFormsOfTheTable) {
   const std::string found = table();
   if (std::getenv("RESIDUA_UPDATE_TABLES") != nullptr) {
-    residua::test::write_bytes(kTable, found);
+    write_bytes(kTable, found);
   }
-  const std::vector<std::string> got = lines(found), want = lines(residua::test::read_bytes(kTable));
+  const std::vector<std::string> got = lines(found), want = lines(read_bytes(kTable));
   if (got.front() != want.front()) {
     GTEST_SKIP() << "the table is of another version: " << want.front() << " Here: " << got.front()
                  << " RESIDUA_UPDATE_TABLES=1 writes it anew.";
@@ -162,16 +164,14 @@ TEST(CudnnPlans, AreKnownForEveryPassOfEveryConvolution) {
 /// The convolutions that the operations' cases run, by the shapes of x and w and the options in their names.
 std::set<ConvolutionKey> convolutions_of_the_cases(DType dtype) {
   std::set<ConvolutionKey> found;
-  for (const residua::test::OpCase& c : residua::test::op_cases()) {
+  for (const OpCase& c : op_cases()) {
     int stride = 0, padding = 0;
     const size_t options = c.name.find("stride_");
     if (!c.op.ends_with("conv2d") || options == std::string::npos ||
         std::sscanf(c.name.c_str() + options, "stride_%d_padding_%d", &stride, &padding) != 2) {
       continue;
     }
-    const auto shape_of = [&](const char* name) {
-      return std::ranges::find(c.inputs, name, &residua::test::OpInput::name)->shape;
-    };
+    const auto shape_of = [&](const char* name) { return std::ranges::find(c.inputs, name, &OpInput::name)->shape; };
     const Shape x = shape_of("x"), w = shape_of("w");
     found.insert({ConvolutionForm::forward,
                   dtype,
@@ -242,4 +242,4 @@ TEST(CudnnPlans, NeedPropertiesThatCanBeRead) {
 }
 
 }  // namespace
-}  // namespace residua::cuda::test
+}  // namespace residua::test

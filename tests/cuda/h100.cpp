@@ -10,9 +10,11 @@
 #include "models/resnet.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua::cuda::test {
+namespace residua::test {
 
-std::string h100_properties() { return residua::test::read_bytes(RESIDUA_SOURCE_DIR "/tests/cuda/h100.json"); }
+using namespace cuda;
+
+std::string h100_properties() { return read_bytes(RESIDUA_SOURCE_DIR "/tests/cuda/h100.json"); }
 
 const CudnnDevice& h100() {
   static const CudnnDevice device = CudnnDevice::described_by(h100_properties());
@@ -65,4 +67,4 @@ bool builds(ConvolutionGraph& graph, size_t plan) {
   }
 }
 
-}  // namespace residua::cuda::test
+}  // namespace residua::test

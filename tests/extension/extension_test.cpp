@@ -9,10 +9,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "core/io/safetensors.h"
+#include "tests/data/synthetic_source.h"
+#include "tests/support/mirrored.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/train/small_run.h"
 
 namespace residua::test {
 namespace {
@@ -69,8 +73,10 @@ const std::string kOptions = "--gradients-angle 30 --tiny-width 6 --tint-strengt
 TEST_F(Extension, IsInTheHelpAndInTheLists) {
   ASSERT_EQ(train("--help"), 0);
   EXPECT_THAT(read("out"), AllOf(HasSubstr("--gradients-angle NUMBER"), HasSubstr("--tint-strength NUMBER"),
-                                 HasSubstr("--polynomial-power NUMBER"), HasSubstr("--tiny-width NUMBER")));
-  EXPECT_THAT(read("out"), AllOf(HasSubstr("|gradients|"), HasSubstr("|tint"), HasSubstr("|polynomial|")));
+                                 HasSubstr("--polynomial-power NUMBER"), HasSubstr("--tiny-width NUMBER"),
+                                 HasSubstr("--flipped-average probabilities|logits")));
+  EXPECT_THAT(read("out"), AllOf(HasSubstr("|gradients|"), HasSubstr("|tint"), HasSubstr("|polynomial|"),
+                                 HasSubstr("--protocol center|flipped")));
   ASSERT_EQ(train("--list-models"), 0);
   EXPECT_THAT(read("out"), AllOf(HasSubstr("tiny8 "), HasSubstr("one convolution and a classifier"), HasSubstr("resnet18 ")));
   ASSERT_EQ(train("--summary --model tiny8 --tiny-width 6"), 0) << read("err");
@@ -78,7 +84,7 @@ TEST_F(Extension, IsInTheHelpAndInTheLists) {
   // The tools themselves know nothing of it.
   ASSERT_EQ(run("train-imagenet", "--help"), 0);
   EXPECT_THAT(read("out"), AllOf(Not(HasSubstr("gradients-angle")), Not(HasSubstr("tiny")), Not(HasSubstr("tint-strength")),
-                                 Not(HasSubstr("polynomial"))));
+                                 Not(HasSubstr("polynomial")), Not(HasSubstr("flipped"))));
 }
 
 TEST_F(Extension, TrainsAndGoesOnWithItsSettings) {
@@ -172,6 +178,66 @@ TEST_F(Extension, TheViewHasItsStrength) {
   const std::string tinted = trained(run + "tint --tint-strength 40", "conv.weight");
   EXPECT_FALSE(tinted == still);
   EXPECT_FALSE(trained(run + "tint --tint-strength 80", "conv.weight") == tinted);
+}
+
+/// The mean over an image and its mirror image of what the network says of each, made in double: of the logits, or the
+/// logarithm of the mean of the probabilities.
+std::vector<float> by_both_sides(Module& module, const Tensor& x, bool of_logits) {
+  std::vector<double> mean;
+  for (const Tensor& side : {x, mirrored(x)}) {
+    const std::vector<float> logits = answer(module, side);
+    double sum = 0;
+    for (const float logit : logits) {
+      sum += std::exp(static_cast<double>(logit));
+    }
+    mean.resize(logits.size());
+    for (size_t c = 0; c < logits.size(); ++c) {
+      const auto logit = static_cast<double>(logits[c]);
+      mean[c] += (of_logits ? logit : std::exp(logit) / sum) / 2;
+    }
+  }
+  std::vector<float> scores;
+  for (const double value : mean) {
+    scores.push_back(static_cast<float>(of_logits ? value : std::log(value)));
+  }
+  return scores;
+}
+
+TEST_F(Extension, TheProtocolAveragesBothSidesOfEachImage) {
+  const std::string data = "--dataset synthetic --synthetic-images 320 --crop-size 16 ";
+  ASSERT_EQ(train(kRun + data + "--model resnet20 --iterations 8 --lr 0.05 --output run"), 0) << read("err");
+  const auto images = open_synthetic(Split::val, {.image_size = 16, .images = 320});
+  const std::string file = folder_ / "run/last.safetensors";
+  const std::string evaluate = data + "--threads 1 --precision fp32 --device cpu --evaluate --weights run/last.safetensors ";
+  const auto told = [](const Measured& m) {
+    return fmt::format("validation of 64 images: loss {:.4f}, top-1 error {:.2f} %", m.loss, m.top1_error);
+  };
+  std::set<std::string> all;
+  ASSERT_EQ(train(evaluate), 0) << read("err");
+  all.insert(told(measured_one_by_one(file, *images)));
+  EXPECT_THAT(read("out"), HasSubstr(*all.begin())) << "the center view by default";
+  for (const bool of_logits : {false, true}) {
+    const auto scores = [of_logits](Module& module, const Tensor& x) { return by_both_sides(module, x, of_logits); };
+    const std::string wanted = told(measured_one_by_one(file, *images, scores));
+    const std::string option = of_logits ? "--flipped-average logits" : "";
+    for (const char* batch : {"-b 16", "-b 7", "-b 1"}) {
+      ASSERT_EQ(train(evaluate + "--protocol flipped " + option + " " + batch), 0) << read("err");
+      EXPECT_THAT(read("out"), HasSubstr(wanted)) << batch << " " << option;
+    }
+    all.insert(wanted);
+  }
+  EXPECT_EQ(all.size(), 3U) << "each way gives another result";
+  ASSERT_EQ(train(evaluate + "--protocol sideways"), 2);
+  EXPECT_THAT(read("err"), HasSubstr("--protocol: got 'sideways', wanted center or flipped"));
+}
+
+TEST_F(Extension, ARunKeepsItsProtocol) {
+  ASSERT_EQ(train(kAll + "--protocol flipped --flipped-average logits --output run"), 0) << read("err");
+  EXPECT_THAT(read("run/config.toml"),
+              AllOf(HasSubstr("\nprotocol = \"flipped\"\n"), HasSubstr("\nflipped-average = \"logits\"\n")));
+  ASSERT_EQ(train(kAll + "--output center"), 0) << read("err");
+  EXPECT_THAT(read("center/config.toml"), HasSubstr("\nprotocol = \"center\"\n"));
+  EXPECT_NE(records("run", "validation").back().at("loss"), records("center", "validation").back().at("loss"));
 }
 
 TEST_F(Extension, TheModelHasItsWidth) {

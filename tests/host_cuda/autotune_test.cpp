@@ -8,8 +8,10 @@
 
 #include "tests/host_cuda/tuning_bench.h"
 
-namespace residua::cuda {
+namespace residua::test {
 namespace {
+
+using namespace cuda;
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
@@ -205,4 +207,4 @@ TEST(Autotune, EndsAtAFaultAndNamesItsCandidate) {
 }
 
 }  // namespace
-}  // namespace residua::cuda
+}  // namespace residua::test

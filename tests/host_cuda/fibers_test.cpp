@@ -10,8 +10,10 @@
 #include "cuda/device/block.cuh"
 #include "cuda/device/vec.cuh"
 
-namespace residua::host_cuda {
+namespace residua::test {
 namespace {
+
+using namespace host_cuda;
 
 using ::testing::Each;
 using ::testing::HasSubstr;
@@ -293,4 +295,4 @@ TEST(FibersDeathTest, MisalignedLoadsAreFound) {
 #endif
 
 }  // namespace
-}  // namespace residua::host_cuda
+}  // namespace residua::test

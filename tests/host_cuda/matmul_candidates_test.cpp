@@ -7,10 +7,10 @@
 #include "tests/support/compare.h"
 #include "tests/support/op_case.h"
 
-namespace residua::cuda {
+namespace residua::test {
 namespace {
 
-using test::HostArray;
+using namespace cuda;
 
 constexpr Device kDevice{Device::Type::cuda, 0};
 
@@ -43,10 +43,10 @@ using Make = std::function<std::shared_ptr<const MatmulAlgorithms>()>;
 struct Product {
   explicit Product(bool biased) : random(biased ? "with bias" : "without bias") {
     const HostArray a_host = draw(m * k), b_host = draw(n * k), bias_host = draw(n);
-    a = test::to_tensor(a_host, {m, k}, DType::f16, kDevice);
-    b = test::to_tensor(b_host, {n, k}, DType::f16, kDevice);
-    bias = test::to_tensor(bias_host, {n}, DType::f32, kDevice);
-    c = test::to_tensor(HostArray(m * n, std::numeric_limits<double>::quiet_NaN()), {m, n}, DType::f32, kDevice);
+    a = to_tensor(a_host, {m, k}, DType::f16, kDevice);
+    b = to_tensor(b_host, {n, k}, DType::f16, kDevice);
+    bias = to_tensor(bias_host, {n}, DType::f32, kDevice);
+    c = to_tensor(HostArray(m * n, std::numeric_limits<double>::quiet_NaN()), {m, n}, DType::f32, kDevice);
     for (size_t i = 0; i < m; ++i) {
       for (size_t j = 0; j < n; ++j) {
         want.push_back(biased ? bias_host[j] : 0);
@@ -74,7 +74,7 @@ struct Product {
   }
 
   static constexpr size_t m = 5, n = 10, k = 64;
-  test::Random random;
+  Random random;
   Tensor a, b, bias, c;
   HostArray want;
   Matmul args;
@@ -84,7 +84,7 @@ struct Product {
   HostArray draw(size_t count) {
     HostArray values;
     for (size_t i = 0; i < count; ++i) {
-      values.push_back(test::rounded(random.uniform(-1, 1), DType::f16));
+      values.push_back(rounded(random.uniform(-1, 1), DType::f16));
     }
     return values;
   }
@@ -101,7 +101,7 @@ TEST(MatmulCandidates, WithABiasAreComposedWhereTheLibraryFails) {
                            algorithms(2, Algorithms::Fails::when_run)}) {
     Product product(true);
     EXPECT_EQ(product.run_by(make), "composed");
-    EXPECT_TRUE(test::close(product.c, product.want, 1e-5));
+    EXPECT_TRUE(close(product.c, product.want, 1e-5));
   }
 }
 
@@ -109,15 +109,15 @@ TEST(MatmulCandidates, AreTheLibrarysWhereItHasThem) {
   for (const bool biased : {false, true}) {
     Product product(biased);
     EXPECT_EQ(product.run_by(algorithms(2, Algorithms::Fails::not_at_all)), "algorithm 0") << "the first of equals";
-    EXPECT_TRUE(test::close(product.c, product.want, 1e-5));
+    EXPECT_TRUE(close(product.c, product.want, 1e-5));
   }
 }
 
 TEST(MatmulCandidates, WithoutABiasFailWithTheLibrarysReason) {
   Product product(false);
-  EXPECT_TRUE(test::fails_with([&] { product.run_by(kHeuristicFails); }, {"there is no plan", "the heuristic failed"}));
-  EXPECT_TRUE(test::fails_with([&] { product.run_by(kFindsNothing); },
-                               {"there is no plan", "cuBLASLt has no algorithm for matmul f16 to f32 5x10x64 nt"}));
+  EXPECT_TRUE(fails_with([&] { product.run_by(kHeuristicFails); }, {"there is no plan", "the heuristic failed"}));
+  EXPECT_TRUE(fails_with([&] { product.run_by(kFindsNothing); },
+                         {"there is no plan", "cuBLASLt has no algorithm for matmul f16 to f32 5x10x64 nt"}));
 }
 
 TEST(MatmulCandidates, DoNotHideADeviceFault) {
@@ -127,4 +127,4 @@ TEST(MatmulCandidates, DoNotHideADeviceFault) {
 }
 
 }  // namespace
-}  // namespace residua::cuda
+}  // namespace residua::test

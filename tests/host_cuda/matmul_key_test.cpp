@@ -8,8 +8,10 @@
 
 #include "tests/support/random.h"
 
-namespace residua::cuda {
+namespace residua::test {
 namespace {
+
+using namespace cuda;
 
 using Numbers = std::vector<double>;
 
@@ -23,7 +25,7 @@ double element(const ColumnMajor::Matrix& matrix, const Numbers& data, int64_t r
 }
 
 TEST(MatmulKey, SwapsTheFactorsForColumnMajorMatrices) {
-  test::Random random("column-major");
+  Random random("column-major");
   const int64_t m = 3, n = 5, k = 4;
   for (const Transpose ta : {Transpose::no, Transpose::yes}) {
     for (const Transpose tb : {Transpose::no, Transpose::yes}) {
@@ -90,4 +92,4 @@ TEST(MatmulKey, TellsMatmulsApart) {
 }
 
 }  // namespace
-}  // namespace residua::cuda
+}  // namespace residua::test

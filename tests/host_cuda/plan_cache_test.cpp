@@ -9,11 +9,10 @@
 
 #include "tests/support/temporary_folder.h"
 
-namespace residua::cuda {
+namespace residua::test {
 namespace {
 
-using residua::test::TemporaryFolder;
-using residua::test::write_bytes;
+using namespace cuda;
 
 Choice some_choice(const std::string& name) { return {name, {{"slow", 2.5}, {name, 1.25}}, "another is not supported"}; }
 
@@ -147,4 +146,4 @@ TEST(PlanCache, IsAFileOfTheUsersCache) {
 }
 
 }  // namespace
-}  // namespace residua::cuda
+}  // namespace residua::test

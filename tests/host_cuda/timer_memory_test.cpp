@@ -6,8 +6,10 @@
 
 #include "cuda/host/memory.h"
 
-namespace residua::cuda {
+namespace residua::test {
 namespace {
+
+using namespace cuda;
 
 constexpr Device kDevice{Device::Type::cuda, 0};
 
@@ -84,4 +86,4 @@ TEST(TimerMemory, DoesNotHideThatWhatIsTimedHasTooLittleWithoutItToo) {
 }
 
 }  // namespace
-}  // namespace residua::cuda
+}  // namespace residua::test

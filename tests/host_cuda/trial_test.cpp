@@ -14,14 +14,11 @@
 #include "tests/support/test_file_system.h"
 #include "tests/support/warning_log.h"
 
-namespace residua::cuda {
+namespace residua::test {
 namespace {
 
-using residua::test::read_bytes;
-using residua::test::TemporaryFolder;
-using residua::test::TestFileSystem;
-using residua::test::WarningLog;
-using residua::test::write_bytes;
+using namespace cuda;
+
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -256,4 +253,4 @@ TEST(Trial, ThatCannotBeReadIsNoTrial) {
 }
 
 }  // namespace
-}  // namespace residua::cuda
+}  // namespace residua::test

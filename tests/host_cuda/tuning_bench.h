@@ -8,22 +8,22 @@
 #include "core/device/device_api.h"
 #include "cuda/libraries/autotune.h"
 
-namespace residua::cuda {
+namespace residua::test {
 
 /// Candidates that note what happens to them; the clock shows what was set for the one that ran last.
 class TuningBench {
  public:
   explicit TuningBench(const std::string& path = "") : cache(path, "device") {}
 
-  std::vector<Candidate<int>> candidates(const std::vector<std::string>& names) {
-    std::vector<Candidate<int>> all;
+  std::vector<cuda::Candidate<int>> candidates(const std::vector<std::string>& names) {
+    std::vector<cuda::Candidate<int>> all;
     for (const std::string& name : names) {
-      all.push_back({name, [this, name]() -> Plan<int> {
+      all.push_back({name, [this, name]() -> cuda::Plan<int> {
                        ++built[name];
                        if (milliseconds[name].empty()) {
                          throw Error(name + " is not supported");
                        }
-                       return [this, name](const int&, Stream&) {
+                       return [this, name](const int&, cuda::Stream&) {
                          ++runs[name];
                          last = name;
                          if (fails_at_run.contains(name) && runs[name] == fails_at_run[name]) {
@@ -45,15 +45,15 @@ class TuningBench {
   }
 
   std::string tuned_from(const std::vector<std::string>& names) {
-    const ChosenPlan<int> chosen =
-        autotune<int>("key", candidates(names), 0, current_stream({Device::Type::cuda, 0}), cache, clock());
-    chosen.plan(0, current_stream({Device::Type::cuda, 0}));
+    const cuda::ChosenPlan<int> chosen =
+        cuda::autotune<int>("key", candidates(names), 0, cuda::current_stream({Device::Type::cuda, 0}), cache, clock());
+    chosen.plan(0, cuda::current_stream({Device::Type::cuda, 0}));
     choice = chosen.choice;
     tuned = chosen.tuned;
     return last;
   }
 
-  Clock clock() {
+  cuda::Clock clock() {
     return [this](const std::function<void()>& work) {
       work();
       const std::vector<double>& shown = milliseconds[last];
@@ -65,9 +65,9 @@ class TuningBench {
   std::map<std::string, int> built, runs, timings;
   std::map<std::string, int> fails_at_run;
   std::string last;
-  PlanCache cache;
-  Choice choice;
+  cuda::PlanCache cache;
+  cuda::Choice choice;
   bool tuned = false;
 };
 
-}  // namespace residua::cuda
+}  // namespace residua::test

@@ -6,13 +6,15 @@
 
 #include "tests/support/random.h"
 
-namespace residua::cuda {
+namespace residua::test {
 namespace {
+
+using namespace cuda;
 
 constexpr int64_t kLimit = Divisor::kLimit;
 
 TEST(Divisor, DividesAtEveryStep) {
-  test::Random random("divisors");
+  Random random("divisors");
   std::vector<int64_t> divisors{
       1, 2, 3, 5, 7, 8, 64, 641, 65535, 65536, 65537, kLimit / 2 + 1, kLimit - 1, kLimit, kLimit + 1, kLimit * 8 + 3};
   for (int i = 0; i < 300; ++i) {
@@ -33,7 +35,7 @@ TEST(Divisor, DividesAtEveryStep) {
 }
 
 TEST(Unflatten, TakesIndicesOfAnySizeApart) {
-  test::Random random("unflatten");
+  Random random("unflatten");
   for (const int64_t rows : {int64_t{1}, int64_t{7}, int64_t{56}}) {
     for (const int64_t columns : {int64_t{1}, int64_t{5}, int64_t{57}}) {
       for (const int64_t depth : {int64_t{1}, int64_t{8}, int64_t{1001}}) {
@@ -55,4 +57,4 @@ TEST(Unflatten, TakesIndicesOfAnySizeApart) {
 }
 
 }  // namespace
-}  // namespace residua::cuda
+}  // namespace residua::test

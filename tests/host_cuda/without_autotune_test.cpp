@@ -9,10 +9,11 @@
 #include "tests/host_cuda/tuning_bench.h"
 #include "tests/support/temporary_folder.h"
 
-namespace residua::cuda {
+namespace residua::test {
 namespace {
 
-using residua::test::TemporaryFolder;
+using namespace cuda;
+
 using ::testing::IsEmpty;
 
 TEST(NoAutotune, TakesTheFirstThatRunsWithoutTiming) {
@@ -111,4 +112,4 @@ TEST(PlanTable, TimesOnceWhenThatIsAllowed) {
 }
 
 }  // namespace
-}  // namespace residua::cuda
+}  // namespace residua::test

@@ -562,6 +562,16 @@ class Faults(unittest.TestCase):
 
     # Flags, settings and messages.
 
+    def test_a_flag_that_comes_twice_is_named(self):
+        for twice in (["--lr", "0.1", "--lr", "0.2"], ["-b", "4", "--batch-size", "8"], ["--output", "a", "-o", "b"]):
+            flag = max(word for word in twice if word.startswith("--"))
+            with self.case(flag):
+                self.train("--dataset", "synthetic", *twice)
+                self.assert_refused(flag, twice[1], twice[3], "once")
+                self.assertEqual(self.err.count("\n"), 1, self.told)
+        self.classify("photo.jpg", "--weights", "w", "--topk", "1", "--topk", "2")
+        self.assert_refused("--topk")
+
     def test_unknown_flags_come_in_their_order_with_the_nearest_known(self):
         self.train("photos", "--modle", "resnet20", "--epohcs", "3")
         self.assert_refused("--modle", "--epohcs", "--model", "--epochs")

@@ -46,6 +46,28 @@ TEST(Actions, WeightsAreEvaluatedAsEachImageAlone) {
   EXPECT_NEAR(got.top1_error, wanted.top1_error, 1e-9);
 }
 
+// Of 64 images 3 cannot be read, which is 4.7 %.
+TEST(Actions, AnEvaluationHoldsTheLimitsOfBadImages) {
+  const TemporaryFolder folder;
+  SmallRun run(folder.path());
+  ASSERT_EQ(run.set("iterations", {"1"}).train(), 0);
+  const auto validation = std::make_shared<WatchedSource>(run.validation, [](int64_t, int64_t image) {
+    if (image % 25 == 7) {
+      fail("image {} is missing", image);
+    }
+  });
+  const auto evaluate = [&](const std::string& images, const std::string& share) {
+    run.set("max-bad-images", {images}).set("max-bad-share", {share});
+    const Safetensors file = read_weights(folder / kLastFile);
+    Network network = network_from_weights(file, {}, DType::f32);
+    return evaluate_weights(file, network, validation, run.config, Device{}, DType::f32, run.observer).images;
+  };
+  EXPECT_EQ(evaluate("3", "0.05"), 61);
+  EXPECT_THAT(run.observer.notes.back(), HasSubstr("3 of the 64 images could not be read, and do not count"));
+  EXPECT_TRUE(fails_with([&] { evaluate("2", "0.05"); }, {"3 of 64 images cannot be read; wanted at most 2"}));
+  EXPECT_TRUE(fails_with([&] { evaluate("3", "0.04"); }, {"3 of 64 images cannot be read; wanted at most 2"}));
+}
+
 TEST(Actions, TheLoaderAloneReadsAnEpoch) {
   SmallRun run("no folder");
   run.network();

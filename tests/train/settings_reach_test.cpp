@@ -211,12 +211,25 @@ std::vector<Row> rows() {
        {"0.01"},
        {"0.02"},
        rates({0.01, 0.05, 0.05, 0.05}, {0.02, 0.05, 0.05, 0.05})},
+      {"protocol",
+       {},
+       {"center"},
+       {"two-sizes"},
+       [](const ShortRun& a, const ShortRun& b) {
+         ASSERT_TRUE(a.ended_well() && b.ended_well());
+         EXPECT_TRUE(a.last == b.last);
+         EXPECT_NE(a.validation_losses, b.validation_losses);
+       }},
       {"log-every",
        {{"evaluate-every", {"100"}}},
        {"1"},
        {"2"},
        holds([](const ShortRun& r) { return r.rates.size(); }, size_t{4}, size_t{2})},
-      {"evaluate-every", {}, {"0.25"}, {"0.5"}, holds([](const ShortRun& r) { return r.validations; }, size_t{4}, size_t{2})},
+      {"evaluate-every",
+       {},
+       {"0.25"},
+       {"0.5"},
+       holds([](const ShortRun& r) { return r.validation_losses.size(); }, size_t{4}, size_t{2})},
   };
 }
 

@@ -103,7 +103,7 @@ ShortRun short_run(const Flags& flags, const std::function<void(SmallRun&)>& pre
   }
   result.rates = logged(folder.path(), "train", "lr");
   result.epochs = logged(folder.path(), "train", "epoch");
-  result.validations = log_of(folder.path(), "validation").size();
+  result.validation_losses = logged(folder.path(), "validation", "loss");
   return result;
 }
 

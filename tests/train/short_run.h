@@ -20,7 +20,7 @@ struct ShortRun {
   NamedArrays last;
   std::vector<double> rates;  // of the log
   std::vector<double> epochs;
-  size_t validations = 0;
+  std::vector<double> validation_losses;
   RunState state;
   SafetensorsMetadata metadata;  // of the last weights
   Capture capture = Capture::on;

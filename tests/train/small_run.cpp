@@ -129,7 +129,9 @@ double cross_entropy(std::span<const float> logits, int32_t label, double smooth
   return loss;
 }
 
-Measured measured_one_by_one(const std::string& weights, const ImageSource& images) {
+std::vector<float> answer(Module& module, const Tensor& x) { return module.forward(x, Mode::evaluate).to_vector(); }
+
+Measured measured_one_by_one(const std::string& weights, const ImageSource& images, const Scores& scores) {
   const NoGrad no_grad;
   const Safetensors file = read_weights(weights);
   const Network network = network_from_weights(file, {}, DType::f32);
@@ -141,8 +143,7 @@ Measured measured_one_by_one(const std::string& weights, const ImageSource& imag
     const Batch batch = batch_of(images, {i});
     format.height = batch.height;
     format.width = batch.width;
-    const std::vector<float> logits =
-        network.module->forward(prepare_input(batch.images, batch.views, format), Mode::evaluate).to_vector();
+    const std::vector<float> logits = scores(*network.module, prepare_input(batch.images, batch.views, format));
     const int32_t label = images.label(i);
     const bool wrong = *std::ranges::max_element(logits) > logits[static_cast<size_t>(label)];
     measured.loss += cross_entropy(logits, label, 0) / static_cast<double>(images.size());

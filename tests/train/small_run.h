@@ -118,11 +118,14 @@ Batch batch_of(const ImageSource& source, const std::vector<int64_t>& images);
 /// -log of the softmax's share at `label`, with label smoothing, computed in double.
 double cross_entropy(std::span<const float> logits, int32_t label, double smoothing);
 
-/// A file of weights measured on one image after the other by the network's forward pass alone.
+/// A file of weights measured on one image after the other by the network's forward pass alone. `scores` are those of the
+/// image whose input is x: by default the network's answer.
 struct Measured {
   double loss = 0;
   double top1_error = 0;  // %
 };
-Measured measured_one_by_one(const std::string& weights, const ImageSource& images);
+using Scores = std::function<std::vector<float>(Module& module, const Tensor& x)>;
+std::vector<float> answer(Module& module, const Tensor& x);
+Measured measured_one_by_one(const std::string& weights, const ImageSource& images, const Scores& scores = answer);
 
 }  // namespace residua::test

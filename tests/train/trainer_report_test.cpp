@@ -2,7 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <string>
@@ -192,6 +195,32 @@ TEST(TrainerReports, WithoutShufflingAnEpochTrainsEveryImage) {
     ASSERT_GE(read.size(), 64U);
     read.resize(64);
     EXPECT_EQ(read == in_order, no_shuffle);
+  }
+}
+
+// The log's speed times the time between two reports, which is the test's own, is the number of images between them: 24, 24 and
+// 16 in a set of 64. The time is a little longer than the log's, so the least of several epochs counts.
+TEST(TrainerReports, TheSpeedCountsTheImagesOfAnIncompleteBatchAlone) {
+  using Clock = std::chrono::steady_clock;
+  const TemporaryFolder folder;
+  SmallRun run(folder.path());
+  run.set("batch-size", {"24"}).set("no-shuffle", {"true"}).set("iterations", {"18"}).set("log-every", {"1"});
+  run.validates = false;
+  run.trainer();
+  std::vector<double> least(3, std::numeric_limits<double>::infinity());
+  Clock::time_point last = Clock::now();
+  run.observer.on_trained = [&](const TrainRecord& record) {
+    const std::chrono::duration<double> passed = Clock::now() - last;
+    const double images = record.images_per_second * passed.count();
+    least[static_cast<size_t>(record.iteration - 1) % 3] =
+        std::min(least[static_cast<size_t>(record.iteration - 1) % 3], images);
+    last = Clock::now();
+  };
+  ASSERT_EQ(run.train(), 0);
+  for (size_t batch = 0; batch < 3; ++batch) {
+    const double images = batch == 2 ? 16 : 24;
+    EXPECT_GE(least[batch], images * (1 - 1e-9)) << batch;
+    EXPECT_LT(least[batch], images * 1.25) << batch;
   }
 }
 

@@ -179,6 +179,9 @@ CommandLine read_command_line(const Settings& settings, const std::string& progr
     fail_unknown(settings, program, extras);
   }
   for (const auto& [setting, option] : options) {
+    if (!setting->list && option->count() > 1) {
+      fail_setting(setting->name, join(option->results(), " and "), "the flag once");
+    }
     if (option->count() > 0) {
       line.given.push_back({setting->name, option->results()});
     }

@@ -17,7 +17,8 @@ struct CommandLine {
 
 /// Reads a command line: each setting is the flag of its name (--weight-decay) and of its aliases (--wd, -b), and a positional
 /// one stands without. A list is one word with commas, or several numbers. Fails with UsageError on flags that there are not,
-/// which come in their order with the nearest known one, and on a flag without a value. Values are not looked at: assign them.
+/// which come in their order with the nearest known one, on a flag without a value, and on one that comes twice and is no list.
+/// Values are not looked at: assign them.
 CommandLine read_command_line(const Settings& settings, const std::string& program, const std::string& description, int argc,
                               const char* const* argv);
 

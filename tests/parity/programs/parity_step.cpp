@@ -6,12 +6,12 @@
 
 #include "tests/parity/sgd_step_case.h"
 
-namespace residua {
+namespace residua::test {
 namespace {
 
 void run_step(const std::string& input, const std::string& output) {
-  const test::SgdStepCase step(load_safetensors(input));
-  const HostArray logits = test::to_host("logits", step.logits().detached());
+  const SgdStepCase step(load_safetensors(input));
+  const HostArray logits = to_host("logits", step.logits().detached());
   const StateSnapshot state = snapshot(step.store());
   std::vector<HostArrayView> arrays = weight_arrays(state);
   for (HostArrayView& array : arrays) {
@@ -22,7 +22,7 @@ void run_step(const std::string& input, const std::string& output) {
 }
 
 }  // namespace
-}  // namespace residua
+}  // namespace residua::test
 
 int main(int argc, char** argv) {
   if (argc != 3) {
@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    residua::run_step(argv[1], argv[2]);
+    residua::test::run_step(argv[1], argv[2]);
   } catch (const std::exception& error) {
     fmt::print(stderr, "parity-step: {}\n", error.what());
     return 1;

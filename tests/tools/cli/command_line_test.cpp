@@ -106,7 +106,13 @@ TEST(CommandLineTest, UnknownFlagsComeInTheirOrderWithTheNearestKnownOne) {
   EXPECT_THAT(error_of({"PHOTOS", "more"}), HasSubstr("'more' is one word too many"));
 }
 
-TEST(CommandLineTest, AFlagThatComesTwiceHasBothValues) { EXPECT_EQ(given({"--lr", "1", "--lr", "2"}), "lr=1,2"); }
+TEST(CommandLineTest, AFlagComesOnceUnlessItIsAList) {
+  EXPECT_EQ(error_of({"--lr", "1", "--lr", "2"}), "lr: got '1 and 2', wanted the flag once");
+  EXPECT_EQ(error_of({"--output", "a", "-o", "b,c"}), "output: got 'a and b,c', wanted the flag once");
+  EXPECT_EQ(error_of({"-b", "4", "--batch-size=4", "-b4"}), "batch-size: got '4 and 4 and 4', wanted the flag once");
+  EXPECT_EQ(error_of({"--evaluate", "--evaluate"}), "evaluate: got 'true and true', wanted the flag once");
+  EXPECT_EQ(given({"--lr-steps", "1", "--lr-steps", "2,3"}), "lr-steps=1,2,3");
+}
 
 TEST(CommandLineTest, TheHelpHasEverySettingWithItsDefaultAndChoices) {
   const TrainCommand command;

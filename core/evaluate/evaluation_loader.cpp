@@ -1,0 +1,79 @@
+#include "core/evaluate/evaluation_loader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/error.h"
+
+namespace residua {
+namespace {
+
+std::vector<EvaluationPass> checked_passes(const Protocol& protocol, int64_t input_size) {
+  std::vector<EvaluationPass> passes = protocol.passes(input_size);
+  const auto sound = [](const EvaluationPass& pass) {
+    return pass.views != nullptr && pass.views->count() >= 1 && pass.input_size >= 1 && pass.input_size <= kMaxCropSize;
+  };
+  if (passes.empty() || !std::ranges::all_of(passes, sound)) {
+    fail_usage("evaluation: the protocol has no pass, or one without views or of no possible size; wanted 1 to {} pixels",
+               kMaxCropSize);
+  }
+  return passes;
+}
+
+/// How many samples have the pixels of `batch_size` views of the network's own size.
+int64_t samples_of_a_batch(const std::vector<EvaluationPass>& passes, int64_t input_size, int64_t batch_size) {
+  double most = 1;
+  for (const EvaluationPass& pass : passes) {
+    const double side = static_cast<double>(pass.input_size) / static_cast<double>(input_size);
+    most = std::max(most, static_cast<double>(pass.views->count()) * side * side);
+  }
+  return std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(batch_size) / most));
+}
+
+}  // namespace
+
+EvaluationLoader::EvaluationLoader(const std::shared_ptr<const ImageSource>& source, const Protocol& protocol,
+                                   int64_t input_size, LoaderOptions options)
+    : protocol_(protocol) {
+  if (options.bad_images != BadImages::leave_out || options.drop_last || options.shuffle) {
+    fail_usage(
+        "evaluation: the loader replaces bad images, drops the last batch or shuffles; wanted each image once, in order");
+  }
+  const std::vector<EvaluationPass> passes = checked_passes(protocol, input_size);
+  options.batch_size = samples_of_a_batch(passes, input_size, options.batch_size);
+  if (options.workers > 0) {
+    options.workers = std::max<int64_t>(1, options.workers / static_cast<int64_t>(passes.size()));
+  }
+  for (const EvaluationPass& pass : passes) {
+    options.view = pass.views;
+    options.crop_size = pass.input_size;
+    loaders_.push_back(std::make_unique<Loader>(source, options));
+    options.errors = loaders_.back()->options().errors;
+  }
+}
+
+void EvaluationLoader::start() {
+  for (const auto& loader : loaders_) {
+    loader->start(0);
+  }
+}
+
+std::span<const Batch* const> EvaluationLoader::next() {
+  batches_.clear();
+  for (const auto& loader : loaders_) {
+    if (const Batch* batch = loader->next()) {
+      batches_.push_back(batch);
+    }
+  }
+  return batches_;
+}
+
+int64_t EvaluationLoader::views() const {
+  int64_t all = 0;
+  for (size_t pass = 0; pass < passes(); ++pass) {
+    all += views(pass);
+  }
+  return all;
+}
+
+}  // namespace residua

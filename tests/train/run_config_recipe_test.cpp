@@ -1,0 +1,91 @@
+// What a recipe gives, what goes before it, and what is told of the difference.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "models/recipes.h"
+#include "tests/train/layered_run.h"
+
+namespace residua::test {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::Optional;
+
+TEST(RunConfig, TheRecipeFollowsTheData) {
+  LayeredRun photos;
+  photos.finish(true);
+  EXPECT_EQ(photos.config.recipe, "photos");
+  EXPECT_EQ(photos.config.model.name, "resnet18");
+  EXPECT_EQ(photos.config.training.batch_size, 256);
+  EXPECT_THAT(photos.config.training.epochs, Optional(120));
+  EXPECT_FALSE(photos.config.training.iterations);
+  EXPECT_EQ(photos.config.input.view, "scale-crop");
+  EXPECT_THAT(photos.config.input.crop_size, Optional(224));
+  EXPECT_EQ(photos.rate(), 0.1);
+  LayeredRun small;
+  small.finish(false);
+  EXPECT_EQ(small.config.recipe, "small-images");
+  EXPECT_EQ(small.config.model.name, "resnet20");
+  EXPECT_EQ(small.config.training.batch_size, 128);
+  EXPECT_THAT(small.config.training.iterations, Optional(64000));
+  EXPECT_FALSE(small.config.training.epochs);
+  EXPECT_EQ(small.config.input.view, "pad-crop");
+  EXPECT_FALSE(small.config.input.crop_size);
+  EXPECT_EQ(small.rate(), 0.1);
+  LayeredRun chosen;
+  chosen.flag("recipe", {"small-images"}).flag("batch-size", {"32"}).file("model = \"plain20\"").finish(true);
+  EXPECT_EQ(chosen.config.model.name, "plain20");
+  EXPECT_EQ(chosen.config.input.view, "pad-crop");
+  EXPECT_EQ(chosen.config.training.batch_size, 32);
+}
+
+TEST(RunConfig, TheRateIsThePapersForItsBatch) {
+  const auto rate = [](bool photos, const char* batch) {
+    LayeredRun run;
+    run.flag("batch-size", {batch}).finish(photos);
+    return run.rate();
+  };
+  EXPECT_EQ(rate(false, "32"), 0.025);
+  EXPECT_EQ(rate(true, "64"), 0.025);
+  EXPECT_EQ(rate(true, "512"), 0.1);
+  LayeredRun given;
+  given.flag("batch-size", {"32"}).flag("lr", {"0.2"}).finish(true);
+  EXPECT_EQ(given.rate(), 0.2) << "a rate that is given is taken as it is";
+  LayeredRun in_file;
+  in_file.file("lr = 0.0125\nbatch-size = 32\n").finish(false);
+  EXPECT_EQ(in_file.rate(), 0.0125) << "as config.toml of earlier versions has it";
+  LayeredRun both;
+  both.file("lr = 0.2\nlr-batch-size = 64\n").flag("batch-size", {"16"}).finish(false);
+  EXPECT_EQ(both.rate(), 0.05);
+  LayeredRun over;
+  over.file("lr = 0.2\nlr-batch-size = 64\n").flag("batch-size", {"16"}).flag("lr", {"0.3"}).finish(false);
+  EXPECT_EQ(over.rate(), 0.3);
+  LayeredRun proportion;
+  proportion.flag("lr", {"0.4"}).flag("lr-batch-size", {"64"}).flag("batch-size", {"16"}).finish(false);
+  EXPECT_EQ(proportion.rate(), 0.1);
+}
+
+TEST(RunConfig, TheWrittenFileMakesTheSameRun) {
+  for (const bool photos : {true, false}) {
+    LayeredRun first;
+    first.flag("batch-size", {"32"}).flag("lr-schedule", {"cosine"}).finish(photos);
+    LayeredRun second;
+    second.file(first.settings.toml()).finish(!photos);
+    EXPECT_EQ(second.settings.toml(), first.settings.toml());
+    EXPECT_EQ(second.rate(), first.rate());
+  }
+}
+
+TEST(RunConfig, DifferencesToTheRecipeAreTold) {
+  LayeredRun run;
+  run.flag("epochs", {"9"}).flag("batch-size", {"64"}).flag("lr", {"0.2"}).finish(false);
+  EXPECT_THAT(run.settings.differences(find_recipe(run.config.recipe).settings()),
+              ElementsAre("batch-size: 64, the recipe has 128", "iterations: unset, the recipe has 64000",
+                          "lr: 0.2, the recipe has 0.1", "lr-batch-size: unset, the recipe has 128"));
+  LayeredRun plain;
+  plain.finish(true);
+  EXPECT_THAT(plain.settings.differences(find_recipe("photos").settings()), ElementsAre());
+}
+
+}  // namespace
+}  // namespace residua::test
