@@ -388,15 +388,15 @@ TEST(Loader, RefusesNonsense) {
 
 // From files: what the workers decode is the region alone, and it is what decoding everything and then scaling gives.
 TEST(Loader, ReadsAnImageFolder) {
-  const test::TemporaryFolder folder;
+  const TemporaryFolder folder;
   for (const char* name : {"a", "b"}) {
     for (int i = 0; i < 6; ++i) {
       std::filesystem::create_directories(folder / ("train/" + std::string(name)));
-      test::write_bytes(folder / fmt::format("train/{}/{}.jpg", name, i),
-                        test::encode_jpeg(test::photo_image(90 + i, 120 - i, static_cast<uint64_t>(i))));
+      write_bytes(folder / fmt::format("train/{}/{}.jpg", name, i),
+                  encode_jpeg(photo_image(90 + i, 120 - i, static_cast<uint64_t>(i))));
     }
   }
-  test::write_bytes(folder / "train/b/broken.jpg", "\xff\xd8\xff\xe0 broken");
+  write_bytes(folder / "train/b/broken.jpg", "\xff\xd8\xff\xe0 broken");
   const auto source = open_source("imagefolder", folder.path(), Split::train);
   ASSERT_EQ(source->size(), 13);
   for (const std::string policy : {"random-resized-crop", "scale-crop"}) {

@@ -19,13 +19,6 @@ namespace residua::test {
 namespace {
 
 namespace fs = std::filesystem;
-using test::encode_bmp;
-using test::encode_jpeg;
-using test::encode_png;
-using test::pattern_image;
-using test::photo_image;
-using test::TemporaryFolder;
-using test::write_bytes;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -192,7 +185,7 @@ TEST(ImageFolder, APipeIsABadImage) {
       folder / "train/" + open_source("imagefolder", folder.path(), Split::train)->class_names()[0];
   ASSERT_EQ(::mkfifo((class_folder + "/0.jpg").c_str(), 0600), 0);
   const auto source = open_source("imagefolder", folder.path(), Split::train);
-  EXPECT_TRUE(test::fails_with([&] { source->load(0); }, {"0.jpg", "is not a file"}));
+  EXPECT_TRUE(fails_with([&] { source->load(0); }, {"0.jpg", "is not a file"}));
 }
 
 TEST(ImageFolder, SaysWhatIsMissing) {
@@ -366,10 +359,9 @@ TEST(Synthetic, ShapesDiffer) {
 }
 
 TEST(Synthetic, RefusesNonsense) {
-  EXPECT_TRUE(
-      test::fails_with([] { open_synthetic(Split::train, {.classes = 1001}); }, {"synthetic-classes", "from 2 to 1000"}));
-  EXPECT_TRUE(test::fails_with([] { open_synthetic(Split::train, {.classes = 1}); }, {"synthetic-classes"}));
-  EXPECT_TRUE(test::fails_with([] { open_synthetic(Split::train, {.images = -1}); }, {"synthetic-images"}));
+  EXPECT_TRUE(fails_with([] { open_synthetic(Split::train, {.classes = 1001}); }, {"synthetic-classes", "from 2 to 1000"}));
+  EXPECT_TRUE(fails_with([] { open_synthetic(Split::train, {.classes = 1}); }, {"synthetic-classes"}));
+  EXPECT_TRUE(fails_with([] { open_synthetic(Split::train, {.images = -1}); }, {"synthetic-images"}));
   EXPECT_THAT(usage_error("synthetic", "", Split::train, {.image_size = 4}), HasSubstr("wanted 8 to"));
 }
 

@@ -15,8 +15,6 @@
 namespace residua::test {
 namespace {
 
-using test::TemporaryFolder;
-using test::write_bytes;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
@@ -79,7 +77,7 @@ TEST(Safetensors, WritesAlignedTensors) {
   const std::string path = folder / "a.safetensors";
   const std::vector<HostArray> one = one_of_each();
   save_safetensors(path, views(one));
-  const std::string bytes = test::read_bytes(path);
+  const std::string bytes = read_bytes(path);
   uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof length);
   EXPECT_EQ(length % 8, 0U);
@@ -212,7 +210,7 @@ TEST(Safetensors, SurvivesMutatedFiles) {
   const std::string path = folder / "mutated.safetensors";
   const std::vector<HostArray> one = one_of_each();
   save_safetensors(path, views(one), {{"model", "resnet18"}});
-  const std::string original = test::read_bytes(path);
+  const std::string original = read_bytes(path);
   uint64_t header_bytes = 0;
   std::memcpy(&header_bytes, original.data(), sizeof header_bytes);
 
@@ -269,7 +267,7 @@ TEST(Safetensors, SurvivesMutatedFiles) {
 }
 
 TEST(Safetensors, PythonReadsOursAndWeReadPythons) {
-  const std::string python = test::peer_python("numpy, safetensors");
+  const std::string python = peer_python("numpy, safetensors");
   if (python.empty()) {
     GTEST_SKIP() << "RESIDUA_PYTHON names no Python with numpy and safetensors";
   }

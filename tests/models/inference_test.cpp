@@ -16,7 +16,6 @@
 namespace residua::test {
 namespace {
 
-using test::TemporaryFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -58,7 +57,7 @@ std::string make_image(const TemporaryFolder& folder, uint8_t red, uint8_t green
       bytes += static_cast<char>(channel);
     }
   }
-  test::write_bytes(folder / "image.ppm", bytes);
+  write_bytes(folder / "image.ppm", bytes);
   return folder / "image.ppm";
 }
 
@@ -126,15 +125,14 @@ TEST(Inference, HasNoAnswerThatIsNotFinite) {
   initialize(store, 11, FanMode::fan_in);
   store.parameter("fc.bias").master.copy_from(std::vector<float>{0, std::nanf(""), 0});
   save_weights(folder / "w.safetensors", snapshot(store), kMetadata);
-  EXPECT_TRUE(test::fails_with([&] { Inference({.weights = folder / "w.safetensors"}); }, {"w.safetensors", "fc.bias", "nan"}));
+  EXPECT_TRUE(fails_with([&] { Inference({.weights = folder / "w.safetensors"}); }, {"w.safetensors", "fc.bias", "nan"}));
   // Finite weights can overflow too.
   store.parameter("fc.bias").master.copy_from(std::vector<float>{0, 0, 0});
   const Tensor& fc = store.parameter("fc.weight").master;
   fc.copy_from(std::vector<float>(static_cast<size_t>(fc.size()), 3e38f));
   save_weights(folder / "w.safetensors", snapshot(store), kMetadata);
   Inference inference({.weights = folder / "w.safetensors"});
-  EXPECT_TRUE(
-      test::fails_with([&] { inference.classify(make_image(folder, 1, 2, 3), 3); }, {"image.ppm", "not a finite number"}));
+  EXPECT_TRUE(fails_with([&] { inference.classify(make_image(folder, 1, 2, 3), 3); }, {"image.ppm", "not a finite number"}));
 }
 
 TEST(Inference, SubtractsTheFilesMeanImage) {
@@ -147,7 +145,7 @@ TEST(Inference, SubtractsTheFilesMeanImage) {
     mean += (i > 0 ? "," : "") + std::to_string(i % 89);
     pixels.push_back(static_cast<float>(i % 251 - i % 89) / std::array{50.0f, 60.0f, 70.0f}[static_cast<size_t>(i % 3)]);
   }
-  test::write_bytes(folder / "image.ppm", image);
+  write_bytes(folder / "image.ppm", image);
   SafetensorsMetadata metadata = kMetadata;
   metadata["mean"] = mean + "]";
   const std::string weights = make_weights(folder, metadata, Weights::random);
@@ -202,7 +200,7 @@ TEST(Inference, RefusesWhatDoesNotFit) {
 TEST(Inference, NamesAnImageThatItCannotRead) {
   const TemporaryFolder folder;
   Inference inference({.weights = make_weights(folder, kMetadata, Weights::biased)});
-  test::write_bytes(folder / "text.jpg", "this is no picture");
+  write_bytes(folder / "text.jpg", "this is no picture");
   for (const std::string& path : {folder / "text.jpg", folder / "missing.jpg"}) {
     try {
       inference.classify(path, 5);

@@ -83,7 +83,7 @@ TEST(ResNetTest, NamesAndShapesAreTorchvisions) {
     got[statistics->name + ".running_var"] = Shape{statistics->channels}.string();
   }
   std::map<std::string, std::string> wanted;
-  for (const auto& [name, shape] : test::kTorchvisionResnet18) {
+  for (const auto& [name, shape] : kTorchvisionResnet18) {
     wanted[std::string(name)] = shape;
   }
   EXPECT_THAT(got, ElementsAreArray(wanted));
@@ -96,7 +96,7 @@ TEST(ResNetTest, ParametersComeInTorchvisionsOrder) {
     got.push_back(parameter->name);
   }
   std::vector<std::string> wanted;
-  for (const auto& [name, shape] : test::kTorchvisionResnet18) {
+  for (const auto& [name, shape] : kTorchvisionResnet18) {
     if (!name.ends_with("running_mean") && !name.ends_with("running_var")) {
       wanted.emplace_back(name);
     }

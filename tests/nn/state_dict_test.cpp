@@ -17,7 +17,6 @@
 namespace residua::test {
 namespace {
 
-using test::TemporaryFolder;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::ElementsAreArray;
@@ -404,7 +403,7 @@ TEST(StateSnapshot, IsRestoredWholeOrNotAtAll) {
 }
 
 TEST(ModelWeights, TorchvisionTakesThemStrictly) {
-  const std::string python = test::peer_python("torchvision, safetensors.torch");
+  const std::string python = peer_python("torchvision, safetensors.torch");
   if (python.empty()) {
     GTEST_SKIP() << "RESIDUA_PYTHON names no Python with torchvision and safetensors";
   }
@@ -415,7 +414,7 @@ TEST(ModelWeights, TorchvisionTakesThemStrictly) {
   ParameterStore store(model);
   initialize(store, 5, FanMode::fan_out);
   save_weights(folder / "ours.safetensors", snapshot(store), {});
-  test::write_bytes(folder / "peer.py", R"(
+  write_bytes(folder / "peer.py", R"(
 import sys
 import safetensors.torch
 import torchvision

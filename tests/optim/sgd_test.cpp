@@ -35,7 +35,7 @@ std::vector<float> wave(int64_t size, float frequency) {
 
 class SgdTest : public ::testing::TestWithParam<Device> {};
 
-INSTANTIATE_TEST_SUITE_P(Devices, SgdTest, ::testing::ValuesIn(test::test_devices()),
+INSTANTIATE_TEST_SUITE_P(Devices, SgdTest, ::testing::ValuesIn(test_devices()),
                          [](const auto& info) { return info.param.type == Device::Type::cpu ? "cpu" : "cuda"; });
 
 /// A model, its parameters and their optimizer, with one forward and backward pass at hand.

@@ -11,12 +11,6 @@
 namespace residua::test {
 namespace {
 
-using test::as_f32;
-using test::config_from_metadata;
-using test::required;
-using test::SgdStepCase;
-using test::with_prefix;
-
 std::string golden(const std::string& name) {
   return std::string(RESIDUA_SOURCE_DIR "/tests/parity/golden/") + name + ".safetensors";
 }
@@ -60,11 +54,11 @@ class BlockParityTest : public ::testing::TestWithParam<const char*> {};
 TEST_P(BlockParityTest, OutputAndGradientsAgree) {
   const Safetensors all = load_safetensors(golden("blocks"));
   const std::string name = GetParam();
-  const SafetensorsMetadata metadata = nlohmann::json::parse(test::metadata_value(all.metadata, name));
+  const SafetensorsMetadata metadata = nlohmann::json::parse(metadata_value(all.metadata, name));
   const Safetensors file = with_prefix(all, name + "/");
 
-  ResidualBlock block(config_from_metadata(metadata), test::metadata_number(metadata, "block_in_channels"),
-                      test::metadata_number(metadata, "block_width"), test::metadata_number(metadata, "block_stride"));
+  ResidualBlock block(config_from_metadata(metadata), metadata_number(metadata, "block_in_channels"),
+                      metadata_number(metadata, "block_width"), metadata_number(metadata, "block_stride"));
   ParameterStore store(block);
   for (const Parameter* parameter : store.parameters()) {
     from_logical(*parameter, required(file, "value/" + parameter->name).to_vector(), parameter->master);

@@ -16,9 +16,6 @@
 namespace residua::test {
 namespace {
 
-using test::read_bytes;
-using test::TemporaryFolder;
-
 std::vector<nlohmann::json> records(const std::string& path) {
   std::vector<nlohmann::json> found;
   std::istringstream text(read_bytes(path));
@@ -104,7 +101,7 @@ TEST(EventLog, ResumeRemovesALineCutShort) {
   const std::string whole = "{\"type\":\"train\",\"iteration\":1}\n";
   for (const std::string& rest : {std::string("{\"type\":\"tra"), std::string("{\"type\":\"train\",\"iteration\":2}"),
                                   std::string(3, '\0') + "\n", std::string("[1]\n")}) {
-    test::write_bytes(path, whole + rest);
+    write_bytes(path, whole + rest);
     EventLog::resume(path, 100);
     EXPECT_EQ(read_bytes(path), whole) << rest;
   }

@@ -14,8 +14,6 @@
 namespace residua::test {
 namespace {
 
-using test::TemporaryFolder;
-
 /// A reader of its own of what the writer makes: the fields of a protobuf message by number, numbers as their 8 bytes.
 struct Message {
   std::map<uint64_t, std::string> bytes;
@@ -84,7 +82,7 @@ uint32_t slow_crc32c(std::string_view bytes) {
 uint32_t masked(uint32_t crc) { return (crc >> 15 | crc << 17) + 0xa282ead8U; }
 
 std::vector<Message> events(const std::string& path) {
-  const std::string file = test::read_bytes(path);
+  const std::string file = read_bytes(path);
   std::vector<Message> found;
   for (std::string_view rest = file; !rest.empty();) {
     const std::string_view length_bytes = rest.substr(0, 8);
@@ -150,7 +148,7 @@ TEST(TensorBoard, AMissingFolderIsAnError) {
 }
 
 TEST(TensorBoard, TensorBoardReadsIt) {
-  const std::string python = test::peer_python("tensorboard");
+  const std::string python = peer_python("tensorboard");
   if (python.empty()) {
     GTEST_SKIP() << "RESIDUA_PYTHON names no Python with tensorboard";
   }
@@ -163,7 +161,7 @@ TEST(TensorBoard, TensorBoardReadsIt) {
     TensorBoardWriter resumed(folder.path(), 2);
     resumed.scalar("train/loss", 3, 31);
   }
-  test::write_bytes(folder / "peer.py", R"(
+  write_bytes(folder / "peer.py", R"(
 import sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 accumulator = EventAccumulator(sys.argv[1]).Reload()

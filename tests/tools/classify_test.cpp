@@ -13,8 +13,6 @@
 namespace residua::test {
 namespace {
 
-using test::read_bytes;
-using test::TemporaryFolder;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -30,8 +28,8 @@ class Classify : public ::testing::Test {
     store.parameter("fc.bias").master.copy_from(std::vector<float>{0.0f, std::log(3.0f)});
     save_weights(folder_ / "w.safetensors", snapshot(store),
                  {{"model", "resnet20"}, {"shortcut", "A"}, {"input_size", "16"}, {"classes", R"(["cat","dog"])"}});
-    test::write_bytes(folder_ / "gray.pgm", "P5\n2 2\n255\n\x7f\x7f\x7f\x7f");
-    test::write_bytes(folder_ / "bad.jpg", "not a picture");
+    write_bytes(folder_ / "gray.pgm", "P5\n2 2\n255\n\x7f\x7f\x7f\x7f");
+    write_bytes(folder_ / "bad.jpg", "not a picture");
   }
 
   /// Runs classify in the folder; returns its exit code.
@@ -54,7 +52,7 @@ class Classify : public ::testing::Test {
 TEST_F(Classify, NeedsOnlyTheWeights) {
   ASSERT_EQ(classify("gray.pgm --weights w.safetensors"), 0) << error();
   EXPECT_EQ(out(), "gray.pgm\n   75.00 %  dog\n   25.00 %  cat\n");
-  test::write_bytes(folder_ / "names", "Katze\nHund\n");
+  write_bytes(folder_ / "names", "Katze\nHund\n");
   ASSERT_EQ(classify("gray.pgm --weights w.safetensors --model resnet20 --classes names --topk 1"), 0) << error();
   EXPECT_EQ(out(), "gray.pgm\n   75.00 %  Hund\n");
 }

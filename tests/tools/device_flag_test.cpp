@@ -22,15 +22,15 @@ TEST(DeviceFlag, WithoutACudaDeviceIsOneLineThatSaysWhy) {
   if (device_api::cuda_device_count() > 0) {
     GTEST_SKIP() << "this machine has a CUDA device";
   }
-  const test::TemporaryFolder folder;
+  const TemporaryFolder folder;
   for (const char* device : {"cuda", "cuda:0", "cuda:7"}) {
     const std::string command = "cd " + folder.path() +
                                 " && " RESIDUA_BINARY_DIR "/train-imagenet --dataset synthetic --device " + device +
                                 " > out 2> err";
     const int status = std::system(command.c_str());
     EXPECT_EQ(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 2) << device;
-    EXPECT_EQ(test::read_bytes(folder / "out"), "");
-    const std::string error = test::read_bytes(folder / "err");
+    EXPECT_EQ(read_bytes(folder / "out"), "");
+    const std::string error = read_bytes(folder / "err");
     EXPECT_EQ(std::ranges::count(error, '\n'), 1) << error;
     EXPECT_THAT(error, AllOf(HasSubstr("train-imagenet: "), HasSubstr(device), HasSubstr("use --device cpu")));
     const auto no_build = HasSubstr("this build has no CUDA device");

@@ -13,8 +13,6 @@
 namespace residua::test {
 namespace {
 
-using test::read_bytes;
-using test::TemporaryFolder;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -35,7 +33,7 @@ class KernelBench : public ::testing::Test {
   }
   std::string out() { return read_bytes(folder_ / "out"); }
   nlohmann::json report() { return nlohmann::json::parse(read_bytes(folder_ / "report.json")); }
-  void write_baseline(const nlohmann::json& baseline) { test::write_bytes(folder_ / "baseline.json", baseline.dump()); }
+  void write_baseline(const nlohmann::json& baseline) { write_bytes(folder_ / "baseline.json", baseline.dump()); }
 
   TemporaryFolder folder_;
 };
@@ -47,7 +45,7 @@ TEST_F(KernelBench, HasEveryContract) {
   for (std::string line; std::getline(lines, line);) {
     measured.insert(line.substr(0, line.find(' ')));
   }
-  std::set<std::string> contracts = test::declared_contracts();
+  std::set<std::string> contracts = declared_contracts();
   ASSERT_EQ(contracts.erase("ActivationPlacement"), 1) << "the one that asks a question and computes nothing";
   for (const std::string& contract : contracts) {
     EXPECT_TRUE(measured.contains(contract)) << "no case in bench/kernels measures " << contract;
@@ -129,7 +127,7 @@ TEST_F(KernelBench, ItsReportCanBeDrawn) {
   EXPECT_THAT(read_bytes(folder_ / "chart.png"), StartsWith("\x89PNG"));
   EXPECT_EQ(run(plot + "report.json --type f16 -o chart.png"), 2);
   EXPECT_THAT(out(), HasSubstr("no memory-bound rows of type f16: it has bf16"));
-  test::write_bytes(folder_ / "report.json", "{}");
+  write_bytes(folder_ / "report.json", "{}");
   EXPECT_EQ(run(plot + "report.json -o chart.png"), 2);
   EXPECT_THAT(out(), HasSubstr("not a report of kernel-bench"));
 }

@@ -12,8 +12,6 @@
 namespace residua::test {
 namespace {
 
-using test::read_bytes;
-using test::TemporaryFolder;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -121,7 +119,7 @@ TEST_F(PlotCurves, SaysWhatIsMissing) {
   EXPECT_EQ(plot_curves(folder_, folder_ / "nothing"), 2);
   EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("nothing/log.jsonl: No such file"));
   std::filesystem::create_directories(folder_ / "run");
-  test::write_bytes(folder_ / "run/log.jsonl", "");
+  write_bytes(folder_ / "run/log.jsonl", "");
   EXPECT_EQ(plot_curves(folder_, folder_ / "run"), 2);
   EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("has no train or validation record yet"));
 }

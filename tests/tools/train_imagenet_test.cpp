@@ -16,8 +16,6 @@
 namespace residua::test {
 namespace {
 
-using test::read_bytes;
-using test::TemporaryFolder;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -140,7 +138,7 @@ TEST_F(TrainImagenet, NamesTheFolderAfterTheLastPartOfThePath) {
     for (const char* name : {"a", "b"}) {
       const std::string class_folder = folder_ / "photos/" + split + "/" + name;
       std::filesystem::create_directories(class_folder);
-      test::write_bytes(class_folder + "/1.ppm", "P6\n1 1\n255\nabc");
+      write_bytes(class_folder + "/1.ppm", "P6\n1 1\n255\nabc");
     }
   }
   const std::string small = " --model resnet20 --crop-size 16 -b 2 --iterations 1";
@@ -161,7 +159,7 @@ TEST_F(TrainImagenet, SaysWhichFileToUseInstead) {
   EXPECT_THAT(error(), HasSubstr("use run/last.safetensors"));
   ASSERT_EQ(train(kSmall + "--resume run/best.safetensors"), 2);
   EXPECT_THAT(error(), HasSubstr("holds weights, not the state of a run: resume from run/checkpoint.safetensors"));
-  test::write_bytes(folder_ / "resnet.pth", std::string("PK\x03\x04\x00\x00\x08\x08", 8) + "archive/data.pkl");
+  write_bytes(folder_ / "resnet.pth", std::string("PK\x03\x04\x00\x00\x08\x08", 8) + "archive/data.pkl");
   ASSERT_EQ(train(kData + "--output other --weights resnet.pth"), 2);
   EXPECT_THAT(error(),
               AllOf(HasSubstr("resnet.pth is a PyTorch file"), HasSubstr("python3 -c"), HasSubstr("'resnet.safetensors'")));
@@ -199,13 +197,13 @@ TEST_F(TrainImagenet, EvaluatesTheValidationFolderAloneAndNamesWhatItCannotRead)
       const std::string class_folder = folder_ / "photos/" + split + "/" + name;
       std::filesystem::create_directories(class_folder);
       for (const char* file : {"/1.ppm", "/2.ppm"}) {
-        test::write_bytes(class_folder + file, "P6\n1 1\n255\nabc");
+        write_bytes(class_folder + file, "P6\n1 1\n255\nabc");
       }
     }
   }
   ASSERT_EQ(train("photos --model resnet20 --crop-size 16 -b 2 --iterations 1 --output run"), 0) << read_bytes(folder_ / "err");
   std::filesystem::remove_all(folder_ / "photos/train");
-  test::write_bytes(folder_ / "photos/val/b/2.ppm", "P6\n1 1\n255\na");
+  write_bytes(folder_ / "photos/val/b/2.ppm", "P6\n1 1\n255\na");
   ASSERT_EQ(train("photos --evaluate --weights run/last.safetensors"), 0) << read_bytes(folder_ / "err");
   EXPECT_THAT(read_bytes(folder_ / "out"), AllOf(HasSubstr("validation of 3 images"), HasSubstr("1 of the 4 images could not"),
                                                  HasSubstr("b/2.ppm"), Not(HasSubstr("training images"))));
@@ -273,7 +271,7 @@ TEST_F(TrainImagenet, RefusesInOneLineAndWithExitCode2) {
     for (const char* name : {"a", "b"}) {
       const std::string class_folder = folder_ / "photos/" + split + "/" + name;
       std::filesystem::create_directories(class_folder);
-      test::write_bytes(class_folder + "/1.ppm", "P6\n1 1\n255\nabc");
+      write_bytes(class_folder + "/1.ppm", "P6\n1 1\n255\nabc");
     }
   }
   ASSERT_EQ(train("photos --mean pixel"), 2);
@@ -290,7 +288,7 @@ TEST_F(TrainImagenet, RefusesInOneLineAndWithExitCode2) {
   EXPECT_THAT(error(), HasSubstr("got 'nofile', wanted auto, or a file that exists"));
   ASSERT_EQ(train(kSmall + "--resume ''"), 2);
   EXPECT_THAT(error(), HasSubstr("--resume"));
-  test::write_bytes(folder_ / "file", "not a folder");
+  write_bytes(folder_ / "file", "not a folder");
   ASSERT_EQ(train(kData + "--output file"), 2);
   EXPECT_THAT(error(), HasSubstr("the output folder file cannot be made"));
 }

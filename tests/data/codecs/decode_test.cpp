@@ -12,14 +12,6 @@
 namespace residua::test {
 namespace {
 
-using test::encode_bmp;
-using test::encode_cmyk_jpeg;
-using test::encode_jpeg;
-using test::encode_png;
-using test::JpegSettings;
-using test::pattern_image;
-using test::photo_image;
-
 std::span<const uint8_t> bytes_of(const std::string& text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }

@@ -12,8 +12,6 @@
 namespace residua::test {
 namespace {
 
-using test::pattern_image;
-
 Image crop(const Image& image, const Rect& rect) {
   Image out;
   out.reset({rect.height, rect.width});

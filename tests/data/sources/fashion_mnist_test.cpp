@@ -9,9 +9,6 @@
 namespace residua::test {
 namespace {
 
-using test::read_bytes;
-using test::TemporaryFolder;
-using test::write_bytes;
 using ::testing::HasSubstr;
 
 std::string big_endian(std::initializer_list<uint32_t> numbers) {

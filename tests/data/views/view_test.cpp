@@ -194,7 +194,7 @@ double reference(const Image& image, const PlacedView& placed, int64_t crop, int
 // is what the view says, but for the bytes that the first rounds to.
 TEST(Views, TheNetworksInputIsWhatTheViewSays) {
   constexpr int64_t kCrop = 12;
-  const Image image = test::pattern_image(31, 43);
+  const Image image = pattern_image(31, 43);
   const InputFormat format{.height = kCrop,
                            .width = kCrop,
                            .channels = 3,

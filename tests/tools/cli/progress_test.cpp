@@ -81,7 +81,7 @@ TEST(Progress, ANarrowTerminalGetsWhatMattersMost) {
 }
 
 TEST(Progress, AFileGetsPlainLines) {
-  const test::TemporaryFolder folder;
+  const TemporaryFolder folder;
   std::FILE* stream = std::fopen((folder / "out").c_str(), "w");
   ASSERT_NE(stream, nullptr);
   {
@@ -90,7 +90,7 @@ TEST(Progress, AFileGetsPlainLines) {
     progress.note("a note");
   }
   std::fclose(stream);
-  EXPECT_EQ(test::read_bytes(folder / "out"), std::string(kLine) + "\na note\n");
+  EXPECT_EQ(read_bytes(folder / "out"), std::string(kLine) + "\na note\n");
 }
 
 TEST(Progress, ATerminalKeepsOneLine) {
