@@ -9,6 +9,7 @@
 #include "core/data/batch_upload.h"
 #include "core/nn/initialization.h"
 #include "core/nn/parameter_store.h"
+#include "core/ops/batch_norm.h"
 #include "core/ops/prepare_input.h"
 #include "core/ops/softmax_cross_entropy.h"
 #include "core/train/run_setup.h"
@@ -38,14 +39,14 @@ struct Probe {
   double mean = 0, square = 0;  // of the response
 
   void add(double scale) {
-    constexpr double kEpsilon = BatchNormTensors().epsilon;
+    const double epsilon = BatchNormTensors().epsilon;
     const std::vector<float> g = gamma->master.to_vector();
     const std::vector<float> b = beta->master.to_vector();
     const std::vector<float> variance = norm->batch_variance.to_vector();
     for (size_t c = 0; c < variance.size(); ++c) {
       const double channels = static_cast<double>(variance.size());
       mean += b[c] / channels;
-      square += (static_cast<double>(b[c]) * b[c] + static_cast<double>(g[c]) * g[c] * variance[c] / (variance[c] + kEpsilon)) /
+      square += (static_cast<double>(b[c]) * b[c] + static_cast<double>(g[c]) * g[c] * variance[c] / (variance[c] + epsilon)) /
                 channels;
     }
     layer.gradient_norm += residua::norm(to_logical(*weight, weight->gradient)) / scale;

@@ -27,7 +27,7 @@ struct NetworkStatistics {
   int64_t batches = 0;
   int64_t batch_size = 0;
   double loss = 0;                      // mean over the batches
-  std::vector<LayerStatistics> layers;  // in the order of execution
+  std::vector<LayerStatistics> layers = {};  // in the order of execution
 };
 
 /// Runs the network forward and backward in training mode, without an update, over the first batches of the first epoch of

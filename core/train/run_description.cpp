@@ -74,7 +74,7 @@ RunDescription describe_run(const Settings& settings, const RunConfig& c, const 
                    .device = device.string(),
                    .processor = processor.instructions.empty() ? processor.name
                                                                : fmt::format("{} ({})", processor.name, processor.instructions),
-                   .precision = name(precision),
+                   .precision = std::string(name(precision)),
                    .threads = omp_get_max_threads()};
   d.configuration["precision"] = d.precision;  // not "auto", which is another on another machine
   return d;

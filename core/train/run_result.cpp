@@ -14,7 +14,9 @@ using Json = nlohmann::ordered_json;
 /// The records of a log by their type, in its order.
 std::map<std::string, std::vector<Json>> records_of(const std::string& log) {
   std::map<std::string, std::vector<Json>> records;
-  std::istringstream lines(read_file(log));
+  std::vector<unsigned char> bytes;
+  read_file(log, bytes);
+  std::istringstream lines(std::string(bytes.begin(), bytes.end()));
   for (std::string line; std::getline(lines, line);) {
     Json record = Json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (record.is_object() && record.contains("type")) {
