@@ -6,8 +6,8 @@
 #include <iostream>
 
 #include "core/io/atomic_file.h"
-#include "core/nn/state_dict.h"
-#include "core/train/actions.h"
+#include "core/train/run_description.h"
+#include "core/train/run_result.h"
 #include "core/train/run_setup.h"
 #include "core/train/trainer.h"
 #include "tools/cli/command_line.h"
@@ -16,33 +16,12 @@
 #include "tools/cli/progress.h"
 #include "tools/cli/signals.h"
 #include "tools/cli/standard_streams.h"
+#include "tools/cli/train_actions.h"
 #include "tools/cli/train_command.h"
 #include "tools/cli/warnings.h"
 
 namespace residua {
 namespace {
-
-int evaluate(TrainCommand& command, Device device, DType precision, Progress& progress) {
-  RunConfig& run = command.run;
-  if (run.weights.file.empty()) {
-    fail_setting("evaluate", "no weights", "a file of weights too (weights)");
-  }
-  const Safetensors file = read_weights(run.weights.file);
-  Network network = network_of_weights(file, run, command.settings, precision);
-  run.input.crop_size = network.input.size;
-  const std::shared_ptr<const ImageSource> images = open_split(run, Split::val);
-  apply_recipe(command.settings, run, !images->fixed_size());
-  if (run.input.mean == MeanKind::pixel || run.input.mean == MeanKind::channel) {
-    measure_input(run, *open_split(run, Split::train), network.input);
-  }
-  check_classes(file, images->class_names());
-  progress.notes(images->notes());
-  progress.note(headline(network, fmt::format("{} validation", images->size())) + "\n" + headline(run, device, precision));
-  const Metrics m = evaluate_weights(file, network, images, run, device, precision, progress);
-  progress.note(fmt::format("validation of {} images: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %", m.images,
-                            m.loss, m.top1_error, m.top5_error));
-  return 0;
-}
 
 int train(TrainCommand& command, const RunData& data, Network& network, Device device, DType precision, Progress& progress) {
   const RunConfig& run = command.run;
@@ -55,8 +34,7 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
                    .config = run,
                    .device = device,
                    .precision = precision,
-                   .train = data.train,
-                   .validation = data.validation,
+                   .data = data,
                    .folder = folder,
                    .observer = progress,
                    .checkpoint = command.checkpoint});
@@ -64,7 +42,8 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
                             folder.path()));
   atomic_write(folder.file(kConfigFile), command.settings.toml());
   catch_signals();
-  const int stopped = trainer.train(stop_signal());
+  const RunDescription description = describe_run(command.settings, run, data, network, device, precision);
+  const int stopped = train_with_result(trainer, folder, description, stop_signal());
   draw_curves(folder.path(), progress);
   return stopped == 0 ? 0 : 128 + stopped;
 }
@@ -84,30 +63,27 @@ int run(TrainCommand& command) {
   }
   Progress progress(stdout);
   if (actions.evaluate) {
-    return evaluate(command, device, precision, progress);
+    evaluate(command, device, precision, progress);
+    return 0;
   }
   const RunData data = open_data(run);
   settle_with_data(command.settings, run, data);
-  progress.notes(data.train->notes());
-  progress.notes(data.validation->notes());
   Network network = make_network(run, data.train->class_names(), precision);
   if (actions.summary) {
     fmt::print("{}", layers_of(network));
     return 0;
   }
-  const std::string images = fmt::format("{} training and {} validation", data.train->size(), data.validation->size());
-  progress.note(headline(network, images) + "\n" + headline(run, device, precision));
-  if (actions.data_only) {
-    progress.note(
-        fmt::format("loader alone: {:.0f} img/s", loader_speed(data.train, run, network.input.size, device, progress)));
-  } else if (actions.overfit_batch) {
-    measure_input(run, *data.train, network.input);
-    const bool given = command.settings.layer("iterations") > Layer::recipe;
-    overfit_batch(network, data.train, run, device, precision, given ? *run.training.iterations : 200, progress);
-  } else {
-    return train(command, data, network, device, precision, progress);
+  if (actions.dry_run) {
+    fmt::print("{}\n", to_json(describe_run(command.settings, run, data, network, device, precision)).dump(1));
+    return 0;
   }
-  return 0;
+  progress.notes(data.train->notes());
+  progress.notes(data.validation->notes());
+  progress.note(headline(network, images_of(data)) + "\n" + headline(run, device, precision));
+  if (act_on_data(command, data, network, device, precision, progress)) {
+    return 0;
+  }
+  return train(command, data, network, device, precision, progress);
 }
 
 }  // namespace

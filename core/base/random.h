@@ -7,7 +7,7 @@
 namespace residua {
 
 /// What a sequence of random numbers is for: sequences of different purposes are independent under one seed.
-enum class RandomPurpose : uint8_t { order = 1, augmentation = 2, synthetic_image = 3, synthetic_noise = 4 };
+enum class RandomPurpose : uint8_t { order = 1, augmentation = 2, synthetic_image = 3, synthetic_noise = 4, holdout = 5 };
 
 /// Philox4x32-10: 128 random bits as a pure function of a counter and a key
 /// (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011).

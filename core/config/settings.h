@@ -48,6 +48,7 @@ struct Setting {
   bool list = false;
   bool positional = false;  // given on a command line without its name
   bool saved = true;        // whether a file may have it: actions are of one call only
+  bool result = true;       // whether what a run computes depends on it: paths, threads and logs change nothing
   /// Takes a value; throws UsageError. No words: unset, which only an optional or a list takes.
   std::function<void(const Words&)> set = {};
   /// The value now; empty where unset.
@@ -67,6 +68,12 @@ struct Setting {
   }
   Setting& action() {
     saved = false;
+    result = false;
+    return *this;
+  }
+  /// What a run computes does not depend on it.
+  Setting& without_result() {
+    result = false;
     return *this;
   }
   /// `check` runs after each change and throws UsageError where the value as a whole is wrong.

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <string>
 
+#include "core/cpu/isa.h"
 #include "core/cpu/onednn.h"
 #include "core/device/device_backend.h"
 
@@ -54,6 +55,7 @@ device_api::DeviceDescription describe(int) {
       break;
     }
   }
+  description.instructions = std::string(isa_name()) + (onednn_has_amx() ? " and AMX" : "");
   description.cache_bytes = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), 0L);
   return description;
 }

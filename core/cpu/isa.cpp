@@ -11,6 +11,9 @@
 namespace residua::cpu {
 namespace {
 
+constexpr std::array<std::pair<const char*, Isa>, 4> kNames = {
+    {{"baseline", Isa::baseline}, {"avx2", Isa::avx2}, {"avx512", Isa::avx512}, {"avx512bf16", Isa::avx512bf16}}};
+
 Isa best() {
 #ifdef RESIDUA_X86_64
   if (__builtin_cpu_supports("x86-64-v4") != 0) {
@@ -29,10 +32,8 @@ Isa wanted() {
   if (text == nullptr) {
     return Isa::avx512bf16;
   }
-  constexpr std::array<std::pair<std::string_view, Isa>, 4> kNames = {
-      {{"baseline", Isa::baseline}, {"avx2", Isa::avx2}, {"avx512", Isa::avx512}, {"avx512bf16", Isa::avx512bf16}}};
   for (const auto& [name, isa] : kNames) {
-    if (text == name) {
+    if (std::string_view(text) == name) {
       return isa;
     }
   }
@@ -45,5 +46,7 @@ Isa isa() {
   static const Isa chosen = std::min(best(), wanted());
   return chosen;
 }
+
+const char* isa_name() { return std::ranges::find(kNames, isa(), &std::pair<const char*, Isa>::second)->first; }
 
 }  // namespace residua::cpu

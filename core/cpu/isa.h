@@ -16,6 +16,7 @@ enum class Isa { baseline, avx2, avx512, avx512bf16 };
 /// The best instruction set that this processor has and this build knows; the environment variable RESIDUA_ISA
 /// (baseline, avx2, avx512 or avx512bf16) lowers it.
 Isa isa();
+const char* isa_name();
 
 }  // namespace residua::cpu
 

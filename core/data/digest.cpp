@@ -40,6 +40,12 @@ size_t common_folder(const ImageSource& source) {
 
 }  // namespace
 
+std::string text_digest(std::string_view text) {
+  Fnv fnv;
+  fnv.add(text);
+  return fmt::format("{:016x}", fnv.hash());
+}
+
 std::string set_digest(const ImageSource& source) {
   const size_t folder = common_folder(source);
   Fnv fnv;

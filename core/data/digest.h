@@ -1,11 +1,15 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/data/source.h"
 
 namespace residua {
+
+/// Tells one text from another: 16 hexadecimal digits, FNV-1a.
+std::string text_digest(std::string_view text);
 
 /// Tells one set of labeled images from another: 16 hexadecimal digits, FNV-1a over each image's path, relative to the folder
 /// that all of them lie in, and its label, in order. A set that was moved keeps its digest.

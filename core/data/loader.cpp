@@ -101,11 +101,16 @@ void declare(Settings& settings, LoaderOptions& options) {
   settings
       .number("workers", options.workers, between(0, kMaxWorkers),
               "Threads that read and decode images; with 0 the training thread does it.")
-      .alias("j");
-  settings.number("max-bad-images", options.max_bad_images, at_least(0),
-                  "Images that cannot be read and are skipped; one more ends the run.");
-  settings.number("max-bad-share", options.max_bad_share, between(0, 1),
-                  "The same as a share of the set, from 0 to 1; the smaller of the two numbers counts.");
+      .alias("j")
+      .without_result();
+  settings
+      .number("max-bad-images", options.max_bad_images, at_least(0),
+              "Images that cannot be read and are skipped; one more ends the run.")
+      .without_result();
+  settings
+      .number("max-bad-share", options.max_bad_share, between(0, 1),
+              "The same as a share of the set, from 0 to 1; the smaller of the two numbers counts.")
+      .without_result();
 }
 
 Loader::Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options)

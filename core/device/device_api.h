@@ -77,9 +77,10 @@ bool native(Device device, DType dtype);
 
 /// What benchmarks say of where they ran.
 struct DeviceDescription {
-  std::string name;         // "NVIDIA H100 80GB HBM3", or the processor's
-  std::string software;     // "CUDA runtime 13.0, driver for 13.1"; empty for the CPU device
-  int64_t cache_bytes = 0;  // of the last cache before memory; 0 where unknown
+  std::string name;               // "NVIDIA H100 80GB HBM3", or the processor's
+  std::string software;           // "CUDA runtime 13.0, driver for 13.1"; empty for the CPU device
+  int64_t cache_bytes = 0;        // of the last cache before memory; 0 where unknown
+  std::string instructions = {};  // that the CPU device uses: "avx512bf16", "avx512bf16 and AMX"
 };
 DeviceDescription describe(Device device);
 

@@ -78,10 +78,11 @@ void EventLog::write(const TrainRecord& record) {
                                {"data_wait", record.data_wait}});
 }
 
-void EventLog::write(const ValidationRecord& record) {
-  write(nlohmann::ordered_json{{"type", "validation"},
+void EventLog::write(const EvaluationRecord& record) {
+  write(nlohmann::ordered_json{{"type", record.type},
                                {"iteration", record.iteration},
                                {"epoch", record.epoch},
+                               {"images", record.images},
                                {"loss", record.loss},
                                {"top1_error", record.top1_error},
                                {"top5_error", record.top5_error}});

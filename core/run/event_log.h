@@ -20,10 +20,12 @@ struct TrainRecord {
   double data_wait = 0;  // share of the time spent waiting for the loader, 0 to 1
 };
 
-/// One pass over the validation images.
-struct ValidationRecord {
+/// One evaluation of a set of images.
+struct EvaluationRecord {
+  std::string type;  // "validation", "clean_train" or "test"
   int64_t iteration = 0;
   double epoch = 0;
+  int64_t images = 0;
   double loss = 0;
   double top1_error = 0;  // %
   double top5_error = 0;  // %
@@ -33,7 +35,7 @@ struct ValidationRecord {
 ///
 ///   {"type":"train","iteration":50,"epoch":0.1,"loss":1.9,"top1_error":71.2,"top5_error":20.5,"lr":0.1,
 ///    "images_per_second":2900.0,"data_wait":0.01}
-///   {"type":"validation","iteration":500,"epoch":1.0,"loss":1.1,"top1_error":40.3,"top5_error":3.9}
+///   {"type":"validation","iteration":500,"epoch":1.0,"images":10000,"loss":1.1,"top1_error":40.3,"top5_error":3.9}
 ///
 /// Other types may come between; readers skip what they do not know. JSON has no NaN and no infinities: they are written as the
 /// strings "NaN", "Infinity" and "-Infinity", which Python's float() takes. A killed run can leave a last line without its end;
@@ -48,7 +50,7 @@ class EventLog {
   static EventLog resume(const std::string& path, int64_t iteration);
 
   void write(const TrainRecord& record);
-  void write(const ValidationRecord& record);
+  void write(const EvaluationRecord& record);
   /// Any other record: an object with a "type". One that belongs to a step has its "iteration".
   void write(const nlohmann::ordered_json& record);
 

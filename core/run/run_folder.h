@@ -16,6 +16,7 @@ inline constexpr const char* kBestFile = "best.safetensors";
 inline constexpr const char* kLastFile = "last.safetensors";
 inline constexpr const char* kLogFile = "log.jsonl";
 inline constexpr const char* kConfigFile = "config.toml";
+inline constexpr const char* kResultFile = "result.json";
 
 /// What a run does with an output folder that holds a run already: start refuses it, resume goes on with it, resume_or_start
 /// goes on where there is a checkpoint.

@@ -51,9 +51,14 @@ void check_unit_of_steps(const Settings& s, const RunConfig& c) {
 }  // namespace
 
 void declare(Settings& s, DatasetOptions& o) {
-  s.text("DIR", o.folder, "Folder of the data set. Fashion-MNIST and synthetic images need none.").positional = true;
-  s.choice("dataset", o.name, source_names(), "Layout of the folder; auto recognizes it.");
+  s.text("DIR", o.folder, "Folder of the data set. Fashion-MNIST and synthetic images need none.")
+      .without_result()  // set_digest() tells one set from another
+      .positional = true;
+  s.choice("dataset", o.name, source_names(), "Layout of the folder; auto recognizes it.").without_result();
   o.kinds.declare(s);
+  s.number("holdout", o.holdout, between(0, kMost),
+           "Training images to hold out and validate on, so that the best weights are not chosen on the validation set: that "
+           "one is evaluated once, at the end. The choice is the same in every run. The paper holds out 5000 of CIFAR-10.");
 }
 
 void declare(Settings& s, FirstWeights& o) {
@@ -72,21 +77,24 @@ void declare(Settings& s, TrainingOptions& o) {
   s.choice("precision", o.precision,
            "Type of activations and their gradients; weights and sums are always fp32. auto: bf16 where the device computes in "
            "it, else fp32.");
-  s.text("device", o.device, "Where to compute: auto, cpu, cuda or cuda:N. auto takes a GPU if there is one.");
-  s.choice("cuda-graph", o.cuda_graph, "Whether a CUDA device replays the whole step as one graph.");
+  s.text("device", o.device, "Where to compute: auto, cpu, cuda or cuda:N. auto takes a GPU if there is one.").without_result();
+  s.choice("cuda-graph", o.cuda_graph, "Whether a CUDA device replays the whole step as one graph.").without_result();
   s.flag("allow-nondeterministic", o.plans.nondeterministic,
-         "On a CUDA device, also use convolutions whose results may differ in their last bits from run to run.");
+         "On a CUDA device, also use convolutions whose results may differ in their last bits from run to run.")
+      .without_result();
   s.flag(
-      "allow-runtime-compilation", o.plans.runtime_compilation,
-      "On a CUDA device, also use convolutions that cuDNN compiles first, which takes a minute or more; some of them are not "
-      "deterministic.");
-  s.number("threads", o.threads, between(0, 1024), "Threads of the CPU device; 0 is one for each core.");
+       "allow-runtime-compilation", o.plans.runtime_compilation,
+       "On a CUDA device, also use convolutions that cuDNN compiles first, which takes a minute or more; some of them are not "
+       "deterministic.")
+      .without_result();
+  s.number("threads", o.threads, between(0, 1024), "Threads of the CPU device; 0 is one for each core.").without_result();
   s.number("seed", o.seed, between(0, 1e15), "Seed of the first weights, the order of the images and their augmentation.");
 }
 
 void declare(Settings& s, OutputOptions& o) {
   s.text("output", o.folder, "Folder for settings, logs, curves, weights and checkpoints.")
       .alias("o")
+      .without_result()
       .default_is("runs/<model>-<data set>");
   s.text(
        "resume", o.resume,
@@ -94,8 +102,11 @@ void declare(Settings& s, OutputOptions& o) {
        "checkpoint. The settings are those of the config.toml beside it, unless another file of settings is given; the "
        "command line wins.")
       .action();
-  s.number("log-every", o.log_every, between(1, kMost), "Iterations between two progress lines.");
+  s.number("log-every", o.log_every, between(1, kMost), "Iterations between two progress lines.").without_result();
   s.number("evaluate-every", o.evaluate_every, above(0), "Epochs between two validations.");
+  s.number("clean-train", o.clean_train, between(0, kMost),
+           "Training images to evaluate with each validation, as they are and from running statistics: their error is without "
+           "augmentation, and of one moment. The same images each time; 0 is none.");
 }
 
 void declare(Settings& s, RunConfig& c) {
@@ -108,6 +119,7 @@ void declare(Settings& s, RunConfig& c) {
   declare(s, c.weights);
   s.group("Training");
   s.choice("recipe", c.recipe, recipe_names(), "Values for the settings that are not given, by name.")
+      .without_result()
       .default_is("photos for photos of many sizes, else small-images");
   declare(s, c.training);
   declare(s, c.sgd);

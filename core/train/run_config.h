@@ -25,6 +25,7 @@ struct DatasetOptions {
   std::string folder;
   std::string name = "auto";
   Kinds<SourceKind> kinds = {};  // with their own options
+  int64_t holdout = 0;           // training images to validate on
 };
 
 /// The first weights.
@@ -53,6 +54,7 @@ struct OutputOptions {
   std::string resume;  // "auto", a checkpoint, or empty
   int64_t log_every = 50;
   double evaluate_every = 1;  // epochs
+  int64_t clean_train = 0;    // training images that are evaluated with each validation
 };
 
 /// Everything that a training run is made of. `declare` binds the settings to its members: it must keep its place.

@@ -13,7 +13,7 @@ class RunObserver {
   virtual ~RunObserver() = default;
   /// The steps since the last report. `seconds_left`: until the end of the run, by the speed of these steps.
   virtual void trained(const TrainRecord& /*record*/, int64_t /*total_iterations*/, double /*seconds_left*/) {}
-  virtual void validated(const ValidationRecord& /*record*/) {}
+  virtual void evaluated(const EvaluationRecord& /*record*/) {}
   /// Anything else, in one line or a few.
   virtual void note(const std::string& /*text*/) {}
 };

@@ -47,17 +47,19 @@ void RunReporter::train(const RunState& state, const Metrics& m, double rate, do
   restart(state, wait_seconds);
 }
 
-void RunReporter::validation(const RunState& state, const Metrics& m) {
-  const ValidationRecord record{.iteration = state.iteration,
+void RunReporter::evaluation(const RunState& state, const std::string& type, const Metrics& m) {
+  const EvaluationRecord record{.type = type,
+                                .iteration = state.iteration,
                                 .epoch = epoch(state),
+                                .images = m.images,
                                 .loss = m.loss,
                                 .top1_error = m.top1_error,
                                 .top5_error = m.top5_error};
   log_.write(record);
-  tensorboard_.scalar("validation/loss", state.iteration, record.loss);
-  tensorboard_.scalar("validation/top1_error", state.iteration, record.top1_error);
-  tensorboard_.scalar("validation/top5_error", state.iteration, record.top5_error);
-  observer_.validated(record);
+  tensorboard_.scalar(type + "/loss", state.iteration, record.loss);
+  tensorboard_.scalar(type + "/top1_error", state.iteration, record.top1_error);
+  tensorboard_.scalar(type + "/top5_error", state.iteration, record.top5_error);
+  observer_.evaluated(record);
 }
 
 void RunReporter::skipped_images(const RunState& state, DataErrors& errors) {

@@ -29,7 +29,8 @@ class RunReporter {
   void count(int64_t images) { images_ += images; }
   /// Reports the steps since the last report: `metrics` are theirs, `rate` is the last one's, `wait_seconds` the loader's.
   void train(const RunState& state, const Metrics& metrics, double rate, double wait_seconds, int64_t validations_left);
-  void validation(const RunState& state, const Metrics& metrics);
+  /// `type` as in EvaluationRecord.
+  void evaluation(const RunState& state, const std::string& type, const Metrics& metrics);
   void note(const std::string& text) { observer_.note(text); }
   /// Names the images that could not be read since the last call.
   void skipped_images(const RunState& state, DataErrors& errors);

@@ -43,8 +43,9 @@ void RunSaver::save(RunState& state, bool best) {
 
 void RunSaver::fail_diverged(const std::string& what, const RunState& state) const {
   const std::string checkpoint = folder_.file(kCheckpointFile);
-  fail("{} by iteration {}: lower the learning rate, warm it up, or compute in fp32; {}", what, state.iteration,
-       std::filesystem::exists(checkpoint) ? "the last good state is in " + checkpoint : "no state had been saved yet");
+  throw Diverged(fmt::format(
+      "{} by iteration {}: lower the learning rate, warm it up, or compute in fp32; {}", what, state.iteration,
+      std::filesystem::exists(checkpoint) ? "the last good state is in " + checkpoint : "no state had been saved yet"));
 }
 
 }  // namespace residua

@@ -2,12 +2,19 @@
 
 #include <string>
 
+#include "core/base/error.h"
 #include "core/optim/schedules/schedule.h"
 #include "core/run/run_folder.h"
 #include "core/train/run_state.h"
 #include "core/train/training.h"
 
 namespace residua {
+
+/// A run's numbers are not finite any more.
+class Diverged : public Error {
+ public:
+  using Error::Error;
+};
 
 /// Saves a run's state and weights in its folder, and goes on from them.
 class RunSaver {
@@ -24,7 +31,7 @@ class RunSaver {
   /// Whether there are best weights, and where.
   bool has_best() const;
   std::string best_path() const { return folder_.file(kBestFile); }
-  /// `what` has happened to the run's numbers: there is nothing to save.
+  /// Throws Diverged: `what` has happened to the run's numbers, and there is nothing to save.
   [[noreturn]] void fail_diverged(const std::string& what, const RunState& state) const;
 
  private:

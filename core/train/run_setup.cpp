@@ -1,10 +1,15 @@
 #include "core/train/run_setup.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
+#include <numeric>
+#include <utility>
 
+#include "core/base/random.h"
 #include "core/data/digest.h"
 #include "core/data/statistics.h"
+#include "core/data/subset.h"
 #include "core/nn/state_dict.h"
 
 namespace residua {
@@ -35,6 +40,25 @@ bool subtracts_mean_image(const RunConfig& c, const ImageSource& train, int64_t 
   return c.input.mean == MeanKind::pixel || (c.input.mean == MeanKind::by_source && possible);
 }
 
+/// Moves `count` random training images, which depend on nothing but the numbers, to the validation set.
+void hold_out(RunData& data, int64_t count) {
+  const int64_t images = data.train->size();
+  if (count >= images) {
+    fail_setting("holdout", fmt::format("{}", count), fmt::format("fewer than the {} training images", images));
+  }
+  std::vector<int64_t> order(static_cast<size_t>(images));
+  std::iota(order.begin(), order.end(), 0);
+  Random random(0, RandomPurpose::holdout, 0, 0);
+  for (int64_t i = 0; i < count; ++i) {  // the first steps of Fisher and Yates's shuffle
+    std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(i + random.below(images - i))]);
+  }
+  const auto end = order.begin() + count;
+  std::sort(order.begin(), end);
+  std::sort(end, order.end());
+  data.test = std::exchange(data.validation, std::make_shared<Subset>(data.train, std::vector<int64_t>(order.begin(), end)));
+  data.train = std::make_shared<Subset>(data.train, std::vector<int64_t>(end, order.end()));
+}
+
 template <class To, class From>
 void in_bytes(const From& values, To& bytes) {
   std::ranges::transform(values, bytes.begin(), [](double value) { return static_cast<float>(255 * value); });
@@ -54,7 +78,22 @@ RunData open_data(const RunConfig& c) {
       !difference.empty()) {
     fail_usage("the training and the validation set have other classes: {}; both need the same class folders", difference);
   }
+  if (c.dataset.holdout > 0) {
+    hold_out(data, c.dataset.holdout);
+  }
   return data;
+}
+
+std::shared_ptr<const ImageSource> clean_images(const std::shared_ptr<const ImageSource>& train, int64_t count) {
+  if (count == 0) {
+    return nullptr;
+  }
+  count = std::min(count, train->size());
+  std::vector<int64_t> chosen(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) {
+    chosen[static_cast<size_t>(i)] = i * train->size() / count;
+  }
+  return std::make_shared<Subset>(train, std::move(chosen));
 }
 
 void settle_with_data(Settings& settings, RunConfig& c, const RunData& data) {
@@ -118,12 +157,15 @@ void check_classes(const Safetensors& file, const std::vector<std::string>& clas
   }
 }
 
-void load_first_weights(const RunConfig& c, const Network& network, ParameterStore& store) {
-  if (!c.weights.file.empty()) {
-    const Safetensors file = read_weights(c.weights.file);
-    check_classes(file, network.input.class_names);
-    load_weights(file, store, network.family->classifier() + ".");
+int64_t load_first_weights(const RunConfig& c, const Network& network, ParameterStore& store) {
+  if (c.weights.file.empty()) {
+    return 0;
   }
+  const Safetensors file = read_weights(c.weights.file);
+  check_classes(file, network.input.class_names);
+  load_weights(file, store, network.family->classifier() + ".");
+  const auto iteration = file.metadata.find("iteration");
+  return iteration == file.metadata.end() ? 0 : std::strtoll(iteration->second.c_str(), nullptr, 10);
 }
 
 }  // namespace residua

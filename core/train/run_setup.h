@@ -15,14 +15,18 @@ namespace residua {
 struct RunData {
   std::shared_ptr<const ImageSource> train;
   std::shared_ptr<const ImageSource> validation;
+  std::shared_ptr<const ImageSource> test = {};  // null unless training images are held out for validation
 
   /// Whether images have many sizes.
   bool photos() const { return !train->fixed_size(); }
 };
 
-/// Opens both splits of the data set. Fails with UsageError when none was named, when it cannot be found and when the two have
-/// other classes.
+/// Opens both splits of the data set. With a holdout, the validation split is the test set, and that many training images, the
+/// same in every run, are the validation set. Fails with UsageError when no set was named, when it cannot be found, when the
+/// two splits have other classes and when no training image is left.
 RunData open_data(const RunConfig& config);
+/// `count` of the images, spread evenly over the set: the same each time. Null for 0; all where there are no more.
+std::shared_ptr<const ImageSource> clean_images(const std::shared_ptr<const ImageSource>& train, int64_t count);
 /// One split alone.
 std::shared_ptr<const ImageSource> open_split(const RunConfig& config, Split split);
 
@@ -42,8 +46,8 @@ Network network_of_weights(const Safetensors& file, const RunConfig& config, con
 /// Fails with UsageError, which names them, where weights say that they were trained on other classes than these.
 void check_classes(const Safetensors& file, const std::vector<std::string>& class_names);
 
-/// Takes a run's first weights from its file, if it names one. Fails with UsageError, which names them, on other classes than
-/// the network's.
-void load_first_weights(const RunConfig& config, const Network& network, ParameterStore& store);
+/// Takes a run's first weights from its file, if it names one. Returns the iteration that the file says they are of, or 0.
+/// Fails with UsageError, which names them, on other classes than the network's.
+int64_t load_first_weights(const RunConfig& config, const Network& network, ParameterStore& store);
 
 }  // namespace residua

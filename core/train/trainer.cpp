@@ -16,15 +16,19 @@ RunState first_state(const TrainerSetup& s, const Training& training) {
   return {.model = training.network().description(),
           .seed = s.config.training.seed,
           .batch_size = s.config.training.batch_size,
-          .images = s.train->size(),
-          .train_set = set_digest(*s.train),
-          .validation_set = s.validation != nullptr ? set_digest(*s.validation) : std::string(),
-          .class_names = s.train->class_names()};
+          .images = s.data.train->size(),
+          .train_set = set_digest(*s.data.train),
+          .validation_set = s.data.validation != nullptr ? set_digest(*s.data.validation) : std::string(),
+          .class_names = s.data.train->class_names()};
 }
 
 ValidationTimes validation_times(const RunConfig& config, const RunLength& length) {
   const double interval = config.output.evaluate_every * static_cast<double>(length.iterations_per_epoch);
   return {.interval = std::max<int64_t>(1, std::llround(interval)), .total = length.total_iterations};
+}
+
+std::unique_ptr<EvaluationLoader> loader_of(const std::shared_ptr<const ImageSource>& images, const TrainerSetup& s) {
+  return images != nullptr ? evaluation_loader(images, s.config, s.network.input.size, s.device) : nullptr;
 }
 
 }  // namespace
@@ -34,9 +38,10 @@ Trainer::Trainer(const TrainerSetup& s)
       observer_(s.observer),
       training_(s.network, s.config, s.device, s.precision),
       evaluator_(*s.network.module, input_format(s.network, s.precision, s.device), s.device),
-      loader_(training_loader(s.train, s.config, s.network.input.size, s.device)),
-      validation_loader_(s.validation != nullptr ? evaluation_loader(s.validation, s.config, s.network.input.size, s.device)
-                                                 : nullptr),
+      loader_(training_loader(s.data.train, s.config, s.network.input.size, s.device)),
+      validation_loader_(loader_of(s.data.validation, s)),
+      clean_loader_(loader_of(clean_images(s.data.train, s.config.output.clean_train), s)),
+      test_loader_(loader_of(s.data.test, s)),
       length_(run_length(s.config.training, loader_->batches())),
       validations_(validation_times(s.config, length_)),
       schedule_(make_schedule(s.config.schedule, length_, s.config.training.batch_size)),
@@ -81,10 +86,12 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     train_epoch(stop);
   }
   if (stop != 0) {
-    take_metrics();
     save_unfinished("stopped");
-  } else if (validation_loader_ == nullptr) {
-    saver_.save(state_, false);
+  } else {
+    if (validation_loader_ == nullptr) {
+      saver_.save(state_, false);
+    }
+    test(stop);
   }
   if (loader_->errors().count() > 0) {
     report_->note(fmt::format("{} training images could not be read and were replaced by others:\n{}",
@@ -121,6 +128,8 @@ void Trainer::train_batch(const Batch& batch) {
   ++state_.iteration;
   if (state_.iteration == length_.total_iterations || validation_due() || state_.iteration % config_.output.log_every == 0) {
     report_steps(rate);
+  } else if (const int64_t window = schedule_->training_window(); window > 0 && state_.iteration % window == 0) {
+    tell_schedule(training_.step().metrics().read());
   }
 }
 
@@ -140,17 +149,26 @@ bool Trainer::validation_due() const {
   return validation_loader_ != nullptr && state_.validated != state_.iteration && validations_.due(state_.iteration);
 }
 
-void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
+std::optional<Metrics> Trainer::evaluate(EvaluationLoader& loader, const volatile std::sig_atomic_t& stop) {
   const std::optional<Metrics> metrics =
-      saved_if_it_fails([&] { return evaluator_.evaluate(*validation_loader_, [&stop] { return stop != 0; }); });
-  report_->skipped_images(state_, validation_loader_->errors());
-  if (!metrics) {
+      saved_if_it_fails([&] { return evaluator_.evaluate(loader, [&stop] { return stop != 0; }); });
+  report_->skipped_images(state_, loader.errors());
+  return metrics;
+}
+
+void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
+  const std::optional<Metrics> metrics = evaluate(*validation_loader_, stop);
+  const std::optional<Metrics> clean = metrics && clean_loader_ != nullptr ? evaluate(*clean_loader_, stop) : std::nullopt;
+  if (!metrics || (clean_loader_ != nullptr && !clean)) {
     return;
   }
   if (!std::isfinite(metrics->loss)) {
     saver_.fail_diverged("the validation loss is not finite", state_);
   }
-  report_->validation(state_, *metrics);
+  if (clean) {
+    report_->evaluation(state_, "clean_train", *clean);
+  }
+  report_->evaluation(state_, "validation", *metrics);
   schedule_->observe(metrics->top1_error);
   const bool best = metrics->top1_error < state_.best_error || !saver_.has_best();
   state_.best_error = best ? metrics->top1_error : state_.best_error;
@@ -159,8 +177,17 @@ void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
   report_->end_validation(state_, loader_->wait_seconds());
 }
 
+void Trainer::test(const volatile std::sig_atomic_t& stop) {
+  if (test_loader_ != nullptr) {
+    if (const std::optional<Metrics> metrics = evaluate(*test_loader_, stop)) {
+      report_->evaluation(state_, "test", *metrics);
+    }
+  }
+}
+
 void Trainer::save_unfinished(const char* what) {
   if (state_.iteration > 0) {
+    take_metrics();
     saver_.save(state_, false);
     report_->note(
         fmt::format("{} at iteration {} of {}: resume the run to go on", what, state_.iteration, length_.total_iterations));
@@ -169,11 +196,20 @@ void Trainer::save_unfinished(const char* what) {
 
 Metrics Trainer::take_metrics() {
   const Metrics metrics = training_.step().metrics().read();
+  tell_schedule(metrics);
   training_.step().metrics().reset();
+  told_wrong_ = told_images_ = 0;
   if (metrics.images > 0 && !std::isfinite(metrics.loss)) {
     saver_.fail_diverged("the loss is not finite", state_);
   }
   return metrics;
+}
+
+void Trainer::tell_schedule(const Metrics& m) {
+  const int64_t wrong = m.images > 0 ? std::llround(m.top1_error * static_cast<double>(m.images) / 100) : 0;
+  schedule_->observe_training(state_.iteration, wrong - told_wrong_, m.images - told_images_);
+  told_wrong_ = wrong;
+  told_images_ = m.images;
 }
 
 }  // namespace residua

@@ -9,6 +9,7 @@
 #include "core/train/run_observer.h"
 #include "core/train/run_reporter.h"
 #include "core/train/run_saver.h"
+#include "core/train/run_setup.h"
 #include "core/train/validation_times.h"
 
 namespace residua {
@@ -19,14 +20,14 @@ struct TrainerSetup {
   const RunConfig& config;  // with its recipe applied
   Device device;
   DType precision;
-  std::shared_ptr<const ImageSource> train;
-  std::shared_ptr<const ImageSource> validation;  // may be null
+  RunData data;  // validation and test may be null
   const RunFolder& folder;
   RunObserver& observer;
   std::string checkpoint = {};  // to go on from; empty: a new run
 };
 
-/// A training run: epochs over a loader, validations, reports, and a checkpoint with each validation.
+/// A training run: epochs over a loader, validations, reports, and a checkpoint with each validation. Where there is a test
+/// set, it is evaluated once, at the end.
 class Trainer {
  public:
   /// Lays the network out and gives it its first weights, or those of the checkpoint. Fails with UsageError on settings that do
@@ -48,6 +49,9 @@ class Trainer {
   void train_batch(const Batch& batch);
   void report_steps(double rate);
   void validate_and_save(const volatile std::sig_atomic_t& stop);
+  /// The metrics of a set of images, which are reported; nothing on `stop`.
+  std::optional<Metrics> evaluate(EvaluationLoader& loader, const volatile std::sig_atomic_t& stop);
+  void test(const volatile std::sig_atomic_t& stop);
   /// Saves between two steps, where there is something to save.
   void save_unfinished(const char* what);
   /// What `read` returns. Whatever a loader meets, the state between two steps is sound, and saved before the error goes on.
@@ -55,6 +59,8 @@ class Trainer {
   auto saved_if_it_fails(const Read& read);
   /// Of the steps since the last call. Fails when their loss is not finite: the weights are lost then, and must not be saved.
   Metrics take_metrics();
+  /// Tells the schedule the training error since it was last told; `since_report` is what the step has counted.
+  void tell_schedule(const Metrics& since_report);
 
   const RunConfig& config_;
   RunObserver& observer_;
@@ -62,12 +68,15 @@ class Trainer {
   Evaluator evaluator_;
   std::unique_ptr<Loader> loader_;
   std::unique_ptr<EvaluationLoader> validation_loader_;  // null: no validation
+  std::unique_ptr<EvaluationLoader> clean_loader_;       // null: no clean training images
+  std::unique_ptr<EvaluationLoader> test_loader_;        // null: no test
   RunLength length_;
   ValidationTimes validations_;
   std::unique_ptr<Schedule> schedule_;
   RunSaver saver_;
   RunState state_;
   std::unique_ptr<RunReporter> report_;
+  int64_t told_wrong_ = 0, told_images_ = 0;  // of the steps since the last report, that the schedule knows of
 };
 
 }  // namespace residua

@@ -42,7 +42,8 @@ TEST(EventLog, WritesOneObjectALineAtOnce) {
   EXPECT_EQ(read_bytes(path),
             "{\"type\":\"train\",\"iteration\":50,\"epoch\":0.25,\"loss\":1.5,\"top1_error\":70.0,\"top5_error\":20.0,"
             "\"lr\":0.1,\"images_per_second\":2900.0,\"data_wait\":0.01}\n");
-  log.write(ValidationRecord{.iteration = 50, .epoch = 1, .loss = 0.5, .top1_error = 30, .top5_error = 3});
+  log.write(
+      EvaluationRecord{.type = "validation", .iteration = 50, .epoch = 1, .loss = 0.5, .top1_error = 30, .top5_error = 3});
   log.write(nlohmann::ordered_json{{"type", "note"}, {"text", "two\nlines \xff"}});
   const std::vector<nlohmann::json> read = records(path);
   ASSERT_EQ(read.size(), 3U);
@@ -82,7 +83,7 @@ TEST(EventLog, ResumeDropsWhatWillHappenAgain) {
     for (const int64_t iteration : {10, 20, 30}) {
       log.write(train_at(iteration));
     }
-    log.write(ValidationRecord{.iteration = 30});
+    log.write(EvaluationRecord{.type = "validation", .iteration = 30});
   }
   const WarningLog warnings;
   EventLog log = EventLog::resume(path, 20);

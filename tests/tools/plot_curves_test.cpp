@@ -35,7 +35,7 @@ void write_log(const std::string& folder) {
                             .top1_error = 90 - 50 * share,
                             .lr = iteration < 30 ? 0.1 : 0.01});
     }
-    log.write(ValidationRecord{.iteration = 40, .epoch = 1, .loss = 1.2, .top1_error = 41.5});
+    log.write(EvaluationRecord{.type = "validation", .iteration = 40, .epoch = 1, .loss = 1.2, .top1_error = 41.5});
   }
   AppendFile(folder + "/log.jsonl").append("{\"type\":\"train\",\"itera");
 }

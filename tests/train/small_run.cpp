@@ -17,9 +17,9 @@ void Recorder::trained(const TrainRecord& record, int64_t total_iterations, doub
   on_trained(record);
 }
 
-void Recorder::validated(const ValidationRecord& record) {
+void Recorder::evaluated(const EvaluationRecord& record) {
   validations.push_back(record);
-  on_validated(record);
+  on_evaluated(record);
 }
 
 SmallRun::SmallRun(const std::string& folder) {
@@ -64,15 +64,15 @@ Trainer& SmallRun::trainer() {
     Network& made = network();
     const Device device = parse_device(config.training.device);
     folder_ = std::make_unique<RunFolder>(config.output.folder, checkpoint.empty() ? Existing::start : Existing::resume);
-    trainer_ = std::make_unique<Trainer>(TrainerSetup{.network = made,
-                                                      .config = config,
-                                                      .device = device,
-                                                      .precision = compute_type(config.training.precision, device),
-                                                      .train = training,
-                                                      .validation = validates ? validation : nullptr,
-                                                      .folder = *folder_,
-                                                      .observer = observer,
-                                                      .checkpoint = checkpoint});
+    trainer_ =
+        std::make_unique<Trainer>(TrainerSetup{.network = made,
+                                               .config = config,
+                                               .device = device,
+                                               .precision = compute_type(config.training.precision, device),
+                                               .data = {.train = training, .validation = validates ? validation : nullptr},
+                                               .folder = *folder_,
+                                               .observer = observer,
+                                               .checkpoint = checkpoint});
   }
   return *trainer_;
 }

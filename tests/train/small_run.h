@@ -21,13 +21,13 @@ inline const std::sig_atomic_t kNeverStop = 0;
 class Recorder final : public RunObserver {
  public:
   void trained(const TrainRecord& record, int64_t total_iterations, double seconds_left) override;
-  void validated(const ValidationRecord& record) override;
+  void evaluated(const EvaluationRecord& record) override;
   void note(const std::string& text) override { notes.push_back(text); }
 
   std::function<void(const TrainRecord&)> on_trained = [](const TrainRecord&) {};
-  std::function<void(const ValidationRecord&)> on_validated = [](const ValidationRecord&) {};
+  std::function<void(const EvaluationRecord&)> on_evaluated = [](const EvaluationRecord&) {};
   std::vector<TrainRecord> steps;
-  std::vector<ValidationRecord> validations;
+  std::vector<EvaluationRecord> validations;
   std::vector<int64_t> totals;  // that `trained` came with
   std::vector<std::string> notes;
 };

@@ -89,7 +89,7 @@ class CutRuns {
       reached = record.iteration == cut.iteration;
       stop = reached && cut.when == When::after_the_step ? SIGTERM : 0;
     };
-    run.observer.on_validated = [&](const ValidationRecord&) {
+    run.observer.on_evaluated = [&](const EvaluationRecord&) {
       stop = reached && cut.when == When::after_the_validation ? SIGTERM : 0;
     };
     run.validation = std::make_shared<WatchedSource>(run.validation, [&](int64_t, int64_t image) {

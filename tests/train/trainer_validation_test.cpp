@@ -92,13 +92,13 @@ TEST(TrainerValidation, IsTheSameWhateverTheTraining) {
     ASSERT_EQ(run_state(load_checkpoint(checkpoint)).validated, 0) << "a validation of these weights is due";
   }
   const Measured wanted = measured_one_by_one(cut / kLastFile, *SmallRun(cut.path()).validation);
-  std::vector<ValidationRecord> all;
+  std::vector<EvaluationRecord> all;
   const auto validate = [&](const std::string& name, const std::string& word) {
     const TemporaryFolder folder;
     volatile std::sig_atomic_t stop = 0;
     SmallRun run(folder.path());
     run.set(name, {word}).resume(checkpoint);
-    run.observer.on_validated = [&](const ValidationRecord& record) {
+    run.observer.on_evaluated = [&](const EvaluationRecord& record) {
       all.push_back(record);
       stop = SIGTERM;
     };

@@ -58,6 +58,13 @@ std::string headline(const Network& network, const std::string& images) {
                      network.input.size);
 }
 
+std::string images_of(const RunData& data) {
+  if (data.test == nullptr) {
+    return fmt::format("{} training and {} validation", data.train->size(), data.validation->size());
+  }
+  return fmt::format("{} training, {} validation and {} test", data.train->size(), data.validation->size(), data.test->size());
+}
+
 std::string headline(const RunConfig& run, Device device, DType precision) {
   return fmt::format("{} on {}, {} threads, global batch size {}, {} loader threads", name(precision), device.string(),
                      omp_get_max_threads(), run.training.batch_size, run.loader.workers);

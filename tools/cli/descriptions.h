@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "core/train/run_setup.h"
 #include "models/network.h"
 #include "tools/cli/train_command.h"
 
@@ -15,6 +16,8 @@ std::optional<std::string> text_without_data(TrainCommand& command);
 std::string layers_of(const Network& network);
 /// "resnet18 (11.69 M parameters, 1.82 G multiply-adds an image) on 1000 images, 10 classes, 224x224 px".
 std::string headline(const Network& network, const std::string& images);
+/// "45000 training, 5000 validation and 10000 test".
+std::string images_of(const RunData& data);
 /// "bf16 on cpu, 2 threads, global batch size 128, 2 loader threads".
 std::string headline(const RunConfig& run, Device device, DType precision);
 

@@ -43,9 +43,10 @@ std::string format_train(const TrainRecord& record, int64_t total_iterations, do
       format_duration(seconds_left));
 }
 
-std::string format_validation(const ValidationRecord& record) {
-  return fmt::format("epoch {:.2f}  iter {}  validation  loss {:.4f}  top-1 {:.2f} %  top-5 {:.2f} %", record.epoch,
-                     record.iteration, record.loss, record.top1_error, record.top5_error);
+std::string format_evaluation(const EvaluationRecord& record) {
+  const char* what = record.type == "clean_train" ? "clean training images" : record.type.c_str();
+  return fmt::format("epoch {:.2f}  iter {}  {}  loss {:.4f}  top-1 {:.2f} %  top-5 {:.2f} %", record.epoch, record.iteration,
+                     what, record.loss, record.top1_error, record.top5_error);
 }
 
 std::string format_bar(const TrainRecord& record, int64_t total_iterations, double seconds_left, int columns) {

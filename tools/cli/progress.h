@@ -14,7 +14,7 @@ namespace residua {
 std::string format_train(const TrainRecord& record, int64_t total_iterations, double seconds_left);
 
 /// "epoch 4.00  iter 1560/5000  validation  loss 1.1002  top-1 40.30 %  top-5 3.90 %", without the total.
-std::string format_validation(const ValidationRecord& record);
+std::string format_evaluation(const EvaluationRecord& record);
 
 /// What fits into `columns` characters: a bar of the share of iterations done before the line of format_train(); the line
 /// alone; or, cut if need be, "25 % loss 1.2345 top-1 45.12 % 2900 img/s wait 1 % lr 0.1 ETA 1:02:03".
@@ -34,7 +34,7 @@ class Progress final : public RunObserver {
   Progress& operator=(const Progress&) = delete;
 
   void trained(const TrainRecord& record, int64_t total_iterations, double seconds_left) override;
-  void validated(const ValidationRecord& record) override { note(format_validation(record)); }
+  void evaluated(const EvaluationRecord& record) override { note(format_evaluation(record)); }
   /// A line that stays.
   void note(const std::string& text) override;
   void notes(const std::vector<std::string>& texts);

@@ -95,6 +95,16 @@ void declare(Settings& s, TrainActions& a) {
   s.text("config", a.config, "TOML file with any of these settings by their long names; flags win over it.").action();
   s.flag("evaluate", a.evaluate, "Validate the weights of --weights and stop; what is not given comes from their file.")
       .action();
+  s.text("evaluate-on", a.evaluate_on,
+         "Images for --evaluate: val, train, or train:N for N of them, spread evenly over the set.")
+      .action();
+  s.flag("dry-run", a.dry_run, "Print as JSON what the run would be, with the digest that tells it from others, and stop.")
+      .action();
+  s.text("layer-statistics", a.layer_statistics,
+         "Write, for each layer, the deviation of its responses and the norm of its gradients to this JSON file and stop. The "
+         "weights are those of --weights, or the first ones.")
+      .action();
+  s.number("statistics-batches", a.statistics_batches, between(1, 1e6), "Training batches for --layer-statistics.").action();
   s.flag("list-models", a.list_models, "Print the names of all networks and stop.").action();
   s.flag("list-recipes", a.list_recipes, "Print the names of all recipes and stop.").action();
   s.flag("summary", a.summary, "Print the layers of the network with shapes, parameters and FLOPs and stop.").action();

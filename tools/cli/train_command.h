@@ -17,6 +17,10 @@ struct TrainActions {
   bool summary = false;
   bool overfit_batch = false;
   bool data_only = false;
+  bool dry_run = false;
+  std::string evaluate_on = "val";  // what `evaluate` takes
+  std::string layer_statistics;     // file to write, or empty
+  int64_t statistics_batches = 10;
   std::string config;  // file of settings
 };
 

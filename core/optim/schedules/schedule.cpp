@@ -72,11 +72,15 @@ void declare(Settings& s, ScheduleOptions& o) {
   s.number("lr-factor", o.factor, {.low = 0, .high = 1, .above_low = true},
            "What the step and plateau schedules multiply the rate by at each fall.");
   s.number("warmup-iterations", o.warmup_iterations, between(0, 1e12),
-           "Iterations of the warm-up at the start of the run; 0 is no warm-up.");
+           "Iterations of a linear or constant warm-up at the start of the run; 0 is no warm-up.");
   s.choice(
       "warmup", o.warmup,
       "How the rate moves in the warm-up. linear: from the warm-up's rate to the schedule's in a straight line. constant: it "
-      "is the warm-up's rate, as in the paper for 110 layers.");
+      "is the warm-up's rate. until-error: the same until the training error falls below warmup-error, as in the paper for 110 "
+      "layers.");
+  s.number("warmup-error", o.warmup_error, {.low = 0, .high = 100, .above_low = true},
+           "Top-1 error in percent that ends the warm-up until-error. It is that of the images trained in the last 100 "
+           "iterations, and is looked at after each 100.");
   s.number("warmup-lr", o.warmup_rate, above(0), "Learning rate of the warm-up, or at its start.")
       .default_is("a tenth of the learning rate");
   o.kinds.declare(s);
@@ -97,6 +101,12 @@ std::unique_ptr<Schedule> make_schedule(const ScheduleOptions& o, const RunLengt
   check(o.factor > 0 && o.factor <= 1, "lr-factor", o.factor, "above 0, at most 1");
   check(o.warmup_iterations >= 0, "warmup-iterations", static_cast<double>(o.warmup_iterations), "0 or more");
   check_increasing(o.steps);
+  const bool until_error = o.warmup == WarmupKind::until_error;
+  if (until_error && o.warmup_iterations > 0) {
+    fail_setting("warmup-iterations", fmt::format("{}", o.warmup_iterations),
+                 "0 with the warm-up until-error, which has no fixed length");
+  }
+  check(o.warmup_error > 0 && o.warmup_error <= 100, "warmup-error", o.warmup_error, "above 0, at most 100");
   if (o.warmup_iterations > 0 && o.warmup_iterations >= length.total_iterations) {
     fail_setting("warmup-iterations", fmt::format("{}", o.warmup_iterations),
                  fmt::format("fewer than the {} iterations of the run", length.total_iterations));
@@ -112,11 +122,12 @@ std::unique_ptr<Schedule> make_schedule(const ScheduleOptions& o, const RunLengt
     run.boundaries = {length.total_iterations / 2, length.total_iterations * 3 / 4};
   }
   std::unique_ptr<Schedule> schedule = o.kinds.at("lr-schedule", o.name).make(run);
-  schedule->set_name(o.name);
-  if (o.warmup_iterations > 0) {
+  if (until_error) {
+    schedule = with_warmup_until_error(std::move(schedule), o.warmup_error, warmup_rate);
+  } else if (o.warmup_iterations > 0) {
     schedule = with_warmup(std::move(schedule), o.warmup, o.warmup_iterations, warmup_rate);
-    schedule->set_name(o.name);
   }
+  schedule->set_name(o.name);
   return schedule;
 }
 

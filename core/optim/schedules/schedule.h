@@ -39,6 +39,11 @@ class Schedule {
   virtual double rate(int64_t iteration) const = 0;
   /// Tells the error of a validation, in any unit. A NaN is no improvement.
   virtual void observe(double /*error*/) {}
+  /// Iterations between the training errors that it wants to be told; 0: it wants none.
+  virtual int64_t training_window() const { return 0; }
+  /// Tells how many of the images that were trained since the last call were classified wrongly, `iteration` steps into the
+  /// run.
+  virtual void observe_training(int64_t /*iteration*/, int64_t /*wrong*/, int64_t /*images*/) {}
 
   /// As registered.
   const std::string& name() const { return name_; }
@@ -75,10 +80,11 @@ class ScheduleKind {
   virtual std::unique_ptr<Schedule> make(const ScheduleRun& run) const = 0;
 };
 
-enum class WarmupKind : uint8_t { constant, linear };
+enum class WarmupKind : uint8_t { constant, linear, until_error };
 template <>
 inline constexpr auto kEnumText<WarmupKind> = enum_text<WarmupKind>({{WarmupKind::linear, "linear"},
-                                                                     {WarmupKind::constant, "constant"}});
+                                                                     {WarmupKind::constant, "constant"},
+                                                                     {WarmupKind::until_error, "until-error"}});
 
 /// The learning rate of a run.
 struct ScheduleOptions {
@@ -88,7 +94,8 @@ struct ScheduleOptions {
   std::vector<double> steps = {};  // where `step` falls: epochs or iterations, as the run's length
   double factor = 0.1;             // of `step` and `plateau`
   WarmupKind warmup = WarmupKind::linear;
-  int64_t warmup_iterations = 0;           // 0: none
+  int64_t warmup_iterations = 0;           // of linear and constant; 0: none
+  double warmup_error = 80;                // %, of until_error
   std::optional<double> warmup_rate = {};  // default: a tenth of the rate
   Kinds<ScheduleKind> kinds = {};          // with their own options
 };
@@ -108,9 +115,9 @@ struct RunLength {
 /// need a warm-up for that).
 double rate_for_batch(const ScheduleOptions& options, int64_t batch_size);
 
-/// The schedule of a run, with its warm-up: for `warmup_iterations` the rate is the warm-up's (constant; the paper's
-/// ResNet-110) or goes from it to the schedule's own in a straight line (linear). Fails with UsageError when an option is out
-/// of range, and when the warm-up is not shorter than the run.
+/// The schedule of a run, with its warm-up: for `warmup_iterations` the rate is the warm-up's (constant) or goes from it to the
+/// schedule's own in a straight line (linear), or it is the warm-up's until the training error is low enough (until_error).
+/// Fails with UsageError when an option is out of range, and when the warm-up is not shorter than the run.
 std::unique_ptr<Schedule> make_schedule(const ScheduleOptions& options, const RunLength& length, int64_t batch_size);
 
 }  // namespace residua

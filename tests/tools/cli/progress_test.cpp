@@ -47,7 +47,8 @@ TEST(Progress, TheTrainLineSaysItAll) {
 }
 
 TEST(Progress, TheValidationLine) {
-  EXPECT_EQ(format_validation({.iteration = 1560, .epoch = 4, .loss = 1.1, .top1_error = 40.3, .top5_error = 3.9}),
+  EXPECT_EQ(format_evaluation(
+                {.type = "validation", .iteration = 1560, .epoch = 4, .loss = 1.1, .top1_error = 40.3, .top5_error = 3.9}),
             "epoch 4.00  iter 1560  validation  loss 1.1000  top-1 40.30 %  top-5 3.90 %");
 }
 

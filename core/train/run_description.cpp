@@ -1,0 +1,102 @@
+#include "core/train/run_description.h"
+
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <cstdlib>
+
+#include "core/base/version.h"
+#include "core/data/digest.h"
+#include "core/device/device_api.h"
+#include "core/nn/summary.h"
+#include "core/train/training.h"
+
+namespace residua {
+namespace {
+
+constexpr int kFormat = 1;
+
+nlohmann::ordered_json value_of(WordKind kind, const std::string& word) {
+  switch (kind) {
+    case WordKind::flag: return word == "true";
+    case WordKind::number: {
+      char* end = nullptr;
+      const double number = std::strtod(word.c_str(), &end);
+      const bool whole = word.find_first_not_of("-0123456789") == std::string::npos;
+      if (end != word.c_str() && *end == '\0') {
+        return whole ? nlohmann::ordered_json(static_cast<int64_t>(number)) : nlohmann::ordered_json(number);
+      }
+      return word;  // "pixel"
+    }
+    case WordKind::text: break;
+  }
+  return word;
+}
+
+nlohmann::ordered_json configuration_of(const Settings& settings) {
+  nlohmann::ordered_json all = nlohmann::ordered_json::object();
+  for (const auto& setting : settings.all()) {
+    const Words words = setting->get();
+    if (!setting->result || words.empty()) {
+      continue;
+    }
+    if (!setting->list) {
+      all[setting->name] = value_of(setting->kind, words.front());
+      continue;
+    }
+    nlohmann::ordered_json& list = all[setting->name] = nlohmann::ordered_json::array();
+    for (const std::string& word : words) {
+      list.push_back(value_of(setting->kind, word));
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+std::string RunDescription::digest() const {
+  return text_digest(fmt::format("{}\n{}\n{}\n{}", configuration.dump(), train_set, validation_set, test_set));
+}
+
+RunDescription describe_run(const Settings& settings, const RunConfig& c, const RunData& data, const Network& network,
+                            Device device, DType precision) {
+  const std::unique_ptr<Loader> loader = training_loader(data.train, c, network.input.size, device);
+  const device_api::DeviceDescription processor = device_api::describe(device);
+  const ModelSummary summary = summarize(*network.module, {1, network.input.size, network.input.size, 3});
+  RunDescription d{.configuration = configuration_of(settings),
+                   .train_set = set_digest(*data.train),
+                   .validation_set = data.validation != nullptr ? set_digest(*data.validation) : std::string(),
+                   .test_set = data.test != nullptr ? set_digest(*data.test) : std::string(),
+                   .iterations = run_length(c.training, loader->batches()).total_iterations,
+                   .iterations_per_epoch = loader->batches(),
+                   .train_images = data.train->size(),
+                   .parameters = summary.parameters,
+                   .device = device.string(),
+                   .processor = processor.instructions.empty() ? processor.name
+                                                               : fmt::format("{} ({})", processor.name, processor.instructions),
+                   .precision = std::string(name(precision)),
+                   .threads = omp_get_max_threads()};
+  d.configuration["precision"] = d.precision;  // not "auto", which is another on another machine
+  return d;
+}
+
+nlohmann::ordered_json to_json(const RunDescription& d) {
+  return {{"format", kFormat},
+          {"version", version()},
+          {"digest", d.digest()},
+          {"model", d.configuration.value("model", "")},
+          {"configuration", d.configuration},
+          {"train_set", d.train_set},
+          {"validation_set", d.validation_set},
+          {"test_set", d.test_set},
+          {"iterations", d.iterations},
+          {"iterations_per_epoch", d.iterations_per_epoch},
+          {"train_images", d.train_images},
+          {"parameters", d.parameters},
+          {"device", d.device},
+          {"processor", d.processor},
+          {"precision", d.precision},
+          {"threads", d.threads}};
+}
+
+}  // namespace residua
