@@ -31,11 +31,11 @@ double norm(const std::vector<float>& values) {
 
 /// A layer's tensors, and its sums over the batches.
 struct Probe {
-  LayerStatistics layer;
-  const Parameter* weight;
-  const Parameter* gamma;
-  const Parameter* beta;
-  const RunningStatistics* norm;
+  LayerStatistics layer = {};
+  const Parameter* weight = nullptr;
+  const Parameter* gamma = nullptr;
+  const Parameter* beta = nullptr;
+  const RunningStatistics* norm = nullptr;
   double mean = 0, square = 0;  // of the response
 
   void add(double scale) {
@@ -73,11 +73,13 @@ std::vector<Probe> probes_of(const Network& network, ParameterStore& store, int6
     const LayerSummary& convolution = summary.layers[i];
     const auto found = norms.find(summary.layers[i + 1].name);
     if (convolution.convolution && found != norms.end()) {
-      probes.push_back({.layer = {.name = convolution.name, .kernel = convolution.convolution->kernel_height},
-                        .weight = &store.parameter(convolution.name + ".weight"),
-                        .gamma = &store.parameter(found->first + ".weight"),
-                        .beta = &store.parameter(found->first + ".bias"),
-                        .norm = found->second});
+      Probe& probe = probes.emplace_back();
+      probe.layer.name = convolution.name;
+      probe.layer.kernel = convolution.convolution->kernel_height;
+      probe.weight = &store.parameter(convolution.name + ".weight");
+      probe.gamma = &store.parameter(found->first + ".weight");
+      probe.beta = &store.parameter(found->first + ".bias");
+      probe.norm = found->second;
     }
   }
   return probes;
