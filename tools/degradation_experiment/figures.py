@@ -66,8 +66,10 @@ def error_curves(plan, results_of, pyplot):
     highest = 0.0
     for axes, make, title in ((panels[0], plain_net, "plain nets"), (panels[1], residual_net, "residual nets")):
         for depth, color in zip(plan.size.depths, COLORS):
-            results = results_of(make(depth))
+            finished = results_of(make(depth))
+            results = [result for result in finished if not result.diverged] or finished
             for name, style in CURVES:
+                # An iteration that only some seeds have would make a step.
                 points = thinned(mean_curve([result.curve(name) for result in results]))
                 if points:
                     axes.plot(*zip(*points), color=color, **style)
@@ -115,7 +117,7 @@ def layer_responses(plan, folders_of, pyplot):
     drawn = False
     for net, color, style in twin_nets(plan):
         deviations = mean_layers(folders_of(net), 0, True)
-        for axes, values in zip(panels, (deviations, sorted(deviations, reverse=True))):
+        for axes, values in zip(panels, (deviations, sorted(filter(math.isfinite, deviations), reverse=True))):
             if values:
                 axes.plot(range(1, len(values) + 1), values, color=color, linestyle=style, linewidth=1.3, label=net.label)
                 drawn = True
