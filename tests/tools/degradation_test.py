@@ -589,7 +589,7 @@ class Kills(Experiment):
         self.assertTrue([line for line in ran if not line.endswith("from 0")], "they saved before they ended")
 
     def test_ctrl_c_saves_and_tells_how_to_go_on(self):
-        self.environment["WORK"] = "20"
+        self.environment["WORK"] = "100"
         process = self.start(*self.SMALL)
         self.assertTrue(self.wait_for_steps(process, self.output, 3))
         running = [path.parent for path in self.output.glob("arms/*/log.jsonl")]
@@ -599,6 +599,7 @@ class Kills(Experiment):
         self.assertIn(" ".join(["tools/degradation", *self.words(*self.SMALL)]), printed)
         self.assertNotIn("failed", printed)
         for folder in running:
+            self.assertFalse((folder / "result.json").exists(), "it did not run on to its end")
             saved = json.loads((folder / "checkpoint.safetensors").read_text())["iteration"]
             self.assertEqual(saved, len((folder / "log.jsonl").read_text().splitlines()), "the last step is saved")
         self.ran()

@@ -40,7 +40,7 @@ def save(figure, folder, name, pyplot):
 
 
 def mean_curve(curves):
-    """The mean over seeds at each iteration that all of them have."""
+    """The mean over seeds at each iteration that all of them have: one that only some have would make a step."""
     if not curves:
         return []
     values = [dict(curve) for curve in curves]
@@ -69,7 +69,6 @@ def error_curves(plan, results_of, pyplot):
             finished = results_of(make(depth))
             results = [result for result in finished if not result.diverged] or finished
             for name, style in CURVES:
-                # An iteration that only some seeds have would make a step.
                 points = thinned(mean_curve([result.curve(name) for result in results]))
                 if points:
                     axes.plot(*zip(*points), color=color, **style)
