@@ -403,12 +403,12 @@ class Calls(Experiment):
             code, printed = self.call(*self.SMALL)
             self.assertEqual(code, 2)
             self.assertIn(told, printed)
-        not_finite = json.loads(good)
-        not_finite["final"]["clean_train"]["top1_error"] = "NaN"
-        self.result_path("plain20-seed0").write_text(json.dumps(not_finite))
-        code, printed = self.call(*self.SMALL)
-        self.assertEqual(code, 2)
-        self.assertIn("an error of the last iteration is not finite", printed)
+        for value in ("NaN", None):
+            self.result_path("plain20-seed0").write_text(good)
+            self.change(self.result_path("plain20-seed0"), lambda content: content["final"]["clean_train"].update(top1_error=value))
+            code, printed = self.call(*self.SMALL)
+            self.assertEqual(code, 2)
+            self.assertIn("an error of the last iteration is not finite", printed)
 
     def test_divergence_is_a_result(self):
         code, printed = self.call("--seeds", "3", *self.SMALL, fault="diverge --model plain32 --seed 1")
@@ -467,7 +467,7 @@ class Calls(Experiment):
         code, printed = self.call("--plan")
         self.assertEqual(code, 0, printed)
         self.assertFalse(self.output.exists())
-        self.assertIn("6 arms of 80 iterations (8.0 epochs), 1 seeds, bf16", printed)
+        self.assertIn("6 arms of 80 iterations (8.0 epochs), 1 seed, bf16", printed)
         # The stand-in's speed is 1000 / depth: (80 x 128 + 8 x 1024 / 3) images at 50 a second.
         self.assertRegex(printed, r"plain-20 +260,000 parameters +50 img/s +0\.07 h an arm")
         self.assertRegex(printed, r"all of it: 0\.\d\d hours")
@@ -634,6 +634,8 @@ class Figures(Experiment):
     def test_means_over_seeds(self):
         self.assertEqual(figures.mean_curve([[(1, 2.0), (2, 4.0)], [(1, 4.0), (2, 8.0), (3, 1.0)]]), [(1, 3.0), (2, 6.0)])
         self.assertEqual(figures.mean_curve([]), [])
+        content = {"curves": {"validation": [{"iteration": i, "top1_error": value} for i, value in enumerate((1.0, None, "NaN", "Infinity", 2.0))]}}
+        self.assertEqual(results.Result(None, content, None, None, None).curve("validation"), [(0, 1.0), (4, 2.0)])
         self.assertEqual(figures.thinned([(i, float(i)) for i in range(4)], 2), [(0.5, 0.5), (2.5, 2.5)])
 
 

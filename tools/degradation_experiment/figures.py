@@ -7,6 +7,7 @@ import os
 from .arms import plain_net, residual_net
 from .intervals import mean
 from .refusal import Refusal
+from .results import number
 
 COLORS = ["#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00"]  # of Okabe and Ito's, by depth
 
@@ -91,7 +92,7 @@ def read_layers(path):
     """The layers of a statistics file, or None where it is not there."""
     try:
         layers = json.loads(path.read_text(encoding="utf-8"))["layers"]
-        return [(float(layer["response_std"]), float(layer["gradient_norm"]), int(layer["kernel"])) for layer in layers]
+        return [(number(layer["response_std"]), number(layer["gradient_norm"]), int(layer["kernel"])) for layer in layers]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as problem:

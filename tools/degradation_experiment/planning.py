@@ -186,7 +186,7 @@ def check_unchanged(plan, trainer, arms, devices):
 def lines(plan, slots):
     """The grid and its hours, to print."""
     size = plan.size
-    text = [f"{plan.preset.title}: {len(plan.arms)} arms of {size.iterations} iterations ({plan.epochs:.1f} epochs), {size.seeds} seeds, {plan.precision}, {slots} side by side"]
+    text = [f"{plan.preset.title}: {len(plan.arms)} arms of {size.iterations} iterations ({plan.epochs:.1f} epochs), {size.seeds} seed{'s'[: size.seeds - 1]}, {plan.precision}, {slots} side by side"]
     if size.iterations < plan.full_iterations:
         text.append(f"  shorter than the preset's {plan.full_iterations} iterations")
     text += [f"  the budget cut: {what}" for what in plan.cut]

@@ -16,7 +16,7 @@ def notes_of(plan, results):
     """How it was run, and how that differs from the paper."""
     size, preset = plan.size, plan.preset
     notes = [
-        f"{len(results)} of {len(plan.arms)} arms are finished: {size.seeds} seeds of each network. Numbers are means over the finished seeds, ± their standard deviation.",
+        f"{len(results)} of {len(plan.arms)} arms are finished: {size.seeds} seed{'s'[: size.seeds - 1]} of each network. Numbers are means over the finished seeds, ± their standard deviation.",
         f"Every arm trains for {size.iterations} iterations of {preset.batch} images ({plan.epochs:.1f} epochs), in {plan.precision}, with one thread, "
         "and sees the images in the order of its seed. Errors are of the last iteration: no iteration is chosen by its error.",
     ]

@@ -35,6 +35,11 @@ def read_json(path):
     return content
 
 
+def number(value):
+    """JSON has no numbers that are not finite: they are null, or a text that float() takes."""
+    return math.nan if value is None else float(value)
+
+
 @dataclass(frozen=True)
 class Error:
     top1: float
@@ -58,7 +63,7 @@ class Result:
 
     def curve(self, name, value="top1_error"):
         """[(iteration, value)] of the finite values."""
-        points = [(int(point["iteration"]), float(point[value])) for point in self.content["curves"][name]]
+        points = [(int(point["iteration"]), number(point[value])) for point in self.content["curves"][name]]
         return [point for point in points if math.isfinite(point[1])]
 
     def clean_before_first_drop(self):
@@ -73,7 +78,7 @@ class Result:
 
 
 def _error(metrics):
-    return Error(*(float(metrics[name]) for name in ("top1_error", "top5_error", "loss"))) if metrics else None
+    return Error(*(number(metrics[name]) for name in ("top1_error", "top5_error", "loss"))) if metrics else None
 
 
 def result_of(arm, content, path):
@@ -90,7 +95,7 @@ def result_of(arm, content, path):
         for name in ("running_train", "clean_train", "validation"):
             result.curve(name)
         result.clean_before_first_drop()
-        for name in ("processor", "threads", "seconds", "images_per_second", "version", "precision", "parameters"):
+        for name in ("digest", "iterations", "device", "processor", "threads", "seconds", "images_per_second", "version", "precision", "parameters"):
             content[name]
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise Refusal(f"{path} lacks what is wanted of it: {type(problem).__name__} {problem}") from None

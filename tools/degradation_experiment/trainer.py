@@ -43,6 +43,7 @@ class Trainer:
     def __init__(self, program, preset, data):
         self.program, self.preset = pathlib.Path(program), preset
         self.shared = ([str(data)] if data else []) + list(preset.words)
+        self.workers = 1  # threads that read and decode images, of each arm
         if not self.program.exists():
             raise Refusal(f"{self.program} is not there: build it (cmake --preset cpu && cmake --build --preset cpu --target train-imagenet), or name its folder by --programs")
 
@@ -56,10 +57,9 @@ class Trainer:
             words += ["--log-every", str(divisor_near(iterations_per_epoch, 50))]
         return words
 
-    @staticmethod
-    def machine(device):
-        """One thread an arm: results change in their last bits with the number of threads."""
-        return ["--device", device, "--threads", "1", "--workers", "1"]
+    def machine(self, device):
+        """Computes with one thread: results change in their last bits with their number. They do not with the workers'."""
+        return ["--device", device, "--threads", "1", "--workers", str(self.workers)]
 
     def dry_run(self, words, device):
         """What the program would train: the object that it prints."""
