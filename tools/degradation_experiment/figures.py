@@ -1,5 +1,6 @@
 """The figures, as PNG and SVG. The same results give the same bytes."""
 
+import itertools
 import json
 import math
 import os
@@ -9,7 +10,12 @@ from .intervals import mean
 from .refusal import Refusal
 from .results import number
 
-COLORS = ["#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00"]  # of Okabe and Ito's, by depth
+COLORS = ["#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00"]  # of Okabe and Ito's
+
+
+def colored(depths):
+    """[(depth, color)], the same in all figures."""
+    return list(zip(depths, itertools.cycle(COLORS)))
 
 
 class NoMatplotlib(Exception):
@@ -66,7 +72,7 @@ def error_curves(plan, results_of, pyplot):
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.6), sharey=True, constrained_layout=True)
     highest = 0.0
     for axes, make, title in ((panels[0], plain_net, "plain nets"), (panels[1], residual_net, "residual nets")):
-        for depth, color in zip(plan.size.depths, COLORS):
+        for depth, color in colored(plan.size.depths):
             finished = results_of(make(depth))
             results = [result for result in finished if not result.diverged] or finished
             for name, style in CURVES:
@@ -78,7 +84,7 @@ def error_curves(plan, results_of, pyplot):
         axes.set_title(title)
         axes.set_xlabel("iteration")
         axes.set_xlim(0, plan.size.iterations)
-        lines = {make(depth).label: Line2D([], [], color=color, linewidth=2.4) for depth, color in zip(plan.size.depths, COLORS)}
+        lines = {make(depth).label: Line2D([], [], color=color, linewidth=2.4) for depth, color in colored(plan.size.depths)}
         if make is residual_net:
             names = ("training error, running", "test error", "training error, clean")
             lines |= {name: Line2D([], [], color="#444444", **style) for name, (_, style) in zip(names, CURVES)}
@@ -108,7 +114,7 @@ def mean_layers(folders, column, final):
 
 
 def twin_nets(plan):
-    return [(make(depth), color, style) for make, style in ((plain_net, "--"), (residual_net, "-")) for depth, color in zip(plan.size.depths, COLORS)]
+    return [(make(depth), color, style) for make, style in ((plain_net, "--"), (residual_net, "-")) for depth, color in colored(plan.size.depths)]
 
 
 def layer_responses(plan, folders_of, pyplot):
