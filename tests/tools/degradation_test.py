@@ -468,7 +468,7 @@ class Calls(Experiment):
         self.assertEqual(code, 0, printed)
         self.assertFalse(self.output.exists())
         self.assertIn("6 arms of 80 iterations (8.0 epochs), 1 seed, bf16", printed)
-        # The stand-in's speed is 1000 / depth: (80 x 128 + 8 x 1024 / 3) images at 50 a second.
+        # The stand-in's speed is 1000 / depth: (80 x 128 + 8 x 768 / 3) images at 50 a second.
         self.assertRegex(printed, r"plain-20 +260,000 parameters +50 img/s +0\.07 h an arm")
         self.assertRegex(printed, r"all of it: 0\.\d\d hours")
 

@@ -34,7 +34,7 @@ PRESETS = {
         Preset(
             name="smoke",
             title="Synthetic images, a few minutes",
-            words=("--dataset", "synthetic", "--synthetic-images", "2560", "--recipe", "cifar-he2015", "--batch-size", "128"),
+            words=("--dataset", "synthetic", "--synthetic-images", "1280", "--recipe", "cifar-he2015", "--batch-size", "128"),
             depths=(20, 32),
             batch=128,
             epochs=8,
@@ -42,7 +42,7 @@ PRESETS = {
             shortcut_depth=20,
             clean_train=512,
             statistics_batches=2,
-            validation_images=512,
+            validation_images=256,
             fewest_epochs=2,
         ),
         Preset(
