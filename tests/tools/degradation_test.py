@@ -41,7 +41,7 @@ def load_script():
 
 
 script = load_script()
-from degradation_experiment import budget, figures, intervals, planning, presets, progress, results, tables, trainer, twins, verdicts  # noqa: E402  the script has shown where it is
+from degradation_experiment import budget, figures, intervals, planning, presets, progress, results, trainer, twins, verdicts  # noqa: E402  the script has shown where it is
 from degradation_experiment.arms import Arm, Net, grid_of, nets_of, plain_net, residual_net  # noqa: E402
 from degradation_experiment.refusal import Refusal  # noqa: E402
 
@@ -497,6 +497,9 @@ class Calls(Experiment):
             self.assertEqual(code, 2)
             self.assertIn(told, printed)
         self.assertIn("has no plan to go on with: say --preset NAME", self.call(preset=None)[1])
+        code, printed = self.call(output=self.programs / "train-imagenet" / "output")
+        self.assertEqual(code, 2)
+        self.assertRegex(printed, r"^degradation: .*Not a directory: .*output'\n$")
         self.assertIn("lr is 7, wanted less", self.call(fault="refuse")[1])
         self.assertIn("--dry-run printed no JSON object", self.call(fault="junk")[1])
         (self.programs / "train-imagenet").unlink()

@@ -13,4 +13,5 @@
   verdicts     the paper's claims, and the rule that decides them
   paper        the paper's numbers
   figures, tables, report    what comes out
+  refusal      the exception that ends a call with a message
 """

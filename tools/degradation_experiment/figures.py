@@ -32,7 +32,7 @@ def load_matplotlib():
         raise NoMatplotlib(f"{problem}: run tools/setup, or apt-get install python3-matplotlib, then this command again") from None
     matplotlib.rcdefaults()  # the user's own settings would change the bytes
     matplotlib.rcParams.update({"svg.hashsalt": "residua", "font.size": 10, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False,
-                                "axes.grid": True, "grid.color": "#e5e5e5", "grid.linewidth": 0.6, "legend.frameon": False})  # fmt: skip
+                                "axes.grid": True, "grid.color": "#e5e5e5", "grid.linewidth": 0.6, "legend.frameon": True, "legend.edgecolor": "none", "legend.framealpha": 0.85})  # fmt: skip
     return matplotlib.pyplot
 
 
@@ -69,7 +69,8 @@ def error_curves(plan, results_of, pyplot):
     """Figure 6 (CIFAR) or 4 (photos) of the paper: plain nets on the left, residual nets on the right."""
     from matplotlib.lines import Line2D
 
-    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.6), sharey=True, constrained_layout=True)
+    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.8), sharey=True)
+    figure.subplots_adjust(left=0.055, right=0.985, top=0.93, bottom=0.18, wspace=0.09)
     highest = 0.0
     for axes, make, title in ((panels[0], plain_net, "plain nets"), (panels[1], residual_net, "residual nets")):
         for depth, color in colored(plan.size.depths):
@@ -84,13 +85,12 @@ def error_curves(plan, results_of, pyplot):
         axes.set_title(title)
         axes.set_xlabel("iteration")
         axes.set_xlim(0, plan.size.iterations)
-        lines = {make(depth).label: Line2D([], [], color=color, linewidth=2.4) for depth, color in colored(plan.size.depths)}
-        if make is residual_net:
-            names = ("training error, running", "test error", "training error, clean")
-            lines |= {name: Line2D([], [], color="#444444", **style) for name, (_, style) in zip(names, CURVES)}
-        axes.legend(lines.values(), lines.keys(), loc="upper right", ncol=2 if make is residual_net else 1)
+        nets = {make(depth).label: Line2D([], [], color=color, linewidth=2.4) for depth, color in colored(plan.size.depths)}
+        axes.legend(nets.values(), nets.keys(), loc="upper right")
     panels[0].set_ylim(0, min(100.0, 1.05 * highest) if highest else 100.0)
     panels[0].set_ylabel("error (%)")
+    styles = [Line2D([], [], color="#444444", **style) for _, style in CURVES]
+    figure.legend(styles, ["training error, running", "test error", "training error, clean"], loc="lower center", ncol=3)
     return figure
 
 

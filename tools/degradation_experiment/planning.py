@@ -5,7 +5,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from . import budget, twins
-from .arms import Arm, Net, grid_of, nets_of
+from .arms import Arm, grid_of, nets_of
 from .presets import PRESETS
 from .refusal import Refusal
 from .results import FORMAT, read_json, write_json
