@@ -142,6 +142,9 @@ else
   printf 'bundle_test: not tried in a bare root folder, which takes root or user namespaces: %s\n' "$(cat "$work/out")"
 fi
 
+message=$("$root/tools/degradation" --preset smoke --report --output "$work/none" 2>&1) || true
+[[ $message == *'nothing was begun'* ]] || fail "tools/degradation: $message"
+
 # The checks of a GPU say that there is none; rehearsed, each part runs that needs no PyTorch.
 if [[ ! -e /dev/nvidia0 ]]; then
   status=0

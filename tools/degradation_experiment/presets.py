@@ -1,0 +1,93 @@
+"""The experiments that there are. A preset is data: what differs from one to the next."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Preset:
+    name: str
+    title: str
+    words: tuple  # train-imagenet's, the same for every arm
+    depths: tuple  # the shallowest first
+    batch: int
+    epochs: float  # length of a run, where `iterations` is 0
+    iterations: int = 0
+    seeds: int = 3
+    shortcut_depth: int = 0  # depth at which shortcuts A, B and C are compared
+    clean_train: int = 5000  # training images on which the clean error is measured
+    statistics_batches: int = 10
+    validation_images: int = 0
+    cut_depths: tuple = ()  # a budget leaves these out, in this order
+    fewest_epochs: float = 16  # a budget goes no lower
+    warmups: dict = field(default_factory=dict)  # depth: words of both twins
+    paper: str = ""  # which of the paper's numbers these are: cifar10, imagenet, or none
+    curves: str = "figure6"  # the figure of the paper that the curves are drawn like
+    data: str = ""  # folder that $RESIDUA_DATA has it under
+
+
+# Section 4.2: "we use 0.01 to warm up the training until the training error is below 80 %".
+_WARMUP_110 = ("--warmup", "until-error", "--warmup-lr", "0.01", "--warmup-error", "80")
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="smoke",
+            title="Synthetic images, a few minutes",
+            words=("--dataset", "synthetic", "--synthetic-images", "1280", "--recipe", "cifar-he2015", "--batch-size", "128"),
+            depths=(20, 32),
+            batch=128,
+            epochs=8,
+            seeds=1,
+            shortcut_depth=20,
+            clean_train=512,
+            statistics_batches=2,
+            validation_images=256,
+            fewest_epochs=2,
+        ),
+        Preset(
+            name="cifar10",
+            title="CIFAR-10",
+            words=("--dataset", "cifar10", "--recipe", "cifar-he2015", "--batch-size", "128"),
+            depths=(20, 32, 44, 56, 110),
+            batch=128,
+            epochs=0,
+            iterations=64000,
+            shortcut_depth=20,
+            validation_images=10000,
+            cut_depths=(110, 44, 32),
+            warmups={110: _WARMUP_110},
+            paper="cifar10",
+            data="cifar-10-batches-bin",
+        ),
+        Preset(
+            name="imagenette",
+            title="Imagenette at 64 px",
+            words=("--dataset", "imagefolder", "--recipe", "photos", "--crop-size", "64", "--batch-size", "64"),
+            depths=(18, 34),
+            batch=64,
+            epochs=100,
+            shortcut_depth=18,
+            clean_train=1000,
+            validation_images=1000,
+            fewest_epochs=30,
+            curves="figure4",
+            data="imagenette",
+        ),
+        Preset(
+            name="imagenet",
+            title="ImageNet",
+            words=("--dataset", "imagefolder", "--recipe", "photos", "--crop-size", "224", "--batch-size", "256"),
+            depths=(18, 34),
+            batch=256,
+            epochs=120,
+            shortcut_depth=34,
+            clean_train=10000,
+            validation_images=50000,
+            fewest_epochs=30,
+            paper="imagenet",
+            curves="figure4",
+            data="imagenet",
+        ),
+    )
+}

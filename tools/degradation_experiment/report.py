@@ -1,0 +1,142 @@
+"""report.md and report.html, and the files that they show. Times are in a file of their own: all else is the same for the same arms."""
+
+import base64
+import html
+import os
+
+from . import figures, paper, tables
+from .verdicts import RULE, verdicts_of
+
+STYLE = """body { font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222; }
+table { border-collapse: collapse; margin: 1em 0; font-size: 14px; } th, td { border: 1px solid #ccc; padding: 0.3em 0.6em; text-align: left; }
+th { background: #f4f4f4; } img { max-width: 100%; } figcaption { font-size: 14px; color: #555; } figure { margin: 1.5em 0; }"""
+
+
+def notes_of(plan, results):
+    """How it was run, and how that differs from the paper."""
+    size, preset = plan.size, plan.preset
+    notes = [
+        f"{len(results)} of {len(plan.arms)} arms are finished: {size.seeds} seed{'s'[: size.seeds - 1]} of each network. Numbers are means over the finished seeds, ± their standard deviation.",
+        f"Every arm trains for {size.iterations} iterations of {preset.batch} images ({plan.epochs:.1f} epochs), in {plan.precision}, with one thread, "
+        "and sees the images in the order of its seed. Errors are of the last iteration: no iteration is chosen by its error.",
+    ]
+    if size.iterations < plan.full_iterations:
+        notes.append(f"The schedule is shorter than the full one of {plan.full_iterations} iterations; its drops of the learning rate are in proportion.")
+        if preset.paper:
+            notes.append("So the differences from the paper's numbers are not those of a repetition.")
+    notes += [f"The budget cut: {what}." for what in plan.cut]
+    warm = [depth for depth in size.depths if depth in preset.warmups]
+    notes += [f"Both nets of depth {depth} warm up, as the paper's ResNet-{depth} does ({' '.join(preset.warmups[depth])})." for depth in warm]
+    if preset.paper:
+        notes.append(paper.SOURCES[preset.paper])
+    return notes
+
+
+def flags_of(plan, results):
+    """What makes a comparison doubtful."""
+    flags = []
+    for seed in range(plan.size.seeds):
+        processors = sorted({results[arm.name].content["processor"] for arm in plan.arms if arm.seed == seed and arm.name in results})
+        if len(processors) > 1:
+            flags.append(f"The arms of seed {seed} ran on different processors: {'; '.join(processors)}. Finish the seed anew on one kind.")
+    versions = sorted({result.content["version"] for result in results.values()})
+    if len(versions) > 1:
+        flags.append(f"The arms were trained by different versions of the program: {', '.join(versions)}.")
+    flags += [f"{arm.name} diverged: its loss was not finite." for arm in plan.arms if arm.name in results and results[arm.name].diverged]
+    return flags
+
+
+def blocks_of(plan, results, results_of, drawn):
+    """The report as a list of (kind, content)."""
+    verdicts = verdicts_of(plan, results_of)
+    blocks = [("title", f"The degradation experiment: {plan.preset.title}"), ("list", notes_of(plan, results))]
+    flags = flags_of(plan, results)
+    if flags:
+        blocks += [("heading", "Take care"), ("list", flags)]
+    twins = [net for net in plan.nets if net.shortcut in ("none", "A")]
+    blocks += [("heading", "Errors"), ("table", tables.error_table(plan, results_of, twins))]
+    blocks += [("heading", "Verdicts"), ("table", tables.verdict_table(verdicts)), ("text", RULE)]
+    shortcuts = tables.shortcut_nets(plan)
+    if shortcuts:
+        blocks += [("heading", f"Shortcuts A, B and C at {plan.size.shortcut_depth} layers"), ("table", tables.error_table(plan, results_of, shortcuts))]
+        if plan.preset.paper != "imagenet":
+            blocks.append(("text", "The paper compares them in ResNet-34 on ImageNet alone; so there is no verdict here."))
+    if drawn:
+        blocks.append(("heading", "Figures"))
+        blocks += [("figure", figure) for figure in drawn]
+    settings = ", ".join(f"{name} = {value}" for name, value in sorted(plan.shared_configuration().items()))
+    blocks += [("heading", "Settings that all arms share"), ("text", settings)]
+    return blocks
+
+
+def markdown(blocks):
+    lines = []
+    for kind, content in blocks:
+        if kind == "title":
+            lines += [f"# {content}", ""]
+        elif kind == "heading":
+            lines += [f"## {content}", ""]
+        elif kind == "list":
+            lines += [f"* {item}" for item in content] + [""]
+        elif kind == "table":
+            header, rows = content
+            lines += [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)] + [""]
+        elif kind == "figure":
+            name, caption = content
+            lines += [f"![{name}](figures/{name}.svg)", "", caption, ""]
+        else:
+            lines += [content, ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def web_page(blocks, folder):
+    """One file: the figures are in it."""
+    body = []
+    for kind, content in blocks:
+        if kind == "title":
+            title = html.escape(content)
+            body.append(f"<h1>{title}</h1>")
+        elif kind == "heading":
+            body.append(f"<h2>{html.escape(content)}</h2>")
+        elif kind == "list":
+            body.append("<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in content) + "</ul>")
+        elif kind == "table":
+            header, rows = content
+            body.append("<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in header) + "</tr>")
+            body += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows] + ["</table>"]
+        elif kind == "figure":
+            name, caption = content
+            image = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
+            body.append(f'<figure><img alt="{html.escape(name)}" src="data:image/svg+xml;base64,{image}"><figcaption>{html.escape(caption)}</figcaption></figure>')
+        else:
+            body.append(f"<p>{html.escape(content)}</p>")
+    head = f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>\n{STYLE}\n</style></head><body>\n'
+    return head + "\n".join(body) + "\n</body></html>\n"
+
+
+def write_text(path, text):
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def write(plan, results, folders, output):
+    """Writes everything; returns what could not be drawn, or an empty text."""
+
+    def results_of(net):
+        return [results[arm.name] for arm in plan.arms if arm.net == net and arm.name in results]
+
+    def folders_of(net):
+        return [folders[arm.name] for arm in plan.arms if arm.net == net and arm.name in results and not results[arm.name].diverged]
+
+    problem, drawn = "", []
+    try:
+        drawn = figures.draw(plan, results_of, folders_of, output / "figures")
+    except figures.NoMatplotlib as missing:
+        problem = str(missing)
+    blocks = blocks_of(plan, results, results_of, drawn)
+    write_text(output / "results.csv", tables.results_csv(plan, results))
+    write_text(output / "times.csv", tables.times_csv(plan, results))
+    write_text(output / "report.md", markdown(blocks))
+    write_text(output / "report.html", web_page(blocks, output / "figures"))
+    return problem

@@ -1,0 +1,171 @@
+"""Runs the arms side by side. What is done is known by files: a call that was stopped at any moment goes on in the next."""
+
+import fcntl
+import os
+import select
+import signal
+import sys
+
+from .progress import Progress
+from .refusal import Refusal
+from .results import ArmFolder
+from .trainer import last_line
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def say(text):
+    print(f"degradation: {text}", file=sys.stderr, flush=True)
+
+
+class OutputLock:
+    """One call at a time works in an output folder, and only when the trainers of a call that was killed have ended."""
+
+    def __init__(self, output):
+        output.mkdir(parents=True, exist_ok=True)
+        self.script = open(output / ".lock", "a+b")
+        # Each trainer keeps this file open too: its lock lasts until the last of them has ended.
+        self.trainers = open(output / ".trainers.lock", "a+b")
+        try:
+            fcntl.flock(self.script, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refusal(f"another call works in {output}: wait for it, or use another --output") from None
+        try:
+            fcntl.flock(self.trainers, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for the trainers that an earlier call left in {output}: they save and end")
+            fcntl.flock(self.trainers, fcntl.LOCK_EX)
+
+    def kept(self):
+        return (self.trainers.fileno(),)
+
+
+class Running:
+    """The process of one arm."""
+
+    def __init__(self, arm, made, process, slot):
+        self.arm, self.made, self.process, self.slot = arm, made, process, slot
+        self.pidfd = os.pidfd_open(process.pid)
+        self.signals_sent = 0
+
+
+class Runner:
+    def __init__(self, plan, output):
+        self.plan = plan
+        self.folders = {arm.name: ArmFolder(output, arm, plan.facts[arm.name]) for arm in plan.arms}
+        self.results = {}
+        self.failed = {}  # arm's name -> why
+        self.running = []
+        self.signal, self.signals = 0, 0
+
+    def look(self):
+        """Takes in what is done. Fails on folders that hold something else, all of them at once."""
+        problems = []
+        for arm in self.plan.arms:
+            try:
+                result = self.folders[arm.name].result()
+                if result is None:
+                    self.folders[arm.name].check_unfinished()
+                else:
+                    self.results[arm.name] = result
+            except Refusal as problem:
+                problems.append(str(problem))
+        if problems:
+            raise Refusal("\n".join(problems))
+
+    def to_run(self):
+        return [arm for arm in self.plan.arms if self.stage(arm) is not None]
+
+    def stage(self, arm):
+        """(file that it makes, function that gives its command) of what is next in an arm, or None. Statistics of a finished arm are made where its
+        weights still are."""
+        folder, result = self.folders[arm.name], self.results.get(arm.name)
+        if result is None and not folder.layers_initial.exists():
+            return folder.layers_initial, lambda trainer, words, device: trainer.layer_statistics(words, device, new(folder.layers_initial))
+        if result is None:
+            return folder.file("result.json"), lambda trainer, words, device: trainer.train(words, device, folder.path)
+        weights = folder.file("last.safetensors")
+        if not result.diverged and weights.exists() and not folder.layers_final.exists():
+            return folder.layers_final, lambda trainer, words, device: trainer.layer_statistics(words, device, new(folder.layers_final), weights)
+        return None
+
+    def run(self, trainer, devices, kept):
+        """Runs what is not done. The processes keep the files `kept` open. Returns the signal that stopped it, or 0."""
+        queue = self.to_run()
+        progress = Progress(self.plan.arms, self.plan.size.iterations, len(devices), self.results.keys(), self.folders, sys.stderr.isatty())
+        say(f"{len(self.results)} of {len(self.plan.arms)} arms are done; {len(queue)} to run, {len(devices)} side by side")
+        before = {number: signal.signal(number, self._stop) for number in STOPPING}
+        free = list(range(len(devices)))
+        try:
+            while self.running or (queue and not self.signal):
+                while queue and free and not self.signal:
+                    slot = free.pop(0)
+                    self._start(queue.pop(0), slot, trainer, devices[slot], kept)
+                # After a signal too: trainers need their time to save.
+                ended, _, _ = select.select([run.pidfd for run in self.running], [], [], progress.interval_s())
+                for run in [run for run in self.running if run.pidfd in ended]:
+                    progress.clear(sys.stderr)
+                    free.append(run.slot)
+                    if self._ended(run):
+                        queue.insert(0, run.arm)
+                free.sort()
+                progress.show(self.results.keys(), [run.arm for run in self.running], sys.stderr)
+        finally:
+            progress.clear(sys.stderr)
+            for run in self.running:  # only where this script itself fails
+                run.process.terminate()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return self.signal
+
+    def _start(self, arm, slot, trainer, device, kept):
+        folder = self.folders[arm.name]
+        if arm.name not in self.results:
+            folder.begin()
+        made, command = self.stage(arm)
+        words = command(trainer, self.plan.words(trainer, arm), device)
+        process = trainer.start(words, folder.file("console.txt"), kept)
+        self.running.append(Running(arm, made, process, slot))
+        self._forward()  # a signal that came while it was being started
+
+    def _ended(self, run):
+        """Notes what became of a process. Returns whether its arm goes on."""
+        code = run.process.wait()
+        os.close(run.pidfd)
+        self.running.remove(run)
+        folder, name = self.folders[run.arm.name], run.arm.name
+        if name not in self.results:
+            result = folder.result()
+            if result is not None:
+                self.results[name] = result
+                say(f"{name} diverged: its loss is not finite" if result.diverged else f"{name} is done: test error {result.test.top1:.2f} %")
+        if code == 0 and new(run.made).exists():
+            os.replace(new(run.made), run.made)
+        if run.made.exists():
+            return self.stage(run.arm) is not None
+        if not self.signal:
+            console = folder.file("console.txt")
+            why = f"it was killed by signal {-code}" if code < 0 else f"it exited {code} without {run.made.name}"
+            self.failed[name] = f"{why}: {last_line(console.read_text(encoding='utf-8', errors='replace'))} ({console})"
+            say(f"{name} failed: {self.failed[name]}")
+        return False
+
+    def _stop(self, number, _frame):
+        self.signal = self.signal or number
+        self.signals += 1
+        self._forward()
+
+    def _forward(self):
+        """Each signal reaches each trainer once: the first lets it save, the second ends it at once."""
+        for run in list(self.running):
+            while run.signals_sent < self.signals:
+                run.signals_sent += 1
+                try:
+                    run.process.send_signal(self.signal)
+                except ProcessLookupError:
+                    break
+
+
+def new(path):
+    """Where a file is made before it takes its place."""
+    return path.with_name(f"{path.name}.new")

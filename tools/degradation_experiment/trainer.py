@@ -1,0 +1,144 @@
+"""train-imagenet: its words, its answers, its processes."""
+
+import ctypes
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import time
+
+from .refusal import Refusal
+
+DRY_RUN_FIELDS = ("version", "digest", "configuration", "train_set", "validation_set", "iterations", "iterations_per_epoch", "train_images", "parameters", "device", "precision")  # fmt: skip
+
+_libc = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def last_line(text):
+    return (text.strip().splitlines() or ["no message"])[-1][:400]
+
+
+def divisor_near(number, most):
+    """The largest divisor that is not above `most`: so the records of a log begin where checkpoints are."""
+    return max(divisor for divisor in range(1, min(number, most) + 1) if number % divisor == 0)
+
+
+def end_with_parent(parent):
+    """In a child before it starts its program: it gets SIGTERM, and saves, where this script is killed."""
+
+    def prepare():
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:  # killed in between
+            os._exit(1)
+
+    return prepare
+
+
+class Trainer:
+    """The program, with the words that all arms of a grid share."""
+
+    def __init__(self, program, preset, data):
+        self.program, self.preset = pathlib.Path(program), preset
+        self.shared = ([str(data)] if data else []) + list(preset.words)
+        self.workers = 1  # threads that read and decode images, of each arm
+        if not self.program.exists():
+            raise Refusal(f"{self.program} is not there: build it (cmake --preset cpu && cmake --build --preset cpu --target train-imagenet), or name its folder by --programs")
+
+    def settings(self, arm, precision, iterations=None, iterations_per_epoch=None):
+        """All that changes results."""
+        words = [*self.shared, *arm.net.words(), "--seed", str(arm.seed), "--precision", precision, *self.preset.warmups.get(arm.net.depth, ())]
+        words += ["--clean-train", str(self.preset.clean_train), "--evaluate-every", "1"]
+        if iterations:
+            words += ["--iterations", str(iterations)]
+        if iterations_per_epoch:
+            words += ["--log-every", str(divisor_near(iterations_per_epoch, 50))]
+        return words
+
+    def machine(self, device):
+        """Computes with one thread: results change in their last bits with their number. They do not with the workers'."""
+        return ["--device", device, "--threads", "1", "--workers", str(self.workers)]
+
+    def dry_run(self, words, device):
+        """What the program would train: the object that it prints."""
+        command = [str(self.program), *words, *self.machine(device), "--dry-run"]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        if done.returncode:
+            raise Refusal(f"{self.program.name} exited {done.returncode}: {last_line(done.stderr or done.stdout)}")
+        try:
+            facts = json.loads(done.stdout)
+            missing = [name for name in DRY_RUN_FIELDS if name not in facts]
+        except (ValueError, TypeError) as problem:
+            raise Refusal(f"{self.program.name} --dry-run printed no JSON object: {problem}") from None
+        if missing:
+            raise Refusal(f"{self.program.name} --dry-run does not tell {', '.join(missing)}: it is of another version than this script")
+        return facts
+
+    def train(self, words, device, folder):
+        return [str(self.program), *words, *self.machine(device), "--output", str(folder), "--resume", "auto"]
+
+    def layer_statistics(self, words, device, path, weights=None):
+        chosen = ["--weights", str(weights)] if weights else []
+        batches = ["--statistics-batches", str(self.preset.statistics_batches)]
+        return [str(self.program), *words, *self.machine(device), *chosen, "--layer-statistics", str(path), *batches]
+
+    @staticmethod
+    def start(command, console, kept=()):
+        """Starts a program in a group of its own, which the terminal's Ctrl-C does not reach. It keeps the files `kept` open."""
+        with open(console, "ab") as output:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, pass_fds=kept, process_group=0,
+                                    preexec_fn=end_with_parent(os.getpid()))  # fmt: skip
+
+    def measure(self, words, devices, seconds):
+        """Images per second of one arm while as many run beside it as there are `devices`."""
+        words = [*words, "--iterations", "1000000", "--log-every", "4"]
+        with tempfile.TemporaryDirectory(prefix="degradation-") as folder:
+            places = [pathlib.Path(folder) / str(index) for index in range(len(devices))]
+            for place in places:
+                place.mkdir()
+            processes = [self.start(self.train(words, device, place), place / "console.txt") for device, place in zip(devices, places)]
+            try:
+                first = None
+                while True:
+                    speeds = [train_speeds(place / "log.jsonl") for place in places]
+                    if min(map(len, speeds)) >= 1 and first is None:
+                        first = time.monotonic()
+                    if min(map(len, speeds)) >= 3 and time.monotonic() - first >= seconds:
+                        # The first record has the warm-up of caches.
+                        rates = [len(known[1:]) / sum(1 / speed for speed in known[1:]) for known in speeds]
+                        return sum(rates) / len(rates)
+                    for process, place in zip(processes, places):
+                        if process.poll() is not None:
+                            text = (place / "console.txt").read_text(encoding="utf-8", errors="replace")
+                            raise Refusal(f"{self.program.name} exited {process.returncode} while it was measured: {last_line(text)}")
+                    time.sleep(0.05)
+            finally:
+                for process in processes:
+                    process.kill()
+                    process.wait()
+
+
+def log_records(path, most_bytes=None):
+    """The whole records of a log.jsonl, or of its end."""
+    try:
+        with open(path, "rb") as file:
+            if most_bytes:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - most_bytes))
+            lines = file.read().split(b"\n")[:-1]
+    except OSError:
+        return []
+    records = []
+    for line in lines:
+        try:
+            record = json.loads(line)
+            record["type"], record["iteration"]
+            records.append(record)
+        except (ValueError, KeyError, TypeError):
+            continue  # cut at its beginning, or by a kill
+    return records
+
+
+def train_speeds(path):
+    return [float(record["images_per_second"]) for record in log_records(path) if record["type"] == "train"]
