@@ -70,6 +70,7 @@ RunDescription describe_run(const Settings& settings, const RunConfig& c, const 
                    .iterations = run_length(c.training, loader->batches()).total_iterations,
                    .iterations_per_epoch = loader->batches(),
                    .train_images = data.train->size(),
+                   .validation_images = data.validation != nullptr ? data.validation->size() : 0,
                    .parameters = summary.parameters,
                    .device = device.string(),
                    .processor = processor.instructions.empty() ? processor.name
@@ -92,6 +93,7 @@ nlohmann::ordered_json to_json(const RunDescription& d) {
           {"iterations", d.iterations},
           {"iterations_per_epoch", d.iterations_per_epoch},
           {"train_images", d.train_images},
+          {"validation_images", d.validation_images},
           {"parameters", d.parameters},
           {"device", d.device},
           {"processor", d.processor},

@@ -19,6 +19,7 @@ struct RunDescription {
   int64_t iterations = 0;
   int64_t iterations_per_epoch = 0;
   int64_t train_images = 0;
+  int64_t validation_images = 0;
   int64_t parameters = 0;
   std::string device;
   std::string processor;  // "Intel(R) Xeon(R) Processor @ 2.60GHz (avx512bf16)"

@@ -62,7 +62,7 @@ class Drawn {
   }
 
   HostArray draw_projection() {
-    return draw_projection(static_cast<int64_t>(c.reference(values).front().size()), dtype, random);
+    return test::draw_projection(static_cast<int64_t>(c.reference(values).front().size()), dtype, random);
   }
 
   double tolerance() const { return unit() * c.tolerance; }

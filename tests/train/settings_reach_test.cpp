@@ -103,6 +103,12 @@ std::vector<Row> rows() {
        {"32"},
        {"64"},
        holds([](const ShortRun& r) { return r.state.images; }, int64_t{32}, int64_t{64})},
+      {"holdout", {}, {"0"}, {"8"}, holds([](const ShortRun& r) { return r.state.images; }, int64_t{64}, int64_t{56})},
+      {"clean-train",
+       {},
+       {"0"},
+       {"8"},
+       holds([](const ShortRun& r) { return r.clean_images; }, std::vector<int64_t>{}, std::vector<int64_t>{8})},
       {"augment", {}, {"none"}, {"pad-crop"}, other_weights},
       {"crop-size", {}, {"8"}, {"16"}, metadata_differs("input_size")},
       {"mean", {}, {"pixel"}, {"channel"}, metadata_differs("mean")},
@@ -211,6 +217,16 @@ std::vector<Row> rows() {
        {"0.01"},
        {"0.02"},
        rates({0.01, 0.05, 0.05, 0.05}, {0.02, 0.05, 0.05, 0.05})},
+      {"warmup-error",
+       {{"warmup", {"until-error"}}, {"iterations", {"101"}}, {"log-every", {"1"}}, {"evaluate-every", {"100"}}},
+       {"0.001"},
+       {"100"},
+       [](const ShortRun& a, const ShortRun& b) {
+         ASSERT_TRUE(a.ended_well() && b.ended_well());
+         EXPECT_EQ(a.rates, std::vector<double>(101, a.rates.front()));
+         EXPECT_NEAR(b.rates[99], 0.005, 1e-9);
+         EXPECT_NEAR(b.rates[100], 0.05, 1e-9);
+       }},
       {"protocol",
        {},
        {"center"},

@@ -104,6 +104,9 @@ ShortRun short_run(const Flags& flags, const std::function<void(SmallRun&)>& pre
   result.rates = logged(folder.path(), "train", "lr");
   result.epochs = logged(folder.path(), "train", "epoch");
   result.validation_losses = logged(folder.path(), "validation", "loss");
+  for (const double images : logged(folder.path(), "clean_train", "images")) {
+    result.clean_images.push_back(static_cast<int64_t>(images));
+  }
   return result;
 }
 

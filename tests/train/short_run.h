@@ -21,6 +21,7 @@ struct ShortRun {
   std::vector<double> rates;  // of the log
   std::vector<double> epochs;
   std::vector<double> validation_losses;
+  std::vector<int64_t> clean_images;  // of each evaluation of clean training images
   RunState state;
   SafetensorsMetadata metadata;  // of the last weights
   Capture capture = Capture::on;

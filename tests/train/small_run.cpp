@@ -18,8 +18,12 @@ void Recorder::trained(const TrainRecord& record, int64_t total_iterations, doub
 }
 
 void Recorder::evaluated(const EvaluationRecord& record) {
-  validations.push_back(record);
-  on_evaluated(record);
+  if (record.type == "validation") {
+    validations.push_back(record);
+    on_evaluated(record);
+  } else {
+    evaluations.push_back(record);
+  }
 }
 
 SmallRun::SmallRun(const std::string& folder) {
@@ -45,6 +49,7 @@ void SmallRun::make_network() {
     RunData data = open_data(config);
     training = std::move(data.train);
     validation = std::move(data.validation);
+    test = std::move(data.test);
   }
   settle_with_data(settings, config, {.train = training, .validation = validation});
   const DType precision = compute_type(config.training.precision, parse_device(config.training.device));
@@ -64,15 +69,15 @@ Trainer& SmallRun::trainer() {
     Network& made = network();
     const Device device = parse_device(config.training.device);
     folder_ = std::make_unique<RunFolder>(config.output.folder, checkpoint.empty() ? Existing::start : Existing::resume);
-    trainer_ =
-        std::make_unique<Trainer>(TrainerSetup{.network = made,
-                                               .config = config,
-                                               .device = device,
-                                               .precision = compute_type(config.training.precision, device),
-                                               .data = {.train = training, .validation = validates ? validation : nullptr},
-                                               .folder = *folder_,
-                                               .observer = observer,
-                                               .checkpoint = checkpoint});
+    trainer_ = std::make_unique<Trainer>(
+        TrainerSetup{.network = made,
+                     .config = config,
+                     .device = device,
+                     .precision = compute_type(config.training.precision, device),
+                     .data = {.train = training, .validation = validates ? validation : nullptr, .test = test},
+                     .folder = *folder_,
+                     .observer = observer,
+                     .checkpoint = checkpoint});
   }
   return *trainer_;
 }

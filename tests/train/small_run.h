@@ -28,7 +28,8 @@ class Recorder final : public RunObserver {
   std::function<void(const EvaluationRecord&)> on_evaluated = [](const EvaluationRecord&) {};
   std::vector<TrainRecord> steps;
   std::vector<EvaluationRecord> validations;
-  std::vector<int64_t> totals;  // that `trained` came with
+  std::vector<EvaluationRecord> evaluations;  // of other images
+  std::vector<int64_t> totals;                // that `trained` came with
   std::vector<std::string> notes;
 };
 
@@ -50,12 +51,15 @@ class SmallRun {
   /// Made by the first call, from what was set until then.
   Trainer& trainer();
   Network& network();
+  /// Once the trainer is made.
+  const RunFolder& folder() const { return *folder_; }
   int train(const volatile std::sig_atomic_t& stop = kNeverStop) { return trainer().train(stop); }
 
   RunConfig config;
   Settings settings;
   std::shared_ptr<const ImageSource> training;    // null: as the settings say
   std::shared_ptr<const ImageSource> validation;  // likewise
+  std::shared_ptr<const ImageSource> test;        // null: none, unless the settings hold images out
   bool validates = true;
   std::string checkpoint;
   Recorder observer;

@@ -1,0 +1,78 @@
+// What tells one run's results from another's.
+#include "core/train/run_description.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/version.h"
+#include "tests/train/small_run.h"
+
+namespace residua::test {
+namespace {
+
+RunDescription described(const std::string& setting = "seed", const Words& words = {"0"}) {
+  SmallRun run("a folder");
+  run.training = nullptr;
+  run.set(setting, words);
+  Network& network = run.network();
+  return describe_run(run.settings, run.config, {.train = run.training, .validation = run.validation, .test = run.test},
+                      network, Device{}, DType::f32);
+}
+
+TEST(RunDescription, TheDigestHoldsWhatChangesResults) {
+  const std::string digest = described().digest();
+  EXPECT_EQ(described().digest(), digest);
+  const std::vector<std::pair<std::string, Words>> other = {
+      {"lr", {"0.06"}},       {"model", {"plain20"}},      {"seed", {"1"}},         {"iterations", {"7"}},
+      {"augment", {"none"}},  {"mean", {"channel"}},       {"holdout", {"8"}},      {"synthetic-images", {"65"}},
+      {"clean-train", {"8"}}, {"evaluate-every", {"0.5"}}, {"no-shuffle", {"true"}}};
+  for (const auto& [setting, words] : other) {
+    EXPECT_NE(described(setting, words).digest(), digest) << setting;
+  }
+  const std::vector<std::pair<std::string, Words>> same = {{"output", {"elsewhere"}}, {"workers", {"3"}},
+                                                           {"log-every", {"1"}},      {"threads", {"2"}},
+                                                           {"max-bad-images", {"7"}}, {"cuda-graph", {"off"}}};
+  for (const auto& [setting, words] : same) {
+    EXPECT_EQ(described(setting, words).digest(), digest) << setting;
+  }
+}
+
+// A new setting changes results unless its declaration says otherwise: whoever adds one to this list says so here too.
+TEST(RunDescription, TheseSettingsChangeNoResult) {
+  SmallRun run("a folder");
+  std::vector<std::string> without;
+  for (const auto& setting : run.settings.all()) {
+    if (!setting->result) {
+      without.push_back(setting->name);
+    }
+  }
+  EXPECT_THAT(without, testing::UnorderedElementsAre("DIR", "dataset", "workers", "max-bad-images", "max-bad-share", "recipe",
+                                                     "device", "cuda-graph", "allow-nondeterministic",
+                                                     "allow-runtime-compilation", "threads", "output", "resume", "log-every"));
+}
+
+TEST(RunDescription, SaysWhatTheRunIs) {
+  const RunDescription d = described("epochs", {"1.5"});
+  const nlohmann::ordered_json json = to_json(d);
+  EXPECT_EQ(json["format"], 1);
+  EXPECT_EQ(json["version"], version());
+  EXPECT_EQ(json["digest"], d.digest());
+  EXPECT_EQ(json["model"], "resnet20");
+  EXPECT_EQ(json["iterations"], 6);
+  EXPECT_EQ(json["iterations_per_epoch"], 4);
+  EXPECT_EQ(json["train_images"], 64);
+  EXPECT_EQ(json["validation_images"], 12);
+  EXPECT_EQ(json["parameters"], 272474 - 6 * 65) << "the paper's 0.27 M for ten classes; four have six rows fewer";
+  EXPECT_EQ(json["precision"], "f32");
+  EXPECT_EQ(json["device"], "cpu");
+  const nlohmann::ordered_json& c = json["configuration"];
+  EXPECT_EQ(c["lr"], 0.05);
+  EXPECT_EQ(c["epochs"], 1.5);
+  EXPECT_EQ(c["batch-size"], 16);
+  EXPECT_EQ(c["shortcut"], "A");
+  EXPECT_EQ(c["no-shuffle"], false);
+  EXPECT_FALSE(c.contains("output"));
+}
+
+}  // namespace
+}  // namespace residua::test
