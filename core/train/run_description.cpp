@@ -33,20 +33,28 @@ nlohmann::ordered_json value_of(WordKind kind, const std::string& word) {
   return word;
 }
 
-nlohmann::ordered_json configuration_of(const Settings& settings) {
+nlohmann::ordered_json value_of(const Setting& setting) {
+  const Words words = setting.get();
+  if (!setting.list) {
+    return value_of(setting.kind, words.front());
+  }
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const std::string& word : words) {
+    list.push_back(value_of(setting.kind, word));
+  }
+  return list;
+}
+
+/// Those of a run, and those of its model, which has values of its own for what the run leaves open.
+nlohmann::ordered_json configuration_of(const Settings& settings, const Network& network) {
+  Settings of_model;
+  network.family->declare(of_model);
   nlohmann::ordered_json all = nlohmann::ordered_json::object();
   for (const auto& setting : settings.all()) {
-    const Words words = setting->get();
-    if (!setting->result || words.empty()) {
-      continue;
-    }
-    if (!setting->list) {
-      all[setting->name] = value_of(setting->kind, words.front());
-      continue;
-    }
-    nlohmann::ordered_json& list = all[setting->name] = nlohmann::ordered_json::array();
-    for (const std::string& word : words) {
-      list.push_back(value_of(setting->kind, word));
+    const Setting* own = of_model.find(setting->name);
+    const Setting& valued = own != nullptr ? *own : *setting;
+    if (setting->result && !valued.get().empty()) {
+      all[setting->name] = value_of(valued);
     }
   }
   return all;
@@ -63,7 +71,7 @@ RunDescription describe_run(const Settings& settings, const RunConfig& c, const 
   const std::unique_ptr<Loader> loader = training_loader(data.train, c, network.input.size, device);
   const device_api::DeviceDescription processor = device_api::describe(device);
   const ModelSummary summary = summarize(*network.module, {1, network.input.size, network.input.size, 3});
-  RunDescription d{.configuration = configuration_of(settings),
+  RunDescription d{.configuration = configuration_of(settings, network),
                    .train_set = set_digest(*data.train),
                    .validation_set = data.validation != nullptr ? set_digest(*data.validation) : std::string(),
                    .test_set = data.test != nullptr ? set_digest(*data.test) : std::string(),

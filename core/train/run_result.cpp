@@ -43,7 +43,10 @@ Json last_of(const std::vector<Json>& records) {
 Json curve_of(const std::vector<Json>& records) {
   Json curve = Json::array();
   for (const Json& record : records) {
-    curve.push_back(selected(record, {"iteration", "loss", "top1_error", "top5_error", "lr"}));
+    curve.push_back(selected(record, {"iteration", "loss", "top1_error", "top5_error"}));
+    if (record.contains("lr")) {
+      curve.back()["learning_rate"] = record["lr"];
+    }
   }
   return curve;
 }

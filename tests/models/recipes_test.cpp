@@ -29,7 +29,7 @@ TEST(Recipes, AreFoundByName) {
     find_recipe("photo");
     FAIL();
   } catch (const UsageError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("recipe: got 'photo', wanted photos or small-images"));
+    EXPECT_THAT(error.what(), HasSubstr("recipe: got 'photo', wanted cifar-he2015, photos or small-images"));
   }
 }
 

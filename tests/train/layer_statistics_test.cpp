@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/nn/layers.h"
 #include "core/nn/state_dict.h"
 #include "core/ops/prepare_input.h"
 #include "core/train/training.h"

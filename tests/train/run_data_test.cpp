@@ -69,7 +69,7 @@ TEST(RunData, TheTestSetIsEvaluatedOnceAtTheEnd) {
   SmallRun run(folder.path());
   run.training = nullptr;
   ASSERT_EQ(run.set("holdout", {"20"}).train(), 0);
-  EXPECT_EQ(run.observer.validations.size(), 2U);
+  EXPECT_EQ(run.observer.validations.size(), 3U);
   for (const EvaluationRecord& record : run.observer.validations) {
     EXPECT_EQ(record.images, 20);
   }
