@@ -16,13 +16,13 @@ int train_with_result(Trainer& trainer, const RunFolder& folder, const RunDescri
                       const volatile std::sig_atomic_t& stop);
 
 /// The results of a run from its log, of its last iteration: errors in %, curves, training speed, beside its description.
-/// docs: the fields of to_json(RunDescription), then
+/// The fields of to_json(RunDescription), then
 ///   "diverged", "seconds" and "images_per_second" of training alone,
 ///   "final": {"iteration", "running_train", "clean_train", "validation", "test"}, each {"images", "loss", "top1_error",
 ///     "top5_error"} or null; the running ones are those of the last report, and have no "images",
 ///   "best": {"iteration", "top1_error"}, the first lowest validation error, or null,
-///   "curves": {"running_train": [{"iteration", "loss", "top1_error", "top5_error", "lr"}], "clean_train", "validation":
-///   [...]}.
+///   "curves": {"running_train": [{"iteration", "loss", "top1_error", "top5_error", "learning_rate"}], "clean_train",
+///   "validation"}.
 /// Fails when the log cannot be read.
 nlohmann::ordered_json run_result(const RunDescription& description, const std::string& log, int64_t batch_size, bool diverged);
 

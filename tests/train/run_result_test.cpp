@@ -45,8 +45,8 @@ TEST(RunResult, IsTheLogsLastIteration) {
   EXPECT_EQ(last["test"]["top1_error"], 61.0);
   EXPECT_EQ(result["best"].dump(), R"({"iteration":10,"top1_error":60.0})");
   EXPECT_EQ(result["curves"]["running_train"].dump(),
-            R"([{"iteration":10,"loss":2.0,"top1_error":80.0,"top5_error":40.0,"lr":0.1},)"
-            R"({"iteration":20,"loss":1.5,"top1_error":70.0,"top5_error":35.0,"lr":0.01}])");
+            R"([{"iteration":10,"loss":2.0,"top1_error":80.0,"top5_error":40.0,"learning_rate":0.1},)"
+            R"({"iteration":20,"loss":1.5,"top1_error":70.0,"top5_error":35.0,"learning_rate":0.01}])");
   EXPECT_EQ(result["curves"]["validation"].size(), 2U);
   EXPECT_EQ(result["curves"]["clean_train"][1]["loss"], 1.4);
 }
