@@ -107,7 +107,7 @@ for tool in sh readlink uname cat; do
   patchelf --set-interpreter /archive/lib/glibc/ld-linux-x86-64.so.2 --force-rpath --set-rpath /archive/lib/glibc "$bare/bin/$tool"
 done
 # Without the tests that take a GPU's libraries, the source or the build tree, a data set, /proc, /dev/full or a minute.
-not_there='CudnnPlans.*:Golden/*:TrainImagenet.*:Classify.*:KernelBench.*:DeviceFlag.*:PlotCurves.*:RealData.*:FashionMnist.*'
+not_there='CudnnPlans.*:Golden/*:TrainImagenet.*:TrainActionsTest.*:Classify.*:KernelBench.*:DeviceFlag.*:PlotCurves.*:RealData.*:FashionMnist.*'
 not_there+=':Trainer.*:CpuConvolution.WithoutWinograd*:Isa.IsLowered*:Isa.ThatIsUnknown*:*AFullDisk*'
 not_there+=':Extension.*:FileSystem.NothingElse*:Recipes.AreTheFiles*:*OfTheFirstFormat*:SettingsAlone.ThreadsAre*'
 change_root=(chroot)

@@ -54,9 +54,10 @@ void evaluate(TrainCommand& command, Device device, DType precision, Progress& p
   progress.notes(images->notes());
   progress.note(headline(network, fmt::format("{} {}", images->size(), set)) + "\n" + headline(run, device, precision));
   const Metrics m = evaluate_weights(file, network, images, run, device, precision, progress);
-  progress.note(fmt::format("{} of {} images: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %",
-                            on.split == Split::val ? "validation" : "evaluation of training images", m.images, m.loss,
-                            m.top1_error, m.top5_error));
+  const std::string what = on.split == Split::val ? fmt::format("validation of {} images", m.images)
+                                                  : fmt::format("evaluation of {} training images", m.images);
+  progress.note(
+      fmt::format("{}: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %", what, m.loss, m.top1_error, m.top5_error));
 }
 
 bool act_on_data(TrainCommand& command, const RunData& data, Network& network, Device device, DType precision,

@@ -1,0 +1,92 @@
+// The actions of train-imagenet that a degradation experiment is made of.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/temporary_folder.h"
+
+namespace residua::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+class TrainActionsTest : public ::testing::Test {
+ protected:
+  int train(const std::string& arguments) {
+    const std::string command =
+        fmt::format("cd {} && " RESIDUA_BINARY_DIR "/train-imagenet {}{} > out 2> err", folder_.path(), kRun, arguments);
+    const int status = std::system(command.c_str());
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  std::string read(const char* file) const { return read_bytes(folder_ / file); }
+  nlohmann::json json(const char* file) const { return nlohmann::json::parse(read(file)); }
+
+  static constexpr const char* kRun =
+      "--dataset synthetic --synthetic-images 48 --crop-size 16 -b 16 --threads 1 --device cpu --precision fp32 ";
+  TemporaryFolder folder_;
+};
+
+TEST_F(TrainActionsTest, ADryRunIsTheRunsOwnDescription) {
+  const std::string settings = "--iterations 3 --lr 0.02 --clean-train 12 ";
+  ASSERT_EQ(train(settings + "--dry-run --output run"), 0) << read("err");
+  const nlohmann::json dry = json("out");
+  EXPECT_EQ(dry["configuration"]["lr"], 0.02);
+  EXPECT_EQ(dry["iterations"], 3);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
+  ASSERT_EQ(train(settings + "--output run --workers 0 --log-every 1"), 0) << read("err");
+  const nlohmann::json result = json("run/result.json");
+  for (const auto& [key, value] : dry.items()) {
+    EXPECT_EQ(result[key], value) << key;
+  }
+  EXPECT_EQ(result["final"]["clean_train"]["images"], 12);
+  EXPECT_EQ(result["curves"]["running_train"].size(), 3U);
+}
+
+TEST_F(TrainActionsTest, TrainingImagesAreEvaluatedAsTheRunEvaluatesThem) {
+  ASSERT_EQ(train("--iterations 3 --clean-train 12 --output run"), 0) << read("err");
+  const nlohmann::json clean = json("run/result.json")["final"]["clean_train"];
+  ASSERT_EQ(train("--evaluate --evaluate-on train:12 --weights run/last.safetensors"), 0) << read("err");
+  EXPECT_THAT(read("out"), HasSubstr(fmt::format("evaluation of 12 training images: loss {:.4f}, top-1 error {:.2f} %",
+                                                 clean["loss"].get<double>(), clean["top1_error"].get<double>())));
+  ASSERT_EQ(train("--evaluate --evaluate-on train --weights run/last.safetensors"), 0) << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("evaluation of 48 training images"));
+  for (const char* wrong : {"test", "train:0", "train:x", "train:5x"}) {
+    EXPECT_EQ(train(fmt::format("--evaluate --evaluate-on {} --weights run/last.safetensors", wrong)), 2);
+    EXPECT_THAT(read("err"), HasSubstr("--evaluate-on: got"));
+  }
+}
+
+TEST_F(TrainActionsTest, LayerStatisticsAreOfTheFirstOrOfSavedWeights) {
+  ASSERT_EQ(train("--layer-statistics first.json --statistics-batches 2 --output none"), 0) << read("err");
+  EXPECT_EQ(json("first.json")["iteration"], 0);
+  EXPECT_EQ(json("first.json")["batches"], 2);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "none"));
+  ASSERT_EQ(train("--iterations 3 --output run"), 0) << read("err");
+  ASSERT_EQ(train("--layer-statistics last.json --weights run/last.safetensors"), 0) << read("err");
+  const nlohmann::json last = json("last.json");
+  EXPECT_EQ(last["iteration"], 3);
+  EXPECT_EQ(last["layers"].size(), 19U);
+  EXPECT_NE(last["layers"][0]["weight_norm"], json("first.json")["layers"][0]["weight_norm"]);
+}
+
+TEST_F(TrainActionsTest, TheRecipeForCifarIsThePapers) {
+  ASSERT_EQ(train("--recipe cifar-he2015 --dry-run"), 0) << read("err");
+  const nlohmann::json c = json("out")["configuration"];
+  EXPECT_EQ(c["weight-decay"], 1e-4);
+  EXPECT_EQ(c["momentum"], 0.9);
+  EXPECT_EQ(c["lr"], 0.1);
+  EXPECT_EQ(c["lr-factor"], 0.1);
+  EXPECT_EQ(c["iterations"], 64000);
+  EXPECT_EQ(c["augment"], "pad-crop");
+  EXPECT_EQ(c["mean"], nlohmann::json::array({"pixel"}));
+  EXPECT_EQ(c["shortcut"], "A");
+  EXPECT_EQ(c["init"], "fan-in");
+}
+
+}  // namespace
+}  // namespace residua::test
