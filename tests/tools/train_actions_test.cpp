@@ -14,6 +14,7 @@ namespace residua::test {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 class TrainActionsTest : public ::testing::Test {
  protected:
@@ -72,6 +73,23 @@ TEST_F(TrainActionsTest, LayerStatisticsAreOfTheFirstOrOfSavedWeights) {
   EXPECT_EQ(last["iteration"], 3);
   EXPECT_EQ(last["layers"].size(), 19U);
   EXPECT_NE(last["layers"][0]["weight_norm"], json("first.json")["layers"][0]["weight_norm"]);
+}
+
+TEST_F(TrainActionsTest, LayerStatisticsAreDrawn) {
+  if (std::system("/usr/bin/python3 -c 'import matplotlib' 2>/dev/null") != 0) {
+    GTEST_SKIP() << "the system's python3 has no matplotlib";
+  }
+  ASSERT_EQ(train("--layer-statistics first.json --statistics-batches 1"), 0) << read("err");
+  const auto plot = [&](const std::string& arguments) {
+    const std::string command = fmt::format(
+        "cd {0} && MPLCONFIGDIR={0} " RESIDUA_SOURCE_DIR "/tools/plot-layers {1} > out 2> err", folder_.path(), arguments);
+    return WEXITSTATUS(std::system(command.c_str()));
+  };
+  ASSERT_EQ(plot("first.json first.json -o both"), 0) << read("err");
+  EXPECT_THAT(read("both.png"), StartsWith("\x89PNG"));
+  EXPECT_THAT(read("both.svg"), HasSubstr("norm of the gradient"));
+  EXPECT_EQ(plot("missing.json"), 2);
+  EXPECT_EQ(read("err"), "plot-layers: missing.json is not there\n");
 }
 
 TEST_F(TrainActionsTest, TheRecipeForCifarIsThePapers) {
