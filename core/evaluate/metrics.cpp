@@ -6,6 +6,14 @@
 
 namespace residua {
 
+Metrics means(const MetricsTotals& sums) {
+  const double n = sums.images > 0 ? static_cast<double>(sums.images) : std::numeric_limits<double>::quiet_NaN();
+  return {.images = sums.images,
+          .loss = sums.loss / n,
+          .top1_error = 100.0 * static_cast<double>(sums.top1_errors) / n,
+          .top5_error = 100.0 * static_cast<double>(sums.top5_errors) / n};
+}
+
 MetricsAccumulator::MetricsAccumulator(Device device)
     : sums_(zeros({sizeof(MetricsTotals) / sizeof(float)}, DType::f32, device)) {}
 
@@ -19,19 +27,14 @@ void MetricsAccumulator::add(const SoftmaxCrossEntropy& result, const Tensor& la
                                         .sums = static_cast<MetricsTotals*>(sums_.data())});
 }
 
-Metrics MetricsAccumulator::read() const {
+MetricsTotals MetricsAccumulator::totals() const {
   MetricsTotals sums;
   device_api::copy(Device{}, &sums, sums_.device(), sums_.data(), sizeof(MetricsTotals));
-  const double n = sums.images > 0 ? static_cast<double>(sums.images) : std::numeric_limits<double>::quiet_NaN();
-  return {.images = sums.images,
-          .loss = sums.loss / n,
-          .top1_error = 100.0 * static_cast<double>(sums.top1_errors) / n,
-          .top5_error = 100.0 * static_cast<double>(sums.top5_errors) / n};
+  return sums;
 }
 
-void MetricsAccumulator::reset() {
-  const MetricsTotals zero;
-  device_api::copy(sums_.device(), sums_.data(), Device{}, &zero, sizeof(MetricsTotals));
+void MetricsAccumulator::reset(const MetricsTotals& totals) {
+  device_api::copy(sums_.device(), sums_.data(), Device{}, &totals, sizeof(MetricsTotals));
 }
 
 }  // namespace residua

@@ -16,6 +16,9 @@ struct Metrics {
   double top5_error = 0;  // %
 };
 
+/// The means of totals.
+Metrics means(const MetricsTotals& totals);
+
 /// Adds up the results of steps on the device, so that no step waits for them.
 class MetricsAccumulator {
  public:
@@ -25,8 +28,10 @@ class MetricsAccumulator {
   /// skipped.
   void add(const SoftmaxCrossEntropy& result, const Tensor& labels, const StepState* state = nullptr);
   /// Of what was added since the last `reset`. Waits for the device.
-  Metrics read() const;
-  void reset();
+  MetricsTotals totals() const;
+  Metrics read() const { return means(totals()); }
+  /// Goes on from these totals.
+  void reset(const MetricsTotals& totals = {});
 
  private:
   Tensor sums_;  // a MetricsTotals

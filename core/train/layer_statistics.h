@@ -26,7 +26,7 @@ struct NetworkStatistics {
   int64_t iteration = 0;  // of the weights; 0: the first ones
   int64_t batches = 0;
   int64_t batch_size = 0;
-  double loss = 0;                      // mean over the batches
+  double loss = 0;                           // mean over the batches
   std::vector<LayerStatistics> layers = {};  // in the order of execution
 };
 

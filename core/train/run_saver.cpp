@@ -14,6 +14,7 @@ bool RunSaver::has_best() const { return std::filesystem::exists(best_path()); }
 void RunSaver::resume(const std::string& checkpoint, RunState& state) {
   state = resume_run(checkpoint, state, training_.store());
   schedule_.restore(state.schedule);
+  training_.step().metrics().reset(state.unreported);
   if (!has_best()) {
     state.best_error = RunState().best_error;  // of another folder, whose best weights are not here
   }
@@ -28,6 +29,7 @@ void RunSaver::save(RunState& state, bool best) {
   state.loss_scale = step.loss_scale;
   state.good_steps = step.good_steps;
   state.schedule = schedule_.state();
+  state.unreported = training_.step().metrics().totals();
   const StateSnapshot now = snapshot(training_.store());
   if (const std::optional<std::string> name = now.first_not_finite()) {
     fail_diverged(fmt::format("{} has values that are not finite", *name), state);

@@ -65,6 +65,11 @@ nlohmann::json to_json(const RunState& s) {
           {"schedule", s.schedule},
           {"loss_scale", s.loss_scale},
           {"good_steps", s.good_steps},
+          {"unreported",
+           {{"images", s.unreported.images},
+            {"loss", s.unreported.loss},
+            {"top1_errors", s.unreported.top1_errors},
+            {"top5_errors", s.unreported.top5_errors}}},
           {"batches_tracked", s.batches_tracked}};
 }
 
@@ -88,6 +93,12 @@ RunState run_state(const Checkpoint& checkpoint) {
     j.at("schedule").get_to(s.schedule);
     j.at("loss_scale").get_to(s.loss_scale);
     j.at("good_steps").get_to(s.good_steps);
+    if (const auto unreported = j.find("unreported"); unreported != j.end()) {  // older checkpoints lack it
+      unreported->at("images").get_to(s.unreported.images);
+      unreported->at("loss").get_to(s.unreported.loss);
+      unreported->at("top1_errors").get_to(s.unreported.top1_errors);
+      unreported->at("top5_errors").get_to(s.unreported.top5_errors);
+    }
     j.at("batches_tracked").get_to(s.batches_tracked);
     return s;
   } catch (const nlohmann::json::exception& error) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/kernels/accumulate_metrics.h"
 #include "core/nn/state_dict.h"
 #include "core/optim/schedules/schedule.h"
 #include "core/run/checkpoint.h"
@@ -27,8 +28,9 @@ struct RunState {
   double best_error = 100.0;                  // % of validation images, top-1
   ScheduleState schedule = {};
   float loss_scale = 1.0f;
-  int64_t good_steps = 0;       // since the loss scale changed
-  int64_t batches_tracked = 0;  // StateSnapshot::batches_tracked
+  int64_t good_steps = 0;         // since the loss scale changed
+  MetricsTotals unreported = {};  // of the steps since the last report
+  int64_t batches_tracked = 0;    // StateSnapshot::batches_tracked
 };
 
 nlohmann::json to_json(const RunState& state);

@@ -50,6 +50,7 @@ Trainer::Trainer(const TrainerSetup& s)
   const bool resumed = !s.checkpoint.empty();
   if (resumed) {
     saver_.resume(s.checkpoint, state_);
+    told_ = state_.unreported;
   } else {
     load_first_weights(s.config, s.network, training_.store());
   }
@@ -129,13 +130,15 @@ void Trainer::train_batch(const Batch& batch) {
   if (state_.iteration == length_.total_iterations || validation_due() || state_.iteration % config_.output.log_every == 0) {
     report_steps(rate);
   } else if (const int64_t window = schedule_->training_window(); window > 0 && state_.iteration % window == 0) {
-    tell_schedule(training_.step().metrics().read());
+    unreported();
   }
 }
 
 void Trainer::report_steps(double rate) {
   report_->skipped_images(state_, loader_->errors());
-  const Metrics metrics = take_metrics();
+  const Metrics metrics = unreported();
+  training_.step().metrics().reset();
+  told_ = {};
   report_->train(state_, metrics, rate, loader_->wait_seconds(),
                  validation_loader_ != nullptr ? validations_.left(state_.iteration) : 0);
   if (metrics.images == 0) {
@@ -187,29 +190,21 @@ void Trainer::test(const volatile std::sig_atomic_t& stop) {
 
 void Trainer::save_unfinished(const char* what) {
   if (state_.iteration > 0) {
-    take_metrics();
+    unreported();
     saver_.save(state_, false);
     report_->note(
         fmt::format("{} at iteration {} of {}: resume the run to go on", what, state_.iteration, length_.total_iterations));
   }
 }
 
-Metrics Trainer::take_metrics() {
-  const Metrics metrics = training_.step().metrics().read();
-  tell_schedule(metrics);
-  training_.step().metrics().reset();
-  told_wrong_ = told_images_ = 0;
-  if (metrics.images > 0 && !std::isfinite(metrics.loss)) {
+Metrics Trainer::unreported() {
+  const MetricsTotals totals = training_.step().metrics().totals();
+  schedule_->observe_training(state_.iteration, totals.top1_errors - told_.top1_errors, totals.images - told_.images);
+  told_ = totals;
+  if (totals.images > 0 && !std::isfinite(totals.loss)) {
     saver_.fail_diverged("the loss is not finite", state_);
   }
-  return metrics;
-}
-
-void Trainer::tell_schedule(const Metrics& m) {
-  const int64_t wrong = m.images > 0 ? std::llround(m.top1_error * static_cast<double>(m.images) / 100) : 0;
-  schedule_->observe_training(state_.iteration, wrong - told_wrong_, m.images - told_images_);
-  told_wrong_ = wrong;
-  told_images_ = m.images;
+  return means(totals);
 }
 
 }  // namespace residua

@@ -57,10 +57,9 @@ class Trainer {
   /// What `read` returns. Whatever a loader meets, the state between two steps is sound, and saved before the error goes on.
   template <class Read>
   auto saved_if_it_fails(const Read& read);
-  /// Of the steps since the last call. Fails when their loss is not finite: the weights are lost then, and must not be saved.
-  Metrics take_metrics();
-  /// Tells the schedule the training error since it was last told; `since_report` is what the step has counted.
-  void tell_schedule(const Metrics& since_report);
+  /// Of the steps since the last report, which the schedule is told of. Fails when their loss is not finite: the weights are
+  /// lost then, and must not be saved.
+  Metrics unreported();
 
   const RunConfig& config_;
   RunObserver& observer_;
@@ -76,7 +75,7 @@ class Trainer {
   RunSaver saver_;
   RunState state_;
   std::unique_ptr<RunReporter> report_;
-  int64_t told_wrong_ = 0, told_images_ = 0;  // of the steps since the last report, that the schedule knows of
+  MetricsTotals told_;  // of the steps since the last report, those that the schedule knows of
 };
 
 }  // namespace residua

@@ -29,6 +29,37 @@ TEST(Trainer, ARunMadeLongerEndsAsIfItHadBeenWhole) {
   EXPECT_EQ(log_of(parts.path(), "validation"), log_of(whole.path(), "validation"));
 }
 
+// A report is of all steps since the one before, whatever stopped the run in between.
+TEST(Trainer, AReportHoldsTheStepsBeforeACutToo) {
+  const TemporaryFolder folder;
+  const auto set = [](SmallRun& run) -> SmallRun& {
+    return run.set("log-every", {"3"}).set("evaluate-every", {"100"}).set("warmup", {"until-error"});
+  };
+  SmallRun whole(folder / "whole");
+  ASSERT_EQ(set(whole).train(), 0);
+  {
+    SmallRun cut(folder / "parts");
+    set(cut).network();  // whose mean image reads all
+    volatile std::sig_atomic_t stop = 0;
+    cut.training =
+        std::make_shared<WatchedSource>(cut.training, [&](int64_t reads, int64_t) { stop = reads >= 4 * 16 ? SIGTERM : 0; });
+    ASSERT_EQ(cut.train(stop), SIGTERM);
+  }
+  const RunState state = run_state(load_checkpoint(folder / "parts/checkpoint.safetensors"));
+  ASSERT_EQ(state.iteration, 5);
+  EXPECT_EQ(state.unreported.images, 2 * 16);
+  EXPECT_EQ(state.schedule.numbers.at(2), 5 * 16) << "the schedule knows of every image";
+  {
+    SmallRun rest(folder / "parts");
+    ASSERT_EQ(set(rest).resume(folder / "parts/checkpoint.safetensors").train(), 0);
+  }
+  for (const char* key : {"iteration", "loss", "top1_error", "top5_error"}) {
+    EXPECT_EQ(logged(folder / "parts", "train", key), logged(folder / "whole", "train", key)) << key;
+  }
+  const RunState end = run_state(load_checkpoint(folder / "parts/checkpoint.safetensors"));
+  EXPECT_EQ(end.schedule.numbers.at(2), 6 * 16);
+}
+
 TEST(Trainer, ASignalSavesTheStateAndIsReturned) {
   const TemporaryFolder folder;
   const auto stopped_by_read = [&](int64_t read) {

@@ -1,6 +1,7 @@
 #include "tools/cli/train_command.h"
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <set>
 
@@ -19,23 +20,24 @@ constexpr const char* kDescription =
     "Trains the plain and residual networks of He et al. 2015 on ImageNet-style folders, CIFAR, Fashion-MNIST or synthetic "
     "images.";
 
-/// "256 in photos, 128 in small-images", or "0.1" in all: what the help says of settings that recipes have.
+/// "256 in photos, 128 in small-images", or "0.1" in both: what the help says of settings that the recipes for data have.
 void note_recipes(Settings& settings) {
+  const std::array<std::string_view, 2> defaults = {default_recipe(true), default_recipe(false)};
   for (const auto& setting : settings.all()) {
     std::string note;
     std::set<std::string> values;
     size_t count = 0;
-    for (const Recipe& recipe : recipes()) {
-      for (const Assignment& line : recipe.settings()) {
+    for (const std::string_view name : defaults) {
+      for (const Assignment& line : find_recipe(name).settings()) {
         if (line.key == setting->name) {
           const std::string value = join(line.words, ",");
-          note += fmt::format("{}{} in {}", note.empty() ? "" : ", ", value, recipe.name);
+          note += fmt::format("{}{} in {}", note.empty() ? "" : ", ", value, name);
           values.insert(value);
           ++count;
         }
       }
     }
-    if (values.size() == 1 && count == recipes().size()) {
+    if (values.size() == 1 && count == defaults.size()) {
       setting->default_is(*values.begin());
     } else if (count > 0) {
       setting->default_is(note + (setting->default_note.empty() ? "" : ", else " + setting->default_note));
