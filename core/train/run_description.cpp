@@ -68,15 +68,15 @@ std::string RunDescription::digest() const {
 
 RunDescription describe_run(const Settings& settings, const RunConfig& c, const RunData& data, const Network& network,
                             Device device, DType precision) {
-  const std::unique_ptr<Loader> loader = training_loader(data.train, c, network.input.size, device);
+  const int64_t batches = batches_per_epoch(data.train->size(), c);
   const device_api::DeviceDescription processor = device_api::describe(device);
   const ModelSummary summary = summarize(*network.module, {1, network.input.size, network.input.size, 3});
   RunDescription d{.configuration = configuration_of(settings, network),
                    .train_set = set_digest(*data.train),
                    .validation_set = data.validation != nullptr ? set_digest(*data.validation) : std::string(),
                    .test_set = data.test != nullptr ? set_digest(*data.test) : std::string(),
-                   .iterations = run_length(c.training, loader->batches()).total_iterations,
-                   .iterations_per_epoch = loader->batches(),
+                   .iterations = run_length(c.training, batches).total_iterations,
+                   .iterations_per_epoch = batches,
                    .train_images = data.train->size(),
                    .validation_images = data.validation != nullptr ? data.validation->size() : 0,
                    .parameters = summary.parameters,

@@ -28,15 +28,25 @@ LoaderOptions loader_options(const RunConfig& config, int64_t input_size, Device
   return options;
 }
 
+/// In one order each epoch, the images of an incomplete batch that is left out would never be trained on.
+bool drops_last(int64_t images, const RunConfig& config) {
+  return !config.input.no_shuffle && images >= config.training.batch_size;
+}
+
 }  // namespace
+
+int64_t batches_per_epoch(int64_t images, const RunConfig& config) {
+  const int64_t whole = images / config.training.batch_size;
+  const bool incomplete = images % config.training.batch_size != 0 && !drops_last(images, config);
+  return whole + (incomplete ? 1 : 0);
+}
 
 std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config, int64_t input_size,
                                         Device device) {
   LoaderOptions options = loader_options(config, input_size, device);
   options.view = make_view(config.input.views, config.input.view, input_size);
   options.shuffle = !config.input.no_shuffle;
-  // In one order each epoch, the images of an incomplete batch that is left out would never be trained on.
-  options.drop_last = options.shuffle && source->size() >= options.batch_size;
+  options.drop_last = drops_last(source->size(), config);
   options.bad_images = BadImages::replace;
   return std::make_unique<Loader>(std::move(source), std::move(options));
 }

@@ -34,6 +34,9 @@ class Training {
   TrainStep step_;
 };
 
+/// Batches of an epoch over so many training images: the last one is left out where the order is drawn anew each epoch.
+int64_t batches_per_epoch(int64_t images, const RunConfig& config);
+
 /// The loader of training images for inputs of `input_size` pixels a side: augmented, and shuffled unless the settings say
 /// otherwise. Another image takes the place of one that cannot be read.
 std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config, int64_t input_size,

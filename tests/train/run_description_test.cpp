@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/version.h"
+#include "core/train/training.h"
 #include "tests/train/small_run.h"
 
 namespace residua::test {
@@ -73,6 +74,22 @@ TEST(RunDescription, SaysWhatTheRunIs) {
   EXPECT_EQ(c["shortcut"], "A");
   EXPECT_EQ(c["no-shuffle"], false);
   EXPECT_FALSE(c.contains("output"));
+}
+
+TEST(RunDescription, TheBatchesAreTheLoaders) {
+  for (const char* images : {"16", "20", "64"}) {
+    for (const char* batch_size : {"3", "16", "17"}) {
+      for (const char* no_shuffle : {"false", "true"}) {
+        SmallRun run("a folder");
+        run.training = nullptr;
+        run.set("synthetic-images", {images}).set("batch-size", {batch_size}).set("no-shuffle", {no_shuffle});
+        run.network();
+        EXPECT_EQ(batches_per_epoch(run.training->size(), run.config),
+                  training_loader(run.training, run.config, 16, Device{})->batches())
+            << images << " images in batches of " << batch_size << (run.config.input.no_shuffle ? " in order" : "");
+      }
+    }
+  }
 }
 
 }  // namespace
