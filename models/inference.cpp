@@ -6,6 +6,7 @@
 
 #include "core/autograd/no_grad.h"
 #include "core/data/codecs/decode.h"
+#include "core/device/autotune.h"
 #include "core/io/read_file.h"
 #include "core/nn/state_dict.h"
 
@@ -48,6 +49,7 @@ std::vector<Prediction> Inference::classify(const std::string& image_file, int64
   scale(placed.resize, region, pixels.data<uint8_t>());
 
   const NoGrad no_grad;
+  const WithoutAutotune quick;  // a plan that is timed costs more than it saves on a few images
   const Device device = store_->options().device;
   const Tensor x = prepare_input(pixels.to(device), view_tensor({&placed.view, 1}, device), format_);
   const std::vector<double> probabilities = softmax(network_.module->forward(x, Mode::evaluate).to_vector());

@@ -78,7 +78,7 @@ int run(TrainCommand& command) {
     return 0;
   }
   progress.notes(data.train->notes());
-  progress.notes(data.validation->notes());
+  progress.notes((data.test != nullptr ? data.test : data.validation)->notes());
   progress.note(headline(network, images_of(data)) + "\n" + headline(run, device, precision));
   if (act_on_data(command, data, network, device, precision, progress)) {
     return 0;

@@ -15,8 +15,8 @@ class EvaluationLoader {
  public:
   /// `protocol` must outlive this. `input_size` is the network's, in pixels a side. `options` are those of every loader, except
   /// for the view and the crop size, which are the protocol's. `batch_size` is for one view of `input_size`: where a sample has
-  /// more pixels than that, a batch has fewer samples, and takes no more memory. The passes share the workers, and their bad
-  /// images count once. Fails with UsageError on options that replace bad images, shuffle or drop the last batch.
+  /// more pixels than that, a batch has fewer samples, and takes no more memory in any pass. The passes share the workers, and
+  /// their bad images count once. Fails with UsageError on options that replace bad images, shuffle or drop the last batch.
   EvaluationLoader(const std::shared_ptr<const ImageSource>& source, const Protocol& protocol, int64_t input_size,
                    LoaderOptions options);
 

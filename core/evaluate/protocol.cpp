@@ -55,7 +55,7 @@ void average_probabilities(std::span<const float> logits, std::span<float> score
 
 void declare(Settings& s, EvaluationOptions& o) {
   s.choice("protocol", o.protocol, Registry<Protocol>::names(),
-           "By which views images are evaluated, in validation and with --evaluate. " + help_of_kinds<Protocol>());
+           "Views of each image that an evaluation uses, and how their scores become one. " + help_of_kinds<Protocol>());
   o.protocols.declare(s);
 }
 

@@ -19,7 +19,7 @@ namespace residua {
 namespace {
 
 constexpr int kFormat = 1;
-constexpr float kHalfScale = 1024;  // of the loss in fp16, where small gradients would vanish
+constexpr float kHalfScale = 1024;  // of the loss in fp16, where small gradients would vanish, to begin with
 
 double norm(const std::vector<float>& values) {
   double squares = 0;
@@ -38,6 +38,7 @@ struct Probe {
   const RunningStatistics* norm = nullptr;
   double mean = 0, square = 0;  // of the response
 
+  double gradient_norm(double scale) const { return residua::norm(to_logical(*weight, weight->gradient)) / scale; }
   void add(double scale) {
     const double epsilon = BatchNormTensors().epsilon;
     const std::vector<float> g = gamma->master.to_vector();
@@ -49,7 +50,7 @@ struct Probe {
       square += (static_cast<double>(b[c]) * b[c] + static_cast<double>(g[c]) * g[c] * variance[c] / (variance[c] + epsilon)) /
                 channels;
     }
-    layer.gradient_norm += residua::norm(to_logical(*weight, weight->gradient)) / scale;
+    layer.gradient_norm += gradient_norm(scale);
   }
   void finish(double batches) {
     layer.response_std = std::sqrt(std::max(0.0, square / batches - mean / batches * mean / batches));
@@ -106,20 +107,31 @@ NetworkStatistics measure_layers(Network& network, const std::shared_ptr<const I
   const std::unique_ptr<Loader> loader = training_loader(train, config, network.input.size, device);
   BatchUpload upload(device);
   InputFormat format = input_format(network, precision, device);
-  const float scale = precision == DType::f16 ? kHalfScale : 1;
+  const auto forward_backward = [&](const Batch& batch, float scale) {
+    const Tensor x = prepare_input(batch.images, batch.views, format);
+    const SoftmaxCrossEntropy result =
+        softmax_cross_entropy(network.module->forward(x, Mode::train), batch.labels, config.training.label_smoothing);
+    store.zero_grad();
+    backward(result.loss, scale);
+    return result.loss.item();
+  };
+  const auto finite_gradients = [&](double scale) {
+    return std::ranges::all_of(probes, [&](const Probe& probe) { return std::isfinite(probe.gradient_norm(scale)); });
+  };
+  float scale = precision == DType::f16 ? kHalfScale : 1;
   int64_t epoch = 0;
   loader->start(epoch);
   for (int64_t i = 0; i < batches; ++i) {
     const Batch& batch = upload.upload(next_batch(*loader, epoch));
     format.height = batch.height;
     format.width = batch.width;
-    const Tensor x = prepare_input(batch.images, batch.views, format);
-    const SoftmaxCrossEntropy result =
-        softmax_cross_entropy(network.module->forward(x, Mode::train), batch.labels, config.training.label_smoothing);
-    store.zero_grad();
-    backward(result.loss, scale);
+    double loss = forward_backward(batch, scale);
+    while (scale > 1 && !finite_gradients(scale)) {  // an overflow
+      scale /= 2;
+      loss = forward_backward(batch, scale);
+    }
     upload.used();
-    statistics.loss += result.loss.item() / static_cast<double>(batches);
+    statistics.loss += loss / static_cast<double>(batches);
     for (Probe& probe : probes) {
       probe.add(scale);
     }

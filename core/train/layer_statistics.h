@@ -33,12 +33,13 @@ struct NetworkStatistics {
 /// Runs the network forward and backward in training mode, without an update, over the first batches of the first epoch of
 /// training images: He et al. 2015, Figure 7, and section 4.1 on gradients. The weights are those of the settings' file, or the
 /// first ones. The deviation of a response comes from the batch statistics: a normalized channel with gamma g, beta b and batch
-/// variance v has mean b and variance g^2 v / (v + epsilon). Fails when the set has no batch, and when a number is not finite.
+/// variance v has mean b and variance g^2 v / (v + epsilon). The gradient of an overflow is not finite. Fails when the set has
+/// no batch, and when a response or a weight is not finite.
 NetworkStatistics measure_layers(Network& network, const std::shared_ptr<const ImageSource>& train, const RunConfig& config,
                                  Device device, DType precision, int64_t batches, RunObserver& observer);
 
 /// {"format", "model", "iteration", "batches", "batch_size", "loss", "layers": [{"name", "kernel", "response_std",
-/// "gradient_norm", "weight_norm"}]}
+/// "gradient_norm", "weight_norm"}]}. A gradient that is not finite is null.
 nlohmann::ordered_json to_json(const NetworkStatistics& statistics, const Network& network);
 
 }  // namespace residua

@@ -57,14 +57,15 @@ void declare(Settings& s, DatasetOptions& o) {
   s.choice("dataset", o.name, source_names(), "Layout of the folder; auto recognizes it.").without_result();
   o.kinds.declare(s);
   s.number("holdout", o.holdout, between(0, kMost),
-           "Training images to hold out and validate on, so that the best weights are not chosen on the validation set: that "
-           "one is evaluated once, at the end. The choice is the same in every run. The paper holds out 5000 of CIFAR-10.");
+           "Training images held out for validation, the same in every run. The validation set then serves as a test set, "
+           "evaluated once, at the end. The paper holds out 5000 of CIFAR-10.");
 }
 
 void declare(Settings& s, FirstWeights& o) {
   s.choice("init", o.initialization,
            "What He initialization divides by: the inputs of a unit (the paper), or its outputs (torchvision).");
-  s.text("weights", o.file, "File of weights in the safetensors format to start from.");
+  s.text("weights", o.file, "File of weights in the safetensors format to start from.")
+      .without_result();  // its contents count, not its path
 }
 
 void declare(Settings& s, TrainingOptions& o) {
@@ -104,9 +105,10 @@ void declare(Settings& s, OutputOptions& o) {
       .action();
   s.number("log-every", o.log_every, between(1, kMost), "Iterations between two progress lines.").without_result();
   s.number("evaluate-every", o.evaluate_every, above(0), "Epochs between two validations.");
-  s.number("clean-train", o.clean_train, between(0, kMost),
-           "Training images to evaluate with each validation, as they are and from running statistics: their error is without "
-           "augmentation, and of one moment. The same images each time; 0 is none.");
+  s.number(
+      "clean-train", o.clean_train, between(0, kMost),
+      "Training images to evaluate at each validation, without augmentation and with the running batch-norm statistics. The "
+      "same images each time; 0 turns it off.");
 }
 
 void declare(Settings& s, RunConfig& c) {

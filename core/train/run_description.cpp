@@ -4,10 +4,12 @@
 #include <omp.h>
 
 #include <cstdlib>
+#include <set>
 
 #include "core/base/version.h"
 #include "core/data/digest.h"
 #include "core/device/device_api.h"
+#include "core/io/read_file.h"
 #include "core/nn/summary.h"
 #include "core/train/training.h"
 
@@ -45,25 +47,68 @@ nlohmann::ordered_json value_of(const Setting& setting) {
   return list;
 }
 
-/// Those of a run, and those of its model, which has values of its own for what the run leaves open.
-nlohmann::ordered_json configuration_of(const Settings& settings, const Network& network) {
+/// Adds the names of the options that belong to other kinds than the chosen one.
+template <class Kind>
+void add_unused(std::string_view chosen, std::set<std::string>& names) {
+  const Kinds<Kind> kinds;
+  for (const auto& named : kinds.all()) {
+    Settings own;
+    named.kind->declare(own);
+    for (const auto& setting : own.all()) {
+      if (named.name != chosen) {
+        names.insert(setting->name);
+      }
+    }
+  }
+}
+
+std::set<std::string> unused_options(const RunConfig& c, const Network& network) {
+  std::set<std::string> names;
+  add_unused<SourceKind>(c.dataset.name == "auto" ? detect_source(c.dataset.folder) : c.dataset.name, names);
+  add_unused<ViewKind>(c.input.view, names);
+  add_unused<ScheduleKind>(c.schedule.name, names);
+  add_unused<Protocol>(c.evaluation.protocol, names);
+  add_unused<ModelFamily>(catalog_entry(network.name).family, names);
+  return names;
+}
+
+/// The settings in use. The model has values of its own for what the run leaves open.
+nlohmann::ordered_json configuration_of(const Settings& settings, const RunConfig& config, const Network& network) {
+  const std::set<std::string> unused = unused_options(config, network);
   Settings of_model;
   network.family->declare(of_model);
   nlohmann::ordered_json all = nlohmann::ordered_json::object();
   for (const auto& setting : settings.all()) {
     const Setting* own = of_model.find(setting->name);
     const Setting& valued = own != nullptr ? *own : *setting;
-    if (setting->result && !valued.get().empty()) {
+    if (setting->result && !unused.contains(setting->name) && !valued.get().empty()) {
       all[setting->name] = value_of(valued);
     }
   }
   return all;
 }
 
+Precision precision_of(DType compute) {
+  switch (compute) {
+    case DType::bf16: return Precision::bf16;
+    case DType::f16: return Precision::fp16;
+    default: return Precision::fp32;
+  }
+}
+
+std::string file_digest(const std::string& path) {
+  if (path.empty()) {
+    return {};
+  }
+  std::vector<uint8_t> bytes;
+  read_file(path, bytes);
+  return text_digest({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
 }  // namespace
 
 std::string RunDescription::digest() const {
-  return text_digest(fmt::format("{}\n{}\n{}\n{}", configuration.dump(), train_set, validation_set, test_set));
+  return text_digest(fmt::format("{}\n{}\n{}\n{}\n{}", configuration.dump(), train_set, validation_set, test_set, weights));
 }
 
 RunDescription describe_run(const Settings& settings, const RunConfig& c, const RunData& data, const Network& network,
@@ -71,10 +116,11 @@ RunDescription describe_run(const Settings& settings, const RunConfig& c, const 
   const int64_t batches = batches_per_epoch(data.train->size(), c);
   const device_api::DeviceDescription processor = device_api::describe(device);
   const ModelSummary summary = summarize(*network.module, {1, network.input.size, network.input.size, 3});
-  RunDescription d{.configuration = configuration_of(settings, network),
+  RunDescription d{.configuration = configuration_of(settings, c, network),
                    .train_set = set_digest(*data.train),
                    .validation_set = data.validation != nullptr ? set_digest(*data.validation) : std::string(),
                    .test_set = data.test != nullptr ? set_digest(*data.test) : std::string(),
+                   .weights = file_digest(c.weights.file),
                    .iterations = run_length(c.training, batches).total_iterations,
                    .iterations_per_epoch = batches,
                    .train_images = data.train->size(),
@@ -83,7 +129,7 @@ RunDescription describe_run(const Settings& settings, const RunConfig& c, const 
                    .device = device.string(),
                    .processor = processor.instructions.empty() ? processor.name
                                                                : fmt::format("{} ({})", processor.name, processor.instructions),
-                   .precision = std::string(name(precision)),
+                   .precision = std::string(to_text(precision_of(precision))),
                    .threads = omp_get_max_threads()};
   d.configuration["precision"] = d.precision;  // not "auto", which is another on another machine
   return d;
@@ -98,6 +144,7 @@ nlohmann::ordered_json to_json(const RunDescription& d) {
           {"train_set", d.train_set},
           {"validation_set", d.validation_set},
           {"test_set", d.test_set},
+          {"weights", d.weights},
           {"iterations", d.iterations},
           {"iterations_per_epoch", d.iterations_per_epoch},
           {"train_images", d.train_images},

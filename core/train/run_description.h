@@ -12,10 +12,12 @@
 namespace residua {
 
 /// What a run computes, known before it does: two runs with one digest compute the same, but for rounding. Paths, threads,
-/// workers, logs, the device, the processor and the program's version are not part of it.
+/// workers, logs, the device, the processor and the program's version are not part of it, nor are options of sources, views,
+/// schedules, protocols and families that the run does not use.
 struct RunDescription {
   nlohmann::ordered_json configuration;             // the settings that have a result, by name, as numbers, texts and lists
   std::string train_set, validation_set, test_set;  // their set_digest(); empty where there is none
+  std::string weights;                              // digest of the file of first weights, or empty
   int64_t iterations = 0;
   int64_t iterations_per_epoch = 0;
   int64_t train_images = 0;
@@ -23,10 +25,10 @@ struct RunDescription {
   int64_t parameters = 0;
   std::string device;
   std::string processor;  // "Intel(R) Xeon(R) Processor @ 2.60GHz (avx512bf16)"
-  std::string precision;
+  std::string precision;  // "fp32", "bf16" or "fp16"
   int64_t threads = 0;
 
-  /// Of configuration and sets.
+  /// Of configuration, sets and first weights.
   std::string digest() const;
 };
 

@@ -1,9 +1,11 @@
 #include "core/train/run_result.h"
 
+#include <filesystem>
 #include <map>
 #include <sstream>
 
 #include "core/io/atomic_file.h"
+#include "core/io/file_system.h"
 #include "core/io/read_file.h"
 
 namespace residua {
@@ -107,6 +109,10 @@ int train_with_result(Trainer& trainer, const RunFolder& folder, const RunDescri
     const Json result = run_result(description, folder.file(kLogFile), batch_size, diverged);
     atomic_write(folder.file(kResultFile), result.dump(1) + "\n");
   };
+  const std::string before = folder.file(kResultFile);  // of a run that was shorter, or that diverged
+  if (std::filesystem::exists(before) && file_system().remove(before) != 0) {
+    fail("cannot remove {}", before);
+  }
   try {
     const int stopped = trainer.train(stop);
     if (stopped == 0) {

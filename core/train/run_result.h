@@ -11,7 +11,7 @@
 namespace residua {
 
 /// Trains as Trainer::train() does, and writes result.json into the run's folder when the run is done, or when its numbers were
-/// not finite any more ("diverged": true; the error goes on). A run that was stopped has none.
+/// not finite any more ("diverged": true; the error goes on). A run that was stopped has none, and one from before is removed.
 int train_with_result(Trainer& trainer, const RunFolder& folder, const RunDescription& description,
                       const volatile std::sig_atomic_t& stop);
 

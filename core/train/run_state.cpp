@@ -55,6 +55,7 @@ nlohmann::json to_json(const RunState& s) {
           {"batch", s.batch},
           {"iteration", s.iteration},
           {"validated", s.validated},
+          {"tested", s.tested},
           {"seed", s.seed},
           {"batch_size", s.batch_size},
           {"images", s.images},
@@ -82,6 +83,7 @@ RunState run_state(const Checkpoint& checkpoint) {
     j.at("batch").get_to(s.batch);
     j.at("iteration").get_to(s.iteration);
     s.validated = j.value("validated", s.iteration);
+    s.tested = j.value("tested", int64_t{0});
     j.at("seed").get_to(s.seed);
     j.at("batch_size").get_to(s.batch_size);
     // Format 1 may lack the number of images, and lacks what tells sets and classes apart.

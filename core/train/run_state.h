@@ -19,6 +19,7 @@ struct RunState {
   int64_t batch = 0;      // batches of the current epoch already used
   int64_t iteration = 0;  // steps made
   int64_t validated = 0;  // of them, at the last validation
+  int64_t tested = 0;     // likewise, at the test
   int64_t seed = 0;
   int64_t batch_size = 0;
   int64_t images = 0;                         // of the training set; 0 where a checkpoint does not say

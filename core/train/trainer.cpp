@@ -181,10 +181,13 @@ void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
 }
 
 void Trainer::test(const volatile std::sig_atomic_t& stop) {
-  if (test_loader_ != nullptr) {
-    if (const std::optional<Metrics> metrics = evaluate(*test_loader_, stop)) {
-      report_->evaluation(state_, "test", *metrics);
-    }
+  if (test_loader_ == nullptr || state_.tested == state_.iteration) {
+    return;
+  }
+  if (const std::optional<Metrics> metrics = evaluate(*test_loader_, stop)) {
+    report_->evaluation(state_, "test", *metrics);
+    state_.tested = state_.iteration;
+    saver_.save(state_, false);
   }
 }
 

@@ -56,6 +56,12 @@ TEST_F(TrainActionsTest, TrainingImagesAreEvaluatedAsTheRunEvaluatesThem) {
                                                  clean["loss"].get<double>(), clean["top1_error"].get<double>())));
   ASSERT_EQ(train("--evaluate --evaluate-on train --weights run/last.safetensors"), 0) << read("err");
   EXPECT_THAT(read("out"), HasSubstr("evaluation of 48 training images"));
+  ASSERT_EQ(train("--holdout 8 --evaluate --evaluate-on train --weights run/last.safetensors"), 0) << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("evaluation of 40 training images"));
+  ASSERT_EQ(train("--holdout 8 --evaluate --weights run/last.safetensors"), 0) << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("validation of 8 images"));
+  ASSERT_EQ(train("--holdout 8 --evaluate --evaluate-on test --weights run/last.safetensors"), 0) << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("evaluation of 16 test images"));
   for (const char* wrong : {"test", "train:0", "train:x", "train:5x"}) {
     EXPECT_EQ(train(fmt::format("--evaluate --evaluate-on {} --weights run/last.safetensors", wrong)), 2);
     EXPECT_THAT(read("err"), HasSubstr("--evaluate-on: got"));
@@ -73,6 +79,16 @@ TEST_F(TrainActionsTest, LayerStatisticsAreOfTheFirstOrOfSavedWeights) {
   EXPECT_EQ(last["iteration"], 3);
   EXPECT_EQ(last["layers"].size(), 19U);
   EXPECT_NE(last["layers"][0]["weight_norm"], json("first.json")["layers"][0]["weight_norm"]);
+}
+
+TEST_F(TrainActionsTest, OneActionAtATimeWithWhatBelongsToIt) {
+  EXPECT_EQ(train("--evaluate-on train --output run"), 2);
+  EXPECT_THAT(read("err"), HasSubstr("--evaluate-on: got 'train', wanted --evaluate too"));
+  EXPECT_EQ(train("--statistics-batches 3 --output run"), 2);
+  EXPECT_THAT(read("err"), HasSubstr("--statistics-batches: got '3', wanted --layer-statistics too"));
+  EXPECT_EQ(train("--dry-run --layer-statistics file.json"), 2);
+  EXPECT_THAT(read("err"), HasSubstr("--layer-statistics: got 'both this and --dry-run', wanted one action"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
 }
 
 TEST_F(TrainActionsTest, LayerStatisticsAreDrawn) {

@@ -73,16 +73,11 @@ TEST(LayerStatistics, ResponsesAreThoseOfTheLayers) {
   SmallRun run(folder / "measured");
   run.set("weights", {odd_weights(folder)});
   Network& network = run.network();
-  const NetworkStatistics got = measure_layers(network, run.training, run.config, Device{}, DType::f32, 1, run.observer);
-  EXPECT_EQ(got.iteration, 2);
   // The first convolution and its norm, alone.
   const Safetensors file = load_safetensors(folder / "odd.safetensors");
   const std::unique_ptr<Loader> loader = training_loader(run.training, run.config, 16, Device{});
-  loader->start(0);
-  const Batch* batch = loader->next();
   InputFormat format = input_format(network, DType::f32, Device{});
   format.height = format.width = 16;
-  const Tensor x = prepare_input(batch->images, batch->views, format);
   struct Pair final : Module {
     explicit Pair(int64_t stored)
         : conv1({.in_channels = 3, .out_channels = 16, .kernel = 3, .padding = 1, .stored_in_channels = stored}), bn1(16) {
@@ -93,16 +88,57 @@ TEST(LayerStatistics, ResponsesAreThoseOfTheLayers) {
     Shape summarize(const std::string&, const Shape& input, std::vector<LayerSummary>&) const override { return input; }
     Conv2d conv1;
     BatchNorm2d bn1;
-  } pair(x.dim(3));
+  } pair(network.input_channels);
   ParameterStore store(pair, {});
   for (const char* name : {"conv1.weight", "bn1.weight", "bn1.bias"}) {
     Parameter& parameter = store.parameter(name);
     from_logical(parameter, file.find(name)->to_floats(), parameter.master);
   }
   store.masters_changed();
-  const double wanted = deviation(pair.forward(x, Mode::train).to_vector());
-  EXPECT_NEAR(layer(got, "conv1").response_std, wanted, 1e-4 * wanted);
-  EXPECT_NEAR(layer(got, "conv1").weight_norm, euclidean(file.find("conv1.weight")->to_floats()), 1e-5);
+  for (const int64_t batches : {1, 3}) {
+    const NetworkStatistics got =
+        measure_layers(network, run.training, run.config, Device{}, DType::f32, batches, run.observer);
+    EXPECT_EQ(got.iteration, 2);
+    std::vector<float> responses;
+    loader->start(0);
+    for (int64_t i = 0; i < batches; ++i) {
+      const Batch* batch = loader->next();
+      const Tensor x = prepare_input(batch->images, batch->views, format);
+      const std::vector<float> some = pair.forward(x, Mode::train).to_vector();
+      responses.insert(responses.end(), some.begin(), some.end());
+    }
+    const double wanted = deviation(responses);
+    EXPECT_NEAR(layer(got, "conv1").response_std, wanted, 1e-4 * wanted);
+    EXPECT_NEAR(layer(got, "conv1").weight_norm, euclidean(file.find("conv1.weight")->to_floats()), 1e-5);
+  }
+}
+
+// With such a classifier the gradients that reach the last block do not fit into fp16 at the first scale.
+TEST(LayerStatistics, AnOverflowIsMeasuredAtASmallerScale) {
+  const TemporaryFolder folder;
+  {
+    SmallRun run(folder / "first");
+    ParameterStore& store = run.trainer().store();
+    Parameter& classifier = store.parameter("fc.weight");
+    std::vector<float> values = classifier.master.to_vector();
+    for (float& value : values) {
+      value *= 2e4f;
+    }
+    classifier.master.copy_from(values);
+    save_weights(folder / "large.safetensors", snapshot(store), network_metadata(run.network()));
+  }
+  const auto measured = [&](DType precision) {
+    SmallRun run("no folder");
+    run.set("weights", {folder / "large.safetensors"}).set("precision", {precision == DType::f16 ? "fp16" : "fp32"});
+    return measure_layers(run.network(), run.training, run.config, Device{}, precision, 1, run.observer);
+  };
+  const NetworkStatistics half = measured(DType::f16);
+  const NetworkStatistics full = measured(DType::f32);
+  ASSERT_GT(full.layers.back().gradient_norm, 100);
+  for (size_t i = 0; i < full.layers.size(); ++i) {
+    ASSERT_FALSE(std::isnan(half.layers[i].gradient_norm)) << full.layers[i].name;
+    EXPECT_NEAR(half.layers[i].gradient_norm, full.layers[i].gradient_norm, 0.1 * full.layers[i].gradient_norm);
+  }
 }
 
 // A step without momentum and decay moves each weight by rate * gradient.

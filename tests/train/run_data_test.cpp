@@ -83,6 +83,20 @@ TEST(RunData, TheTestSetIsEvaluatedOnceAtTheEnd) {
   EXPECT_NEAR(test.top1_error, wanted.top1_error, 1e-9);
 }
 
+TEST(RunData, ARunThatHasEndedIsNotTestedAgain) {
+  const TemporaryFolder folder;
+  for (const bool resumed : {false, true}) {
+    SmallRun run(folder.path());
+    run.training = nullptr;
+    run.set("holdout", {"20"});
+    if (resumed) {
+      run.resume(folder / kCheckpointFile);
+    }
+    ASSERT_EQ(run.train(), 0);
+  }
+  EXPECT_EQ(logged(folder.path(), "test", "iteration"), std::vector<double>{6});
+}
+
 TEST(RunData, TheCleanErrorIsThatOfTheImagesAlone) {
   const TemporaryFolder folder;
   SmallRun run(folder.path());

@@ -6,6 +6,7 @@
 
 #include "core/base/version.h"
 #include "core/train/training.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/train/small_run.h"
 
 namespace residua::test {
@@ -39,6 +40,17 @@ TEST(RunDescription, TheDigestHoldsWhatChangesResults) {
   }
 }
 
+TEST(RunDescription, TheDigestHoldsTheFirstWeightsNotTheirPath) {
+  const TemporaryFolder folder;
+  for (const auto& [name, seed] : {std::pair("a", "1"), std::pair("b", "1"), std::pair("c", "2")}) {
+    ASSERT_EQ(SmallRun(folder / name).set("iterations", {"1"}).set("seed", {seed}).train(), 0);
+  }
+  const auto digest = [&](const char* name) { return described("weights", {folder / name + "/last.safetensors"}).digest(); };
+  EXPECT_EQ(digest("a"), digest("b"));
+  EXPECT_NE(digest("a"), digest("c"));
+  EXPECT_NE(digest("a"), described().digest());
+}
+
 // A new setting changes results unless its declaration says otherwise: whoever adds one to this list says so here too.
 TEST(RunDescription, TheseSettingsChangeNoResult) {
   SmallRun run("a folder");
@@ -48,9 +60,10 @@ TEST(RunDescription, TheseSettingsChangeNoResult) {
       without.push_back(setting->name);
     }
   }
-  EXPECT_THAT(without, testing::UnorderedElementsAre("DIR", "dataset", "workers", "max-bad-images", "max-bad-share", "recipe",
-                                                     "device", "cuda-graph", "allow-nondeterministic",
-                                                     "allow-runtime-compilation", "threads", "output", "resume", "log-every"));
+  EXPECT_THAT(without,
+              testing::UnorderedElementsAre("DIR", "dataset", "workers", "max-bad-images", "max-bad-share", "recipe", "device",
+                                            "cuda-graph", "allow-nondeterministic", "allow-runtime-compilation", "threads",
+                                            "output", "resume", "log-every", "weights"));
 }
 
 TEST(RunDescription, SaysWhatTheRunIs) {
@@ -65,7 +78,7 @@ TEST(RunDescription, SaysWhatTheRunIs) {
   EXPECT_EQ(json["train_images"], 64);
   EXPECT_EQ(json["validation_images"], 16);
   EXPECT_EQ(json["parameters"], 269722 - 6 * 65) << "the paper's 0.27 M for ten classes; four have six rows fewer";
-  EXPECT_EQ(json["precision"], "f32");
+  EXPECT_EQ(json["precision"], "fp32");
   EXPECT_EQ(json["device"], "cpu");
   const nlohmann::ordered_json& c = json["configuration"];
   EXPECT_EQ(c["lr"], 0.05);
@@ -73,7 +86,10 @@ TEST(RunDescription, SaysWhatTheRunIs) {
   EXPECT_EQ(c["batch-size"], 16);
   EXPECT_EQ(c["shortcut"], "A");
   EXPECT_EQ(c["no-shuffle"], false);
+  EXPECT_EQ(c["precision"], "fp32");
+  EXPECT_EQ(c["synthetic-images"], 64);
   EXPECT_FALSE(c.contains("output"));
+  EXPECT_FALSE(c.contains("lr-patience")) << "of a schedule that is not used";
 }
 
 TEST(RunDescription, TheBatchesAreTheLoaders) {

@@ -83,6 +83,8 @@ TEST(RunResult, IsWrittenAtTheEndAlone) {
   EXPECT_EQ(result["curves"]["running_train"].size(), run.observer.steps.size());
   SmallRun stopped(folder / "stopped");
   const std::sig_atomic_t stop = 15;
+  std::filesystem::create_directories(folder / "stopped");
+  write_bytes(folder / "stopped/result.json", "of a run that diverged here");
   EXPECT_TRUE(result_of(stopped, folder / "stopped", stop).is_null());
 }
 

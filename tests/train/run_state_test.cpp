@@ -34,6 +34,7 @@ RunState distinct() {
           .batch = 2,
           .iteration = 3,
           .validated = 4,
+          .tested = 20,
           .seed = 5,
           .batch_size = 6,
           .images = 7,
@@ -54,6 +55,7 @@ void expect_same(const RunState& a, const RunState& b) {
   EXPECT_EQ(a.batch, b.batch);
   EXPECT_EQ(a.iteration, b.iteration);
   EXPECT_EQ(a.validated, b.validated);
+  EXPECT_EQ(a.tested, b.tested);
   EXPECT_EQ(a.seed, b.seed);
   EXPECT_EQ(a.batch_size, b.batch_size);
   EXPECT_EQ(a.images, b.images);
@@ -115,7 +117,7 @@ TEST(RunState, EveryFieldComesBackFromAFile) {
   expect_same(resume_run(path, distinct(), loaded.store), distinct());
   expect_same_arrays(snapshot(loaded.store), snapshot(saved.store));
   // As many fields in the file as compared here: a new one belongs in distinct() and expect_same().
-  EXPECT_EQ(to_json(distinct()).size(), 17U);
+  EXPECT_EQ(to_json(distinct()).size(), 18U);
   EXPECT_EQ(load_checkpoint(path).state, nlohmann::json::parse(to_json(distinct()).dump()));
 }
 

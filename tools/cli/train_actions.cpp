@@ -15,47 +15,58 @@ namespace residua {
 namespace {
 
 struct EvaluateOn {
-  Split split = Split::val;
-  int64_t images = 0;  // 0: all
+  std::string set;     // "val", "train" or "test"
+  int64_t images = 0;  // of train; 0: all
 };
 
-EvaluateOn evaluate_on(const std::string& text) {
+EvaluateOn evaluate_on(const std::string& text, bool holdout) {
   constexpr std::string_view kSome = "train:";
-  if (text == "val" || text == "train") {
-    return {.split = text == "val" ? Split::val : Split::train};
+  if (text == "val" || text == "train" || (text == "test" && holdout)) {
+    return {.set = text};
   }
   int64_t images = 0;
   const char* end = text.data() + text.size();
   if (!text.starts_with(kSome) || std::from_chars(text.data() + kSome.size(), end, images).ptr != end || images < 1) {
-    fail_setting("evaluate-on", text, "val, train, or train:N for N images");
+    fail_setting("evaluate-on", text,
+                 holdout ? "val, train, test, or train:N for N images" : "val, train, or train:N for N images");
   }
-  return {.split = Split::train, .images = images};
+  return {.set = "train", .images = images};
+}
+
+std::shared_ptr<const ImageSource> images_of(const EvaluateOn& on, const RunConfig& run) {
+  std::shared_ptr<const ImageSource> images;
+  if (run.dataset.holdout == 0) {
+    images = open_split(run, on.set == "val" ? Split::val : Split::train);
+  } else {
+    const RunData data = open_data(run);
+    images = on.set == "val" ? data.validation : on.set == "test" ? data.test : data.train;
+  }
+  return on.images > 0 ? clean_images(images, on.images) : images;
 }
 
 }  // namespace
 
 void evaluate(TrainCommand& command, Device device, DType precision, Progress& progress) {
   RunConfig& run = command.run;
-  const EvaluateOn on = evaluate_on(command.actions.evaluate_on);
+  const EvaluateOn on = evaluate_on(command.actions.evaluate_on, run.dataset.holdout > 0);
   if (run.weights.file.empty()) {
     fail_setting("evaluate", "no weights", "a file of weights too (weights)");
   }
   const Safetensors file = read_weights(run.weights.file);
   Network network = network_of_weights(file, run, command.settings, precision);
   run.input.crop_size = network.input.size;
-  std::shared_ptr<const ImageSource> images = open_split(run, on.split);
-  images = on.images > 0 ? clean_images(images, on.images) : images;
+  const std::shared_ptr<const ImageSource> images = images_of(on, run);
   apply_recipe(command.settings, run, !images->fixed_size());
   if (run.input.mean == MeanKind::pixel || run.input.mean == MeanKind::channel) {
     measure_input(run, *open_split(run, Split::train), network.input);
   }
   check_classes(file, images->class_names());
-  const char* set = on.split == Split::val ? "validation" : "training";
+  const char* set = on.set == "val" ? "validation" : on.set == "train" ? "training" : "test";
   progress.notes(images->notes());
   progress.note(headline(network, fmt::format("{} {}", images->size(), set)) + "\n" + headline(run, device, precision));
   const Metrics m = evaluate_weights(file, network, images, run, device, precision, progress);
-  const std::string what = on.split == Split::val ? fmt::format("validation of {} images", m.images)
-                                                  : fmt::format("evaluation of {} training images", m.images);
+  const std::string what = on.set == "val" ? fmt::format("validation of {} images", m.images)
+                                           : fmt::format("evaluation of {} {} images", m.images, set);
   progress.note(
       fmt::format("{}: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %", what, m.loss, m.top1_error, m.top5_error));
 }

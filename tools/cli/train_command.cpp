@@ -64,6 +64,31 @@ void read_file_of(TrainCommand& command, const std::string& path) {
   command.settings.assign(read_config_file(path, command.settings), Layer::file, path);
 }
 
+/// Fails on two actions at once, and on what belongs to an action that is not asked for.
+void check_actions(const TrainCommand& command) {
+  const TrainActions& a = command.actions;
+  const std::vector<std::pair<const char*, bool>> actions = {
+      {"evaluate", a.evaluate},           {"dry-run", a.dry_run},           {"layer-statistics", !a.layer_statistics.empty()},
+      {"list-models", a.list_models},     {"list-recipes", a.list_recipes}, {"summary", a.summary},
+      {"overfit-batch", a.overfit_batch}, {"data-only", a.data_only}};
+  std::vector<std::string> asked;
+  for (const auto& [name, is_asked] : actions) {
+    if (is_asked) {
+      asked.emplace_back(name);
+    }
+  }
+  if (asked.size() > 1) {
+    fail_setting(asked[1], "both this and --" + asked[0], "one action");
+  }
+  const auto belongs = [&](const char* setting, const char* action, bool is_asked) {
+    if (command.settings.layer(setting) == Layer::command_line && !is_asked) {
+      fail_setting(setting, join(command.settings.find(setting)->get(), ","), fmt::format("--{} too", action));
+    }
+  };
+  belongs("evaluate-on", "evaluate", a.evaluate);
+  belongs("statistics-batches", "layer-statistics", !a.layer_statistics.empty());
+}
+
 void find_checkpoint(TrainCommand& command) {
   const std::string& resume = command.run.output.resume;
   std::string& output = command.run.output.folder;
@@ -98,10 +123,10 @@ void declare(Settings& s, TrainActions& a) {
   s.flag("evaluate", a.evaluate, "Validate the weights of --weights and stop; what is not given comes from their file.")
       .action();
   s.text("evaluate-on", a.evaluate_on,
-         "Images for --evaluate: val, train, or train:N for N of them, spread evenly over the set.")
+         "Images for --evaluate: val, train, or train:N for N of them, spread evenly over the set. With --holdout, val are the "
+         "images held out, and test is the validation set.")
       .action();
-  s.flag("dry-run", a.dry_run, "Print as JSON what the run would be, with the digest that tells it from others, and stop.")
-      .action();
+  s.flag("dry-run", a.dry_run, "Print the run's resolved settings and their digest as JSON and stop.").action();
   s.text("layer-statistics", a.layer_statistics,
          "Write, for each layer, the deviation of its responses and the norm of its gradients to this JSON file and stop. The "
          "weights are those of --weights, or the first ones.")
@@ -146,6 +171,7 @@ std::optional<std::string> read_train_command(TrainCommand& command, int argc, c
     }
     read_file_of(command, command.actions.config);
   }
+  check_actions(command);
   settle(settings, command.run);
   if (resumed) {
     find_checkpoint(command);

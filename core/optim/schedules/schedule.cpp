@@ -76,11 +76,12 @@ void declare(Settings& s, ScheduleOptions& o) {
   s.choice(
       "warmup", o.warmup,
       "How the rate moves in the warm-up. linear: from the warm-up's rate to the schedule's in a straight line. constant: it "
-      "is the warm-up's rate. until-error: the same until the training error falls below warmup-error, as in the paper for 110 "
-      "layers.");
+      "is the warm-up's rate. until-error: it is the warm-up's rate until the training error falls below warmup-error, as in "
+      "the "
+      "paper for 110 layers.");
   s.number("warmup-error", o.warmup_error, {.low = 0, .high = 100, .above_low = true},
-           "Top-1 error in percent that ends the warm-up until-error. It is that of the images trained in the last 100 "
-           "iterations, and is looked at after each 100.");
+           "Top-1 training error in percent that ends the until-error warm-up. It is checked every 100 iterations, over those "
+           "100.");
   s.number("warmup-lr", o.warmup_rate, above(0), "Learning rate of the warm-up, or at its start.")
       .default_is("a tenth of the learning rate");
   o.kinds.declare(s);
@@ -122,12 +123,14 @@ std::unique_ptr<Schedule> make_schedule(const ScheduleOptions& o, const RunLengt
     run.boundaries = {length.total_iterations / 2, length.total_iterations * 3 / 4};
   }
   std::unique_ptr<Schedule> schedule = o.kinds.at("lr-schedule", o.name).make(run);
-  if (until_error) {
+  schedule->set_name(o.name);
+  if (until_error) {  // a state of its own
     schedule = with_warmup_until_error(std::move(schedule), o.warmup_error, warmup_rate);
+    schedule->set_name("until-error, " + o.name);
   } else if (o.warmup_iterations > 0) {
     schedule = with_warmup(std::move(schedule), o.warmup, o.warmup_iterations, warmup_rate);
+    schedule->set_name(o.name);
   }
-  schedule->set_name(o.name);
   return schedule;
 }
 

@@ -72,9 +72,32 @@ TEST(WarmupUntilError, KeepsTheStateOfItsSchedule) {
   EXPECT_DOUBLE_EQ(other->rate(150), one->rate(150));
 }
 
+// As of a run that was begun without it, or with it and goes on without.
+TEST(WarmupUntilError, TheStateOfAnotherWarmupSaysNothing) {
+  ScheduleOptions plain = options();
+  plain.warmup = WarmupKind::linear;
+  plain.name = "plateau";
+  const auto before = made(plain);
+  for (int i = 0; i < 8; ++i) {
+    before->observe(0);
+  }
+  ScheduleOptions o = options();
+  o.name = "plateau";
+  const auto now = made(o);
+  now->restore(before->state());
+  EXPECT_DOUBLE_EQ(now->rate(0), 0.01) << "the warm-up has not ended";
+  const auto without = made(plain);
+  without->restore(now->state());
+  EXPECT_DOUBLE_EQ(without->rate(0), 0.1);
+}
+
 TEST(WarmupUntilError, BadStatesAndOptionsAreRefused) {
-  EXPECT_TRUE(fails_with([] { made()->restore({.name = "step", .numbers = {0, 1}}); }, {"until-error", "wanted 3"}));
-  EXPECT_TRUE(fails_with([] { made()->restore({.name = "step", .numbers = {0, -1, 5}}); }, {"until-error"}));
+  EXPECT_TRUE(fails_with(
+      [] {
+        made()->restore({.name = "until-error, step", .numbers = {0, 1}});
+      },
+      {"until-error", "wanted 3"}));
+  EXPECT_TRUE(fails_with([] { made()->restore({.name = "until-error, step", .numbers = {0, -1, 5}}); }, {"until-error"}));
   ScheduleOptions o = options();
   o.warmup_iterations = 5;
   EXPECT_TRUE(fails_with([&] { made(o); }, {"warmup-iterations", "until-error"}));
