@@ -42,8 +42,11 @@ configuration = {name: value for name, value in options.items() if name not in N
 configuration.setdefault("lr", "0.1")
 if fault == "lr":
     configuration["lr"] = "0.2"
-if configuration.get("precision", "auto") == "auto":
-    configuration["precision"] = "bf16"
+precision = configuration.get("precision", "auto")
+if precision not in ("auto", "fp32", "bf16", "fp16"):
+    print(f"train-imagenet: --precision: got {precision}, wanted auto, fp32, bf16 or fp16", file=sys.stderr)
+    sys.exit(2)
+configuration["precision"] = "f32" if fault == "precision" else "bf16" if precision == "auto" else precision
 iterations = int(configuration.get("iterations", PER_EPOCH * EPOCHS))
 configuration["iterations"] = iterations
 sets = {"train_set": "otherimages" if fault == "data" else "abc", "validation_set": "def"}

@@ -438,6 +438,21 @@ class Calls(Experiment):
         self.call(*self.SMALL, fault="processor")
         self.assertIn("The arms of seed 0 ran on different processors: a processor; another processor", self.report())
 
+    def test_precisions_are_told_in_the_words_of_the_flag(self):
+        for word, wanted in (((), "bf16"), (("--precision", "fp32"), "fp32"), (("--precision", "fp16"), "fp16")):
+            output = self.folder / wanted
+            code, printed = self.call(*self.SMALL, *word, output=output)
+            self.assertEqual(code, 0, printed)
+            plan = json.loads((output / "plan.json").read_text())
+            self.assertEqual((plan["precision"], plan["configuration"]["precision"]), (wanted, wanted))
+            self.assertIn(f",20,{wanted},no,", (output / "results.csv").read_text())
+        code, printed = self.call(*self.SMALL, "--precision", "f32")
+        self.assertEqual(code, 2)
+        self.assertIn("invalid choice: 'f32'", printed)
+        code, printed = self.call(*self.SMALL, fault="precision")
+        self.assertEqual(code, 2)
+        self.assertIn("--dry-run tells the precision f32, wanted one of fp32, bf16, fp16", printed)
+
     def test_times_are_apart(self):
         self.call(*self.SMALL)
         seconds = json.loads(self.result_path("plain20-seed0").read_text())["seconds"]
