@@ -55,7 +55,7 @@ model, seed = options["model"], int(options.get("seed", 0))
 depth = int(model.removeprefix("plain").removeprefix("resnet"))
 facts = {
     "format": 1, "version": "0.1", "digest": digest, "configuration": configuration, **sets, "iterations": iterations, "iterations_per_epoch": PER_EPOCH,
-    "train_images": PER_EPOCH * 128, "parameters": 13000 * depth, "device": "cpu" if options["device"] == "auto" else options["device"], "precision": configuration["precision"],
+    "validation_images": 1024, "parameters": 13000 * depth, "device": "cpu" if options["device"] == "auto" else options["device"], "precision": configuration["precision"],
 }  # fmt: skip
 
 

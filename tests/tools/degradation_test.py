@@ -191,7 +191,7 @@ class Twins(unittest.TestCase):
 
 class Budget(unittest.TestCase):
     PRESET = presets.PRESETS["cifar10"]
-    SIZE = planning.Size((20, 32, 44, 56, 110), 20, 3, 64000, 391)
+    SIZE = planning.Size((20, 32, 44, 56, 110), 20, 3, 64000, 391, 10000)
     # As many seconds an image as layers: the hours below can be checked by hand.
     SPEEDS = {net.key: 20000 / net.depth for net in nets_of(SIZE.depths, 20)}
 
@@ -202,7 +202,7 @@ class Budget(unittest.TestCase):
         return budget.grid_seconds(size, self.SPEEDS, self.PRESET, 2) / 3600
 
     def test_one_arm(self):
-        size = planning.Size((20, 56), 0, 3, 782, 391)
+        size = planning.Size((20, 56), 0, 3, 782, 391, 10000)
         evaluated = 2 * 15000 / 3
         self.assertAlmostEqual(budget.seconds_of(plain_net(20), size, self.SPEEDS, self.PRESET), (782 * 128 + evaluated) * 20 / 20000)
 
@@ -226,7 +226,7 @@ class Budget(unittest.TestCase):
         self.assertIn(f"{size.iterations} iterations instead of 64000", cut)
 
     def test_never_below_16_epochs_and_3_seeds(self):
-        least = self.hours(planning.Size((20, 56), 0, 3, 16 * 391, 391))
+        least = self.hours(planning.Size((20, 56), 0, 3, 16 * 391, 391, 10000))
         size, _ = self.fit(least * 1.001, seeds=5)
         self.assertEqual((size.iterations, size.seeds), (16 * 391, 3))
         with self.assertRaisesRegex(Refusal, r"the smallest grid takes [0-9.]+ hours on this machine, and --budget is .*: 6256 iterations, 3 seeds, depths 20, 56"):
@@ -483,8 +483,8 @@ class Calls(Experiment):
         self.assertEqual(code, 0, printed)
         self.assertFalse(self.output.exists())
         self.assertIn("6 arms of 80 iterations (8.0 epochs), 1 seed, bf16", printed)
-        # The stand-in's speed is 1000 / depth: (80 x 128 + 8 x 768 / 3) images at 50 a second.
-        self.assertRegex(printed, r"plain-20 +260,000 parameters +50 img/s +0\.07 h an arm")
+        # The stand-in's speed is 1000 / depth: (80 x 128 + 8 x (1024 + 512) / 3) images at 50 a second.
+        self.assertRegex(printed, r"plain-20 +260,000 parameters +50 img/s +0\.08 h an arm")
         self.assertRegex(printed, r"all of it: 0\.\d\d hours")
 
     def test_a_budget_is_kept(self):

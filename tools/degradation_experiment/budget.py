@@ -10,7 +10,7 @@ EVALUATION_COST = 1 / 3  # of a training step's, for each image
 def seconds_of(net, size, speeds, preset):
     """One arm: its steps, and an evaluation after each epoch."""
     images = size.iterations * preset.batch
-    evaluated = (preset.validation_images + preset.clean_train) * size.iterations / size.iterations_per_epoch
+    evaluated = (size.validation_images + preset.clean_train) * size.iterations / size.iterations_per_epoch
     return (images + EVALUATION_COST * evaluated) / speeds[net.key]
 
 
