@@ -18,6 +18,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -229,7 +230,7 @@ class Budget(unittest.TestCase):
         least = self.hours(planning.Size((20, 56), 0, 3, 16 * 391, 391, 10000))
         size, _ = self.fit(least * 1.001, seeds=5)
         self.assertEqual((size.iterations, size.seeds), (16 * 391, 3))
-        with self.assertRaisesRegex(Refusal, r"the smallest grid takes [0-9.]+ hours on this machine, and --budget is .*: 6256 iterations, 3 seeds, depths 20, 56"):
+        with self.assertRaisesRegex(Refusal, r"the smallest grid takes [0-9.]+ hours on this machine, and --budget is .*: 6256 iterations, 3 seeds, depths 20, 56; give more hours, fewer depths or fewer seeds$"):
             self.fit(least * 0.99)
 
     def test_a_single_seed_that_was_asked_for_stays(self):
@@ -436,7 +437,7 @@ class Calls(Experiment):
         self.assertNotIn("different processors", self.report())
         self.result_path("plain20-seed0").unlink()
         self.call(*self.SMALL, fault="processor")
-        self.assertIn("The arms of seed 0 ran on different processors: a processor; another processor", self.report())
+        self.assertIn("The arms of seed 0 ran on different processors: a processor; another processor. Run that seed again on one kind of processor.", self.report())
 
     def test_precisions_are_told_in_the_words_of_the_flag(self):
         for word, wanted in (((), "bf16"), (("--precision", "fp32"), "fp32"), (("--precision", "fp16"), "fp16")):
@@ -505,6 +506,27 @@ class Calls(Experiment):
         self.assertEqual(code, 2)
         self.assertIn("was made with --budget 0.2, and this call has --budget 0.3", printed)
 
+    def stopped_in(self, function, *words):
+        """What is printed where Ctrl-C comes while `function` of planning works: what it says, and the words of the command."""
+        with mock.patch.object(planning, function, side_effect=KeyboardInterrupt):
+            code, printed = self.call(*words)
+        self.assertEqual(code, 130, printed)
+        told, command = re.search(r"^(degradation: stopped; .*)\n  (.*)$", printed, re.MULTILINE).groups()
+        return told, shlex.split(command)[1:]
+
+    def test_a_stopped_call_tells_what_is_kept(self):
+        begin, go_on = "degradation: stopped; there was nothing to save yet. To begin again:", "degradation: stopped; what was done is saved. To go on:"
+        replanned = ("--seeds", "2", "--replan", *self.SMALL)
+        self.assertEqual(self.stopped_in("make", *self.SMALL), (begin, self.words(*self.SMALL)))
+        self.call(*self.SMALL)
+        for function in ("make", "save"):
+            self.assertEqual(self.stopped_in(function, *replanned), (begin, self.words(*replanned)), "the old plan would refuse two seeds")
+        self.assertEqual(self.stopped_in("measured", "--plan"), (begin, self.words("--plan")))
+        self.assertEqual(self.stopped_in("lines", *replanned), (go_on, self.words("--seeds", "2", *self.SMALL)))
+        self.ran()
+        self.assertEqual(self.call("--seeds", "2", *self.SMALL)[0], 0)
+        self.assertEqual(len(self.ran()), 4, "of the second seed")
+
     def test_wrong_calls(self):
         for words, told in ((("--depths", "20,x"), "invalid depths value"), (("--budget", "nan"), "invalid positive value"), (("--seeds", "0"), "invalid count value"),
                             (("--epochs", "2", "--iterations", "3"), "not allowed with")):  # fmt: skip
@@ -512,6 +534,12 @@ class Calls(Experiment):
             self.assertEqual(code, 2)
             self.assertIn(told, printed)
         self.assertIn("has no plan to go on with: say --preset NAME", self.call(preset=None)[1])
+        self.assertIn("plan.json is not there: nothing was begun", self.call("--report", preset=None)[1])
+        for words, preset, told in ((("--replan",), None, "--replan needs --preset NAME (smoke, cifar10"), (("--replan", "--report"), "smoke", "leave --replan out"),
+                                    (("--repl",), "smoke", "unrecognized arguments: --repl")):  # fmt: skip
+            code, printed = self.call(*words, preset=preset)
+            self.assertEqual(code, 2)
+            self.assertIn(told, printed)
         code, printed = self.call(output=self.programs / "train-imagenet" / "output")
         self.assertEqual(code, 2)
         self.assertRegex(printed, r"^degradation: .*Not a directory: .*output'\n$")

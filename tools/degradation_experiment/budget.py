@@ -55,5 +55,5 @@ def fit(size, hours, speeds, preset, slots):
         cut.append(f"{size.seeds} seeds")
     if not fits():
         needed = grid_seconds(size, speeds, preset, slots) / 3600
-        raise Refusal(f"the smallest grid takes {needed:.1f} hours on this machine, and --budget is {hours:g}: {size.iterations} iterations, {size.seeds} seeds, depths {', '.join(map(str, size.depths))}")
+        raise Refusal(f"the smallest grid takes {needed:.1f} hours on this machine, and --budget is {hours:g}: {size.iterations} iterations, {size.seeds} seeds, depths {', '.join(map(str, size.depths))}; give more hours, fewer depths or fewer seeds")
     return size, cut

@@ -38,7 +38,7 @@ def flags_of(plan, results):
     for seed in range(plan.size.seeds):
         processors = sorted({results[arm.name].content["processor"] for arm in plan.arms if arm.seed == seed and arm.name in results})
         if len(processors) > 1:
-            flags.append(f"The arms of seed {seed} ran on different processors: {'; '.join(processors)}. Finish the seed anew on one kind.")
+            flags.append(f"The arms of seed {seed} ran on different processors: {'; '.join(processors)}. Run that seed again on one kind of processor.")
     versions = sorted({result.content["version"] for result in results.values()})
     if len(versions) > 1:
         flags.append(f"The arms were trained by different versions of the program: {', '.join(versions)}.")
