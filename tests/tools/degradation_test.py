@@ -34,14 +34,15 @@ STAND_IN = pathlib.Path(__file__).with_name("degradation_stand_in.py")
 OPTIONS = argparse.Namespace(programs=None, full=False, kills=None)
 
 
-def load_script():
-    loader = importlib.machinery.SourceFileLoader("degradation_script", str(SCRIPT))
+def load_script(name):
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_") + "_script", str(ROOT / "tools" / name))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
     loader.exec_module(module)
     return module
 
 
-script = load_script()
+script = load_script("degradation")
+plot_layers = load_script("plot-layers")
 from degradation_experiment import budget, figures, intervals, planning, presets, progress, results, trainer, twins, verdicts  # noqa: E402  the script has shown where it is
 from degradation_experiment.arms import Arm, Net, grid_of, nets_of, plain_net, residual_net  # noqa: E402
 from degradation_experiment.refusal import Refusal  # noqa: E402
@@ -679,6 +680,42 @@ class Figures(Experiment):
         second = drawn()
         self.assertNotEqual(second["figure6.png"], first["figure6.png"])
         self.assertEqual(second["figure7.png"], first["figure7.png"])
+
+    def test_layers_that_are_not_finite_are_gaps(self):
+        self.call("--seeds", "2", *self.SMALL)
+        plan = planning.load(self.output / "plan.json")
+        folders = [results.ArmFolder(self.output, Arm(plain_net(20), seed), plan.facts[f"plain20-seed{seed}"]) for seed in (0, 1)]
+
+        def spoil(content):
+            content["layers"][1]["response_std"] = content["layers"][2]["gradient_norm"] = None
+
+        self.change(folders[1].layers_final, spoil)
+        for column, gap in ((0, 1), (1, 2)):
+            values = figures.mean_layers(folders, column, True)
+            self.assertEqual([index for index, value in enumerate(values) if not math.isfinite(value)], [gap])
+        self.assertEqual(self.call("--report", *self.SMALL, draw=figures.draw)[0], 0)
+        # Where nothing is finite, the panel by size has no line and no legend.
+        for path in self.output.glob("arms/*/layers-final.json"):
+            self.change(path, lambda content: [layer.update(response_std=None, gradient_norm=None) for layer in content["layers"]])
+        code, printed = self.call("--report", *self.SMALL, draw=figures.draw)
+        self.assertEqual((code, "legend" in printed), (0, False), printed)
+
+        pyplot = figures.load_matplotlib()
+        layers = [(deviation, norm, 3) for deviation, norm in ((1.0, 0.1), (math.nan, 0.2), (3.0, math.nan), (2.0, 0.4))]
+        figure = plot_layers.draw([("net", layers)], pyplot)
+        for axes, wanted in zip(figure.axes, ([1.0, None, 3.0, 2.0], [3.0, 2.0, 1.0], [0.1, 0.2, None, 0.4])):
+            self.assertEqual([value if math.isfinite(value) else None for value in axes.lines[0].get_ydata()], wanted)
+        pyplot.close(figure)
+
+    def test_labels_of_layers_tell_files_apart(self):
+        def labels(*names):
+            return plot_layers.labels_of([pathlib.Path(name) for name in names])
+
+        self.assertEqual(labels("a/first.json", "b/second.json"), ["first", "second"])
+        self.assertEqual(labels("arms/plain20-seed0/layers-final.json", "arms/resnet20-seed0/layers-final.json", "own.json"),
+                         ["plain20-seed0/layers-final", "resnet20-seed0/layers-final", "own"])  # fmt: skip
+        self.assertEqual(labels("one/plain20/final.json", "two/plain20/final.json"), ["one/plain20/final", "two/plain20/final"])
+        self.assertEqual(labels("here/final.json", "here/../here/final.json"), ["final", "final"], "it is one file")
 
     def test_means_over_seeds(self):
         self.assertEqual(figures.mean_curve([[(1, 2.0), (2, 4.0)], [(1, 4.0), (2, 8.0), (3, 1.0)]]), [(1, 3.0), (2, 6.0)])
