@@ -55,7 +55,8 @@ model, seed = options["model"], int(options.get("seed", 0))
 depth = int(model.removeprefix("plain").removeprefix("resnet"))
 facts = {
     "format": 1, "version": "0.1", "digest": digest, "configuration": configuration, **sets, "iterations": iterations, "iterations_per_epoch": PER_EPOCH,
-    "validation_images": 1024, "parameters": 13000 * depth, "device": "cpu" if options["device"] == "auto" else options["device"], "precision": configuration["precision"],
+    "validation_images": 1024, "parameters": 13000 * depth, "device": "cpu" if options["device"] == "auto" else options["device"],
+    "processor": "another processor" if fault in ("processor", "moved") else "a processor", "precision": configuration["precision"],
 }  # fmt: skip
 
 
@@ -138,8 +139,7 @@ def finish(diverged):
 
     error = level(state)
     final = {"iteration": iterations, "running_train": metrics(error + 1), "clean_train": metrics(error), "validation": metrics(error + 3)}
-    processor = "another processor" if fault == "processor" else "a processor"
-    content = {**facts, "diverged": diverged, "processor": processor, "threads": 1, "seconds": float(os.getpid()), "images_per_second": 1000.0 + os.getpid(),
+    content = {**facts, "diverged": diverged, "threads": 1, "seconds": float(os.getpid()), "images_per_second": 1000.0 + os.getpid(),
                "final": final, "best": {"iteration": iterations, "top1_error": error}, "curves": curves}  # fmt: skip
     write(folder / "last.safetensors", {"state": state})
     write(folder / "result.json", content)
@@ -162,6 +162,9 @@ with open(log, "a", buffering=1) as output:
             curves["clean_train"].append(point)
             curves["validation"].append({**point, "top5_error": 1.0})
             save(iteration)
+        if fault == "moved" and iteration == 15:  # before it ends on another machine
+            save(iteration)
+            sys.exit("train-imagenet: the machine is taken back")
         if stopping:
             while os.environ.get("HOLD") and not os.path.exists(os.environ["HOLD"]):
                 time.sleep(0.01)

@@ -440,6 +440,19 @@ class Calls(Experiment):
         self.call(*self.SMALL, fault="processor")
         self.assertIn("The arms of seed 0 ran on different processors: a processor; another processor. Run that seed again on one kind of processor.", self.report())
 
+    def test_an_arm_that_was_moved_between_processors_is_flagged(self):
+        code, printed = self.call(*self.SMALL, fault="moved")
+        self.assertEqual(code, 1, printed)
+        self.ran()
+        self.assertEqual(self.call(*self.SMALL)[0], 0)
+        self.assertEqual(self.ran(), [f"{arm}-seed0 from 15" for arm in ("plain20", "plain32", "resnet20", "resnet32")])
+        for path in self.output.glob("arms/*/result.json"):
+            self.assertEqual(json.loads(path.read_text())["processor"], "a processor", "the last one")
+        self.assertIn("The arms of seed 0 ran on different processors: a processor; another processor.", self.report())
+        shutil.rmtree(self.output / "arms")
+        self.assertEqual(self.call(*self.SMALL)[0], 0)
+        self.assertNotIn("different processors", self.report(), "it was trained again")
+
     def test_precisions_are_told_in_the_words_of_the_flag(self):
         for word, wanted in (((), "bf16"), (("--precision", "fp32"), "fp32"), (("--precision", "fp16"), "fp16")):
             output = self.folder / wanted

@@ -11,7 +11,7 @@ import time
 
 from .refusal import Refusal
 
-DRY_RUN_FIELDS = ("version", "digest", "configuration", "train_set", "validation_set", "iterations", "iterations_per_epoch", "validation_images", "parameters", "device", "precision")  # fmt: skip
+DRY_RUN_FIELDS = ("version", "digest", "configuration", "train_set", "validation_set", "iterations", "iterations_per_epoch", "validation_images", "parameters", "device", "processor", "precision")  # fmt: skip
 PRECISIONS = ("fp32", "bf16", "fp16")  # beside auto: what --precision takes is what --dry-run tells
 
 _libc = ctypes.CDLL(None)
