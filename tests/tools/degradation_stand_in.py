@@ -42,8 +42,11 @@ configuration = {name: value for name, value in options.items() if name not in N
 configuration.setdefault("lr", "0.1")
 if fault == "lr":
     configuration["lr"] = "0.2"
-if configuration.get("precision", "auto") == "auto":
-    configuration["precision"] = "bf16"
+precision = configuration.get("precision", "auto")
+if precision not in ("auto", "fp32", "bf16", "fp16"):
+    print(f"train-imagenet: --precision: got {precision}, wanted auto, fp32, bf16 or fp16", file=sys.stderr)
+    sys.exit(2)
+configuration["precision"] = "f32" if fault == "precision" else "bf16" if precision == "auto" else precision
 iterations = int(configuration.get("iterations", PER_EPOCH * EPOCHS))
 configuration["iterations"] = iterations
 sets = {"train_set": "otherimages" if fault == "data" else "abc", "validation_set": "def"}
@@ -52,7 +55,8 @@ model, seed = options["model"], int(options.get("seed", 0))
 depth = int(model.removeprefix("plain").removeprefix("resnet"))
 facts = {
     "format": 1, "version": "0.1", "digest": digest, "configuration": configuration, **sets, "iterations": iterations, "iterations_per_epoch": PER_EPOCH,
-    "train_images": PER_EPOCH * 128, "parameters": 13000 * depth, "device": "cpu" if options["device"] == "auto" else options["device"], "precision": configuration["precision"],
+    "validation_images": 1024, "parameters": 13000 * depth, "device": "cpu" if options["device"] == "auto" else options["device"],
+    "processor": "another processor" if fault in ("processor", "moved") else "a processor", "precision": configuration["precision"],
 }  # fmt: skip
 
 
@@ -135,8 +139,7 @@ def finish(diverged):
 
     error = level(state)
     final = {"iteration": iterations, "running_train": metrics(error + 1), "clean_train": metrics(error), "validation": metrics(error + 3)}
-    processor = "another processor" if fault == "processor" else "a processor"
-    content = {**facts, "diverged": diverged, "processor": processor, "threads": 1, "seconds": float(os.getpid()), "images_per_second": 1000.0 + os.getpid(),
+    content = {**facts, "diverged": diverged, "threads": 1, "seconds": float(os.getpid()), "images_per_second": 1000.0 + os.getpid(),
                "final": final, "best": {"iteration": iterations, "top1_error": error}, "curves": curves}  # fmt: skip
     write(folder / "last.safetensors", {"state": state})
     write(folder / "result.json", content)
@@ -159,6 +162,9 @@ with open(log, "a", buffering=1) as output:
             curves["clean_train"].append(point)
             curves["validation"].append({**point, "top5_error": 1.0})
             save(iteration)
+        if fault == "moved" and iteration == 15:  # before it ends on another machine
+            save(iteration)
+            sys.exit("train-imagenet: the machine is taken back")
         if stopping:
             while os.environ.get("HOLD") and not os.path.exists(os.environ["HOLD"]):
                 time.sleep(0.01)

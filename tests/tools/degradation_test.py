@@ -18,6 +18,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -33,14 +34,15 @@ STAND_IN = pathlib.Path(__file__).with_name("degradation_stand_in.py")
 OPTIONS = argparse.Namespace(programs=None, full=False, kills=None)
 
 
-def load_script():
-    loader = importlib.machinery.SourceFileLoader("degradation_script", str(SCRIPT))
+def load_script(name):
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_") + "_script", str(ROOT / "tools" / name))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
     loader.exec_module(module)
     return module
 
 
-script = load_script()
+script = load_script("degradation")
+plot_layers = load_script("plot-layers")
 from degradation_experiment import budget, figures, intervals, planning, presets, progress, results, trainer, twins, verdicts  # noqa: E402  the script has shown where it is
 from degradation_experiment.arms import Arm, Net, grid_of, nets_of, plain_net, residual_net  # noqa: E402
 from degradation_experiment.refusal import Refusal  # noqa: E402
@@ -191,7 +193,7 @@ class Twins(unittest.TestCase):
 
 class Budget(unittest.TestCase):
     PRESET = presets.PRESETS["cifar10"]
-    SIZE = planning.Size((20, 32, 44, 56, 110), 20, 3, 64000, 391)
+    SIZE = planning.Size((20, 32, 44, 56, 110), 20, 3, 64000, 391, 10000)
     # As many seconds an image as layers: the hours below can be checked by hand.
     SPEEDS = {net.key: 20000 / net.depth for net in nets_of(SIZE.depths, 20)}
 
@@ -202,7 +204,7 @@ class Budget(unittest.TestCase):
         return budget.grid_seconds(size, self.SPEEDS, self.PRESET, 2) / 3600
 
     def test_one_arm(self):
-        size = planning.Size((20, 56), 0, 3, 782, 391)
+        size = planning.Size((20, 56), 0, 3, 782, 391, 10000)
         evaluated = 2 * 15000 / 3
         self.assertAlmostEqual(budget.seconds_of(plain_net(20), size, self.SPEEDS, self.PRESET), (782 * 128 + evaluated) * 20 / 20000)
 
@@ -226,10 +228,10 @@ class Budget(unittest.TestCase):
         self.assertIn(f"{size.iterations} iterations instead of 64000", cut)
 
     def test_never_below_16_epochs_and_3_seeds(self):
-        least = self.hours(planning.Size((20, 56), 0, 3, 16 * 391, 391))
+        least = self.hours(planning.Size((20, 56), 0, 3, 16 * 391, 391, 10000))
         size, _ = self.fit(least * 1.001, seeds=5)
         self.assertEqual((size.iterations, size.seeds), (16 * 391, 3))
-        with self.assertRaisesRegex(Refusal, r"the smallest grid takes [0-9.]+ hours on this machine, and --budget is .*: 6256 iterations, 3 seeds, depths 20, 56"):
+        with self.assertRaisesRegex(Refusal, r"the smallest grid takes [0-9.]+ hours on this machine, and --budget is .*: 6256 iterations, 3 seeds, depths 20, 56; give more hours, fewer depths or fewer seeds$"):
             self.fit(least * 0.99)
 
     def test_a_single_seed_that_was_asked_for_stays(self):
@@ -436,7 +438,35 @@ class Calls(Experiment):
         self.assertNotIn("different processors", self.report())
         self.result_path("plain20-seed0").unlink()
         self.call(*self.SMALL, fault="processor")
-        self.assertIn("The arms of seed 0 ran on different processors: a processor; another processor", self.report())
+        self.assertIn("The arms of seed 0 ran on different processors: a processor; another processor. Run that seed again on one kind of processor.", self.report())
+
+    def test_an_arm_that_was_moved_between_processors_is_flagged(self):
+        code, printed = self.call(*self.SMALL, fault="moved")
+        self.assertEqual(code, 1, printed)
+        self.ran()
+        self.assertEqual(self.call(*self.SMALL)[0], 0)
+        self.assertEqual(self.ran(), [f"{arm}-seed0 from 15" for arm in ("plain20", "plain32", "resnet20", "resnet32")])
+        for path in self.output.glob("arms/*/result.json"):
+            self.assertEqual(json.loads(path.read_text())["processor"], "a processor", "the last one")
+        self.assertIn("The arms of seed 0 ran on different processors: a processor; another processor.", self.report())
+        shutil.rmtree(self.output / "arms")
+        self.assertEqual(self.call(*self.SMALL)[0], 0)
+        self.assertNotIn("different processors", self.report(), "it was trained again")
+
+    def test_precisions_are_told_in_the_words_of_the_flag(self):
+        for word, wanted in (((), "bf16"), (("--precision", "fp32"), "fp32"), (("--precision", "fp16"), "fp16")):
+            output = self.folder / wanted
+            code, printed = self.call(*self.SMALL, *word, output=output)
+            self.assertEqual(code, 0, printed)
+            plan = json.loads((output / "plan.json").read_text())
+            self.assertEqual((plan["precision"], plan["configuration"]["precision"]), (wanted, wanted))
+            self.assertIn(f",20,{wanted},no,", (output / "results.csv").read_text())
+        code, printed = self.call(*self.SMALL, "--precision", "f32")
+        self.assertEqual(code, 2)
+        self.assertIn("invalid choice: 'f32'", printed)
+        code, printed = self.call(*self.SMALL, fault="precision")
+        self.assertEqual(code, 2)
+        self.assertIn("--dry-run tells the precision f32, wanted one of fp32, bf16, fp16", printed)
 
     def test_times_are_apart(self):
         self.call(*self.SMALL)
@@ -468,8 +498,8 @@ class Calls(Experiment):
         self.assertEqual(code, 0, printed)
         self.assertFalse(self.output.exists())
         self.assertIn("6 arms of 80 iterations (8.0 epochs), 1 seed, bf16", printed)
-        # The stand-in's speed is 1000 / depth: (80 x 128 + 8 x 768 / 3) images at 50 a second.
-        self.assertRegex(printed, r"plain-20 +260,000 parameters +50 img/s +0\.07 h an arm")
+        # The stand-in's speed is 1000 / depth: (80 x 128 + 8 x (1024 + 512) / 3) images at 50 a second.
+        self.assertRegex(printed, r"plain-20 +260,000 parameters +50 img/s +0\.08 h an arm")
         self.assertRegex(printed, r"all of it: 0\.\d\d hours")
 
     def test_a_budget_is_kept(self):
@@ -490,6 +520,27 @@ class Calls(Experiment):
         self.assertEqual(code, 2)
         self.assertIn("was made with --budget 0.2, and this call has --budget 0.3", printed)
 
+    def stopped_in(self, function, *words):
+        """What is printed where Ctrl-C comes while `function` of planning works: what it says, and the words of the command."""
+        with mock.patch.object(planning, function, side_effect=KeyboardInterrupt):
+            code, printed = self.call(*words)
+        self.assertEqual(code, 130, printed)
+        told, command = re.search(r"^(degradation: stopped; .*)\n  (.*)$", printed, re.MULTILINE).groups()
+        return told, shlex.split(command)[1:]
+
+    def test_a_stopped_call_tells_what_is_kept(self):
+        begin, go_on = "degradation: stopped; there was nothing to save yet. To begin again:", "degradation: stopped; what was done is saved. To go on:"
+        replanned = ("--seeds", "2", "--replan", *self.SMALL)
+        self.assertEqual(self.stopped_in("make", *self.SMALL), (begin, self.words(*self.SMALL)))
+        self.call(*self.SMALL)
+        for function in ("make", "save"):
+            self.assertEqual(self.stopped_in(function, *replanned), (begin, self.words(*replanned)), "the old plan would refuse two seeds")
+        self.assertEqual(self.stopped_in("measured", "--plan"), (begin, self.words("--plan")))
+        self.assertEqual(self.stopped_in("lines", *replanned), (go_on, self.words("--seeds", "2", *self.SMALL)))
+        self.ran()
+        self.assertEqual(self.call("--seeds", "2", *self.SMALL)[0], 0)
+        self.assertEqual(len(self.ran()), 4, "of the second seed")
+
     def test_wrong_calls(self):
         for words, told in ((("--depths", "20,x"), "invalid depths value"), (("--budget", "nan"), "invalid positive value"), (("--seeds", "0"), "invalid count value"),
                             (("--epochs", "2", "--iterations", "3"), "not allowed with")):  # fmt: skip
@@ -497,6 +548,12 @@ class Calls(Experiment):
             self.assertEqual(code, 2)
             self.assertIn(told, printed)
         self.assertIn("has no plan to go on with: say --preset NAME", self.call(preset=None)[1])
+        self.assertIn("plan.json is not there: nothing was begun", self.call("--report", preset=None)[1])
+        for words, preset, told in ((("--replan",), None, "--replan needs --preset NAME (smoke, cifar10"), (("--replan", "--report"), "smoke", "leave --replan out"),
+                                    (("--repl",), "smoke", "unrecognized arguments: --repl")):  # fmt: skip
+            code, printed = self.call(*words, preset=preset)
+            self.assertEqual(code, 2)
+            self.assertIn(told, printed)
         code, printed = self.call(output=self.programs / "train-imagenet" / "output")
         self.assertEqual(code, 2)
         self.assertRegex(printed, r"^degradation: .*Not a directory: .*output'\n$")
@@ -636,6 +693,42 @@ class Figures(Experiment):
         second = drawn()
         self.assertNotEqual(second["figure6.png"], first["figure6.png"])
         self.assertEqual(second["figure7.png"], first["figure7.png"])
+
+    def test_layers_that_are_not_finite_are_gaps(self):
+        self.call("--seeds", "2", *self.SMALL)
+        plan = planning.load(self.output / "plan.json")
+        folders = [results.ArmFolder(self.output, Arm(plain_net(20), seed), plan.facts[f"plain20-seed{seed}"]) for seed in (0, 1)]
+
+        def spoil(content):
+            content["layers"][1]["response_std"] = content["layers"][2]["gradient_norm"] = None
+
+        self.change(folders[1].layers_final, spoil)
+        for column, gap in ((0, 1), (1, 2)):
+            values = figures.mean_layers(folders, column, True)
+            self.assertEqual([index for index, value in enumerate(values) if not math.isfinite(value)], [gap])
+        self.assertEqual(self.call("--report", *self.SMALL, draw=figures.draw)[0], 0)
+        # Where nothing is finite, the panel by size has no line and no legend.
+        for path in self.output.glob("arms/*/layers-final.json"):
+            self.change(path, lambda content: [layer.update(response_std=None, gradient_norm=None) for layer in content["layers"]])
+        code, printed = self.call("--report", *self.SMALL, draw=figures.draw)
+        self.assertEqual((code, "legend" in printed), (0, False), printed)
+
+        pyplot = figures.load_matplotlib()
+        layers = [(deviation, norm, 3) for deviation, norm in ((1.0, 0.1), (math.nan, 0.2), (3.0, math.nan), (2.0, 0.4))]
+        figure = plot_layers.draw([("net", layers)], pyplot)
+        for axes, wanted in zip(figure.axes, ([1.0, None, 3.0, 2.0], [3.0, 2.0, 1.0], [0.1, 0.2, None, 0.4])):
+            self.assertEqual([value if math.isfinite(value) else None for value in axes.lines[0].get_ydata()], wanted)
+        pyplot.close(figure)
+
+    def test_labels_of_layers_tell_files_apart(self):
+        def labels(*names):
+            return plot_layers.labels_of([pathlib.Path(name) for name in names])
+
+        self.assertEqual(labels("a/first.json", "b/second.json"), ["first", "second"])
+        self.assertEqual(labels("arms/plain20-seed0/layers-final.json", "arms/resnet20-seed0/layers-final.json", "own.json"),
+                         ["plain20-seed0/layers-final", "resnet20-seed0/layers-final", "own"])  # fmt: skip
+        self.assertEqual(labels("one/plain20/final.json", "two/plain20/final.json"), ["one/plain20/final", "two/plain20/final"])
+        self.assertEqual(labels("here/final.json", "here/../here/final.json"), ["final", "final"], "it is one file")
 
     def test_means_over_seeds(self):
         self.assertEqual(figures.mean_curve([[(1, 2.0), (2, 4.0)], [(1, 4.0), (2, 8.0), (3, 1.0)]]), [(1, 3.0), (2, 6.0)])

@@ -10,7 +10,7 @@ EVALUATION_COST = 1 / 3  # of a training step's, for each image
 def seconds_of(net, size, speeds, preset):
     """One arm: its steps, and an evaluation after each epoch."""
     images = size.iterations * preset.batch
-    evaluated = (preset.validation_images + preset.clean_train) * size.iterations / size.iterations_per_epoch
+    evaluated = (size.validation_images + preset.clean_train) * size.iterations / size.iterations_per_epoch
     return (images + EVALUATION_COST * evaluated) / speeds[net.key]
 
 
@@ -55,5 +55,5 @@ def fit(size, hours, speeds, preset, slots):
         cut.append(f"{size.seeds} seeds")
     if not fits():
         needed = grid_seconds(size, speeds, preset, slots) / 3600
-        raise Refusal(f"the smallest grid takes {needed:.1f} hours on this machine, and --budget is {hours:g}: {size.iterations} iterations, {size.seeds} seeds, depths {', '.join(map(str, size.depths))}")
+        raise Refusal(f"the smallest grid takes {needed:.1f} hours on this machine, and --budget is {hours:g}: {size.iterations} iterations, {size.seeds} seeds, depths {', '.join(map(str, size.depths))}; give more hours, fewer depths or fewer seeds")
     return size, cut

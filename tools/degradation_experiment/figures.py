@@ -95,7 +95,7 @@ def error_curves(plan, results_of, pyplot):
 
 
 def read_layers(path):
-    """The layers of a statistics file, or None where it is not there."""
+    """(deviation of the response, norm of the gradient, kernel) of each layer, NaN where a value is not finite; None where there is no file."""
     try:
         layers = json.loads(path.read_text(encoding="utf-8"))["layers"]
         return [(number(layer["response_std"]), number(layer["gradient_norm"]), int(layer["kernel"])) for layer in layers]
@@ -109,7 +109,7 @@ def mean_layers(folders, column, final):
     """The mean over seeds of each 3x3 layer, in the order of the forward pass."""
     read = [read_layers(folder.layers_final if final else folder.layers_initial) for folder in folders]
     seeds = [[layer[column] for layer in layers if layer[2] == 3] for layers in read if layers]
-    # Not finite: the gradients of an overflow. The line has a gap there.
+    # NaN: a value that overflowed in one of the seeds. The line has a gap there.
     return [mean(values) for values in zip(*seeds)]
 
 
@@ -131,7 +131,7 @@ def layer_responses(plan, folders_of, pyplot):
         axes.set_xlabel(label)
         axes.set_ylabel("deviation of the response")
         axes.set_ylim(bottom=0)
-        if drawn:
+        if axes.lines:
             axes.legend(ncol=2, fontsize=8)
     return figure if drawn else None
 

@@ -13,13 +13,14 @@ from .results import FORMAT, read_json, write_json
 
 @dataclass(frozen=True)
 class Size:
-    """What a budget can cut."""
+    """What the hours of a grid depend on. A budget cuts the first four."""
 
     depths: tuple
     shortcut_depth: int  # 0: no arms with shortcuts B and C
     seeds: int
     iterations: int
     iterations_per_epoch: int
+    validation_images: int  # seen after each epoch
 
     def with_(self, **changes):
         return dataclasses.replace(self, **changes)
@@ -51,7 +52,6 @@ class Plan:
     preset: object
     size: Size
     precision: str
-    train_images: int
     facts: dict  # arm's name -> what it would train: digest, configuration, train_set, validation_set, parameters
     request: dict
     cut: list = dataclasses.field(default_factory=list)
@@ -82,7 +82,7 @@ class Plan:
         return trainer.settings(arm, self.precision, self.size.iterations, self.size.iterations_per_epoch)
 
 
-def wanted_size(preset, request, iterations_per_epoch):
+def wanted_size(preset, request, iterations_per_epoch, validation_images):
     """The grid that was asked for, before a budget cuts it."""
     depths = tuple(sorted(request.depths or preset.depths))
     if request.epochs:
@@ -90,7 +90,7 @@ def wanted_size(preset, request, iterations_per_epoch):
     else:
         iterations = request.iterations or preset.iterations or round(preset.epochs * iterations_per_epoch)
     shortcut_depth = 0 if request.no_shortcuts or preset.shortcut_depth not in depths else preset.shortcut_depth
-    return Size(depths, shortcut_depth, request.seeds or preset.seeds, iterations, iterations_per_epoch)
+    return Size(depths, shortcut_depth, request.seeds or preset.seeds, iterations, iterations_per_epoch, validation_images)
 
 
 def measure(trainer, size, precision, devices, seconds, say):
@@ -113,7 +113,7 @@ def make(trainer, preset, request, devices, measured, measure_seconds, say):
     probe = Arm(nets_of(preset.depths, 0)[0], 0)
     first = trainer.dry_run(trainer.settings(probe, request.precision or "auto"), devices[0])
     precision = first["precision"]
-    size = wanted_size(preset, request, first["iterations_per_epoch"])
+    size = wanted_size(preset, request, first["iterations_per_epoch"], first["validation_images"])
     speeds = measure(trainer, size, precision, devices, measure_seconds, say) if measured or request.budget else {}
     cut = []
     if request.budget:
@@ -121,7 +121,7 @@ def make(trainer, preset, request, devices, measured, measure_seconds, say):
     arms = grid_of(nets_of(size.depths, size.shortcut_depth), size.seeds)
     facts = ask(trainer, lambda arm: trainer.settings(arm, precision, size.iterations, size.iterations_per_epoch), arms, devices)
     twins.check(arms, facts, preset.warmups)
-    return Plan(preset, size, precision, first["train_images"], facts, request.words(), cut, speeds)
+    return Plan(preset, size, precision, facts, request.words(), cut, speeds)
 
 
 def measured(plan, trainer, devices, seconds, say):
@@ -135,7 +135,7 @@ KEPT_FACTS = ("digest", "configuration", "train_set", "validation_set", "paramet
 def save(plan, path):
     shared = plan.shared_configuration()
     content = {"format": FORMAT, "preset": plan.preset.name, "request": plan.request, "size": dataclasses.asdict(plan.size), "precision": plan.precision,
-               "train_images": plan.train_images, "cut": plan.cut, "images_per_second": plan.speeds, "configuration": shared, "arms": []}  # fmt: skip
+               "cut": plan.cut, "images_per_second": plan.speeds, "configuration": shared, "arms": []}  # fmt: skip
     for arm in plan.arms:
         facts = {name: plan.facts[arm.name][name] for name in KEPT_FACTS}
         own = {name: value for name, value in facts["configuration"].items() if name not in shared}
@@ -153,7 +153,7 @@ def load(path):
         facts = {}
         for entry in content["arms"]:
             facts[entry["name"]] = {name: entry[name] for name in KEPT_FACTS} | {"configuration": content["configuration"] | entry["configuration"]}
-        plan = Plan(PRESETS[content["preset"]], Size(**sizes), content["precision"], content["train_images"], facts, content["request"], content["cut"], content["images_per_second"])
+        plan = Plan(PRESETS[content["preset"]], Size(**sizes), content["precision"], facts, content["request"], content["cut"], content["images_per_second"])
         if {arm.name for arm in plan.arms} != facts.keys():
             raise ValueError("its arms are not those of its size")
     except (KeyError, TypeError, ValueError, AttributeError) as problem:

@@ -16,7 +16,6 @@ class Preset:
     shortcut_depth: int = 0  # depth at which shortcuts A, B and C are compared
     clean_train: int = 5000  # training images on which the clean error is measured
     statistics_batches: int = 10
-    validation_images: int = 0
     cut_depths: tuple = ()  # a budget leaves these out, in this order
     fewest_epochs: float = 16  # a budget goes no lower
     warmups: dict = field(default_factory=dict)  # depth: words of both twins
@@ -42,7 +41,6 @@ PRESETS = {
             shortcut_depth=20,
             clean_train=512,
             statistics_batches=2,
-            validation_images=256,
             fewest_epochs=2,
         ),
         Preset(
@@ -54,7 +52,6 @@ PRESETS = {
             epochs=0,
             iterations=64000,
             shortcut_depth=20,
-            validation_images=10000,
             cut_depths=(110, 44, 32),
             warmups={110: _WARMUP_110},
             paper="cifar10",
@@ -69,7 +66,6 @@ PRESETS = {
             epochs=100,
             shortcut_depth=18,
             clean_train=1000,
-            validation_images=1000,
             fewest_epochs=30,
             curves="figure4",
             data="imagenette",
@@ -83,7 +79,6 @@ PRESETS = {
             epochs=120,
             shortcut_depth=34,
             clean_train=10000,
-            validation_images=50000,
             fewest_epochs=30,
             paper="imagenet",
             curves="figure4",

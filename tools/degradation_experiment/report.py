@@ -32,13 +32,14 @@ def notes_of(plan, results):
     return notes
 
 
-def flags_of(plan, results):
+def flags_of(plan, results, folders):
     """What makes a comparison doubtful."""
     flags = []
     for seed in range(plan.size.seeds):
-        processors = sorted({results[arm.name].content["processor"] for arm in plan.arms if arm.seed == seed and arm.name in results})
+        finished = [arm.name for arm in plan.arms if arm.seed == seed and arm.name in results]
+        processors = sorted({processor for name in finished for processor in (results[name].content["processor"], *folders[name].processors())})
         if len(processors) > 1:
-            flags.append(f"The arms of seed {seed} ran on different processors: {'; '.join(processors)}. Finish the seed anew on one kind.")
+            flags.append(f"The arms of seed {seed} ran on different processors: {'; '.join(processors)}. Run that seed again on one kind of processor.")
     versions = sorted({result.content["version"] for result in results.values()})
     if len(versions) > 1:
         flags.append(f"The arms were trained by different versions of the program: {', '.join(versions)}.")
@@ -46,11 +47,11 @@ def flags_of(plan, results):
     return flags
 
 
-def blocks_of(plan, results, results_of, drawn):
+def blocks_of(plan, results, folders, results_of, drawn):
     """The report as a list of (kind, content)."""
     verdicts = verdicts_of(plan, results_of)
     blocks = [("title", f"The degradation experiment: {plan.preset.title}"), ("list", notes_of(plan, results))]
-    flags = flags_of(plan, results)
+    flags = flags_of(plan, results, folders)
     if flags:
         blocks += [("heading", "Take care"), ("list", flags)]
     twins = [net for net in plan.nets if net.shortcut in ("none", "A")]
@@ -134,7 +135,7 @@ def write(plan, results, folders, output):
         drawn = figures.draw(plan, results_of, folders_of, output / "figures")
     except figures.NoMatplotlib as missing:
         problem = str(missing)
-    blocks = blocks_of(plan, results, results_of, drawn)
+    blocks = blocks_of(plan, results, folders, results_of, drawn)
     write_text(output / "results.csv", tables.results_csv(plan, results))
     write_text(output / "times.csv", tables.times_csv(plan, results))
     write_text(output / "report.md", markdown(blocks))

@@ -144,10 +144,15 @@ class ArmFolder:
         elif any(self.path.glob("*.safetensors")):
             raise Refusal(f"{self.path} has weights of a run that was not begun here: move it away, or use another --output")
 
-    def begin(self):
-        """Says whose folder it is, before anything is trained."""
+    def begin(self, processors):
+        """Says whose folder it is and adds the processors that it now trains on, before anything is trained."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.file("arm.json"), {"format": FORMAT, **{name: self.expected[name] for name in ("digest", "configuration", "train_set", "validation_set")}})
+        facts = {name: self.expected[name] for name in ("digest", "configuration", "train_set", "validation_set")}
+        write_json(self.file("arm.json"), {"format": FORMAT, **facts, "processors": sorted({*self.processors(), *processors})})
+
+    def processors(self):
+        """All that the arm was trained on, as far as is known: result.json has the last one alone."""
+        return (read_json(self.file("arm.json")) or {}).get("processors", [])
 
     def _check(self, path, content):
         if content.get("digest") != self.expected["digest"]:

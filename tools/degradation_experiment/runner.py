@@ -56,6 +56,7 @@ class Runner:
         self.results = {}
         self.failed = {}  # arm's name -> why
         self.running = []
+        self.processors = {}  # device -> what --dry-run calls it
         self.signal, self.signals = 0, 0
 
     def look(self):
@@ -92,6 +93,7 @@ class Runner:
     def run(self, trainer, devices, kept):
         """Runs what is not done. The processes keep the files `kept` open. Returns the signal that stopped it, or 0."""
         queue = self.to_run()
+        self.processors = self._processors(trainer, queue, devices)
         progress = Progress(self.plan.arms, self.plan.size.iterations, len(devices), self.results.keys(), self.folders, sys.stderr.isatty())
         say(f"{len(self.results)} of {len(self.plan.arms)} arms are done; {len(queue)} to run, {len(devices)} side by side")
         before = {number: signal.signal(number, self._stop) for number in STOPPING}
@@ -118,11 +120,16 @@ class Runner:
                 signal.signal(number, handler)
         return self.signal
 
+    def _processors(self, trainer, queue, devices):
+        """What each device is called, where an arm is still to be trained."""
+        arm = next((arm for arm in queue if arm.name not in self.results), None)
+        return {device: trainer.dry_run(self.plan.words(trainer, arm), device)["processor"] for device in set(devices)} if arm else {}
+
     def _start(self, arm, slot, trainer, device, kept):
         folder = self.folders[arm.name]
-        if arm.name not in self.results:
-            folder.begin()
         made, command = self.stage(arm)
+        if arm.name not in self.results:
+            folder.begin([] if made == folder.layers_initial else [self.processors[device]])
         words = command(trainer, self.plan.words(trainer, arm), device)
         process = trainer.start(words, folder.file("console.txt"), kept)
         self.running.append(Running(arm, made, process, slot))

@@ -11,7 +11,8 @@ import time
 
 from .refusal import Refusal
 
-DRY_RUN_FIELDS = ("version", "digest", "configuration", "train_set", "validation_set", "iterations", "iterations_per_epoch", "train_images", "parameters", "device", "precision")  # fmt: skip
+DRY_RUN_FIELDS = ("version", "digest", "configuration", "train_set", "validation_set", "iterations", "iterations_per_epoch", "validation_images", "parameters", "device", "processor", "precision")  # fmt: skip
+PRECISIONS = ("fp32", "bf16", "fp16")  # beside auto: what --precision takes is what --dry-run tells
 
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -74,6 +75,8 @@ class Trainer:
             raise Refusal(f"{self.program.name} --dry-run printed no JSON object: {problem}") from None
         if missing:
             raise Refusal(f"{self.program.name} --dry-run does not tell {', '.join(missing)}: it is of another version than this script")
+        if facts["precision"] not in PRECISIONS:
+            raise Refusal(f"{self.program.name} --dry-run tells the precision {facts['precision']}, wanted one of {', '.join(PRECISIONS)}: it is of another version than this script")
         return facts
 
     def train(self, words, device, folder):
