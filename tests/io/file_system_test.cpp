@@ -4,8 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <regex>
 
 #include "core/io/append_file.h"
 #include "core/io/atomic_file.h"
@@ -164,15 +164,19 @@ TEST(FileSystem, AReadThatFailsAnywhereIsNamed) {
 
 /// So that a test can make any write of the library fail.
 TEST(FileSystem, NothingElseInTheLibraryOpensAFileForWriting) {
-  const std::regex opens(
-      "ofstream|std::fstream|fopen|O_WRONLY|O_RDWR|O_CREAT|mko?stemp|create_directories|fs::rename|filesystem::rename|::flock|:"
-      ":unlink");
+  const std::vector<std::string> opens = {
+      "ofstream", "std::fstream",       "fopen",      "O_WRONLY",           "O_RDWR",  "O_CREAT", "mkstemp",
+      "mkostemp", "create_directories", "fs::rename", "filesystem::rename", "::flock", "::unlink"};
   std::vector<std::string> found;
   for (const char* room : {"core", "models", "cuda"}) {
     const std::filesystem::path root = std::filesystem::path(RESIDUA_SOURCE_DIR) / room;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
       const std::string path = entry.path().lexically_relative(RESIDUA_SOURCE_DIR).string();
-      if (entry.is_regular_file() && !path.starts_with("core/io/") && std::regex_search(read_bytes(entry.path()), opens)) {
+      if (!entry.is_regular_file() || path.starts_with("core/io/")) {
+        continue;
+      }
+      const std::string text = read_bytes(entry.path());
+      if (std::ranges::any_of(opens, [&](const std::string& word) { return text.find(word) != std::string::npos; })) {
         found.push_back(path);
       }
     }
