@@ -17,7 +17,7 @@ namespace residua {
 struct RunDescription {
   nlohmann::ordered_json configuration;             // the settings that have a result, by name, as numbers, texts and lists
   std::string train_set, validation_set, test_set;  // their set_digest(); empty where there is none
-  std::string weights;                              // digest of the file of first weights, or empty
+  std::string weights;                              // digest of the file of first weights; empty: none
   int64_t iterations = 0;
   int64_t iterations_per_epoch = 0;
   int64_t train_images = 0;

@@ -74,7 +74,7 @@ class Runner:
                 os.killpg(process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass  # all of the group have ended
-            if process.poll() is None:
+            if not in_time or process.poll() is None:  # it may have ended just now
                 stdout, stderr = process.communicate()
         if not in_time:
             self.stop_for_time({"output": excerpt(stdout + stderr)})
