@@ -22,6 +22,7 @@
 #include "core/device/precision.h"
 #include "core/io/atomic_file.h"
 #include "core/kernels/matmul.h"
+#include "tools/cli/version_flag.h"
 #include "tools/cli/warnings.h"
 
 namespace residua::bench {
@@ -269,6 +270,7 @@ int main(int argc, char** argv) {
       "replaces and cuDNN's own operation take.",
       "kernel-bench");
   app.option_defaults()->always_capture_default();
+  residua::add_version_flag(app);
   app.add_option("--only", o.only,
                  "only kernels and shapes that match this regular expression, for example '^BatchNorm.*56x56x64'");
   app.add_option("-b,--batch-size", o.batch, "0: 256 on a CUDA device, 32 on the CPU")->check(CLI::Range(0, 1 << 30));
@@ -288,9 +290,8 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     return residua::bench::run_benchmark(std::move(o));
-  } catch (const CLI::CallForHelp&) {
-    std::cout << app.help();
-    return 0;
+  } catch (const CLI::Success& success) {
+    return app.exit(success);  // --help, --version
   } catch (const std::regex_error&) {
     std::cerr << "kernel-bench: --only '" << o.only << "' is not a regular expression\n";
   } catch (const std::exception& error) {

@@ -22,6 +22,7 @@
 #include "core/optim/sgd.h"
 #include "core/train/train_step.h"
 #include "models/network.h"
+#include "tools/cli/version_flag.h"
 #include "tools/cli/warnings.h"
 
 namespace residua {
@@ -213,6 +214,7 @@ int main(int argc, char** argv) {
   residua::Options o;
   CLI::App app("Times a whole training step on synthetic images.", "step-bench");
   app.option_defaults()->always_capture_default();
+  residua::add_version_flag(app);
   app.add_option("-m,--model", o.model, "name from train-imagenet --list-models");
   app.add_option("--shortcut", o.shortcut, "A, B or C");
   app.add_option("--size", o.size, "pixels of the input's side (default: 224, for a CIFAR network 32)")
@@ -237,9 +239,8 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     return residua::run_benchmark(o);
-  } catch (const CLI::CallForHelp&) {
-    std::cout << app.help();
-    return 0;
+  } catch (const CLI::Success& success) {
+    return app.exit(success);  // --help, --version
   } catch (const CLI::ParseError& error) {
     std::cerr << "step-bench: " << error.what() << "\n";
   } catch (const std::exception& error) {

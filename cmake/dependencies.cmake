@@ -15,8 +15,6 @@ if(NOT DNNL_CPU_RUNTIME STREQUAL "OMP")
 endif()
 message(STATUS "oneDNN ${dnnl_VERSION}: ${dnnl_DIR}")
 
-add_library(residua_dependencies INTERFACE)
-target_include_directories(residua_dependencies SYSTEM INTERFACE ${STB_INCLUDE_DIR} ${TOMLPLUSPLUS_INCLUDE_DIR})
-target_link_libraries(residua_dependencies INTERFACE
-  Threads::Threads OpenMP::OpenMP_CXX fmt::fmt nlohmann_json::nlohmann_json
-  JPEG::JPEG ZLIB::ZLIB DNNL::dnnl)
+# Behind the headers: a program that uses the library links these, and need not know them.
+set(RESIDUA_ENGINE_LIBRARIES DNNL::dnnl OpenMP::OpenMP_CXX Threads::Threads)
+set(RESIDUA_DATA_LIBRARIES JPEG::JPEG ZLIB::ZLIB Threads::Threads)

@@ -1,18 +1,26 @@
-# Flags for our own code, and the two ways in which our targets are made.
-add_library(residua_options INTERFACE)
-target_include_directories(residua_options INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_options(residua_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -fno-math-errno>)
+# What every user of the headers needs.
+include(GNUInstallDirs)
+add_library(residua_interface INTERFACE)
+target_include_directories(residua_interface INTERFACE
+  $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/residua>)
+target_compile_features(residua_interface INTERFACE cxx_std_20)
+target_link_libraries(residua_interface INTERFACE fmt::fmt nlohmann_json::nlohmann_json)
+
+# Flags for our own code, which a project that uses the library does not get.
+add_library(residua_private INTERFACE)
+target_include_directories(residua_private SYSTEM INTERFACE ${STB_INCLUDE_DIR} ${TOMLPLUSPLUS_INCLUDE_DIR})
+target_compile_options(residua_private INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -fno-math-errno>)
 # DT_RPATH, which holds for the libraries' own libraries too, not DT_RUNPATH.
-target_link_options(residua_options INTERFACE -Wl,--disable-new-dtags)
+target_link_options(residua_private INTERFACE -Wl,--disable-new-dtags)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC bug 105651: a false alarm inside std::string's operator+.
-  target_compile_options(residua_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
+  target_compile_options(residua_private INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
 endif()
 set(isa_optimization -O3)
 if(RESIDUA_SANITIZE)
-  target_compile_options(residua_options INTERFACE
+  target_compile_options(residua_private INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${RESIDUA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer>)
-  target_link_options(residua_options INTERFACE -fsanitize=${RESIDUA_SANITIZE})
+  target_link_options(residua_private INTERFACE -fsanitize=${RESIDUA_SANITIZE})
   # Instrumented vector code at -O3 takes minutes to compile, and is not what runs.
   set(isa_optimization -O1)
 endif()
@@ -24,7 +32,7 @@ function(residua_add_isa_sources)
   set(levels baseline)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     list(APPEND levels avx2 avx512 avx512bf16)
-    target_compile_definitions(residua_options INTERFACE RESIDUA_X86_64)
+    target_compile_definitions(residua_private INTERFACE RESIDUA_X86_64)
   endif()
   set(flags_baseline "")
   set(flags_avx2 -march=x86-64-v3)
@@ -32,12 +40,21 @@ function(residua_add_isa_sources)
   set(flags_avx512bf16 -march=x86-64-v4 -mavx512bf16)
   foreach(level IN LISTS levels)
     add_library(residua_isa_${level} OBJECT ${ARGN})
-    target_link_libraries(residua_isa_${level} PRIVATE residua_options residua_dependencies)
+    target_link_libraries(residua_isa_${level} PRIVATE residua_interface residua_private ${RESIDUA_ENGINE_LIBRARIES})
     target_compile_definitions(residua_isa_${level} PRIVATE RESIDUA_ISA=${level} RESIDUA_ISA_${level})
     target_compile_options(residua_isa_${level} PRIVATE ${isa_optimization} -Wno-psabi ${flags_${level}})
     list(APPEND objects $<TARGET_OBJECTS:residua_isa_${level}>)
   endforeach()
   set(RESIDUA_ISA_OBJECTS ${objects} PARENT_SCOPE)
+endfunction()
+
+# An object library that the exported libraries link as residua::<name without residua_>.
+function(residua_add_objects name)
+  add_library(${name} OBJECT ${ARGN})
+  target_link_libraries(${name} PRIVATE residua_interface $<BUILD_INTERFACE:residua_private>)
+  string(REGEX REPLACE "^residua_" "" exported ${name})
+  set_target_properties(${name} PROPERTIES EXPORT_NAME ${exported})
+  add_library(residua::${exported} ALIAS ${name})
 endfunction()
 
 # The executable <name> of <name>.cpp, dashes for underscores.

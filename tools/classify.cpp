@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "models/inference.h"
+#include "tools/cli/version_flag.h"
 #include "tools/cli/warnings.h"
 
 namespace residua {
@@ -105,13 +106,14 @@ int run(const Arguments& a) {
 int main(int argc, char** argv) {
   residua::show_warnings();
   CLI::App app("Names what images show, by a trained network: the most probable classes of each.", "classify");
+  residua::add_version_flag(app);
   residua::Arguments arguments;
   add_options(app, arguments);
   try {
     app.parse(argc, argv);
     return residua::run(arguments);
   } catch (const CLI::Success& success) {
-    return app.exit(success);  // --help
+    return app.exit(success);  // --help, --version
   } catch (const CLI::ParseError& error) {
     std::cerr << "classify: " << error.what() << "; see classify --help\n";
     return 2;

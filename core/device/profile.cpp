@@ -11,7 +11,8 @@ namespace {
 thread_local Recorder* current_recorder = nullptr;
 thread_local std::string_view current_layer;
 
-/// "residua::ConvolutionForward" without its namespace.
+}  // namespace
+
 std::string contract_name(const std::type_info& type) {
   int status = 0;
   const std::unique_ptr<char, void (*)(void*)> text(abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), std::free);
@@ -19,8 +20,6 @@ std::string contract_name(const std::type_info& type) {
   const size_t colon = name.rfind(':');
   return colon == std::string::npos ? name : name.substr(colon + 1);
 }
-
-}  // namespace
 
 Recorder::Recorder() { current_recorder = this; }
 Recorder::~Recorder() { current_recorder = nullptr; }

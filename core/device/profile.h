@@ -12,6 +12,9 @@
 /// caused it.
 namespace residua::profile {
 
+/// The name of a kernel contract without its namespace: "ConvolutionForward".
+std::string contract_name(const std::type_info& type);
+
 struct Entry {
   int64_t calls = 0;
   double seconds = 0;

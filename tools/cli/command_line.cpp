@@ -7,6 +7,7 @@
 
 #include "core/base/join.h"
 #include "core/run/run_folder.h"
+#include "tools/cli/version_flag.h"
 
 namespace residua {
 namespace {
@@ -102,7 +103,7 @@ std::vector<std::string> joined(const Settings& settings, int argc, const char* 
 }
 
 [[noreturn]] void fail_unknown(const Settings& settings, const std::string& program, const std::vector<std::string>& extras) {
-  std::vector<std::string> known = {"--help"};
+  std::vector<std::string> known = {"--help", "--version"};
   for (const auto& setting : settings.all()) {
     known.push_back(flag_of(setting->name));
     std::ranges::transform(setting->aliases, std::back_inserter(known), flag_of);
@@ -144,6 +145,7 @@ CommandLine read_command_line(const Settings& settings, const std::string& progr
   CLI::App app(wrapped(description, kHelpWidth), program);
   app.get_formatter()->column_width(kHelpColumn);
   app.allow_extras();
+  add_version_flag(app);
   std::vector<std::pair<const Setting*, CLI::Option*>> options;
   for (const auto& setting : settings.all()) {
     CLI::Option* option = nullptr;
@@ -170,7 +172,10 @@ CommandLine read_command_line(const Settings& settings, const std::string& progr
   try {
     app.parse(static_cast<int>(pointers.size()), pointers.data());
   } catch (const CLI::CallForHelp&) {
-    line.help = app.help();
+    line.text = app.help();
+    return line;
+  } catch (const CLI::CallForVersion&) {
+    line.text = app.version() + "\n";
     return line;
   } catch (const CLI::ParseError& error) {
     fail_usage("{}; see {} --help", one_line(error.what()), program);

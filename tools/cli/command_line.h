@@ -12,7 +12,7 @@ namespace residua {
 /// What a command line says.
 struct CommandLine {
   std::vector<Assignment> given;    // setting and words, in the order of the declarations
-  std::optional<std::string> help;  // the text to print and leave by, where --help was given
+  std::optional<std::string> text;  // what to print before stopping, where --help or --version was given
 };
 
 /// Reads a command line: each setting is the flag of its name (--weight-decay) and of its aliases (--wd, -b), and a positional

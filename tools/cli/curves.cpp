@@ -14,13 +14,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Where the scripts are: beside the program in an archive of tools/bundle, else in the source tree.
+/// The folder of the scripts, found from the program's own: in an installation, in an archive of tools/bundle, or in the source
+/// tree of the build. Returns the last one where no folder has them.
 fs::path tools_folder() {
   std::error_code error;
   // Not /proc/self/exe: that is the loader where the archive's own one was started.
-  const fs::path program = fs::canonical(reinterpret_cast<const char*>(getauxval(AT_EXECFN)), error);
-  const fs::path beside = program.parent_path().parent_path() / "tools";
-  return fs::exists(beside / "plot-curves", error) ? beside : fs::path(RESIDUA_TOOLS_DIR);
+  const fs::path programs = fs::canonical(reinterpret_cast<const char*>(getauxval(AT_EXECFN)), error).parent_path();
+  fs::path folder;
+  for (const char* place : {"../share/residua/tools", "../tools", RESIDUA_TOOLS_FROM_PROGRAMS}) {
+    folder = (programs / place).lexically_normal();
+    if (fs::exists(folder / "plot-curves", error)) {
+      break;
+    }
+  }
+  return folder;
 }
 
 }  // namespace

@@ -157,8 +157,8 @@ Existing TrainCommand::existing() const {
 std::optional<std::string> read_train_command(TrainCommand& command, int argc, const char* const* argv) {
   Settings& settings = command.settings;
   const CommandLine line = read_command_line(settings, "train-imagenet", kDescription, argc, argv);
-  if (line.help) {
-    return line.help;
+  if (line.text) {
+    return line.text;
   }
   bool resumed = false;
   for (const auto& [name, words] : line.given) {

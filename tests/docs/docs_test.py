@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""docs_test.py --bin DIR: holds the documents to the tree and to the programs. Links lead somewhere, flags that are named exist, README
+is short."""
+
+import argparse
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
+SCRIPTS = ["tools/setup", "tools/quickstart", "tools/check", "tools/bundle", "tools/gpu-check", "tools/degradation", "tools/plot-curves", "tools/plot-kernels", "tools/plot-layers", "bench/compare", "tools/lint"]
+PROGRAMS = ["train-imagenet", "classify", "step-bench", "kernel-bench"]
+# Of cmake, ctest, git, GoogleTest and TensorBoard.
+FLAGS_OF_OTHERS = {"--preset", "--build", "--install", "--prefix", "--target", "--logdir", "--gtest_filter", "--recursive", "--output-on-failure", "--parallel"}
+BIN = None
+
+
+def heading_anchors(text):
+    """As GitHub makes them of headings."""
+    for heading in re.findall(r"^#+ (.*)$", without_code(text), re.MULTILINE):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def without_code(text):
+    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def help_of(command):
+    done = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+class Documents(unittest.TestCase):
+    def test_links_lead_somewhere(self):
+        self.assertGreater(len(DOCUMENTS), 5)
+        links = 0
+        for document in DOCUMENTS:
+            for target in re.findall(r"\]\(([^)\s]+)\)", without_code(document.read_text(encoding="utf-8"))):
+                if re.match(r"[a-z]+:", target):
+                    continue
+                links += 1
+                path, _, anchor = target.partition("#")
+                file = (document.parent / path).resolve() if path else document
+                with self.subTest(document=document.name, target=target):
+                    self.assertTrue(file.exists(), f"{file} does not exist")
+                    if anchor:
+                        self.assertIn(anchor, list(heading_anchors(file.read_text(encoding="utf-8"))))
+        self.assertGreater(links, 10)
+
+    def test_flags_that_are_named_exist(self):
+        helps = [help_of([BIN / program]) for program in PROGRAMS] + [help_of([ROOT / script]) for script in SCRIPTS]
+        known = set(FLAGS_OF_OTHERS) | {"--help", "--version"}
+        for text in helps:
+            known.update(re.findall(r"--[a-z][a-z0-9_-]*", text))
+        named = 0
+        for document in DOCUMENTS:
+            for flag in set(re.findall(r"(?<![\w-])--[a-z][a-z0-9_-]+", document.read_text(encoding="utf-8"))):
+                named += 1
+                with self.subTest(document=document.name):
+                    self.assertIn(flag, known)
+        self.assertGreater(named, 20)
+
+    def test_files_that_are_named_exist(self):
+        for document in DOCUMENTS:
+            for path in set(re.findall(r"`((?:core|cuda|models|tools|tests|bench|docs|cmake)/[\w./-]+\.(?:h|cpp|cu|cuh|py|toml|md|sh|cmake))`", document.read_text(encoding="utf-8"))):
+                if document.name.startswith("adding-"):
+                    continue  # these name the files that the reader writes
+                with self.subTest(document=document.name):
+                    self.assertTrue((ROOT / path).exists(), f"{path} does not exist")
+
+    def test_readme_is_short(self):
+        lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+        self.assertLessEqual(len(lines), 120)
+        self.assertEqual([line for line in lines if len(line) > 120], [])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bin", type=pathlib.Path, required=True)
+    arguments, rest = parser.parse_known_args()
+    BIN = arguments.bin.resolve()
+    unittest.main(argv=[sys.argv[0], *rest])
