@@ -207,7 +207,7 @@ TEST(Settings, AFileCannotAskForAnActionOrAnUnknownSetting) {
       return std::string(problem.what());
     }
   };
-  EXPECT_EQ(error("act"), "c.toml: act is an action, which a file cannot ask for");
+  EXPECT_EQ(error("act"), "c.toml: act is an action: give it on the command line, not in a file");
   EXPECT_EQ(error("whol"), "c.toml: there is no setting 'whol'; did you mean whole?");
   EXPECT_EQ(error("whole"), "c.toml: whole: got 'true', wanted a whole number from -2 to 10");
   EXPECT_FALSE(e.act);
