@@ -11,7 +11,7 @@ namespace {
 thread_local Recorder* current_recorder = nullptr;
 thread_local std::string_view current_layer;
 
-/// "residua::ConvolutionForward" without its namespace.
+/// "ConvolutionForward" for "residua::ConvolutionForward".
 std::string contract_name(const std::type_info& type) {
   int status = 0;
   const std::unique_ptr<char, void (*)(void*)> text(abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), std::free);
