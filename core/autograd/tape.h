@@ -13,8 +13,8 @@ class Gradients;
 
 /// Computes the gradients of an operation's inputs from the gradient `dy` of its output.
 using BackwardRule = std::function<void(const Tensor& dy, Gradients& gradients)>;
-/// Like BackwardRule, for a kernel that adds two gradients as it reads them, which saves a pass over memory. The gradient is dy
-/// + more; `more` is undefined if there is only one term.
+/// Like BackwardRule, for a gradient in two terms, `dy` and `more`. The kernel adds them as it reads them, which saves a pass
+/// over memory. `more` is undefined if there is only one term.
 using BackwardRuleOfSum = std::function<void(const Tensor& dy, const Tensor& more, Gradients& gradients)>;
 
 /// What a node keeps of an input: its autograd data and its shape, not its contents. The rule captures the contents it needs.

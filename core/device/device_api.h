@@ -50,9 +50,8 @@ void synchronize(Device device);
 
 /// The cuDNN and cuBLASLt plans that a CUDA device may use, besides the deterministic and precompiled ones that it always may.
 struct PlanOptions {
-  bool nondeterministic = false;  // may change the last bits of results from run to run
-  bool runtime_compilation =
-      false;  // cuDNN compiles these plans at run time; some add with atomics, so results may also change
+  bool nondeterministic = false;     // may change the last bits of results from run to run
+  bool runtime_compilation = false;  // compiled by cuDNN at run time; some add with atomics, which may change results too
 
   friend bool operator==(const PlanOptions&, const PlanOptions&) = default;
 };

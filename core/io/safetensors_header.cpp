@@ -152,8 +152,8 @@ void check_layout(const std::string& path, std::vector<Entry>& entries, uint64_t
                   quoted(entry.name), entry.end, data_bytes);
     }
     if (entry.begin != covered) {
-      fail_format(path, "tensor {} begins at byte {}, {} the previous tensor's end at byte {}", quoted(entry.name), entry.begin,
-                  entry.begin < covered ? "before" : "after", covered);
+      fail_format(path, "tensor {} begins at byte {}, {} the end of the previous tensor at byte {}", quoted(entry.name),
+                  entry.begin, entry.begin < covered ? "before" : "after", covered);
     }
     covered = entry.end;
   }

@@ -38,9 +38,9 @@ struct BatchNormApply {
   uint8_t* mask;  // [ceil(rows * channels / 8)], overwritten, or null: bit i (lowest first) is set if y[i] > 0
 };
 
-/// Let g = dy + more (rounded to `dtype`) where the mask is set (everywhere if it is null), 0 elsewhere, and xhat = (x - mean)
-/// * rstd. Computes sum_g = the sum of g over rows (the gradient of beta) and sum_g_xhat = the sum of g * xhat over rows (the
-/// gradient of gamma). g is also the gradient of the residual.
+/// Let xhat = (x - mean) * rstd, and g = dy + more (rounded to `dtype`) where the mask is set (everywhere if it is null), 0
+/// elsewhere. Computes sum_g = the sum of g over rows (the gradient of beta) and sum_g_xhat = the sum of g * xhat over rows
+/// (the gradient of gamma). g is also the gradient of the residual.
 struct BatchNormBackwardReduce {
   DType dtype;
   int64_t rows, channels;

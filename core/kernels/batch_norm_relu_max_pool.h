@@ -22,9 +22,8 @@ struct BatchNormReluMaxPoolForward {
   const float* beta;
   const float* mean;
   const float* rstd;
-  void* y;  // [N, P, Q, C], overwritten
-  uint8_t*
-      index;  // [N, P, Q, C], overwritten, or null: the winner's position in its window (row * window + column), or kNoWinner
+  void* y;         // [N, P, Q, C], overwritten
+  uint8_t* index;  // [N, P, Q, C], overwritten, or null: the winner's row * window + column in its window, or kNoWinner
 };
 
 /// Let g [N, H, W, C] = the sum of dy over the windows where the pixel is the maximum, and xhat = (x - mean) * rstd. Computes

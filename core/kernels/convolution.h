@@ -84,8 +84,9 @@ struct ConvolutionBackwardData {
   ConvolutionShape shape;
   const void* dy;
   const void* w;
-  void*
-      dx;  // overwritten; with `sums`, elements where y <= 0 are 0, or unspecified if there is a mask, which readers then apply
+  /// Overwritten. With `sums`, elements where y <= 0 become 0. If `sums` has a mask they are unspecified instead, and readers
+  /// of dx apply the mask.
+  void* dx;
   GradientSums sums;
 
   bool fused() const { return sums.x != nullptr; }

@@ -54,7 +54,7 @@ void ArgumentCheck::range(const char* option, int64_t value, int64_t low, int64_
 
 void ArgumentCheck::window_fits(const Tensor& x, int64_t window_height, int64_t window_width, int64_t padding) const {
   if (x.dim(1) + 2 * padding < window_height || x.dim(2) + 2 * padding < window_width) {
-    fail("{}: x is {}, too small for a window of {} x {} with padding {}", op_, describe(x), window_height, window_width,
+    fail("{}: x is {}, too small for the window {} x {} with padding {}", op_, describe(x), window_height, window_width,
          padding);
   }
 }

@@ -95,7 +95,7 @@ inline constexpr float kStoredAsZero<f16> = 0x1p-25f;
 template <>
 inline constexpr float kStoredAsZero<bf16> = 0x1p-134f;
 
-/// Calls f.operator()<T>() with the C++ type of a floating dtype. Throws Error on another dtype.
+/// Calls `f.template operator()<T>()` with the C++ type of a floating dtype. Throws Error on another dtype.
 template <class F>
 void visit_float(DType dtype, F&& f) {
   switch (dtype) {

@@ -140,7 +140,7 @@ TEST(Tape, RefusesWhatHasNoGradient) {
   Tensor integers = zeros({2}, DType::i32);
   EXPECT_TRUE(fails_with([&] { integers.set_requires_grad(true); }, {"i32"}));
   Tensor result = relu(x);
-  EXPECT_TRUE(fails_with([&] { result.set_requires_grad(true); }, {"leaves", "relu"}));
+  EXPECT_TRUE(fails_with([&] { result.set_requires_grad(true); }, {"a leaf", "relu"}));
 }
 
 TEST(Tape, ScalesTheLoss) {

@@ -296,9 +296,9 @@ TEST(TomlFile, ErrorsNameTheLine) {
   };
   EXPECT_THAT(error("a = 1\nb = \n"), HasSubstr("c.toml, line 2"));
   EXPECT_THAT(error("a = 1\na = 2\n"), HasSubstr("c.toml, line 2"));
-  EXPECT_THAT(error("[table]\nb = 1\n"), HasSubstr("c.toml, line 1: table is neither"));
-  EXPECT_THAT(error("a = [[1]]\n"), HasSubstr("c.toml, line 1: a is neither"));
-  EXPECT_THAT(error("a = 1979-05-27\n"), HasSubstr("a is neither"));
+  EXPECT_THAT(error("[table]\nb = 1\n"), HasSubstr("c.toml, line 1: table must be a string"));
+  EXPECT_THAT(error("a = [[1]]\n"), HasSubstr("c.toml, line 1: a must be a string"));
+  EXPECT_THAT(error("a = 1979-05-27\n"), HasSubstr("a must be a string"));
 }
 
 }  // namespace

@@ -190,7 +190,7 @@ TEST(Autotune, RejectsThePlanThatAFaultyOneIsComposedOf) {
 TEST(Autotune, LeavesThingsAsTheyAreWhereNothingCanBeTuned) {
   EXPECT_TRUE(autotuned_or(false, "x", [] { return true; }));
   EXPECT_FALSE(autotuned_or(false, "x", []() -> bool { throw OutOfMemory("out of memory"); }));
-  EXPECT_TRUE(autotuned_or(true, "x", []() -> bool { throw Error("there is no plan"); }));
+  EXPECT_TRUE(autotuned_or(true, "x", []() -> bool { throw Error("no usable plan"); }));
   EXPECT_THROW(autotuned_or(true, "x", []() -> bool { throw DeviceFault("illegal address"); }), DeviceFault);
 }
 
