@@ -267,8 +267,7 @@ void run(const ConvolutionBackwardWeights& args, Stream& stream) {
   dw.finish();
 }
 
-void run(const ActivationPlacement& args, Stream&) {
-  *args.inside = false;
-}  // inside would apply the activation again in every pass
+// Inside, the activation would be applied again in every pass.
+void run(const ActivationPlacement& args, Stream&) { *args.inside = false; }
 
 }  // namespace residua::cpu

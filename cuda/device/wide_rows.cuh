@@ -67,7 +67,7 @@ __device__ inline void store_pack(T* p, const float (&values)[kPack], PartPack p
   }
 }
 
-/// The order of a walk over memory. The previous kernel walked start to end, so the end is still in L2: walk backwards.
+/// The order of a walk over memory. After a kernel that walked start to end, the end is still in L2: walk `down`.
 enum class Direction : uint8_t { up, down };
 
 /// Calls use(i, load(i, extent), extent) for the packs of a thread's column; i is the pack's first element. `Packed` means that
