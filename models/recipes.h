@@ -8,7 +8,7 @@
 
 namespace residua {
 
-/// Settings that go together, by name: a file models/recipes/<name>.toml, which is part of the program. Its first line is a
+/// Settings that go together, by name: a file models/recipes/NAME.toml, which is part of the program. Its first line is a
 /// comment that describes it.
 struct Recipe {
   std::string_view name;

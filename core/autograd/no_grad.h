@@ -2,10 +2,10 @@
 
 namespace residua {
 
-/// Whether this thread records operations for backward(): true unless a NoGrad lives.
+/// Whether this thread records operations for backward(). True unless a NoGrad object exists.
 bool is_recording();
 
-/// While one lives, this thread records nothing.
+/// Disables recording in this thread while an object of this class exists.
 class NoGrad {
  public:
   NoGrad();

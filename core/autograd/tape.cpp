@@ -17,18 +17,18 @@ namespace {
 
 thread_local int64_t next_sequence = 0;
 
-/// Beside a tensor that a recorded operation made.
+/// The autograd data of a tensor that a recorded operation made.
 struct Recorded final : AutogradMeta {
   explicit Recorded(std::shared_ptr<Node> made_by) : node(std::move(made_by)) {}
-  /// Frees the graph that only this tensor still holds, node by node: of a deep one, nested destructors would overflow the
-  /// stack.
+  /// Frees the part of the graph that only this tensor holds. Goes node by node, because nested destructors would overflow the
+  /// stack on a deep graph.
   ~Recorded() override;
   const char* operation() const override { return node->name; }
 
   std::shared_ptr<Node> node;
 };
 
-/// The record of a result; null for a leaf.
+/// The record of an operation's result; null for a leaf.
 Recorded* recorded(const std::shared_ptr<AutogradMeta>& meta) {
   return meta != nullptr && meta->operation() != nullptr ? static_cast<Recorded*>(meta.get()) : nullptr;
 }
@@ -51,10 +51,10 @@ Recorded::~Recorded() {
   }
 }
 
-/// total += term. `total` keeps its memory only where the tape owns it: a tensor that a rule gave may be in use elsewhere.
+/// total += term, in place. Only for memory that the tape owns: a tensor given by a rule may be in use elsewhere.
 void add_in_place(const Tensor& total, const Tensor& term) {
   if (term.size() != total.size()) {
-    fail("gradients of shapes {} and {} were to be added", total.shape().string(), term.shape().string());
+    fail("cannot add gradients of shapes {} and {}", total.shape().string(), term.shape().string());
   }
   Tensor converted = term;
   if (term.dtype() != total.dtype()) {
@@ -118,7 +118,7 @@ Tensor Gradients::output(int i) {
 Tensor Gradients::output_as_stored(int i) {
   const Edge& input = node_.inputs.at(static_cast<size_t>(i));
   if (input.autograd == nullptr) {
-    fail("{} computes the gradient of input {}, which wants none", node_.name, i);
+    fail("{} computes the gradient of input {}, but nothing needs it", node_.name, i);
   }
   const Tensor& leaf = input.autograd->gradient;
   Tensor& result = results_[static_cast<size_t>(i)];
@@ -126,7 +126,7 @@ Tensor Gradients::output_as_stored(int i) {
     result = empty(input.shape, input.dtype, input.device);
     return result;
   }
-  // The first gradient of a step goes straight to the leaf's memory, unless the same leaf is two inputs of one node.
+  // The first gradient of a step is written straight to the leaf's memory, unless the leaf is two inputs of the same node.
   const bool taken = std::ranges::any_of(results_, [&](const Tensor& t) { return t.defined() && t.data() == leaf.data(); });
   result = input.autograd->has_gradient || taken ? empty(leaf.shape(), leaf.dtype(), leaf.device()) : leaf.detached();
   return result;
@@ -193,15 +193,15 @@ void backward(const Tensor& loss, const Tensor& scale) {
     fail("backward() starts from a scalar, got shape {}", loss.shape().string());
   }
   if (scale.size() != 1 || scale.dtype() != loss.dtype() || scale.device() != loss.device()) {
-    fail("backward(): the scale is {} {} on {}, wanted a scalar like the loss: {} on {}", scale.shape().string(),
-         name(scale.dtype()), scale.device().string(), name(loss.dtype()), loss.device().string());
+    fail("backward(): the scale is {} {} on {}, wanted a scalar of the loss's type and device: {} on {}",
+         scale.shape().string(), name(scale.dtype()), scale.device().string(), name(loss.dtype()), loss.device().string());
   }
   const std::shared_ptr<AutogradMeta> meta = loss.autograd();
   const Recorded* root = recorded(meta);
   if (root == nullptr) {
     fail(
-        "backward() on a tensor that no recorded operation made: nothing it was computed from requires a gradient, or NoGrad "
-        "was on");
+        "backward() needs a tensor made by a recorded operation: nothing that this one was computed from requires a gradient, "
+        "or NoGrad was active");
   }
   const NoGrad no_grad;
   const auto later = [](const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->sequence < b->sequence; };
@@ -214,7 +214,7 @@ void backward(const Tensor& loss, const Tensor& scale) {
     const std::shared_ptr<Node> node = queue.top();
     queue.pop();
     if (node->rule == nullptr) {
-      fail("second backward() through {}: the graph was freed by the first; run the forward pass again", node->name);
+      fail("second backward() through {}: the first one freed the graph; run the forward pass again", node->name);
     }
     const Tensor dy = std::exchange(node->gradient, {});
     const Tensor more = std::exchange(node->more, {});

@@ -13,13 +13,13 @@ class Gradients;
 
 /// Computes the gradients of an operation's inputs from the gradient `dy` of its output.
 using BackwardRule = std::function<void(const Tensor& dy, Gradients& gradients)>;
-/// The same from dy + more, for a kernel that adds as it reads and so spares a pass over memory: `more` is undefined where the
-/// gradient came in one piece.
+/// Like BackwardRule, for a gradient in two terms, `dy` and `more`. The kernel adds them as it reads them, which saves a pass
+/// over memory. `more` is undefined if there is only one term.
 using BackwardRuleOfSum = std::function<void(const Tensor& dy, const Tensor& more, Gradients& gradients)>;
 
-/// What a node remembers of an input: its history and its form, not its contents. What a rule reads it has captured.
+/// What a node keeps of an input: its autograd data and its shape, not its contents. The rule captures the contents it needs.
 struct Edge {
-  std::shared_ptr<AutogradMeta> autograd;  // null where no gradient is wanted
+  std::shared_ptr<AutogradMeta> autograd;  // null if no gradient is wanted
   Shape shape;
   DType dtype;
   Device device;
@@ -28,27 +28,28 @@ struct Edge {
 /// One recorded operation. Nodes own their inputs' nodes, so a graph lives as long as its last output.
 struct Node {
   const char* name;
-  std::string_view layer;    // that the profiler books it under
+  std::string_view layer;    // the layer that the profiler assigns it to
   int64_t sequence;          // order of recording; backward runs from high to low
   std::vector<Edge> inputs;  // cleared once the node has run
   bool sums;                 // whether the rule adds `more` itself
   BackwardRuleOfSum rule;    // cleared once the node has run
-  Tensor gradient, more;     // of the output, over its consumers: their sum
+  Tensor gradient, more;     // the output's gradient, summed over its consumers, is gradient + more
 };
 
-/// Handed to a backward rule: where the gradient of each input goes.
+/// Passed to a backward rule. Says which inputs want a gradient and where to write it.
 class Gradients {
  public:
   explicit Gradients(const Node& node);
 
-  /// False where the gradient of input `i` is of no use and must not be computed.
+  /// False if input `i` needs no gradient; the rule must then not compute it.
   bool wants(int i) const;
-  /// Memory of the input's type that the rule must overwrite with the gradient of input `i`; the tape adds it to what is there
-  /// already, if anything.
+  /// Memory of the input's type that the rule must overwrite with the gradient of input `i`. The tape then adds it to any
+  /// gradient that is already there.
   Tensor output(int i);
-  /// The same for a rule that can write any floating type: in that of the gradient's final place, which may not be the input's.
+  /// Like output(), for a rule that can write any floating type: the memory has the type in which the gradient is finally
+  /// stored, which may differ from the input's.
   Tensor output_as_stored(int i);
-  /// Uses `gradient` as that of input `i`, without a copy; the rule must not write to it afterwards.
+  /// Uses `gradient` as the gradient of input `i` without a copy. The rule must not write to it afterwards.
   void give(int i, Tensor gradient);
 
  private:
@@ -59,18 +60,18 @@ class Gradients {
   std::vector<Tensor> results_;
 };
 
-/// Makes `output` a function of `inputs`. Does nothing inside NoGrad or when no input needs a gradient.
-/// The rule must capture `output.detached()`, never `output`: that would be a cycle and a leak.
+/// Records `output` as a function of `inputs` and returns it. Does nothing under NoGrad or if no input needs a gradient. The
+/// rule must capture `output.detached()`, never `output`: that would form a cycle and leak memory.
 Tensor record(Tensor output, std::vector<Tensor> inputs, const char* name, BackwardRule rule);
 Tensor record(Tensor output, std::vector<Tensor> inputs, const char* name, BackwardRuleOfSum rule);
 
-/// Whether `record` would do anything for these inputs: an op need not keep what only its backward reads otherwise.
+/// Whether `record` would record an operation on these inputs. If not, an op need not save anything for backward.
 bool grad_needed(std::initializer_list<Tensor> inputs);
 
-/// Adds d(scale * loss)/dleaf to the gradient of each leaf that `loss` (a scalar) depends on. The graph is freed as it is
-/// walked: a second call on the same graph fails.
+/// Adds d(scale * loss)/dleaf to the gradient of each leaf that `loss` (a scalar) depends on. Frees the graph on the way: a
+/// second call on the same graph throws Error.
 void backward(const Tensor& loss, float scale = 1.0f);
-/// The same with a scale that is read on the device, when its work gets there: a scalar like `loss`.
+/// Like the above, with the loss scale as a device scalar of the same type as `loss`. The host does not wait for its value.
 void backward(const Tensor& loss, const Tensor& scale);
 
 }  // namespace residua

@@ -9,7 +9,7 @@ namespace residua {
 /// Element types of a tensor.
 enum class DType : uint8_t { f32, f16, bf16, u8, i32, i64 };
 
-/// IEEE binary16 as stored in memory. A plain 16-bit word: kernels cast it to the device's own type.
+/// IEEE binary16 as stored in memory: a plain 16-bit word. Kernels cast it to the device's own type.
 struct f16 {
   uint16_t bits;
 };
@@ -105,7 +105,7 @@ inline f16 from_float<f16>(float value) {
     half = 0x7c00u;
   } else if (magnitude >= 0x38800000u) {  // normal: 2^-14 and above
     half = (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
-  } else {  // adding 0.5 leaves the subnormal's bits, rounded, at the bottom of the mantissa
+  } else {  // adding 0.5 leaves the rounded bits of the subnormal at the bottom of the mantissa
     half = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
   }
   return {static_cast<uint16_t>(sign | half)};

@@ -9,10 +9,12 @@
 
 namespace residua {
 
-/// The text of each value of an enum. Specialize it once, beside the enum:
-///   template <>
-///   inline constexpr auto kEnumText<FanMode> = enum_text<FanMode>({{FanMode::fan_in, "fan-in"}, {FanMode::fan_out,
-///   "fan-out"}});
+/// The text of each value of an enum. Specialize it once, next to the enum:
+/// @code
+/// template <>
+/// inline constexpr auto kEnumText<FanMode> =
+///     enum_text<FanMode>({{FanMode::fan_in, "fan-in"}, {FanMode::fan_out, "fan-out"}});
+/// @endcode
 template <class E>
 inline constexpr std::array<std::pair<E, std::string_view>, 0> kEnumText{};
 
@@ -32,7 +34,7 @@ constexpr std::string_view to_text(E value) {
   return "?";
 }
 
-/// All texts as a user reads them: "fan-in or fan-out".
+/// All texts, as a user reads them: "fan-in or fan-out".
 template <class E>
 std::string texts_of() {
   std::string all;
@@ -44,7 +46,7 @@ std::string texts_of() {
   return all;
 }
 
-/// The value of a text. Fails with UsageError, which lists the texts; `what` says what was to be chosen.
+/// The value with this text. Throws UsageError that lists the accepted texts; `what` names the setting in the message.
 template <class E>
 E from_text(std::string_view what, std::string_view text) {
   for (const auto& [value, candidate] : kEnumText<E>) {

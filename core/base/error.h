@@ -8,24 +8,24 @@
 
 namespace residua {
 
-/// What every part of Residua throws; the message says what was got, what was wanted and where.
+/// Base class of all exceptions that Residua throws. The message says what was got, what was wanted and where.
 class Error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-/// The caller asked for something that cannot be: bad settings, shapes, files. Executables exit 2 on it.
+/// The caller made a mistake: a bad setting, shape or file. Executables exit with status 2.
 class UsageError : public Error {
  public:
   using Error::Error;
-  /// A setting has a value that it cannot have. The message is "<setting>: got '<got>', wanted <wanted>".
+  /// A setting has an invalid value. The message is "SETTING: got 'GOT', wanted WANTED".
   UsageError(std::string_view setting, std::string_view got, std::string_view wanted)
       : Error(std::string(setting) + ": got '" + std::string(got) + "', wanted " + std::string(wanted)),
         setting_(setting),
         got_(got),
         wanted_(wanted) {}
 
-  /// The setting's name, what was got and what is wanted; empty where no single setting is wrong.
+  /// The setting's name, the value it got and what it accepts. All are empty if the error is not about one setting.
   const std::string& setting() const { return setting_; }
   const std::string& got() const { return got_; }
   const std::string& wanted() const { return wanted_; }
@@ -34,13 +34,13 @@ class UsageError : public Error {
   std::string setting_, got_, wanted_;
 };
 
-/// A device has no memory left for what was asked for.
+/// The device has too little free memory for an allocation.
 class OutOfMemory : public Error {
  public:
   using Error::Error;
 };
 
-/// A device has met with a fault after which this process cannot use it any more.
+/// A device had a fault, and this process can no longer use it.
 class DeviceFault : public Error {
  public:
   using Error::Error;
@@ -58,7 +58,7 @@ template <class... Args>
   throw UsageError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// Throws UsageError for a setting's value: tools put the setting's name as their users know it.
+/// Throws UsageError for a setting's value. Programs replace the setting's name by the one their users know.
 [[noreturn]] inline void fail_setting(std::string_view setting, std::string_view got, std::string_view wanted) {
   throw UsageError(setting, got, wanted);
 }

@@ -5,7 +5,7 @@
 
 namespace residua {
 
-/// "a, b, c": strings with a separator between them. (fmt::join on strings draws a false overflow warning from g++ 12 at -O3.)
+/// Joins strings with a separator: "a, b, c". (fmt::join on strings gives a false overflow warning in g++ 12 at -O3.)
 template <class Strings>
 std::string join(const Strings& strings, std::string_view separator) {
   std::string text;

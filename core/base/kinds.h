@@ -10,8 +10,8 @@
 
 namespace residua {
 
-/// One object of each registered kind, sorted by name. Each holds its own options: `declare` binds them to settings, and the
-/// kind that a setting then names makes the thing with them.
+/// One object of each registered kind, sorted by name. Each holds its own options, which `declare` binds to settings. The kind
+/// that the user selects then builds its product from them.
 template <class Kind>
 class Kinds {
  public:
@@ -28,7 +28,7 @@ class Kinds {
 
   const std::vector<Named>& all() const { return all_; }
 
-  /// The options of all kinds. `settings` must not outlive this.
+  /// Declares the options of all kinds. `settings` must not outlive this object.
   template <class Settings>
   void declare(Settings& settings) {
     for (const Named& named : all_) {
@@ -36,7 +36,8 @@ class Kinds {
     }
   }
 
-  /// Fails with UsageError, which lists the names, where there is none of that name; `setting` is what named it.
+  /// The kind with this name. Throws UsageError that lists the known names if there is none; `setting` is the setting that gave
+  /// the name.
   const Kind& at(std::string_view setting, std::string_view name) const {
     for (const Named& named : all_) {
       if (named.name == name) {
@@ -50,7 +51,7 @@ class Kinds {
   std::vector<Named> all_;
 };
 
-/// "constant: the rate stays; step: ...": the registered kinds, for the help of the setting that names one.
+/// Lists the registered kinds for the help text of the setting that selects one: "constant: the rate stays; step: ...".
 template <class Kind>
 std::string help_of_kinds() {
   std::string text;

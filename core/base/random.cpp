@@ -44,7 +44,7 @@ double Random::normal() {
 
 int64_t Random::below(int64_t count) {
   const uint64_t n = static_cast<uint64_t>(count);
-  const uint64_t reject_below = (0 - n) % n;  // 2^64 mod n: what is left is a multiple of n
+  const uint64_t reject_below = (0 - n) % n;  // 2^64 mod n: a multiple of n draws is left, so draw % n has no bias
   for (;;) {
     const uint64_t high = bits();
     const uint64_t draw = high << 32 | bits();

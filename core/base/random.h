@@ -6,16 +6,16 @@
 
 namespace residua {
 
-/// What a sequence of random numbers is for: sequences of different purposes are independent under one seed.
+/// What a random sequence is used for. Under one seed, sequences for different purposes are independent.
 enum class RandomPurpose : uint8_t { order = 1, augmentation = 2, synthetic_image = 3, synthetic_noise = 4, holdout = 5 };
 
 /// Philox4x32-10: 128 random bits as a pure function of a counter and a key
 /// (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
 std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
-/// Random numbers that depend on (seed, purpose, epoch, index) alone, so that a sample's augmentation is the same whichever
-/// thread makes it and in whatever order. The same numbers come out on every platform. Holds for index < 2^56 and 2^34 draws of
-/// 32 bits.
+/// Random numbers that depend only on (seed, purpose, epoch, index), so a sample gets the same augmentation whichever thread
+/// prepares it and in whatever order. All platforms draw the same numbers. Valid for index < 2^56 and up to 2^34 draws of 32
+/// bits.
 class Random {
  public:
   Random(uint64_t seed, RandomPurpose purpose, uint64_t epoch, uint64_t index);
@@ -27,7 +27,7 @@ class Random {
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
   /// Uniform in 0 .. count - 1, without bias; count > 0.
   int64_t below(int64_t count);
-  /// Standard normal (Box and Muller 1958); the same everywhere but for the last digits of a platform's log and cos.
+  /// Standard normal (Box and Muller 1958). Platforms may differ in the last digits, because their log and cos do.
   double normal();
   bool coin() { return (bits() & 1u) != 0; }
 

@@ -10,16 +10,17 @@
 
 namespace residua {
 
-/// The things of one kind that a setting can name: data sources, views, schedules, protocols, model families. A file adds one
-/// by a `const Registration<Kind>` at namespace scope; libraries are linked whole, so each takes part in every program.
+/// The implementations of one kind that a setting can select by name: data sources, views, schedules, protocols, model
+/// families. A file adds one with a `const Registration<Kind>` at namespace scope. Libraries are linked whole, so every program
+/// has all of them.
 template <class Kind>
 class Registry {
  public:
   using Make = std::unique_ptr<Kind> (*)();
   struct Entry {
     std::string_view name;
-    std::string_view help;  // one line for lists
-    Make make;              // a Kind with its options at their defaults
+    std::string_view help;  // one line, for lists
+    Make make;              // makes a Kind with default options
   };
 
   /// Sorted by name.
@@ -53,8 +54,8 @@ class Registration {
   explicit Registration(const typename Registry<Kind>::Entry& entry) { Registry<Kind>::add(entry); }
 };
 
-/// Registers `Type`, a default-constructible Kind: `const Registration<ViewKind> kFlip = registered<ViewKind, Flip>("flip",
-/// "...")`.
+/// Registers `Type`, a default-constructible Kind:
+/// `const Registration<ViewKind> kFlip = registered<ViewKind, Flip>("flip", "...")`.
 template <class Kind, class Type>
 Registration<Kind> registered(std::string_view name, std::string_view help) {
   return Registration<Kind>(

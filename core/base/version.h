@@ -4,7 +4,7 @@
 
 namespace residua {
 
-/// "0.1.0", with "+g" and the commit where the program was built from a repository, and "-dirty" where that had changes.
+/// The version: "0.1.0". A build from a repository adds "+g" and the commit, then "-dirty" if there were local changes.
 std::string_view version();
 
 }  // namespace residua

@@ -11,7 +11,7 @@ struct Warnings {
   std::function<void(const std::string&)> sink;
 };
 
-/// Never destroyed: what the process does at its end may warn.
+/// Never destroyed, because the process may warn while it exits.
 Warnings& warnings() {
   static auto* const instance = new Warnings;
   return *instance;
@@ -30,7 +30,7 @@ void warn_formatted(fmt::string_view format, fmt::format_args args) noexcept {
     if (warnings().sink) {
       warnings().sink(fmt::vformat(format, args));
     }
-  } catch (...) {  // NOLINT(bugprone-empty-catch): there is nobody else to tell
+  } catch (...) {  // NOLINT(bugprone-empty-catch): nobody else can be told
   }
 }
 

@@ -32,7 +32,7 @@ bool is_number(const std::string& word) {
   return error == std::errc() && end == word.data() + word.size() && std::isfinite(value);
 }
 
-/// Words that are no numbers may stand beside numbers: mean = "pixel", max-bad-images = "1%".
+/// A number setting may also hold a word: mean = "pixel", max-bad-images = "1%".
 std::string toml_value(const Setting& setting, const Words& words) {
   const auto one = [&](const std::string& word) {
     const bool bare = setting.kind == WordKind::flag || (setting.kind == WordKind::number && is_number(word));
@@ -48,7 +48,7 @@ std::string toml_value(const Setting& setting, const Words& words) {
   return "[" + text + "]";
 }
 
-/// Levenshtein's distance.
+/// The Levenshtein distance.
 int64_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<int64_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), 0);
@@ -121,7 +121,7 @@ Setting& Settings::text(std::string name, std::optional<std::string>& value, std
 }
 
 Setting& Settings::choice(std::string name, std::string& value, std::vector<std::string> names, std::string help) {
-  constexpr size_t kFew = 8;  // that fit into a line
+  constexpr size_t kFew = 8;  // as many as fit on one line
   const bool few = names.size() <= kFew;
   const std::string wanted = few ? config_detail::alternatives(names) : "a known name";
   const auto set = [&value, name, names, wanted, optional = value.empty()](const Words& words) {
@@ -186,7 +186,7 @@ void Settings::assign(const std::vector<Assignment>& lines, Layer layer, std::st
   for (const Assignment& line : lines) {
     try {
       if (const Setting* setting = find(line.key); setting != nullptr && !setting->saved) {
-        fail_usage("{} is an action, which a file cannot ask for", line.key);
+        fail_usage("{} is an action: give it on the command line, not in a file", line.key);
       }
       assign(line.key, line.words, layer);
     } catch (const UsageError& error) {

@@ -14,54 +14,54 @@
 
 namespace residua {
 
-/// A value as a user types it: one word, or several for a list; none where the setting is unset.
+/// A value as the user types it: one word, several words for a list, no words if the setting is unset.
 using Words = std::vector<std::string>;
 
-/// Where a value comes from. A later layer wins over an earlier one.
+/// The source of a value. A later layer overrides an earlier one.
 enum class Layer : uint8_t { defaults, recipe, file, command_line };
 
-/// What a setting's words are. A file has numbers and flags bare, and every other word in quotes.
+/// The type of a setting's words. A file writes flags and numbers bare and all other words in quotes.
 enum class WordKind : uint8_t { flag, number, text };
 
-/// The numbers that a setting takes: from `low` to `high`, both included. None takes NaN or infinity.
+/// The accepted numbers: `low` to `high`, both included. NaN and infinity are never accepted.
 struct Range {
   double low = 0;
   double high = std::numeric_limits<int32_t>::max();
-  /// Whether `low` itself is left out: "above 0".
+  /// True to exclude `low` itself: "above 0".
   bool above_low = false;
 };
 inline Range at_least(double low) { return {.low = low}; }
 inline Range above(double low) { return {.low = low, .above_low = true}; }
 inline Range between(double low, double high) { return {.low = low, .high = high}; }
 
-/// One setting: its name is its long flag ("--weight-decay") and its key in a TOML file ("weight-decay"). It reads and writes
-/// one member of the struct that it is declared for.
+/// One setting. Its name is its long flag ("--weight-decay") and its TOML key ("weight-decay"). It reads and writes one member
+/// of the struct that declares it.
 struct Setting {
   std::string name;
   std::string help;
   std::string group = {};
   std::vector<std::string> aliases = {};  // other flags and keys: "wd", or "b" for -b
   std::string wanted = {};                // "a number from 0 to 1", for messages
-  std::string default_note = {};          // for --help, where the default is not a fixed value
-  std::vector<std::string> choices = {};  // the words that it takes, where these are few
+  std::string default_note = {};          // for --help, if the default is not a fixed value
+  std::vector<std::string> choices = {};  // the accepted words, if there are few
   WordKind kind = WordKind::text;
   bool list = false;
-  bool positional = false;  // given on a command line without its name
-  bool saved = true;        // whether a file may have it: actions are of one call only
-  bool result = true;       // whether what a run computes depends on it: paths, threads and logs change nothing
-  /// Takes a value; throws UsageError. No words: unset, which only an optional or a list takes.
+  bool positional = false;  // given on the command line without its name
+  bool saved = true;        // whether a file may set it; an action applies to one call only
+  bool result = true;       // whether it changes what a run computes; paths, threads and logs do not
+  /// Sets the value. No words mean unset, which only an optional or a list accepts. Throws UsageError.
   std::function<void(const Words&)> set = {};
-  /// The value now; empty where unset.
+  /// The current value; empty if unset.
   std::function<Words()> get = {};
   Words default_words = {};
-  Layer layer = Layer::defaults;  // that the value comes from
-  uint8_t given = 0;              // a bit for each layer that had a value, overruled or not
+  Layer layer = Layer::defaults;  // the layer that the value comes from
+  uint8_t given = 0;              // one bit for each layer that gave a value, overridden or not
 
   Setting& alias(std::string other) {
     aliases.push_back(std::move(other));
     return *this;
   }
-  /// For --help, where the default depends on other settings: "as large as the images".
+  /// A note for --help if the default depends on other settings: "as large as the images".
   Setting& default_is(std::string note) {
     default_note = std::move(note);
     return *this;
@@ -71,12 +71,12 @@ struct Setting {
     result = false;
     return *this;
   }
-  /// What a run computes does not depend on it.
+  /// Marks a setting that does not change what a run computes.
   Setting& without_result() {
     result = false;
     return *this;
   }
-  /// `check` runs after each change and throws UsageError where the value as a whole is wrong.
+  /// `check` runs after each change. It throws UsageError if the value as a whole is wrong.
   Setting& checked_by(std::function<void()> check) {
     set = [set = std::move(set), check = std::move(check)](const Words& words) {
       set(words);
@@ -92,20 +92,20 @@ struct Assignment {
   Words words;
 };
 
-/// The settings of a program, declared once each beside the struct that they fill. Flags, TOML keys, ranges, help lines,
-/// defaults and the saved file all come from here. What it was declared for must outlive it.
+/// The settings of a program. Each is declared once, next to the struct that it fills. Flags, TOML keys, ranges, help lines,
+/// defaults and the saved file all come from these declarations. The structs must outlive this object.
 class Settings {
  public:
   Settings() = default;
   Settings(const Settings&) = delete;
   Settings& operator=(const Settings&) = delete;
 
-  /// What follows belongs to this group of --help.
+  /// Puts the settings declared after this call into a group of --help.
   void group(std::string name) { group_ = std::move(name); }
 
   Setting& flag(std::string name, bool& value, std::string help);
 
-  /// T: an integer or floating type, or an optional of one.
+  /// T is an integer or floating type, or an optional of one.
   template <class T>
   Setting& number(std::string name, T& value, Range range, std::string help);
   Setting& numbers(std::string name, std::vector<double>& value, Range range, std::string help);
@@ -113,34 +113,34 @@ class Settings {
   Setting& text(std::string name, std::string& value, std::string help);
   Setting& text(std::string name, std::optional<std::string>& value, std::string help);
 
-  /// An enum with kEnumText, or an optional of one.
+  /// T is an enum with kEnumText, or an optional of one.
   template <class T>
   Setting& choice(std::string name, T& value, std::string help);
-  /// One of `names`, as of a registry. Empty, if it is so by default, is unset.
+  /// Accepts one of `names`, for example those of a registry. If the default is empty, empty means unset.
   Setting& choice(std::string name, std::string& value, std::vector<std::string> names, std::string help);
 
-  /// Any other: `set` and `get` as in Setting.
+  /// Adds any other setting; the caller fills in `set` and `get`.
   Setting& add(Setting setting);
 
   const std::vector<std::unique_ptr<Setting>>& all() const { return settings_; }
-  /// By its name or an alias; nullptr where there is none.
+  /// The setting with this name or alias; nullptr if there is none.
   const Setting* find(std::string_view name) const;
 
-  /// Sets a value unless a later layer has set it already. UsageError on a name that there is not (with the nearest one that
-  /// there is) and on a value that the setting does not take.
+  /// Sets a value unless a later layer has already set it. Throws UsageError if no setting has this name (the message suggests
+  /// the nearest one) or if the setting does not accept the value.
   void assign(std::string_view name, const Words& words, Layer layer);
-  /// All of a file's or recipe's lines; `origin` names it in messages.
+  /// Assigns all lines of a file or recipe; `origin` names it in messages.
   void assign(const std::vector<Assignment>& lines, Layer layer, std::string_view origin);
-  /// Forgets a value: the setting's default again.
+  /// Sets the default again.
   void reset(std::string_view name);
-  /// The layer that a setting's value comes from.
+  /// The layer that the setting's value comes from.
   Layer layer(std::string_view name) const;
-  /// Whether a layer had a value for it, whatever became of that.
+  /// Whether this layer gave a value, even if another layer overrides it.
   bool given(std::string_view name, Layer layer) const;
 
-  /// All saved settings that have a value, as lines of a TOML file.
+  /// All saved settings that have a value, as the lines of a TOML file.
   std::string toml() const;
-  /// Those of `lines` whose values are now others: "weight-decay: 0.0005, the recipe has 0.0001".
+  /// The settings in `lines` that now have a different value: "weight-decay: 0.0005, the recipe has 0.0001".
   std::vector<std::string> differences(const std::vector<Assignment>& lines) const;
 
  private:
@@ -151,7 +151,7 @@ class Settings {
   std::vector<std::unique_ptr<Setting>> settings_;
 };
 
-/// The nearest of some names to one that is not among them, by the number of letters to change; empty where none is near.
+/// The name in `names` that is nearest to `name` by edit distance; empty if none is near.
 std::string nearest_name(std::string_view name, const std::vector<std::string>& names);
 
 namespace config_detail {
@@ -171,10 +171,10 @@ struct Unwrapped<std::optional<T>> {
 std::string describe(const Range& range, bool whole);
 /// "a, b or c".
 std::string alternatives(const std::vector<std::string>& words);
-/// Fail with UsageError unless the word is a number in the range.
+/// Parses a number. Throws UsageError unless the word is a number in the range.
 double parse_number(const std::string& name, const std::string& word, const Range& range, const std::string& wanted);
 int64_t parse_whole(const std::string& name, const std::string& word, const Range& range, const std::string& wanted);
-/// The only word of several; UsageError otherwise.
+/// The only word. Throws UsageError if there is none or more than one.
 const std::string& single(const std::string& name, const Words& words, const std::string& wanted);
 
 }  // namespace config_detail

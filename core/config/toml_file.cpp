@@ -20,7 +20,7 @@ std::string word_of(const toml::node& node, std::string_view key, std::string_vi
   if (const auto* flag = node.as_boolean()) {
     return flag->get() ? "true" : "false";
   }
-  fail_usage("{}, line {}: {} is neither text, a number, true or false, nor a list of these", origin, node.source().begin.line,
+  fail_usage("{}, line {}: {} must be a string, a number, true, false, or an array of these", origin, node.source().begin.line,
              key);
 }
 
@@ -37,7 +37,7 @@ std::vector<Assignment> parse_toml(std::string_view text, std::string_view origi
     uint32_t number;
     Assignment assignment;
   };
-  std::vector<Line> lines;  // toml++ sorts by key: messages come in the file's order
+  std::vector<Line> lines;  // toml++ sorts by key; keep the file's order for messages
   for (const auto& [key, node] : table) {
     Words words;
     if (const auto* array = node.as_array()) {

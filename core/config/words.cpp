@@ -7,7 +7,7 @@
 namespace residua {
 namespace {
 
-/// std::from_chars takes no plus.
+/// std::from_chars does not accept a plus sign.
 const char* number_begin(const std::string& word) {
   return word.data() + (word.size() > 1 && word[0] == '+' && word[1] != '-' ? 1 : 0);
 }

@@ -1,7 +1,7 @@
-// Convolution on the CPU through oneDNN. Activations are NHWC, but for Winograd's algorithm; the weights are packed for each
-// call into the layout that the primitive wants (once a step for each direction: under 1 % of its time). bf16 on a processor
-// that multiplies f32 faster is computed in f32, converted as the tensors are reordered; types that oneDNN has no instructions
-// for go through f32 copies.
+// Convolution on the CPU with oneDNN. Activations are NHWC, except for Winograd's algorithm. Each call packs the weights into
+// the layout that the primitive wants: once per step and pass, which takes less than 1 % of the primitive's time. On a
+// processor that multiplies f32 faster than bf16, bf16 is computed in f32, and the reorders of the tensors convert it. A type
+// that oneDNN has no instructions for is converted to f32 copies first.
 #include "core/kernels/convolution.h"
 
 #include <array>
@@ -21,7 +21,7 @@ using dnnl::memory;
 
 enum class Pass { forward, backward_data, backward_weights };
 
-/// A primitive and the layouts it wants. Where a layout of x or y is not NHWC, the tensor is reordered on the way in or out.
+/// A primitive and the layouts that it wants. If x or y is not NHWC there, the tensor is reordered on the way in or out.
 struct Plan {
   dnnl::primitive primitive;
   memory::desc x, y, w, scratchpad;
@@ -31,7 +31,7 @@ struct Layouts {
   memory::desc x, y, w, w_forward;
 };
 
-/// The primitive descriptor of one pass, in the interface of oneDNN 2 (an operation descriptor first) or 3.
+/// Makes the plan of one pass. oneDNN 2 needs an operation descriptor first, oneDNN 3 does not.
 template <class Describe>
 Plan describe_plan(const Describe& desc, const memory::desc& x, const memory::desc& y, const memory::desc& w) {
   return {.primitive = dnnl::primitive(desc), .x = x, .y = y, .w = w, .scratchpad = desc.scratchpad_desc()};
@@ -80,7 +80,8 @@ memory::dims w_dims(const ConvolutionShape& s) { return {s.out_channels, s.in_ch
 memory::desc plain(const memory::dims& dims, DType dtype) { return {dims, onednn_type(dtype), memory::format_tag::nhwc}; }
 memory::desc free_layout(const memory::dims& dims, DType dtype) { return {dims, onednn_type(dtype), memory::format_tag::any}; }
 
-/// The environment variable RESIDUA_WINOGRAD=off rounds like a plain sum, at the price of speed.
+/// Winograd rounds differently from a plain sum. The environment variable RESIDUA_WINOGRAD=off disables it, at the cost of
+/// speed.
 bool winograd_allowed() {
   static const bool allowed = [] {
     const char* text = std::getenv("RESIDUA_WINOGRAD");
@@ -93,8 +94,8 @@ bool winograd_allowed() {
   return allowed;
 }
 
-/// Winograd's algorithm does a 3x3 convolution in fp32 with a quarter of the multiplications. oneDNN 2 has it for blocked
-/// activations only; from 32 channels on it pays for the reorders.
+/// Winograd's algorithm computes a 3x3 convolution in fp32 with a quarter of the multiplications. oneDNN 2 has it only
+/// for blocked activations; from 32 channels on it is worth the reorders.
 bool winograd_pays(DType dtype, const ConvolutionShape& s) {
   return dtype == DType::f32 && s.kernel_height == 3 && s.kernel_width == 3 && s.stride == 1 && s.padding == 1 &&
          s.in_channels >= 32 && s.out_channels >= 32 && s.in_channels % 16 == 0 && s.out_channels % 16 == 0 &&
@@ -109,14 +110,14 @@ Plan make_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionShape& s)
       return make_plan(pass, dnnl::algorithm::convolution_winograd,
                        {free_layout(x_dims(s), dtype), free_layout(y_dims(s), dtype), w, w_forward}, s);
     } catch (const dnnl::error&) {
-      // This version or this processor has no Winograd kernel.
+      // This oneDNN version or this processor has no Winograd kernel.
     }
   }
   return make_plan(pass, dnnl::algorithm::convolution_direct, {plain(x_dims(s), dtype), plain(y_dims(s), dtype), w, w_forward},
                    s);
 }
 
-/// The type that products of `dtype` are computed in.
+/// The type in which products of `dtype` are computed.
 DType computed_in(DType dtype) { return dtype == DType::bf16 && !bf16_multiplies_faster() ? DType::f32 : dtype; }
 
 const Plan& find_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionShape& s) {
@@ -134,7 +135,7 @@ const Plan& find_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionSh
   try {
     return plans.emplace(key, make_plan(pass, dtype, w_dtype, s)).first->second;
   } catch (const dnnl::error& error) {
-    fail("oneDNN has no {} convolution of [{}, {}, {}, {}] with {} filters of {}x{}, stride {}, padding {}: {}", name(dtype),
+    fail("oneDNN has no {} convolution for [{}, {}, {}, {}] with {} filters of {}x{}, stride {}, padding {}: {}", name(dtype),
          s.batch, s.in_height, s.in_width, s.in_channels, s.out_channels, s.kernel_height, s.kernel_width, s.stride, s.padding,
          error.what());
   }
@@ -152,7 +153,7 @@ void cast(DType from, DType to, int64_t size, const void* x, void* y, Stream& st
   run(Cast{.x_dtype = from, .y_dtype = to, .size = size, .x = x, .y = y}, stream);
 }
 
-/// Runs `body(inputs..., output)` in f32 on converted copies.
+/// Runs `body(a, b, out)` in f32 on converted copies.
 template <class Body>
 void through_f32(DType dtype, DType out_dtype, int64_t a_size, const void* a, int64_t b_size, const void* b, int64_t out_size,
                  void* out, Stream& stream, const Body& body) {
@@ -165,7 +166,7 @@ void through_f32(DType dtype, DType out_dtype, int64_t a_size, const void* a, in
   cast(DType::f32, out_dtype, out_size, out32.data(), out, stream);
 }
 
-/// oneDNN 2.6.3's bf16 data gradient of a 1x1 convolution reads one output channel too many when their number is odd.
+/// In oneDNN 2.6.3, the bf16 data gradient of a 1x1 convolution reads one output channel too many if their number is odd.
 bool wrong_in_16_bits(const ConvolutionBackwardData& args) {
   const ConvolutionShape& s = args.shape;
   return computed_in(args.dtype) == DType::bf16 && s.kernel_height == 1 && s.kernel_width == 1 && s.out_channels % 2 != 0;
@@ -266,6 +267,7 @@ void run(const ConvolutionBackwardWeights& args, Stream& stream) {
   dw.finish();
 }
 
-void run(const ActivationPlacement& args, Stream&) { *args.inside = false; }  // which would activate x once a pass
+// Inside, the activation would be applied again in every pass.
+void run(const ActivationPlacement& args, Stream&) { *args.inside = false; }
 
 }  // namespace residua::cpu

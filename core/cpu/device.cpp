@@ -1,4 +1,4 @@
-// What the CPU device answers to core/device/device_backend.h.
+// The CPU device's implementation of core/device/device_backend.h.
 #include <sys/mman.h>
 #include <unistd.h>
 

@@ -26,7 +26,7 @@ Isa best() {
   return Isa::baseline;
 }
 
-/// What RESIDUA_ISA asks for; the best where it is not set.
+/// The value of RESIDUA_ISA; the best instruction set if it is not set.
 Isa wanted() {
   const char* text = std::getenv("RESIDUA_ISA");
   if (text == nullptr) {

@@ -2,19 +2,22 @@
 
 #include "core/cpu/stream.h"
 
-/// Files in core/cpu/isa are compiled once for each instruction set. In them:
-///
-///   namespace residua::cpu::RESIDUA_ISA { namespace { ... helpers ... } void run(const Add& args, Stream& stream) { ... } }
-///   RESIDUA_CPU_KERNEL(Add)
-///
+/// Files in core/cpu/isa are compiled once per instruction set. Such a file looks like this:
+/// @code
+/// namespace residua::cpu::RESIDUA_ISA {
+/// namespace { ... helpers ... }
+/// void run(const Add& args, Stream& stream) { ... }
+/// }
+/// RESIDUA_CPU_KERNEL(Add)
+/// @endcode
 /// RESIDUA_CPU_KERNEL(Args) defines the contract's `cpu::run(const Args&, Stream&)`, which calls the version for this
-/// processor. Such a file must not define inline functions outside of its ISA namespace.
+/// processor. Such a file must not define inline functions outside its ISA namespace.
 namespace residua::cpu {
 
 enum class Isa { baseline, avx2, avx512, avx512bf16 };
 
-/// The best instruction set that this processor has and this build knows; the environment variable RESIDUA_ISA
-/// (baseline, avx2, avx512 or avx512bf16) lowers it.
+/// The best instruction set that this processor has and this build includes. The environment variable RESIDUA_ISA (baseline,
+/// avx2, avx512 or avx512bf16) lowers it.
 Isa isa();
 const char* isa_name();
 

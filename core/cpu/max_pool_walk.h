@@ -5,18 +5,18 @@
 #include "core/cpu/vec.h"
 #include "core/kernels/pooling.h"
 
-/// Max pooling of whatever is computed from a pixel, and the gradient that reaches a pixel. For files of core/cpu/isa.
+/// Max pooling over values computed from pixels, and its backward. For files in core/cpu/isa.
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
 
-/// A rectangle of pixels, one under the other at `pitch` elements. Its size is a template argument where the loops over it are
-/// to be unrolled, or 0.
+/// A rectangle of pixels whose rows are `pitch` elements apart. Functions also take its size as template arguments, so that
+/// loops unroll; 0 means unknown.
 struct Rectangle {
   int64_t rows, columns, pitch;
 };
 
-/// Maximum of a rectangle that starts at element `from` of x, and the place in the window of its first winner, when the
-/// rectangle starts at `place`.
+/// The maximum of the rectangle that starts at element `from` of x, and the window position of its first winner. `place` is the
+/// window position of the rectangle's start.
 template <int64_t Rows, int64_t Columns, class Reader, class Finish>
 RESIDUA_INLINE void maximum(int64_t from, int64_t out, Rectangle rectangle, int64_t channels, int32_t place, int32_t window,
                             const Reader& reader, const Finish& finish) {
@@ -36,7 +36,7 @@ RESIDUA_INLINE void maximum(int64_t from, int64_t out, Rectangle rectangle, int6
         const Ints here = Ints{} + (place + static_cast<int32_t>(i) * window + static_cast<int32_t>(j));
         for (int v = 0; v < kVectors; ++v) {
           const Floats value = value_at(from + i * rectangle.pitch + j * channels + c + v * kLanes, v);
-          // True also where the value is NaN, unless one was there before.
+          // Also true if the value is NaN, unless a NaN came before.
           const Ints wins = ~(value <= best[v]) & (best[v] == best[v]);
           best[v] = select(wins, value, best[v]);
           winner[v] = wins ? here : winner[v];
@@ -49,8 +49,9 @@ RESIDUA_INLINE void maximum(int64_t from, int64_t out, Rectangle rectangle, int6
   });
 }
 
-/// finish(i, maximum, winner's place, extent) for all elements i of y, a register at a time. `reader(channel, extent)` gives,
-/// for a block of channels, the function of an element of x and its register's number in the block that is pooled.
+/// Calls finish(i, maximum, winner's position, extent) for all elements i of y, one register at a time. For a block of
+/// channels, `reader(channel, extent)` returns a function that maps an element of x and its register's number in the block to
+/// the value to pool.
 template <class Reader, class Finish>
 void for_maxima(const PoolShape& s, const Reader& reader, const Finish& finish) {
   const int64_t out_height = s.out_height();
@@ -77,8 +78,8 @@ void for_maxima(const PoolShape& s, const Reader& reader, const Finish& finish) 
   });
 }
 
-/// The gradient of one pixel from the rectangle of windows that it lies in: the sum of dy where the index names the pixel. Its
-/// place is `place` in the first window and less in the following ones.
+/// The gradient of one pixel from the rectangle of windows that contain it: the sum of dy where the index names the pixel.
+/// `place` is the pixel's position in the first window; it is smaller in the following ones.
 template <int64_t Rows, int64_t Columns, class T, class Extent, class Use>
 RESIDUA_INLINE void gather(const T* dy, const uint8_t* index, Rectangle rectangle, int64_t place, const PoolShape& s,
                            int64_t to, Extent extent, const Use& use) {
@@ -101,8 +102,8 @@ RESIDUA_INLINE void gather(const T* dy, const uint8_t* index, Rectangle rectangl
   }
 }
 
-/// use(i, g, register's number) for the pixels of one row of x, `extent` from channel c on: g is the gradient of element i.
-/// Each pixel looks at the windows that it lies in: nothing is added in memory, and the order of the sum is fixed.
+/// Calls use(i, g, register number) for one row of pixels of x and `extent` channels from c on; g is the gradient of element i.
+/// Each pixel reads the windows that contain it, so nothing is added in memory and the order of the sum is fixed.
 template <class T, class Extent, class Use>
 RESIDUA_INLINE void for_gradients(const PoolShape& s, const T* dy, const uint8_t* index, int64_t row, int64_t c, Extent extent,
                                   const Use& use) {

@@ -9,10 +9,10 @@
 #include "core/base/error.h"
 #include "core/cpu/stream.h"
 
-/// What the CPU device's convolution and matmul share of oneDNN.
+/// What the CPU device's convolution and matmul share for oneDNN.
 namespace residua::cpu {
 
-/// oneDNN 2.6.3 crashes in convolutions of more threads than about this.
+/// oneDNN 2.6.3 crashes in convolutions with more threads than about this.
 inline constexpr int kMostThreads = 1024;
 
 inline dnnl::engine& onednn_engine() {
@@ -30,8 +30,7 @@ inline dnnl::stream& onednn_stream() {
   return stream;
 }
 
-/// Whether oneDNN computes in this type with instructions made for it. Other types go through f32: emulated bf16 is slower than
-/// f32.
+/// Whether oneDNN has instructions for this type. Other types are computed in f32, because emulated bf16 is slower than f32.
 inline bool onednn_native(DType dtype) {
   static const bool bf16 = [] {
     switch (dnnl::get_effective_cpu_isa()) {
@@ -47,7 +46,7 @@ inline bool onednn_native(DType dtype) {
   return dtype == DType::f32 || (dtype == DType::bf16 && bf16);
 }
 
-/// Whether oneDNN multiplies with AMX.
+/// Whether oneDNN uses AMX.
 inline bool onednn_has_amx() {
   const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
 #if DNNL_VERSION_MAJOR >= 3
@@ -57,8 +56,9 @@ inline bool onednn_has_amx() {
 #endif
 }
 
-/// Whether bf16 products come faster than f32's. With AMX by far; without it AMD's vdpbf16ps makes twice the products of an FMA
-/// in the same time, Intel's half of them (measured: one every 0.73 ns against 0.18 ns on a Sapphire Rapids core).
+/// Whether bf16 products are faster than f32 products. With AMX they are, by far. Without it, AMD's vdpbf16ps computes twice
+/// the products of an FMA in the same time, but Intel's only half (measured on a Sapphire Rapids core: one every 0.73 ns
+/// against 0.18 ns).
 inline bool bf16_multiplies_faster() {
   static const bool faster = [] {
 #ifdef RESIDUA_X86_64
@@ -79,12 +79,12 @@ inline dnnl::memory::data_type onednn_type(DType dtype) {
   }
 }
 
-/// oneDNN reads inputs through non-const pointers, and does not write to them.
+/// oneDNN takes inputs as non-const pointers but does not write to them.
 inline dnnl::memory onednn_memory(const dnnl::memory::desc& desc, const void* data) {
   return {desc, onednn_engine(), const_cast<void*>(data)};
 }
 
-/// Scratch memory from the device's pool for the time of one call.
+/// A workspace from the device's pool, for one call.
 class Workspace : public device_api::Workspace {
  public:
   explicit Workspace(int64_t bytes) : device_api::Workspace(Device{}, bytes) {}
@@ -96,7 +96,7 @@ inline void reorder(const dnnl::memory::desc& from, const void* source, const dn
   dnnl::reorder(in, out).execute(onednn_stream(), in, out);
 }
 
-/// A tensor in the type and layout that a primitive wants: the caller's own memory where that is it, else scratch memory.
+/// A tensor in the type and layout that a primitive wants: the caller's own memory if it already fits, otherwise a workspace.
 class Operand {
  public:
   Operand(const dnnl::memory::desc& plain, const void* data, const dnnl::memory::desc& wanted)
@@ -105,7 +105,7 @@ class Operand {
       scratch_.emplace(static_cast<int64_t>(wanted.get_size()));
     }
   }
-  /// Brings an input into its type and layout.
+  /// Reorders an input into the wanted type and layout.
   dnnl::memory input() const {
     if (scratch_) {
       reorder(plain_, data_, wanted_, scratch_->data());
@@ -113,7 +113,7 @@ class Operand {
     return output();
   }
   dnnl::memory output() const { return onednn_memory(wanted_, scratch_ ? scratch_->data() : data_); }
-  /// Brings a finished output back into the caller's type and layout.
+  /// Reorders a finished output back into the caller's type and layout.
   void finish() const {
     if (scratch_) {
       reorder(wanted_, scratch_->data(), plain_, data_);

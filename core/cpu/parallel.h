@@ -6,12 +6,12 @@
 
 namespace residua::cpu {
 
-/// Number of threads that a parallel region will have.
+/// Number of threads in a parallel region.
 inline int thread_count() { return omp_get_max_threads(); }
 
-/// Calls body(thread, begin, end) for contiguous, near-equal parts of [0, count), each part a multiple of `grain` (but the
-/// last), and returns how many parts there were: thread numbers run from 0 to that. Part 0 is called even where count is 0. The
-/// parts depend on count, grain and the number of threads alone, so results repeat from run to run. The body must not throw.
+/// Splits [0, count) into contiguous parts of nearly equal size and calls body(part, begin, end) for each in parallel. Every
+/// part but the last is a multiple of `grain`. Returns the number of parts. Part 0 is called even if count is 0. The parts
+/// depend only on count, grain and the number of threads, so results repeat from run to run. The body must not throw.
 template <class Body>
 int parallel_ranges(int64_t count, int64_t grain, const Body& body) {
   const int64_t units = (count + grain - 1) / grain;
@@ -23,7 +23,7 @@ int parallel_ranges(int64_t count, int64_t grain, const Body& body) {
   }
 #pragma omp parallel num_threads(threads)
   {
-    // A team may come out smaller than asked for; its members then take several parts each.
+    // The team may be smaller than requested; then its members take several parts each.
     for (int64_t part = omp_get_thread_num(); part < threads; part += omp_get_num_threads()) {
       const int64_t begin = units * part / threads * grain;
       const int64_t end = units * (part + 1) / threads * grain;

@@ -7,8 +7,8 @@
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
 
-/// The input pixels [begin, end) of one dimension in the window of output pixel `out`; the window itself, padding included,
-/// starts at `first`.
+/// The input pixels [begin, end) of one dimension in the window of output pixel `out`. The window itself, with padding, starts
+/// at `first`.
 struct PoolWindow {
   int64_t first, begin, end;
   PoolWindow(int64_t out, int64_t in_size, const PoolShape& s) : first(out * s.stride - s.padding) {
@@ -17,7 +17,7 @@ struct PoolWindow {
   }
 };
 
-/// The output pixels [begin, end) of one dimension in whose windows input pixel `in` lies.
+/// The output pixels [begin, end) of one dimension whose windows contain input pixel `in`.
 struct PoolCover {
   int64_t begin, end;
   PoolCover(int64_t in, int64_t out_size, const PoolShape& s) {
@@ -26,7 +26,7 @@ struct PoolCover {
     end = reach / s.stride + 1 < out_size ? reach / s.stride + 1 : out_size;
   }
 
-  /// From input pixel `in` - 1 to `in`, without a division.
+  /// Moves from input pixel `in` - 1 to `in`, without a division.
   void advance(int64_t in, int64_t out_size, const PoolShape& s) {
     const int64_t reach = in + s.padding;
     begin += begin * s.stride + s.window <= reach ? 1 : 0;

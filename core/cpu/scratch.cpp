@@ -24,7 +24,7 @@ void* scratch(int64_t bytes) {
     held = 0;
     buffer.reset(std::aligned_alloc(kAlignment, static_cast<size_t>(size)));
     if (buffer == nullptr) {
-      fail("out of memory on cpu: {} bytes of working memory wanted", size);
+      fail("out of memory on cpu: {} bytes of scratch memory wanted", size);
     }
     held = size;
   }

@@ -4,8 +4,8 @@
 
 namespace residua::cpu {
 
-/// `bytes` bytes of working memory, aligned to 64 and uninitialized: the calling thread's own, valid until its next call.
-/// Fails when the system has none left.
+/// `bytes` bytes of scratch memory, aligned to 64 bytes, uninitialized. Each thread has its own, valid until its next call.
+/// Throws Error if the system has no memory left.
 void* scratch(int64_t bytes);
 
 }  // namespace residua::cpu

@@ -4,7 +4,7 @@
 
 namespace residua::cpu {
 
-/// The CPU device's queue. Work runs on the calling thread (and its OpenMP team) before `run` returns, so there is nothing to
+/// The CPU device's stream. Work runs on the calling thread (and its OpenMP team) before `run` returns, so there is nothing to
 /// wait for.
 class Stream {
  public:

@@ -10,7 +10,7 @@
 
 #include "core/base/dtype.h"
 
-/// Sixteen floats at a time with AVX-512, eight otherwise, in the compiler's vector extension. For files of core/cpu/isa only:
+/// The compiler's vector extension: sixteen floats at a time with AVX-512, eight otherwise. For files in core/cpu/isa only;
 /// everything here is in the file's ISA namespace.
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
@@ -18,13 +18,13 @@ namespace {
 #ifdef __AVX512F__
 constexpr int64_t kLanes = 16;
 using LaneBits = uint16_t;
-constexpr LaneBits kAllLanes = 0xffff;  // for the masked forms of intrinsics: GCC 12 warns about the plain ones
+constexpr LaneBits kAllLanes = 0xffff;  // for the masked intrinsics, because GCC 12 warns about the plain ones
 #else
 constexpr int64_t kLanes = 8;
 using LaneBits = uint8_t;
 #endif
 
-/// One register of each element type; LaneBits above is one bit for each lane, lowest first.
+/// One register of each element type. LaneBits above has one bit per lane, lowest first.
 using Floats = float __attribute__((vector_size(kLanes * 4)));
 using Ints = int32_t __attribute__((vector_size(kLanes * 4)));
 using UInts = uint32_t __attribute__((vector_size(kLanes * 4)));
@@ -53,7 +53,8 @@ RESIDUA_INLINE V load_as(const T* p) {
   return v;
 }
 
-/// Between lanes of 32 bits and of fewer; narrowing drops the upper bits. GCC 12 splits __builtin_convertvector into halves.
+/// Converts between lanes of 32 bits and narrower lanes. Narrowing drops the upper bits. GCC 12 would split
+/// __builtin_convertvector into halves.
 RESIDUA_INLINE UInts widen(UShorts v) {
 #if defined(__AVX512F__)
   return std::bit_cast<UInts>(_mm512_maskz_cvtepu16_epi32(kAllLanes, std::bit_cast<__m256i>(v)));
@@ -103,7 +104,7 @@ RESIDUA_INLINE Floats load(const f16* p) {
   const UInts bits = widen(load_as<UShorts>(p));
   const UInts sign = (bits & 0x8000u) << 16;
   const UInts magnitude = bits & 0x7fffu;
-  // Shifted into place, a half is 2^112 times too small, subnormals included; only infinity and NaN need their exponent set.
+  // Shifted into place, a half is 2^112 times too small, and so is a subnormal. Only infinity and NaN need their exponent set.
   const UInts scaled = std::bit_cast<UInts>(std::bit_cast<Floats>(magnitude << 13) * 0x1p112f);
   return std::bit_cast<Floats>((magnitude >= 0x7c00u ? (magnitude << 13) | 0x7f800000u : scaled) | sign);
 #endif
@@ -116,7 +117,7 @@ RESIDUA_INLINE void store(float* p, Floats v) { std::memcpy(p, &v, sizeof v); }
 
 RESIDUA_INLINE void store(bf16* p, Floats v) {
 #ifdef __AVX512BF16__
-  // Subnormal values become 0 here, whatever the rounding mode.
+  // This instruction turns subnormal values into 0, whatever the rounding mode.
   const __m256bh out = _mm512_maskz_cvtneps_pbh(kAllLanes, std::bit_cast<__m512>(v));
 #else
   const UInts bits = std::bit_cast<UInts>(v);
@@ -134,7 +135,7 @@ RESIDUA_INLINE void store(f16* p, Floats v) {
   const __m128i out = _mm256_cvtps_ph(std::bit_cast<__m256>(v), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   std::memcpy(p, &out, sizeof out);
 #else
-  // The cases of from_float<f16>, side by side.
+  // The branches of from_float<f16>, without branching.
   const UInts bits = std::bit_cast<UInts>(v);
   const UInts magnitude = bits & 0x7fffffffu;
   const UInts normal = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
@@ -147,7 +148,7 @@ RESIDUA_INLINE void store(f16* p, Floats v) {
 #endif
 }
 
-/// The largest value that `store` rounds to 0: what is above it is stored as a positive T.
+/// The largest value that `store` rounds to 0. Larger values are stored as a positive T.
 template <class T>
 constexpr float kStoredAsZero = 0;
 template <>
@@ -160,13 +161,14 @@ template <>
 constexpr float kStoredAsZero<bf16> = 0x1p-134f;
 #endif
 
-/// The lowest byte of each lane.
+/// Stores the lowest byte of each lane.
 RESIDUA_INLINE void store_bytes(uint8_t* p, Ints v) {
   const Bytes out = narrow_to_bytes(v);
   std::memcpy(p, &out, sizeof out);
 }
 
-/// How many elements a step of for_blocks covers: kVectors whole registers, or the first `lanes` (1 to kLanes - 1) of one.
+/// The elements that a step of for_blocks covers. Whole: kVectors full registers. Part: the first `lanes` (1 to kLanes - 1) of
+/// one register.
 template <int Vectors>
 struct Whole {
   static constexpr int kVectors = Vectors;
@@ -176,8 +178,8 @@ struct Part {
   int64_t lanes;
 };
 
-/// Calls body(i, extent) for pieces of [0, count) from the start to the end: blocks of `Vectors` registers, then single ones,
-/// then a part of one. The body is instantiated for each kind, so that its loops over extent.kVectors stay in registers.
+/// Calls body(i, extent) for pieces of [0, count), in order: blocks of `Vectors` registers, then single registers, then a part
+/// of one. The body is instantiated for each kind, so its loops over extent.kVectors stay in registers.
 template <int Vectors, class Body>
 RESIDUA_INLINE void for_blocks(int64_t count, Body&& body) {
   int64_t i = 0;
@@ -199,7 +201,7 @@ RESIDUA_INLINE Floats load(const T* p, Whole<Vectors>) {
   return load(p);
 }
 
-/// Lanes past the part are zero.
+/// Lanes past the part are set to zero.
 template <class T>
 RESIDUA_INLINE Floats load(const T* p, Part part) {
   T buffer[kLanes] = {};
@@ -251,7 +253,7 @@ RESIDUA_INLINE Floats within(Part part, Floats inside, Floats outside) {
   return select(lane_numbers() < static_cast<int32_t>(part.lanes), inside, outside);
 }
 
-/// Bit i is set where v[i] > threshold.
+/// Bit i is set if v[i] > threshold.
 RESIDUA_INLINE LaneBits bits_above(Floats v, float threshold) {
 #if defined(__AVX512F__)
   return _mm512_cmp_ps_mask(std::bit_cast<__m512>(v), _mm512_set1_ps(threshold), _CMP_GT_OQ);
@@ -266,7 +268,7 @@ RESIDUA_INLINE LaneBits bits_above(Floats v, float threshold) {
 #endif
 }
 
-/// v where the lane's bit is set, else 0.
+/// v in lanes whose bit is set, 0 in the others.
 RESIDUA_INLINE Floats keep(LaneBits bits, Floats v) {
 #if defined(__AVX512F__)
   return std::bit_cast<Floats>(_mm512_maskz_mov_ps(bits, std::bit_cast<__m512>(v)));
@@ -275,7 +277,7 @@ RESIDUA_INLINE Floats keep(LaneBits bits, Floats v) {
 #endif
 }
 
-/// Bits of the lanes from a bit field whose byte `p` starts at lane 0.
+/// Loads the lanes' bits from a bit field in which byte `p` starts at lane 0.
 template <int Vectors>
 RESIDUA_INLINE LaneBits load_bits(const uint8_t* p, Whole<Vectors>) {
   return load_as<LaneBits>(p);
@@ -292,13 +294,13 @@ RESIDUA_INLINE void store_bits(uint8_t* p, LaneBits bits, Whole<Vectors>) {
   std::memcpy(p, &bits, sizeof bits);
 }
 
-/// Bits past the part, up to the end of its last byte, become 0.
+/// Sets the bits past the part to 0, up to the end of its last byte.
 RESIDUA_INLINE void store_bits(uint8_t* p, LaneBits bits, Part part) {
   bits = static_cast<LaneBits>(bits & ((1u << part.lanes) - 1));
   std::memcpy(p, &bits, static_cast<size_t>((part.lanes + 7) / 8));
 }
 
-/// Bit i is set where p[i] == value.
+/// Bit i is set if p[i] == value.
 template <int Vectors>
 RESIDUA_INLINE LaneBits bits_equal(const uint8_t* p, uint8_t value, Whole<Vectors>) {
 #if defined(__AVX512F__)
@@ -316,7 +318,7 @@ RESIDUA_INLINE LaneBits bits_equal(const uint8_t* p, uint8_t value, Whole<Vector
 #endif
 }
 
-/// Lanes past the part may be anything.
+/// Lanes past the part are unspecified.
 RESIDUA_INLINE LaneBits bits_equal(const uint8_t* p, uint8_t value, Part part) {
   uint8_t buffer[kLanes] = {};
   std::memcpy(buffer, p, static_cast<size_t>(part.lanes));
@@ -336,12 +338,11 @@ RESIDUA_INLINE float sum(Floats v) {
   return v[0];
 }
 
-/// e^v with a relative error below 2e-7; 0 below -87.3, infinity above 88.7, NaN stays NaN.
-/// Cody and Waite's reduction to [-ln 2 / 2, ln 2 / 2], then the Taylor polynomial's minimax relative of degree 6 (Cephes,
-/// expf).
+/// e^v with a relative error below 2e-7. 0 below -87.3, infinity above 88.7; NaN stays NaN.
+/// Cody and Waite's range reduction to [-ln 2 / 2, ln 2 / 2], then a minimax polynomial of degree 6 (Cephes, expf).
 RESIDUA_INLINE Floats exp(Floats v) {
   constexpr float kLowest = -87.33f, kHighest = 88.72f;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the lowest bits
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23; adding it rounds to an integer in the lowest bits
   const Floats x = select(v < kLowest, broadcast(kLowest), select(v > kHighest, broadcast(kHighest), v));
   const Floats shifted = x * 1.44269504088896341f + kRound;
   const Floats n = shifted - kRound;
@@ -353,7 +354,7 @@ RESIDUA_INLINE Floats exp(Floats v) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
-  // 2^n in two factors: n = 128 alone has no float.
+  // 2^n as two factors, because 2^128 does not fit into a float.
   const Ints whole = std::bit_cast<Ints>(shifted) - std::bit_cast<int32_t>(kRound);
   const Ints half = whole >> 1;
   const Floats power = std::bit_cast<Floats>((half + 127) << 23) * std::bit_cast<Floats>((whole - half + 127) << 23);
@@ -369,7 +370,7 @@ RESIDUA_INLINE void visit_float(DType dtype, F&& f) {
     case DType::f32: f.template operator()<float>(); return;
     case DType::f16: f.template operator()<f16>(); return;
     case DType::bf16: f.template operator()<bf16>(); return;
-    default: __builtin_trap();  // the op has checked it
+    default: __builtin_trap();  // the op has checked the type
   }
 }
 

@@ -4,22 +4,22 @@
 #include "core/cpu/scratch.h"
 #include "core/cpu/vec.h"
 
-/// Walking over [rows, channels] when each channel has parameters or sums of its own. Several rows are taken as one wide row,
-/// so that a wide row is a multiple of 16 elements whatever the number of channels: no row has a tail, small channel counts
-/// fill whole registers, and the bits of a mask start at a whole byte in every wide row. For files of core/cpu/isa.
+/// Loops over [rows, channels] with per-channel parameters or sums. Several rows are treated as one wide row whose length is a
+/// multiple of 16 elements, whatever the number of channels. So no row has a tail, small channel counts fill whole registers,
+/// and the mask bits of every wide row start at a whole byte. For files in core/cpu/isa.
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
 
 constexpr int64_t kTallWidth = 64;   // elements
-constexpr int64_t kBlockRows = 128;  // of a tile where a wide row has at most that many
-constexpr int64_t kNarrowRows = 4;   // of a tile where it has more: so many streams through memory the prefetcher follows
+constexpr int64_t kBlockRows = 128;  // of a tile, if a wide row has at most kTallWidth elements
+constexpr int64_t kNarrowRows = 4;   // of a tile, if it has more: the prefetcher follows that many streams
 constexpr int kBlockVectors = 4;
 
 struct WideRows {
   int64_t channels;
-  int64_t width;  // channels times the rows in a wide row
+  int64_t width;  // elements: channels times the rows in a wide row
   int64_t count;  // whole wide rows
-  int64_t tail;   // elements after them, less than width
+  int64_t tail;   // elements after the whole wide rows, fewer than width
 
   WideRows(int64_t rows, int64_t channel_count) : channels(channel_count), width(16), count(0), tail(0) {
     if (channels > 0) {
@@ -34,7 +34,7 @@ struct WideRows {
     }
   }
 
-  /// Fills table[width] with the value of each column's channel.
+  /// Fills table[width] with the value for each column's channel.
   template <class Value>
   void fill(float* table, const Value& value) const {
     for (int64_t c = 0; c < channels; ++c) {
@@ -45,8 +45,8 @@ struct WideRows {
     }
   }
 
-  /// Calls body(thread, begin, end, tail) on each thread's wide rows; tail is the elements after `end` that are the thread's
-  /// too.
+  /// Calls body(thread, begin, end, tail) with each thread's wide rows. `tail` is the number of further elements after `end`
+  /// that belong to the thread.
   template <class Body>
   int parallel(const Body& body) const {
     const int64_t grain = (8192 + width - 1) / width;
@@ -55,9 +55,9 @@ struct WideRows {
   }
 };
 
-/// Calls tile(first, column, rows, extent) for tiles that together cover wide rows [begin, end) and `tail` elements more:
-/// `rows` wide rows, one under the other, from element `first` on, each `extent` from `column` on. A tile's columns stay the
-/// same, so that their parameters and sums stay in registers.
+/// Calls tile(first, column, rows, extent) for tiles that together cover wide rows [begin, end) and the `tail` elements after
+/// them. A tile is `rows` wide rows high and starts at element `first`; in each row it covers `extent` from `column` on. All
+/// its rows have the same columns, so their parameters and sums stay in registers.
 template <class Tile>
 RESIDUA_INLINE void for_tiles(const WideRows& wide, int64_t begin, int64_t end, int64_t tail, Tile&& tile) {
   const int64_t height = wide.width <= kTallWidth ? kBlockRows : kNarrowRows;
@@ -70,11 +70,11 @@ RESIDUA_INLINE void for_tiles(const WideRows& wide, int64_t begin, int64_t end, 
                             [&](int64_t column, auto extent) { tile(end * wide.width + column, column, int64_t{1}, extent); });
 }
 
-/// Column sums of `Sums` quantities at once, in floats over a block of rows and in doubles over the blocks.
+/// Computes `Sums` column sums at once: in floats over a block of rows, then in doubles over the blocks.
 template <int Sums>
 class ColumnSums {
  public:
-  /// `tables` tables of a float for each column come with it, as working memory for the caller.
+  /// Also allocates `tables` tables with one float per column, as scratch memory for the caller.
   ColumnSums(const WideRows& wide, int64_t tables) : wide_(wide), parts_(thread_count()) {
     const int64_t size = parts_ * Sums * wide.width;
     const int64_t bytes =
@@ -86,7 +86,7 @@ class ColumnSums {
 
   float* table(int64_t number) const { return tables_ + number * wide_.width; }
 
-  /// tile(first, column, rows, extent, sums): sums[s * extent.kVectors + v] is a register to add to.
+  /// Calls tile(first, column, rows, extent, sums), which adds to the registers sums[s * extent.kVectors + v].
   template <class Tile>
   void run(const Tile& tile) {
     parts_ = wide_.parallel([=, this](int thread, int64_t begin, int64_t end, int64_t tail) {
@@ -123,7 +123,7 @@ class ColumnSums {
     });
   }
 
-  /// The sum `s` of a channel, in a fixed order.
+  /// Sum `s` of a channel, added in a fixed order.
   double total(int s, int64_t channel) const {
     double value = 0;
     for (int64_t part = 0; part < parts_; ++part) {

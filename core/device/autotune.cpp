@@ -3,7 +3,7 @@
 namespace residua {
 namespace {
 
-thread_local int scopes = 0;  // of WithoutAutotune
+thread_local int scopes = 0;  // the number of WithoutAutotune objects
 
 }  // namespace
 

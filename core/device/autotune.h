@@ -2,8 +2,8 @@
 
 namespace residua {
 
-/// While one exists, its thread gets no plan of a convolution or matrix product by timing: what has no plan yet runs by the
-/// first one of the library's heuristic, which is not remembered as the best. For work of shapes that come once.
+/// While an object of this class exists, its thread does not time plans for convolutions and matrix products. A shape without a
+/// plan runs the first plan of the library's heuristic, and that plan is not cached. For shapes that occur only once.
 class WithoutAutotune {
  public:
   WithoutAutotune();

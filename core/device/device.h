@@ -15,8 +15,8 @@ struct Device {
   std::string string() const;
 };
 
-/// "cpu", "cuda", "cuda:1", or "auto" (CUDA when it is built in and a GPU is there). Fails with UsageError
-/// that says which of the two is missing.
+/// Parses "cpu", "cuda", "cuda:1", or "auto" (CUDA if this build has it and there is a GPU). Throws UsageError if the build has
+/// no CUDA or the GPU does not exist; the message says which.
 Device parse_device(std::string_view text);
 
 }  // namespace residua

@@ -14,7 +14,7 @@ namespace {
 
 bool is_cpu(Device device) { return device.type == Device::Type::cpu; }
 
-/// Calls the first of two functions for the CPU device, the second for a CUDA device.
+/// Calls `on_cpu` for the CPU device and `on_cuda` for a CUDA device.
 template <class Cpu, class Cuda>
 auto choose(Device device, const Cpu& on_cpu, [[maybe_unused]] const Cuda& on_cuda) {
   if (is_cpu(device)) {
@@ -27,7 +27,7 @@ auto choose(Device device, const Cpu& on_cpu, [[maybe_unused]] const Cuda& on_cu
   }
 }
 
-/// Never destroyed: tensors of static lifetime may outlive any other static object.
+/// Never destroyed, because static tensors may be destroyed after it.
 MemoryPool& pool(Device device) {
   static MemoryPool* const host = new MemoryPool(Device{});
   if (is_cpu(device)) {
@@ -181,7 +181,7 @@ bool can_capture(Device device) { return kBuiltWithCuda && !is_cpu(device); }
 
 Graph::Graph(Device device, const std::function<void()>& work) : device_(device) {
   if (!can_capture(device)) {
-    fail("work of device {} cannot be captured as a graph: wanted a CUDA device", device.string());
+    fail("device {} cannot capture a graph: wanted a CUDA device", device.string());
   }
   if constexpr (kBuiltWithCuda) {
     MemoryPool& memory = pool(device);

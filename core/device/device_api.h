@@ -14,90 +14,90 @@ namespace residua {
 
 namespace cpu {
 class Stream;
-/// The calling thread's stream of the CPU device: work runs at once, in order.
+/// The calling thread's stream on the CPU device. Work runs immediately and in order.
 Stream& current_stream(Device device);
 }  // namespace cpu
 
 namespace cuda {
 class Stream;
-/// The stream that kernels of a CUDA device are queued on: one for each device.
+/// The compute stream of a CUDA device. There is one per device.
 Stream& current_stream(Device device);
 }  // namespace cuda
 
-/// The seam between tensors and devices: everything that core asks of a device besides `run(device, args)`.
+/// The interface between tensors and devices: everything that core needs from a device except `run(device, args)`.
 namespace device_api {
 
-/// Number of CUDA devices that can be used: 0 in a build without CUDA and where the driver finds none.
+/// Number of usable CUDA devices: 0 if this build has no CUDA or the driver finds no device.
 int cuda_device_count();
-/// Why there are none, in a build with CUDA.
+/// Why a build with CUDA finds no device.
 std::string why_no_cuda_device();
 
-/// At least `bytes` bytes, aligned to 64, uninitialized, from the device's pool. Fails with what was wanted and what is in use.
+/// Allocates at least `bytes` bytes from the device's pool: aligned to 64 bytes, uninitialized. Throws OutOfMemory that says
+/// how much was wanted and how much is in use.
 void* allocate(Device device, int64_t bytes);
-/// Gives memory back to the pool; work already queued on it stays valid.
+/// Returns memory to the pool. Work that is already queued may still use it.
 void free(Device device, void* data) noexcept;
 
-/// A device's two queues: kernels run on `compute`, uploads that are to overlap with them on `copy`.
+/// The two streams of a device: kernels run on `compute`; uploads that should overlap with kernels run on `copy`.
 enum class StreamKind : uint8_t { compute, copy };
 
-/// Copies `bytes` bytes between or within devices, in the order of the queue. Host memory may be written or freed again as soon
-/// as this returns, except with a source that is pinned: that must stay as it is until the queue has got there. A copy to the
-/// host waits.
+/// Copies `bytes` bytes between or within devices, in stream order. The caller may change or free the host memory as soon as
+/// this returns, except a pinned source: that must stay unchanged until the stream has passed the copy. A copy to the host
+/// waits for its end.
 void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, StreamKind queue = StreamKind::compute);
 /// Waits until all queued work of the device has ended.
 void synchronize(Device device);
 
-/// Which plans of the vendor's libraries a CUDA device may choose besides those that compute the same bits each time and are
-/// ready compiled.
+/// The cuDNN and cuBLASLt plans that a CUDA device may use, besides the deterministic and precompiled ones that it always may.
 struct PlanOptions {
-  bool nondeterministic = false;     // results may differ in their last bits from run to run
-  bool runtime_compilation = false;  // cuDNN compiles them first; some add with atomics, so that results may differ too
+  bool nondeterministic = false;     // may change the last bits of results from run to run
+  bool runtime_compilation = false;  // compiled by cuDNN at run time; some add with atomics, which may change results too
 
   friend bool operator==(const PlanOptions&, const PlanOptions&) = default;
 };
-/// For all plans that the device chooses from now on. Fails where it has chosen some by other options. Does nothing on a device
-/// that does not time its plans.
+/// Sets the options for all plans that the device chooses from now on. Throws Error if it has already chosen plans under other
+/// options. Does nothing on a device that does not time plans.
 void set_plan_options(Device device, const PlanOptions& options);
-/// Ends a pass of autotuning: writes the choices since the last call to the cache that later processes read. Cheap where there
-/// are none. A process that ends by itself does it at its end.
+/// Ends an autotuning pass: writes the choices since the last call to the plan cache for later processes. Cheap if there are
+/// none. A process that exits normally calls this on exit.
 void save_plans(Device device);
 
-/// How a device came to run one convolution or matrix product.
+/// Which plan a device chose for one convolution or matrix product, and why.
 struct PlanChoice {
   std::string work;                                          // "forward f16 256x56x56x64 to 64, 3x3, stride 1, padding 1"
-  std::string chosen;                                        // its plan
-  std::vector<std::pair<std::string, double>> milliseconds;  // of each plan that could be used
-  std::string rejection_reason;                              // why another could not; empty: each could
+  std::string chosen;                                        // the chosen plan
+  std::vector<std::pair<std::string, double>> milliseconds;  // for each usable plan
+  std::string rejection_reason;                              // why another plan could not be used; empty if all could
 };
-/// The choices of this process so far, in their order; none on a device that does not time its plans.
+/// The choices of this process so far, in order. Empty on a device that does not time plans.
 std::vector<PlanChoice> plan_choices(Device device);
 
-/// Whether the device has instructions for convolutions in this type; where it has none they run in f32 on converted copies.
+/// Whether the device has convolution instructions for this type. Without them, convolutions convert to f32 and run there.
 bool native(Device device, DType dtype);
 
-/// What benchmarks say of where they ran.
+/// What benchmarks report about the machine they ran on.
 struct DeviceDescription {
-  std::string name;               // "NVIDIA H100 80GB HBM3", or the processor's
+  std::string name;               // "NVIDIA H100 80GB HBM3", or the processor's name
   std::string software;           // "CUDA runtime 13.0, driver for 13.1"; empty for the CPU device
-  int64_t cache_bytes = 0;        // of the last cache before memory; 0 where unknown
-  std::string instructions = {};  // that the CPU device uses: "avx512bf16", "avx512bf16 and AMX"
+  int64_t cache_bytes = 0;        // size of the last-level cache; 0 if unknown
+  std::string instructions = {};  // what the CPU device uses: "avx512bf16", "avx512bf16 and AMX"
 };
 DeviceDescription describe(Device device);
 
 struct MemoryUse {
-  int64_t live_bytes = 0;  // handed out now
-  int64_t peak_bytes = 0;  // most ever handed out at once
-  int64_t held_bytes = 0;  // taken from the system: handed out and cached
-  int64_t overruns = 0;    // poisoned blocks that had been written past their end when they came back
+  int64_t live_bytes = 0;  // allocated now
+  int64_t peak_bytes = 0;  // most ever allocated at once
+  int64_t held_bytes = 0;  // taken from the system: allocated and cached
+  int64_t overruns = 0;    // poisoned blocks that were found written past their end when freed
 };
 MemoryUse memory_use(Device device);
 
-/// For tests. Poisoned memory is handed out full of 0xff bytes, a NaN in every floating type, with 64 more behind it that must
-/// still be there when it comes back.
+/// For tests. Poisoned memory is filled with 0xff bytes, which is NaN in every floating type. 64 more such bytes follow it;
+/// they must be unchanged when the memory is freed.
 enum class FreshMemory : uint8_t { as_found, poisoned };
 void set_fresh_memory(Device device, FreshMemory fresh);
 
-/// Memory for the time of one call.
+/// Memory that lives as long as one call.
 class Workspace {
  public:
   Workspace(Device device, int64_t bytes) : device_(device), data_(allocate(device, bytes)) {}
@@ -111,8 +111,8 @@ class Workspace {
   void* data_;
 };
 
-/// Host memory that a CUDA device may read on its own while it lives: uploads from it do not hold up the caller. Does nothing
-/// for the CPU device, and where the system refuses.
+/// Pins host memory while this object exists, so uploads from it to a CUDA device are asynchronous. Does nothing on the CPU
+/// device, or if the system refuses.
 class Pinned {
  public:
   Pinned(Device device, void* data, int64_t bytes);
@@ -125,7 +125,7 @@ class Pinned {
   void* data_;
 };
 
-/// A point in the work of a device's queue. On the CPU device it has always been reached.
+/// A point in a device's stream. On the CPU device it has always been reached.
 class Event {
  public:
   explicit Event(Device device);
@@ -133,11 +133,11 @@ class Event {
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
-  /// Moves the event behind all work queued so far.
+  /// Records the event after all work queued so far.
   void record(StreamKind queue);
-  /// Work queued from now on does not begin before the event.
+  /// Work queued on this stream from now on waits for the event.
   void stream_wait(StreamKind queue) const;
-  /// Waits on the host.
+  /// Waits for the event on the host.
   void wait() const;
 
  private:
@@ -145,7 +145,7 @@ class Event {
   void* handle_ = nullptr;
 };
 
-/// A reading of a device's own clock at a point in the work of its compute queue.
+/// A reading of the device's clock at a point in its compute stream.
 class Timestamp {
  public:
   explicit Timestamp(Device device);
@@ -155,24 +155,24 @@ class Timestamp {
 
   /// Reads the clock when all work queued so far has ended.
   void record();
-  /// Seconds between two recorded readings of one device; waits for them.
+  /// Seconds between two readings on one device. Waits for both.
   double seconds_since(const Timestamp& start) const;
 
  private:
   Device device_;
   void* handle_ = nullptr;
-  std::chrono::steady_clock::time_point reading_;  // of the CPU device
+  std::chrono::steady_clock::time_point reading_;  // for the CPU device
 };
 
-/// Whether work of this device can be captured in a Graph.
+/// Whether this device's work can be captured in a Graph.
 bool can_capture(Device device);
 
-/// The kernels that a function queues, recorded once to be launched many times as one. Arguments are frozen: what changes
-/// between launches must lie in device memory. Memory that the function allocates is kept for the graphs of that device, which
-/// share it: their launches must not overlap, and what a launch computed must be read before the next one of any of them.
+/// The kernels that a function queues, captured once and launched many times as one. Arguments are frozen, so values that
+/// change between launches must be in device memory. All graphs of a device share the memory that their functions allocated.
+/// Their launches must therefore not overlap, and the results of a launch must be read before the next launch of any of them.
 class Graph {
  public:
-  /// Captures `work`, which must not wait for the device. Nothing runs. Fails where the device cannot capture.
+  /// Captures `work`, which must not wait for the device. Nothing runs. Throws Error if the device cannot capture.
   Graph(Device device, const std::function<void()>& work);
   ~Graph();
   Graph(const Graph&) = delete;

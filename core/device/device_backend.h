@@ -5,15 +5,15 @@
 
 #include "core/device/device_api.h"
 
-/// The raw calls that a device answers; core/device/device_api.cpp makes its pools, events and graphs of them. `device` is the
-/// index among the devices of its type.
+/// The low-level calls that each device implements. core/device/device_api.cpp builds pools, events and graphs on them.
+/// `device` is the index among the devices of the same type.
 namespace residua {
 
 namespace cpu {
-/// Memory aligned to 64 (large blocks to huge pages); null where there is none.
+/// Memory aligned to 64 bytes (to huge pages if large); null if there is none left.
 void* allocate(int device, int64_t bytes) noexcept;
 void deallocate(int device, void* data) noexcept;
-/// In the order of the compute queue.
+/// Fills memory, in the order of the compute stream.
 void set_bytes(int device, void* data, unsigned char value, int64_t bytes);
 void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, device_api::StreamKind queue);
 void synchronize(int device);
@@ -23,7 +23,7 @@ device_api::DeviceDescription describe(int device);
 
 namespace cuda {
 int device_count();
-/// "no NVIDIA driver is loaded", where there is none.
+/// The reason if there is no device: "no NVIDIA driver is loaded".
 std::string why_no_device();
 void* allocate(int device, int64_t bytes) noexcept;
 void deallocate(int device, void* data) noexcept;
@@ -32,14 +32,14 @@ void copy(Device to, void* destination, Device from, const void* source, int64_t
 void synchronize(int device);
 bool native(int device, DType dtype);
 
-/// "NVIDIA H100, 12 of 80 GiB free", for the error of a failed `allocate`.
+/// For the error message of a failed `allocate`: "NVIDIA H100, 12 of 80 GiB free".
 const char* describe_memory(int device);
 void set_plan_options(int device, const device_api::PlanOptions& options);
 void save_plans(int device);
 std::vector<device_api::PlanChoice> plan_choices(int device);
 device_api::DeviceDescription describe(int device);
 
-/// False where the system refuses.
+/// Returns false if the system refuses.
 bool pin(int device, void* data, int64_t bytes);
 void unpin(int device, void* data) noexcept;
 
@@ -49,15 +49,15 @@ void record_event(void* event, int device, device_api::StreamKind queue);
 void stream_wait_event(void* event, int device, device_api::StreamKind queue);
 void wait_for_event(void* event);
 
-/// An event that also keeps the time; recorded on the compute queue, dropped as any other.
+/// An event that also stores the time. It is recorded on the compute stream and dropped like any other event.
 void* make_timestamp(int device);
 void record_timestamp(void* timestamp, int device);
 double seconds_between(void* start, void* end);
 
 void begin_capture(int device);
-/// The graph of what was queued since begin_capture.
+/// Returns the graph of the work queued since begin_capture().
 void* end_capture(int device);
-/// Leaves a capture that failed.
+/// Ends a capture that failed.
 void abandon_capture(int device) noexcept;
 void launch_graph(void* graph, int device);
 void drop_graph(void* graph) noexcept;

@@ -20,7 +20,7 @@ namespace residua {
 namespace {
 
 constexpr int64_t kAlignment = 64;
-constexpr int64_t kLargeUnit = int64_t{2} << 20;  // a huge page, and the granularity of device memory
+constexpr int64_t kLargeUnit = int64_t{2} << 20;  // size of a huge page and granularity of device memory
 constexpr int64_t kGuardBytes = 64;
 constexpr unsigned char kPoison = 0xff;
 constexpr size_t kUsersShown = 5;
@@ -74,7 +74,7 @@ void* MemoryPool::allocate(int64_t bytes) {
   FreeBlocks& cached = free_of(owner_);
   void* data = nullptr;
   int64_t size = wanted;
-  // A block up to an eighth larger than needed serves too.
+  // A block up to one eighth larger than needed is good enough.
   if (const auto found = cached.lower_bound(wanted); found != cached.end() && found->first <= wanted + wanted / 8) {
     data = found->second.back();
     size = found->first;
@@ -95,7 +95,7 @@ void* MemoryPool::allocate(int64_t bytes) {
     set_raw(device_, data, bytes + kGuardBytes);
     block.guard = static_cast<unsigned char*>(data) + bytes;
   }
-  // With queued work a block can have its next user while the last one's work is still to come.
+  // On a device with a stream, the block may still be in use by queued work of its last owner.
   if (poisoned || is_cpu(device_)) {
     ASAN_POISON_MEMORY_REGION(static_cast<unsigned char*>(data) + bytes, static_cast<size_t>(size - bytes));
   }
@@ -184,7 +184,7 @@ void MemoryPool::release(FreeBlocks& blocks) noexcept {
   blocks.clear();
 }
 
-/// ", most of it by layer1.0.conv1.weight (392 MiB), ...".
+/// Text for the error message: ", most of it by layer1.0.conv1.weight (392 MiB), ...".
 std::string MemoryPool::largest_users() const {
   std::map<std::string, int64_t> by_user;
   for (const auto& [data, block] : blocks_) {

@@ -10,24 +10,25 @@
 
 namespace residua {
 
-/// A device's memory: freed blocks are kept by size, so that from the second training step on nothing is taken from the system
-/// and no page is touched for the first time. A block may be handed out again while work queued before is still using it: the
-/// device runs it in order.
+/// A caching allocator for one device. Freed blocks are kept by size, so from the second training step on nothing is allocated
+/// from the system and no page is touched for the first time. A block may be reused while queued work still uses it, because
+/// the device runs work in order.
 class MemoryPool {
  public:
   explicit MemoryPool(Device device) : device_(device) {}
 
-  /// Fails when the system has none left, with what was wanted, what is in use, and by which layers.
+  /// Throws OutOfMemory if the system has no memory left; the message says how much was wanted, how much is in use and which
+  /// layers use most.
   void* allocate(int64_t bytes);
   void free(void* data) noexcept;
   device_api::MemoryUse use();
   void set_fresh_memory(device_api::FreshMemory fresh);
 
-  /// From now on blocks come from a set of their own, which captured graphs keep pointers into: they are handed out for
-  /// captured work alone, until all of the graphs are gone. What is cached outside of it goes back to the system.
+  /// Until end_capture(), blocks come from a separate set that captured graphs point into. These blocks are reused for captured
+  /// work only, until all graphs are gone. Cached blocks outside this set go back to the system.
   void begin_capture();
   void end_capture();
-  /// One of the graphs is gone.
+  /// Reports that one of the graphs is gone.
   void drop_capture() noexcept;
 
  private:
@@ -35,8 +36,8 @@ class MemoryPool {
   struct Block {
     int64_t size;
     Owner owner;
-    std::string user;                // the layer that asked for it
-    unsigned char* guard = nullptr;  // where the last 64 bytes of a poisoned block begin
+    std::string user;                // the layer that allocated it
+    unsigned char* guard = nullptr;  // start of the 64 guard bytes of a poisoned block
   };
   using FreeBlocks = std::map<int64_t, std::vector<void*>>;
 
@@ -49,7 +50,7 @@ class MemoryPool {
   const Device device_;
   std::mutex mutex_;
   FreeBlocks free_, graph_free_;
-  std::map<void*, Block> blocks_;  // handed out
+  std::map<void*, Block> blocks_;  // allocated
   Owner owner_ = Owner::work;
   int64_t graphs_ = 0;
   device_api::FreshMemory fresh_ = device_api::FreshMemory::as_found;

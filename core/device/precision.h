@@ -6,8 +6,8 @@
 
 namespace residua {
 
-/// The type of activations and of their gradients; weights and sums are fp32. automatic: bf16 where the device computes in it,
-/// and fp32 elsewhere.
+/// The type of activations and their gradients; weights and sums are always fp32. `automatic` means bf16 if the device computes
+/// in it, fp32 otherwise.
 enum class Precision : uint8_t { automatic, fp32, bf16, fp16 };
 template <>
 inline constexpr auto kEnumText<Precision> = enum_text<Precision>(

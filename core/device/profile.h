@@ -8,7 +8,7 @@
 #include <typeinfo>
 #include <utility>
 
-/// Where the time of a step goes: while a Recorder lives, every kernel that this thread runs is timed, under the layer that
+/// Profiling by layer: while a Recorder exists, every kernel that this thread runs is timed and assigned to the layer that
 /// caused it.
 namespace residua::profile {
 
@@ -31,19 +31,19 @@ class Recorder {
   const std::map<Key, Entry>& entries() const { return entries_; }
   void add(std::string_view layer, const std::type_info& contract, double seconds);
 
-  double nested_seconds = 0;  // of the timers that have ended within the innermost one that runs
+  double nested_seconds = 0;  // total time of finished timers directly inside the innermost running one
 
  private:
   std::map<Key, Entry> entries_;
 };
 
-/// The recorder of this thread, or null.
+/// This thread's recorder, or null.
 Recorder* active();
 
-/// The layer that kernels are booked under: "layer1.0.conv1".
+/// The current layer, which kernels are assigned to: "layer1.0.conv1".
 std::string_view layer();
 
-/// Names the layer for as long as it lives. The name must live as long as the graph that is recorded meanwhile.
+/// Sets the current layer while this object exists. The name must outlive any graph recorded in that time.
 class Layer {
  public:
   explicit Layer(std::string_view name);
@@ -55,7 +55,7 @@ class Layer {
   std::string_view previous_;
 };
 
-/// Times one kernel on the host, until it has ended, without the kernels timed meanwhile that it is composed of.
+/// Times one kernel on the host until it has ended. Kernels that it is composed of are timed separately and subtracted.
 class Timer {
  public:
   explicit Timer(const std::type_info& contract) : contract_(contract) {
@@ -77,7 +77,7 @@ class Timer {
  private:
   const std::type_info& contract_;
   std::chrono::steady_clock::time_point start_;
-  double seconds_before_ = 0;  // of timers that ended before this one began, under the same outer one
+  double seconds_before_ = 0;  // time of sibling timers that ended before this one started
 };
 
 }  // namespace residua::profile

@@ -5,15 +5,15 @@
 
 namespace residua {
 
-/// A file that grows at its end; each append() is handed to the system before it returns, so that a killed process loses
-/// nothing. Failures throw Error that names the path and the system's reason.
+/// A file that grows at its end. Each append() reaches the operating system before it returns, so a killed process loses
+/// nothing. Throws Error that names the path and the system's reason.
 class AppendFile {
  public:
-  /// Opens `path`, and creates it where there is none.
+  /// Opens `path`, and creates the file if there is none.
   explicit AppendFile(std::string path);
   AppendFile(AppendFile&& other) noexcept;
   AppendFile& operator=(AppendFile&&) = delete;
-  /// Warns where the file cannot be closed.
+  /// Warns if the file cannot be closed.
   ~AppendFile();
 
   void append(std::string_view bytes);

@@ -40,7 +40,7 @@ void AtomicFile::close_and_remove() noexcept {
 
 void AtomicFile::write(const void* data, size_t bytes) {
   if (descriptor_ < 0) {
-    fail("cannot write {}: it was committed or failed before", path_);
+    fail("cannot write {}: it has been committed or has failed", path_);
   }
   if (const int error = write_all(descriptor_, data, bytes); error != 0) {
     close_and_remove();
@@ -50,7 +50,7 @@ void AtomicFile::write(const void* data, size_t bytes) {
 
 void AtomicFile::commit() {
   if (descriptor_ < 0) {
-    fail("cannot commit {}: it was committed or failed before", path_);
+    fail("cannot commit {}: it has been committed or has failed", path_);
   }
   if (file_system().sync(descriptor_) != 0) {
     const int error = errno;

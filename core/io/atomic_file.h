@@ -6,9 +6,10 @@
 
 namespace residua {
 
-/// A file that appears under its name whole or not at all. Bytes go to a hidden temporary file in the same folder; commit()
-/// makes them durable and renames it over `path`. Until then, and after any failure, the old file is as it was. Every call
-/// throws Error that names the path and the system's reason; the destructor without commit() removes the temporary file.
+/// A file that appears under its name complete or not at all. Bytes go to a hidden temporary file in the same folder; commit()
+/// makes them durable and renames the file to `path`. Until then, and after any failure, the old file is unchanged. Every call
+/// throws Error that names the path and the system's reason. The destructor removes the temporary file if commit() was not
+/// called.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
@@ -18,7 +19,7 @@ class AtomicFile {
 
   void write(const void* data, size_t bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
-  /// fsync, close, rename, fsync of the folder. Nothing may be written afterwards.
+  /// Calls fsync, close, rename, and fsync of the folder. No write may follow.
   void commit();
 
  private:
@@ -33,7 +34,7 @@ class AtomicFile {
 /// Replaces the whole content of `path`.
 void atomic_write(const std::string& path, std::string_view content);
 
-/// Removes the temporary files that killed processes have left in a folder. No other process may be writing there.
+/// Removes the temporary files that killed processes left in a folder. No other process may be writing there.
 void remove_temporary_files(const std::string& folder);
 
 }  // namespace residua

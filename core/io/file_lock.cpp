@@ -51,7 +51,7 @@ FileLock FileLock::make(const std::string& prefix) {
       fail_io("create", lock.path_, lock.error_);
     }
     if (lock.held()) {
-      lock.take(/*wait=*/true);  // another process may look for a moment whether it is locked
+      lock.take(/*wait=*/true);  // another process may be testing the lock for a moment
       if (!lock.held()) {
         file_system().remove(lock.path_);
         fail_io("lock", lock.path_, lock.error_);

@@ -4,17 +4,17 @@
 
 namespace residua {
 
-/// The lock of a file or folder, which one holder has at a time among all that ask for it. It ends with this object, and with
-/// the process, however that ends.
+/// An exclusive lock on a file or folder. It is released when this object is destroyed or the process ends in any way.
 class FileLock {
  public:
-  /// Waits for the lock of a file, which is made where there is none. Throws Error that names the path and the system's reason.
+  /// Waits for the lock on a file, and creates the file if there is none. Throws Error that names the path and the system's
+  /// reason.
   static FileLock wait_for(const std::string& path);
-  /// Makes a file that did not exist, "<prefix><process>-<number>", and takes its lock. It can be written to. Throws Error that
-  /// names the path and the system's reason.
+  /// Creates a new file "PREFIX<process>-<number>" that can be written to, and locks it. Throws Error that names the path and
+  /// the system's reason.
   static FileLock make(const std::string& prefix);
-  /// Takes the lock of a file or folder that exists, without waiting. Where that fails neither held() nor, unless another holds
-  /// it, busy() is true: the path cannot be opened, or its file system has no locks.
+  /// Tries to lock an existing file or folder without waiting. Check held() afterwards. If another holder has the lock, busy()
+  /// is true. If neither is true, the path cannot be opened or its file system has no locks.
   static FileLock attempt(const std::string& path);
 
   FileLock(FileLock&& other) noexcept;
@@ -24,7 +24,7 @@ class FileLock {
   bool held() const { return error_ == 0; }
   bool busy() const;
   const std::string& path() const { return path_; }
-  /// Of the open file.
+  /// The open file.
   int descriptor() const { return descriptor_; }
 
  private:
@@ -33,7 +33,7 @@ class FileLock {
 
   std::string path_;
   int descriptor_;
-  int error_;  // errno of what failed, or 0
+  int error_;  // errno of the failed call, or 0
 };
 
 }  // namespace residua

@@ -21,10 +21,10 @@ FileSystem& real_file_system() {
   return instance;
 }
 
-/// Null: the system's own.
+/// Null means the operating system's.
 std::atomic<FileSystem*> in_force = nullptr;
 
-/// Calls `write(next, bytes left, bytes done)` until all is written. Returns 0, or the errno of the call that failed.
+/// Calls `write(next, bytes_left, bytes_done)` until all is written. Returns 0, or the errno of the call that failed.
 template <class Write>
 int write_whole(const void* data, size_t bytes, const Write& write) {
   size_t done = 0;

@@ -15,16 +15,16 @@ namespace residua {
 /// "[32, 56, 56, 64]"
 std::string shape_text(std::span<const int64_t> shape);
 
-/// A named array in host memory: what files of tensors hold.
+/// A named array in host memory, as tensor files store it.
 struct HostArray {
   std::string name;
   DType dtype = DType::f32;
-  std::vector<int64_t> shape;    // row-major; empty: one element
-  std::vector<std::byte> bytes;  // of all elements, little-endian
+  std::vector<int64_t> shape;    // row-major; empty for a scalar
+  std::vector<std::byte> bytes;  // all elements, little-endian
 
   /// Number of elements.
   int64_t size() const { return static_cast<int64_t>(bytes.size()) / size_bytes(dtype); }
-  /// The elements. Fails unless T is the element type.
+  /// The elements. Throws Error unless T is the element type.
   template <class T>
   std::span<const T> span() const {
     check(dtype_of<T>);
@@ -35,14 +35,14 @@ struct HostArray {
     check(dtype_of<T>);
     return {reinterpret_cast<T*>(bytes.data()), static_cast<size_t>(size())};
   }
-  /// The elements of a floating type as floats; fails on another type.
+  /// The elements as floats. Throws Error unless the element type is a floating type.
   std::vector<float> to_floats() const;
 
  private:
   void check(DType wanted) const;
 };
 
-/// An array of these values, whose number must be that of `shape`.
+/// Makes an array of these values. Throws Error unless their number fits `shape`.
 template <class T>
 HostArray host_array(std::string name, std::vector<int64_t> shape, std::span<const T> values) {
   int64_t size = 1;
@@ -56,7 +56,7 @@ HostArray host_array(std::string name, std::vector<int64_t> shape, std::span<con
   return {.name = std::move(name), .dtype = dtype_of<T>, .shape = std::move(shape), .bytes = {bytes.begin(), bytes.end()}};
 }
 
-/// An array that somebody else keeps, under a name of its own: what is written into a file.
+/// A named array that refers to memory owned by somebody else. Files are written from these.
 struct HostArrayView {
   std::string name;
   DType dtype = DType::f32;
@@ -67,7 +67,7 @@ struct HostArrayView {
 inline HostArrayView view(const HostArray& array, std::string name) {
   return {.name = std::move(name), .dtype = array.dtype, .shape = array.shape, .bytes = array.bytes};
 }
-/// All of them, each under its own name.
+/// Views of all arrays, each under its own name.
 std::vector<HostArrayView> views(std::span<const HostArray> arrays);
 
 }  // namespace residua

@@ -21,7 +21,7 @@ InputFile::InputFile(std::string path) : path_(std::move(path)), descriptor_(fil
     const int error = errno;
     file_system().close(descriptor_);
     if (error == EINVAL) {
-      fail("{}: is not a file", path_);
+      fail("{}: is not a regular file", path_);
     }
     fail("{}: its size cannot be read: {}", path_, std::system_category().message(error));
   }
@@ -39,7 +39,7 @@ void InputFile::read(void* destination, uint64_t bytes, uint64_t offset) const {
     }
     if (got <= 0) {
       fail("{}: cannot be read past byte {} of {}: {}", path_, offset, size_,
-           got < 0 ? std::system_category().message(errno) : "it became shorter");
+           got < 0 ? std::system_category().message(errno) : "the file became shorter");
     }
     next += got;
     offset += static_cast<uint64_t>(got);

@@ -5,7 +5,7 @@
 
 namespace residua {
 
-/// A regular file, read at offsets. Failures throw Error that names the path and the reason.
+/// A regular file that can be read at any offset. Throws Error that names the path and the reason.
 class InputFile {
  public:
   explicit InputFile(std::string path);
@@ -14,9 +14,9 @@ class InputFile {
   InputFile& operator=(const InputFile&) = delete;
 
   const std::string& path() const { return path_; }
-  /// Bytes, as of when it was opened.
+  /// The size in bytes when the file was opened.
   uint64_t size() const { return size_; }
-  /// All of `bytes` bytes from `offset` on.
+  /// Reads exactly `bytes` bytes, starting at `offset`.
   void read(void* destination, uint64_t bytes, uint64_t offset) const;
 
  private:

@@ -22,7 +22,7 @@ using safetensors::kDTypes;
 using safetensors::kLengthBytes;
 using safetensors::kMetadataKey;
 
-/// A path that cannot be opened was badly chosen.
+/// If the path cannot be opened, the caller made the mistake.
 InputFile open_input(const std::string& path) try { return InputFile(path); } catch (const Error& error) {
   throw UsageError(error.what());
 }
@@ -76,9 +76,9 @@ void save_safetensors(const std::string& path, std::span<const HostArrayView> ar
   size_t offset = 0;
   for (const HostArrayView* array : order) {
     if (!names.insert(array->name).second) {
-      fail("cannot save {}: the tensor name '{}' is reserved or comes twice", path, array->name);
+      fail("cannot save {}: the tensor name '{}' is reserved or used twice", path, array->name);
     }
-    // Not json[name]: ordered_json looks a key up from the front each time.
+    // Not json[name]: ordered_json searches from the front for each key.
     json.get_ref<nlohmann::ordered_json::object_t&>().emplace_back(
         array->name, nlohmann::ordered_json{{"dtype", format_name(array->dtype)},
                                             {"shape", array->shape},

@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the reference implementation
 constexpr int kMaxNesting = 3;                     // header, tensor, shape or data_offsets
-constexpr size_t kMaxRank = 4;                     // what Residua's tensors have
+constexpr size_t kMaxRank = 4;                     // the most dimensions a Residua tensor has
 constexpr int64_t kMaxElements = int64_t{1} << 62;
 
 template <class... Args>
@@ -31,7 +31,8 @@ std::string shell_quoted(const std::string& text) {
   return quoted + "'";
 }
 
-/// torch.save() writes a zip archive, and before PyTorch 1.6 a pickle. Fails with UsageError that says how to convert it.
+/// torch.save() writes a zip archive; before PyTorch 1.6 it wrote a pickle. Throws UsageError that says how to convert such a
+/// file.
 void refuse_pytorch_file(const InputFile& file) {
   std::array<unsigned char, 4> head{};
   file.read(head.data(), std::min<uint64_t>(head.size(), file.size()), 0);
@@ -40,21 +41,21 @@ void refuse_pytorch_file(const InputFile& file) {
   if (zip || pickle) {
     const std::string converted = std::filesystem::path(file.path()).replace_extension(".safetensors").string();
     fail_usage(
-        "{} is a PyTorch file, wanted a safetensors file; convert it by: python3 -c \"import sys, torch, safetensors.torch; "
+        "{} is a PyTorch file, wanted a safetensors file; convert it with: python3 -c \"import sys, torch, safetensors.torch; "
         "d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); d = d.get('state_dict', d.get('model', d)); "
         "safetensors.torch.save_file({{k: v.clone().contiguous() for k, v in d.items()}}, sys.argv[2])\" {} {}",
         file.path(), shell_quoted(file.path()), shell_quoted(converted));
   }
 }
 
-/// Names come from the file: printed with escapes and cut, so that a message stays one line.
+/// Names come from the file, so print them escaped and cut to keep the message on one line.
 std::string quoted(const std::string& name) {
   constexpr size_t kShown = 80;
   std::string text = nlohmann::json(name).dump(-1, ' ', true);
   return text.size() <= kShown ? text : text.substr(0, kShown) + "...";
 }
 
-/// The header as JSON; keys are unique and nothing nests deeper than the format does.
+/// Parses the header as JSON. Fails on duplicate keys and on deeper nesting than the format has.
 nlohmann::json parse_header(const std::string& path, const std::string& text) {
   std::vector<std::set<std::string>> keys;
   const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {
@@ -67,20 +68,20 @@ nlohmann::json parse_header(const std::string& path, const std::string& text) {
     } else if (event == Event::object_end) {
       keys.pop_back();
     } else if (event == Event::key && !keys.back().insert(value.get<std::string>()).second) {
-      fail_format(path, "the name {} comes twice", quoted(value.get<std::string>()));
+      fail_format(path, "the name {} is used twice", quoted(value.get<std::string>()));
     }
     return true;
   };
   try {
     return nlohmann::json::parse(text, check);
   } catch (const nlohmann::json::parse_error& error) {
-    fail_format(path, "its header is not JSON (byte {} of it)", error.byte);
+    fail_format(path, "its header is not JSON (at its byte {})", error.byte);
   } catch (const nlohmann::json::exception&) {
-    fail_format(path, "its header holds a number out of range");
+    fail_format(path, "its header contains a number that is out of range");
   }
 }
 
-/// An array of non-negative integers below 2^63.
+/// The value as a list of integers from 0 to 2^63 - 1, or nothing.
 std::optional<std::vector<int64_t>> as_sizes(const nlohmann::json& value) {
   if (!value.is_array()) {
     return std::nullopt;
@@ -106,14 +107,14 @@ Entry parse_entry(const std::string& path, const std::string& name, const nlohma
   });
   if (known == kDTypes.end()) {
     fail_usage("{}: tensor {} has element type {}; supported are F32, F16, BF16, I64, I32 and U8", path, quoted(name),
-               type.is_string() ? quoted(type.get<std::string>()) : "that is no string");
+               type.is_string() ? quoted(type.get<std::string>()) : "that is not a string");
   }
   const auto sizes = as_sizes(value["shape"]);
   if (!sizes) {
     fail_format(path, "the shape of tensor {} is not a list of sizes", quoted(name));
   }
   if (sizes->size() > kMaxRank) {
-    fail_usage("{}: tensor {} has {} dimensions; supported are at most {}", path, quoted(name), sizes->size(), kMaxRank);
+    fail_usage("{}: tensor {} has {} dimensions; at most {} are supported", path, quoted(name), sizes->size(), kMaxRank);
   }
   const auto offsets = as_sizes(value["data_offsets"]);
   if (!offsets || offsets->size() != 2 || (*offsets)[0] > (*offsets)[1]) {
@@ -126,7 +127,7 @@ Entry parse_entry(const std::string& path, const std::string& name, const nlohma
     }
   }
   if (bytes != (*offsets)[1] - (*offsets)[0]) {
-    fail_format(path, "tensor {} needs {} bytes for its shape and type, its data_offsets give it {}", quoted(name), bytes,
+    fail_format(path, "tensor {} needs {} bytes for its shape and type, but its data_offsets span {}", quoted(name), bytes,
                 (*offsets)[1] - (*offsets)[0]);
   }
   if (bytes / size_bytes(known->second) > kMaxElements) {
@@ -146,11 +147,12 @@ void check_layout(const std::string& path, std::vector<Entry>& entries, uint64_t
   uint64_t covered = 0;
   for (const Entry& entry : entries) {
     if (entry.end > data_bytes) {
-      fail_format(path, "tensor {} ends at byte {} of {} bytes of data: the file was cut short or its header is wrong",
+      fail_format(path,
+                  "tensor {} ends at byte {}, but the file has only {} bytes of data: it was cut short or its header is wrong",
                   quoted(entry.name), entry.end, data_bytes);
     }
     if (entry.begin != covered) {
-      fail_format(path, "tensor {} begins at byte {}, {} the end of the one before it at byte {}", quoted(entry.name),
+      fail_format(path, "tensor {} begins at byte {}, {} the end of the previous tensor at byte {}", quoted(entry.name),
                   entry.begin, entry.begin < covered ? "before" : "after", covered);
     }
     covered = entry.end;
@@ -165,13 +167,13 @@ void check_layout(const std::string& path, std::vector<Entry>& entries, uint64_t
 Header read_header(const InputFile& file) {
   const std::string& path = file.path();
   if (file.size() < kLengthBytes) {
-    fail_format(path, "it has {} bytes, fewer than the header's length takes", file.size());
+    fail_format(path, "it has only {} bytes, too few for the length of its header", file.size());
   }
   uint64_t length = 0;
   file.read(&length, kLengthBytes, 0);
   if (length > kMaxHeaderBytes || length > file.size() - kLengthBytes) {
     refuse_pytorch_file(file);
-    fail_format(path, "its header would take {} bytes of a file of {}", length, file.size());
+    fail_format(path, "its header would take {} bytes, but the file has {}", length, file.size());
   }
   std::string text(length, '\0');
   file.read(text.data(), length, kLengthBytes);

@@ -11,7 +11,7 @@
 #include "core/io/input_file.h"
 #include "core/io/safetensors.h"
 
-/// The head of a safetensors file: what it holds, and where. core/io/safetensors.h is what others use.
+/// The header of a safetensors file. Other code uses core/io/safetensors.h.
 namespace residua::safetensors {
 
 inline constexpr std::string_view kMetadataKey = "__metadata__";
@@ -27,17 +27,17 @@ struct Entry {
   std::string name;
   DType dtype;
   std::vector<int64_t> shape;
-  uint64_t begin;  // bytes from the end of the header
+  uint64_t begin;  // in bytes after the header
   uint64_t end;
 };
 
 struct Header {
-  std::vector<Entry> entries;  // in the order of their bytes
+  std::vector<Entry> entries;  // in the order in which the file stores them
   SafetensorsMetadata metadata;
   uint64_t data_begin = 0;
 };
 
-/// Reads and checks the header: every size and offset against the others and the file's length. Fails with UsageError.
+/// Reads the header and checks every size and offset against the others and the file's length. Throws UsageError.
 Header read_header(const InputFile& file);
 
 }  // namespace residua::safetensors

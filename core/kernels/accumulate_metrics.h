@@ -7,16 +7,16 @@
 
 namespace residua {
 
-/// Sums over steps, on the device.
+/// Metric totals over steps, on the device.
 struct MetricsTotals {
-  double loss = 0;  // over images
+  double loss = 0;  // summed over images
   int64_t images = 0;
   int64_t top1_errors = 0;
   int64_t top5_errors = 0;
 };
 
-/// Adds a batch's losses and errors to `sums`, with the number of its rows that have a label (>= 0). Nothing where `state` is
-/// given and says that the step was skipped: an overflow's loss means nothing.
+/// Adds a batch's losses, errors and number of labeled rows (label >= 0) to `sums`. Does nothing if `state` says that the step
+/// was skipped, because the loss of an overflow is meaningless.
 struct AccumulateMetrics {
   int64_t rows;
   const float* row_loss;       // [rows], 0 for rows without a label

@@ -10,7 +10,7 @@ namespace residua {
 
 enum class Activation : uint8_t { none, relu };
 
-/// Statistics of x over its rows, per channel: mean, variance (biased) and rstd = 1 / sqrt(variance + epsilon).
+/// Per-channel batch statistics of x: mean, biased variance, and rstd = 1 / sqrt(variance + epsilon).
 /// Ioffe and Szegedy 2015, algorithm 1.
 struct BatchNormStatistics {
   DType dtype;
@@ -35,18 +35,18 @@ struct BatchNormApply {
   const float* rstd;
   Activation activation;
   void* y;        // [rows, channels], overwritten; may be x or residual
-  uint8_t* mask;  // [ceil(rows * channels / 8)] or null: bit i (lowest first) is set where y[i] > 0; overwritten
+  uint8_t* mask;  // [ceil(rows * channels / 8)], overwritten, or null: bit i (lowest first) is set if y[i] > 0
 };
 
-/// With g = dy + more (rounded to `dtype`) where the mask is set (everywhere if it is null), 0 elsewhere, and
-/// xhat = (x - mean) * rstd: sum_g = sum over rows of g (the gradient of beta), sum_g_xhat = sum over rows of g * xhat (that of
-/// gamma). g is the residual's gradient.
+/// Let xhat = (x - mean) * rstd, and g = dy + more (rounded to `dtype`) where the mask is set (everywhere if it is null), 0
+/// elsewhere. Computes sum_g = the sum of g over rows (the gradient of beta) and sum_g_xhat = the sum of g * xhat over rows
+/// (the gradient of gamma). g is also the gradient of the residual.
 struct BatchNormBackwardReduce {
   DType dtype;
   int64_t rows, channels;
   const void* x;
   const void* dy;
-  const void* more;     // or null: 0; with it g is wanted
+  const void* more;     // null for 0; if given, g must be too
   const uint8_t* mask;  // or null
   const float* mean;
   const float* rstd;
@@ -55,7 +55,7 @@ struct BatchNormBackwardReduce {
   void* g;            // [rows, channels], overwritten, or null; may be dy or more
 };
 
-/// With g = dy where the mask is set (everywhere if it is null), 0 elsewhere:
+/// Let g = dy where the mask is set (everywhere if it is null), 0 elsewhere. Computes
 /// dx = gamma * rstd * (g - sum_g / rows - xhat * sum_g_xhat / rows).
 struct BatchNormBackwardApply {
   DType dtype;
@@ -71,15 +71,16 @@ struct BatchNormBackwardApply {
   void* dx;  // overwritten; may be dy
 };
 
-/// running = (1 - momentum) * running + momentum * batch, with batch variances made unbiased by n / (n - 1); nothing when
-/// `state->found_inf` is set, so that a skipped step leaves no trace. One launch for all layers.
+/// Updates the running statistics: running = (1 - momentum) * running + momentum * batch. The Bessel correction n / (n - 1)
+/// makes batch variances unbiased. Does nothing if `state->found_inf` is set, so a skipped step leaves no trace. One launch
+/// updates all layers.
 struct BatchNormCommit {
-  int64_t channels;  // of all layers together
+  int64_t channels;  // summed over all layers
   float momentum;
   const StepState* state;
   const float* batch_mean;         // [channels]
   const float* batch_variance;     // [channels], biased
-  const float* bessel_correction;  // [channels], n / (n - 1) of the layer
+  const float* bessel_correction;  // [channels], n / (n - 1) of the layer that the channel belongs to
   float* running_mean;             // [channels], updated
   float* running_variance;         // [channels], updated
 };

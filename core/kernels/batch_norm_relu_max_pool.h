@@ -6,14 +6,14 @@
 #include "core/device/device_api.h"
 #include "core/kernels/pooling.h"
 
-// y = max_pool(relu(gamma * (x - mean) * rstd + beta)): what follows the first convolution of an ImageNet network. The
-// activation itself, four times as large as y, is never in memory, and neither is its gradient.
+// y = max_pool(relu(gamma * (x - mean) * rstd + beta)): the layers after the first convolution of an ImageNet network. Neither
+// the activation, four times as large as y, nor its gradient is ever stored in memory.
 namespace residua {
 
-/// The index of an output that is not above 0: no gradient goes through it.
+/// The index of an output that is not positive. No gradient flows through it.
 inline constexpr uint8_t kNoWinner = 255;
 
-/// Ties and NaN as in MaxPoolForward.
+/// Handles ties and NaN like MaxPoolForward.
 struct BatchNormReluMaxPoolForward {
   DType dtype;
   PoolShape shape;  // window <= 15
@@ -23,11 +23,12 @@ struct BatchNormReluMaxPoolForward {
   const float* mean;
   const float* rstd;
   void* y;         // [N, P, Q, C], overwritten
-  uint8_t* index;  // [N, P, Q, C] or null: winner's place in its window, row * window + column, or kNoWinner; overwritten
+  uint8_t* index;  // [N, P, Q, C], overwritten, or null: the winner's row * window + column in its window, or kNoWinner
 };
 
-/// With g [N, H, W, C] = the sum of dy over the windows that the pixel has won and xhat = (x - mean) * rstd:
-/// sum_g = sum over pixels of g (the gradient of beta), sum_g_xhat = sum over pixels of g * xhat (that of gamma).
+/// Let g [N, H, W, C] = the sum of dy over the windows where the pixel is the maximum, and xhat = (x - mean) * rstd. Computes
+/// sum_g = the sum of g over pixels (the gradient of beta) and sum_g_xhat = the sum of g * xhat over pixels (the gradient of
+/// gamma).
 struct BatchNormReluMaxPoolBackwardReduce {
   DType dtype;
   PoolShape shape;
@@ -40,7 +41,7 @@ struct BatchNormReluMaxPoolBackwardReduce {
   float* sum_g_xhat;  // [channels], overwritten
 };
 
-/// dx = gamma * rstd * (g - sum_g / rows - xhat * sum_g_xhat / rows), rows = N * H * W.
+/// dx = gamma * rstd * (g - sum_g / rows - xhat * sum_g_xhat / rows), with rows = N * H * W.
 struct BatchNormReluMaxPoolBackwardApply {
   DType dtype;
   PoolShape shape;

@@ -6,7 +6,7 @@
 
 namespace residua {
 
-/// rstd = 1 / sqrt(variance + epsilon), per channel: what BatchNormApply needs from running statistics.
+/// rstd = 1 / sqrt(variance + epsilon) per channel. BatchNormApply needs it to use running statistics.
 struct BatchNormRstd {
   int64_t channels;
   float epsilon;

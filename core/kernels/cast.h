@@ -7,7 +7,7 @@
 
 namespace residua {
 
-/// y = x in another floating type, rounded to nearest even.
+/// y = x converted to another floating type, rounded to nearest even.
 struct Cast {
   DType x_dtype, y_dtype;  // f32, f16 or bf16
   int64_t size;

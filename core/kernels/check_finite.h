@@ -8,7 +8,7 @@
 
 namespace residua {
 
-/// Sets `state->found_inf` to 1 where any element is infinite or NaN; leaves it alone otherwise.
+/// Sets `state->found_inf` to 1 if any element is infinite or NaN. Otherwise leaves it unchanged.
 struct CheckFinite {
   DType dtype;
   int64_t size;

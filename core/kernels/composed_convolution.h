@@ -5,17 +5,17 @@
 #include "core/kernels/convolution.h"
 #include "core/kernels/relu.h"
 
-/// The fused forms of convolution as compositions of plain kernels, for any device.
+/// Fused convolutions composed of plain kernels, for any device.
 namespace residua {
 
-/// Runs a kernel that the profiler is to see by itself.
+/// Runs a kernel that the profiler shows separately.
 template <class Args, class Stream>
 void run_part(const Args& args, Stream& stream) {
   const profile::Timer timer(typeid(Args));
   run(args, stream);
 }
 
-/// Runs `args` with its activation applied to a copy of x first.
+/// Applies the input activation to a copy of x, then runs `args` on the copy.
 template <class Args, class Stream>
 void run_on_activated_copy(Args args, Stream& stream) {
   const ConvolutionShape& s = args.shape;

@@ -15,7 +15,7 @@ struct ConvolutionShape {
 
   int64_t out_height() const { return (in_height + 2 * padding - kernel_height) / stride + 1; }
   int64_t out_width() const { return (in_width + 2 * padding - kernel_width) / stride + 1; }
-  /// Multiply-adds count as two.
+  /// Counts a multiply-add as two.
   double flops() const {
     return 2.0 * static_cast<double>(batch * out_height() * out_width() * out_channels) *
            static_cast<double>(kernel_height * kernel_width * in_channels);
@@ -23,30 +23,30 @@ struct ConvolutionShape {
   bool operator==(const ConvolutionShape&) const = default;
 };
 
-/// What a convolution reads in place of x: relu(gamma * (x - mean) * rstd + beta), rounded to the type of x, with zeros around
-/// it.
+/// Makes a convolution read relu(gamma * (x - mean) * rstd + beta) instead of x. The result is rounded to the type of x and
+/// padded with zeros.
 struct InputActivation {
-  const float* gamma;  // [C], or null: x as it is
+  const float* gamma;  // [C], or null to read x itself
   const float* beta;
   const float* mean;
   const float* rstd;
 };
 inline constexpr InputActivation kNoInputActivation{.gamma = nullptr, .beta = nullptr, .mean = nullptr, .rstd = nullptr};
 
-/// What BatchNormStatistics gives of y, taken on the way.
+/// Makes a convolution also compute the BatchNormStatistics of y.
 struct OutputStatistics {
   float epsilon;
-  float* mean;      // [K], overwritten, or null: none of the three
+  float* mean;      // [K], overwritten, or null for no statistics
   float* variance;  // [K], overwritten
   float* rstd;      // [K], overwritten
 };
 inline constexpr OutputStatistics kNoOutputStatistics{.epsilon = 0, .mean = nullptr, .variance = nullptr, .rstd = nullptr};
 
-/// For a convolution that follows y = relu(gamma * (x - mean) * rstd + beta), whose dx is thus dy: what
-/// BatchNormBackwardReduce gives of it, taken on the way.
+/// Makes a backward convolution also compute the BatchNormBackwardReduce sums of its dx. For a convolution whose input is y =
+/// relu(gamma * (x - mean) * rstd + beta): its dx is the gradient of y.
 struct GradientSums {
-  const void* x;        // [N, H, W, C], or null: no sums
-  const uint8_t* mask;  // where y > 0, from BatchNormApply; or null: found from x
+  const void* x;        // [N, H, W, C], or null for no sums
+  const uint8_t* mask;  // where y > 0, from BatchNormApply; null to compute it from x
   const float* gamma;
   const float* beta;
   const float* mean;
@@ -63,11 +63,11 @@ inline constexpr GradientSums kNoGradientSums{.x = nullptr,
                                               .sum_g = nullptr,
                                               .sum_g_xhat = nullptr};
 
-// What the fused forms mean, and what they are where a device has no faster way, is core/kernels/composed_convolution.h.
+// core/kernels/composed_convolution.h defines the fused forms by plain kernels. Devices without a faster kernel run those.
 
-/// y = conv(x, w), without bias: every convolution of these networks is followed by batch normalization.
+/// y = conv(x, w), without bias: batch normalization follows every convolution of these networks.
 struct ConvolutionForward {
-  DType dtype;  // of x, w and y; sums are kept in fp32
+  DType dtype;  // of x, w and y; sums are fp32
   ConvolutionShape shape;
   const void* x;
   const void* w;
@@ -78,19 +78,21 @@ struct ConvolutionForward {
   bool fused() const { return activation.gamma != nullptr || statistics.mean != nullptr; }
 };
 
-/// dx = gradient of the input from dy.
+/// dx = the gradient of the input, computed from dy.
 struct ConvolutionBackwardData {
   DType dtype;
   ConvolutionShape shape;
   const void* dy;
   const void* w;
-  void* dx;  // overwritten. Where y is not above 0, sums with a mask leave anything (who reads dx applies it), without one 0
+  /// Overwritten. With `sums`, elements where y <= 0 become 0. If `sums` has a mask they are unspecified instead, and readers
+  /// of dx apply the mask.
+  void* dx;
   GradientSums sums;
 
   bool fused() const { return sums.x != nullptr; }
 };
 
-/// dw = gradient of the weights from x and dy.
+/// dw = the gradient of the weights, computed from x and dy.
 struct ConvolutionBackwardWeights {
   DType dtype;  // of x and dy
   DType dw_dtype;
@@ -103,12 +105,12 @@ struct ConvolutionBackwardWeights {
   bool fused() const { return activation.gamma != nullptr; }
 };
 
-/// Where the activation of a convolution's input is faster over the three passes: inside them (InputActivation, and
+/// Finds out where a convolution's input activation runs faster over the three passes: fused into them (InputActivation, and
 /// GradientSums without a mask), or before them, on a copy of x with a mask.
 struct ActivationPlacement {
   DType dtype;
   ConvolutionShape shape;
-  bool* inside;  // host memory, overwritten when the call returns
+  bool* inside;  // host memory, written before the call returns
 };
 
 namespace cpu {

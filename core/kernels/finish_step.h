@@ -7,15 +7,15 @@
 
 namespace residua {
 
-/// Counts a step as accepted or, where `found_inf` is set, as skipped, and moves the loss scale (Micikevicius et al. 2018,
-/// section 3.2): times `backoff` after a skipped step; times `growth`, but not above `largest`, after every `growth_interval`
-/// accepted ones in a row. An interval of 0 leaves the scale alone.
+/// Counts a step as skipped if `found_inf` is set, otherwise as accepted. Then updates the loss scale (Micikevicius et al.
+/// 2018, section 3.2): multiplied by `backoff` after a skipped step; multiplied by `growth`, up to `largest`, after every
+/// `growth_interval` accepted steps in a row. An interval of 0 keeps the scale constant.
 struct FinishStep {
   float growth;
   float backoff;
   float largest;
   int32_t growth_interval;
-  StepState* state;  // updated; found_inf stays as it is
+  StepState* state;  // updated; found_inf is unchanged
 };
 
 namespace cpu {

@@ -5,8 +5,8 @@
 
 namespace residua {
 
-/// Kernels of this engine that this process has queued on CUDA devices, those of the vendor's libraries apart. Benchmarks allow
-/// some time for each.
+/// Number of this engine's kernels that this process has launched on CUDA devices, without those of cuDNN and cuBLASLt.
+/// Benchmarks allow some time for each launch.
 inline std::atomic<int64_t> launch_count = 0;
 
 }  // namespace residua

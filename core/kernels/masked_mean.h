@@ -6,8 +6,7 @@
 
 namespace residua {
 
-/// y = sum of loss / number of labels >= 0, or 0 where there is none: the mean loss of a batch with ignored rows, whose loss is
-/// 0.
+/// The mean loss of a batch: y = sum of loss / number of labels >= 0, or 0 if there are none. Ignored rows have a loss of 0.
 struct MaskedMean {
   int64_t rows;
   const float* loss;      // [rows]

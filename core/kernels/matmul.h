@@ -9,7 +9,7 @@ namespace residua {
 
 enum class Transpose : uint8_t { no, yes };
 
-/// c[m, n] = op(a)[m, k] * op(b)[k, n] (+ bias[n]); row-major, fp32 sums. op(a) reads a as [m, k], or as [k, m] when
+/// c[m, n] = op(a)[m, k] * op(b)[k, n] (+ bias[n]); row-major, summed in fp32. op(a) reads a as [m, k], or as [k, m] if
 /// transposed.
 struct Matmul {
   DType dtype;    // of a and b

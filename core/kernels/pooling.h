@@ -16,13 +16,13 @@ struct PoolShape {
   int64_t out_width() const { return (in_width + 2 * padding - window) / stride + 1; }
 };
 
-/// y = maximum of the window; padding never wins, the first of equal values does, a NaN wins over all.
+/// y = the maximum of the window. Padding never wins, the first of equal values wins, and NaN wins over everything.
 struct MaxPoolForward {
   DType dtype;
   PoolShape shape;  // window <= 16
   const void* x;
   void* y;         // overwritten
-  uint8_t* index;  // [N, P, Q, C] or null: winner's place in its window, row * window + column; overwritten
+  uint8_t* index;  // [N, P, Q, C], overwritten, or null: the winner's position in its window, row * window + column
 };
 
 struct MaxPoolBackward {
@@ -33,7 +33,7 @@ struct MaxPoolBackward {
   void* dx;  // overwritten
 };
 
-/// y = mean of the window; padding counts as zeros, as in PyTorch's default.
+/// y = the mean of the window. Padding counts as zeros, as in PyTorch by default.
 struct AveragePoolForward {
   DType dtype;
   PoolShape shape;

@@ -15,7 +15,7 @@ struct ReluForward {
   void* y;  // overwritten; may be x
 };
 
-/// dx = dy where y > 0, else 0.
+/// dx = dy where y > 0, and 0 elsewhere.
 struct ReluBackward {
   DType dtype;
   int64_t size;

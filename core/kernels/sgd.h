@@ -8,8 +8,8 @@
 
 namespace residua {
 
-/// PyTorch's SGD over a flat arena: g = gradient / loss_scale + weight_decay * w; v = momentum * v + g; w = w - lr * v, and the
-/// 16-bit copy of w where there is one. Nothing when `state->found_inf` is set.
+/// PyTorch's SGD over a flat arena: g = gradient / loss_scale + weight_decay * w; v = momentum * v + g; w = w - lr * v. Also
+/// writes a 16-bit copy of w if `copy` is given. Does nothing if `state->found_inf` is set.
 struct SgdUpdate {
   DType gradient_dtype;
   DType copy_dtype;  // f16 or bf16

@@ -7,9 +7,10 @@
 
 namespace residua {
 
-/// For each row: loss = (1 - s) * -log p[label] + s / classes * sum over c of -log p[c], p = softmax(logits), s =
-/// label_smoothing. A label below 0 is ignored: its loss and its gradient are 0. A row counts as right in the top k when fewer
-/// than k classes have a logit above the label's (or equal to it and a lower index); a NaN among the logits counts as wrong.
+/// For each row, with p = softmax(logits) and s = label_smoothing:
+/// loss = (1 - s) * -log p[label] + s / classes * sum over c of -log p[c].
+/// A row with a negative label is ignored: its loss and gradient are 0. A row is correct in the top k if fewer than k classes
+/// have a larger logit than the label (or an equal logit and a lower index). A row with a NaN logit counts as wrong.
 struct SoftmaxCrossEntropyForward {
   DType dtype;  // of logits
   int64_t rows, classes;
@@ -17,12 +18,12 @@ struct SoftmaxCrossEntropyForward {
   const int32_t* labels;  // [rows], below `classes`
   float label_smoothing;
   float* loss;           // [rows], overwritten
-  float* log_sum_exp;    // [rows], overwritten: log of the sum of exp(logits)
+  float* log_sum_exp;    // [rows], overwritten: log of the sum of exp(logits), saved for backward
   int32_t* top1_errors;  // [1], overwritten
   int32_t* top5_errors;  // [1], overwritten
 };
 
-/// dlogits = dloss * (p - target) / counted rows: the gradient of the mean loss over the rows with a label >= 0.
+/// dlogits = dloss * (p - target) / labeled rows: the gradient of the mean loss over the rows with label >= 0.
 struct SoftmaxCrossEntropyBackward {
   DType dtype;
   int64_t rows, classes;

@@ -11,9 +11,10 @@ enum class ShortcutPool : uint8_t { stride, average };
 
 enum class ShortcutPad : uint8_t { end, both };
 
-/// The parameter-free shortcut, option A (He et al. 2015, section 4.1): x [N, H, W, C] to y [N, ceil(H/s), ceil(W/s), K], K >=
-/// C. `stride` takes every s-th pixel; `average` means each s x s window (at an odd edge, over the pixels that are there). The
-/// new channels are zero: all after the C old ones (`end`), or floor((K - C) / 2) of them before (`both`).
+/// The parameter-free shortcut, option A (He et al. 2015, section 4.1): x [N, H, W, C] to y [N, ceil(H/s), ceil(W/s), K], with
+/// K >= C. `stride` takes every s-th pixel; `average` takes the mean of each s x s window (at an odd edge, of the pixels that
+/// exist). The new channels are zero. With `end` all follow the C old channels; with `both`, floor((K - C) / 2) of them come
+/// first.
 struct ZeroPadShortcutShape {
   int64_t batch, in_height, in_width, in_channels, out_channels, stride;
   ShortcutPool pool;

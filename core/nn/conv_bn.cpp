@@ -7,7 +7,7 @@
 namespace residua {
 namespace {
 
-/// The tensors of `norm`, in training with memory for the reciprocal deviations that the convolution is to leave.
+/// The tensors of `norm`. In training, with memory for batch_rstd, which the convolution writes.
 BatchNormTensors next_tensors(const BatchNorm2d& norm, Device device, Mode mode) {
   BatchNormTensors p = norm.tensors();
   if (mode == Mode::train) {

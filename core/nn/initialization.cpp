@@ -7,7 +7,7 @@
 namespace residua {
 namespace {
 
-/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection that scatters every input bit over all output bits.
+/// The finalizer of SplitMix64 (Steele, Lea, Flood 2014): a bijection that spreads every input bit over all output bits.
 uint64_t scatter(uint64_t x) {
   x += 0x9e3779b97f4a7c15u;
   x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
@@ -27,7 +27,7 @@ uint64_t hash(std::string_view text) {
 /// In (0, 1], from the upper 53 bits.
 double uniform(uint64_t bits) { return static_cast<double>((bits >> 11) + 1) * 0x1p-53; }
 
-/// Standard normal numbers in pairs, by Box and Muller 1958.
+/// Standard normal numbers in pairs (Box and Muller 1958).
 std::vector<float> normal(uint64_t key, int64_t size, double deviation) {
   std::vector<float> values(static_cast<size_t>(size));
   for (int64_t i = 0; i < size; i += 2) {

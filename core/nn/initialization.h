@@ -7,17 +7,16 @@
 
 namespace residua {
 
-/// What He initialization counts for convolutions: the inputs of an output (C * R * S, the paper's choice and the default: He
-/// et al. 2015b, "Delving deep into rectifiers", eq. 10) or the outputs of an input (K * R * S, eq. 14 and torchvision's
-/// ResNets).
+/// The fan of He initialization for convolutions. `fan_in` (the default) counts the inputs of an output, C * R * S: He et al.
+/// 2015b, "Delving deep into rectifiers", eq. 10. `fan_out` counts the outputs of an input, K * R * S: eq. 14, used by
+/// torchvision's ResNets.
 enum class FanMode : uint8_t { fan_in, fan_out };
 template <>
 inline constexpr auto kEnumText<FanMode> = enum_text<FanMode>({{FanMode::fan_in, "fan-in"}, {FanMode::fan_out, "fan-out"}});
 
-/// Sets every weight: convolutions and linear layers from N(0, 2 / fan), where linear layers always take the fan-in; gamma 1;
-/// beta and biases 0. A weight depends on the seed, its parameter's name and its place in the logical (OIHW) order alone:
-/// neither on other layers nor on how the model is stored. Running statistics become mean 0, variance 1; velocities, where
-/// there are any, 0.
+/// Initializes all weights. Convolutions and linear layers: N(0, 2 / fan), with fan-in for all linear layers. gamma: 1; beta
+/// and biases: 0. A weight depends only on the seed, its parameter's name and its position in logical (OIHW) order, not on
+/// other layers or on how the model is stored. Running statistics become mean 0 and variance 1; momentum buffers become 0.
 void initialize(ParameterStore& store, uint64_t seed, FanMode mode = FanMode::fan_in);
 
 }  // namespace residua

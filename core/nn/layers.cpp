@@ -9,7 +9,7 @@ namespace {
 
 int64_t positive(int64_t value, const char* what) {
   if (value < 1) {
-    fail_usage("{} is {}: at least 1 was wanted", what, value);
+    fail_usage("{} is {}, wanted at least 1", what, value);
   }
   return value;
 }
@@ -56,7 +56,7 @@ Tensor Conv2d::forward(const Tensor& x, Mode) {
 
 Shape Conv2d::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {
   if (input.rank() != 4 || input[3] != spec_.in_channels) {
-    fail_usage("{}: got an input {}, wanted [N, H, W, {}]", name, input.string(), spec_.in_channels);
+    fail_usage("{}: the input is {}, wanted [N, H, W, {}]", name, input.string(), spec_.in_channels);
   }
   const ConvolutionShape shape{.batch = input[0],
                                .in_height = input[1],
@@ -68,7 +68,7 @@ Shape Conv2d::summarize(const std::string& name, const Shape& input, std::vector
                                .stride = spec_.stride,
                                .padding = spec_.padding};
   if (input.size() == 0 || input[1] + 2 * spec_.padding < spec_.kernel || input[2] + 2 * spec_.padding < spec_.kernel) {
-    fail_usage("{}: an input {} is too small for a {}x{} window", name, input.string(), spec_.kernel, spec_.kernel);
+    fail_usage("{}: the input {} is too small for a {}x{} window", name, input.string(), spec_.kernel, spec_.kernel);
   }
   const Shape output{shape.batch, shape.out_height(), shape.out_width(), shape.out_channels};
   const int64_t per_output = spec_.kernel * spec_.kernel * spec_.in_channels;
@@ -105,8 +105,8 @@ void BatchNorm2d::prepare_bessel_correction(const Tensor& x, Mode mode) {
   const int64_t rows = x.size() / statistics.channels;
   if (rows < 2) {
     fail(
-        "{}: batch normalization in training got an input {}: at least 2 values for each channel were wanted; use a larger "
-        "batch or input",
+        "{}: batch normalization in training got an input {}, but needs at least 2 values per channel; use a larger batch "
+        "or input",
         statistics.name, x.shape().string());
   }
   if (rows != bessel_rows_ || !bessel_correction_.defined() ||
@@ -126,7 +126,7 @@ Tensor BatchNorm2d::forward(const Tensor& x, Mode mode) {
 
 Shape BatchNorm2d::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {
   if (input.rank() < 2 || input[-1] != statistics.channels) {
-    fail_usage("{}: got an input {}, wanted {} channels", name, input.string(), statistics.channels);
+    fail_usage("{}: the input is {}, wanted {} channels", name, input.string(), statistics.channels);
   }
   rows.push_back({.name = name, .kind = "batch norm", .output = input, .parameters = 2 * statistics.channels});
   return input;
@@ -147,7 +147,7 @@ Shape Linear::summarize(const std::string& name, const Shape& input, std::vector
   const int64_t outputs = weight.logical[0];
   const int64_t inputs = weight.logical[1];
   if (input.rank() != 2 || input[1] != inputs) {
-    fail_usage("{}: got an input {}, wanted [N, {}]", name, input.string(), inputs);
+    fail_usage("{}: the input is {}, wanted [N, {}]", name, input.string(), inputs);
   }
   const Shape output{input[0], outputs};
   rows.push_back({.name = name,

@@ -15,13 +15,13 @@ struct Conv2dSpec {
   int64_t kernel;  // height and width
   int64_t stride = 1;
   int64_t padding = 0;
-  int64_t stored_in_channels = 0;  // channels of the input as stored, those past `in_channels` being zero; 0: in_channels
+  int64_t stored_in_channels = 0;  // channels of the input in memory, zero past `in_channels`; 0 means in_channels
 };
 
-/// Convolution without bias; `weight`. See core/ops/conv2d.h.
+/// Convolution without bias. Parameter: `weight`. See core/ops/conv2d.h.
 class Conv2d : public Module {
  public:
-  /// Fails with UsageError on sizes below 1.
+  /// Throws UsageError if a size is below 1.
   explicit Conv2d(const Conv2dSpec& spec);
   Tensor forward(const Tensor& x, Mode mode = Mode::train) override;
   Shape summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const override;
@@ -33,20 +33,20 @@ class Conv2d : public Module {
   Conv2dSpec spec_;
 };
 
-/// Batch normalization over all but the last dimension, epsilon 1e-5; `weight` (gamma), `bias` (beta) and statistics.
-/// The running ones change only when the optimizer commits a step. See core/ops/batch_norm.h. A network that has it behind
-/// every convolution uses core/nn/conv_bn.h instead of forward().
+/// Batch normalization over all dimensions but the last, with epsilon 1e-5. Parameters: `weight` (gamma) and `bias` (beta),
+/// plus running statistics, which change only when the optimizer commits a step. See core/ops/batch_norm.h. A network with
+/// batch normalization after every convolution uses core/nn/conv_bn.h instead of forward().
 class BatchNorm2d : public Module {
  public:
   explicit BatchNorm2d(int64_t channels);
-  /// Fails in training on a single row, which has no variance.
+  /// Throws Error in training on a single row, which has no variance.
   Tensor forward(const Tensor& x, Mode mode) override;
   Shape summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const override;
 
-  /// The layer's tensors as the ops take them.
+  /// The layer's tensors in the form that the ops take.
   BatchNormTensors tensors() const;
-  /// In training, sets the factor that makes the variance of the batch x unbiased: rows / (rows - 1). It is written only when
-  /// the number of rows changes. Fails on a single row.
+  /// In training, stores the Bessel correction rows / (rows - 1), which makes the variance of batch x unbiased. Writes it only
+  /// if the number of rows has changed. Throws Error on a single row.
   void prepare_bessel_correction(const Tensor& x, Mode mode);
 
   Parameter weight;
@@ -54,14 +54,14 @@ class BatchNorm2d : public Module {
   RunningStatistics statistics;
 
  private:
-  Tensor bessel_correction_;  // the memory that `bessel_rows_` is true of
-  int64_t bessel_rows_ = 0;   // rows that the bessel_correction factor in memory was made for
+  Tensor bessel_correction_;  // the memory that `bessel_rows_` describes
+  int64_t bessel_rows_ = 0;   // the number of rows that the stored correction is for
 };
 
-/// y = x w^T + b, y in f32; `weight` [out, in] and `bias`. See core/ops/linear.h.
+/// y = x w^T + b, with y in f32. Parameters: `weight` [out, in] and `bias`. See core/ops/linear.h.
 class Linear : public Module {
  public:
-  /// Fails with UsageError on sizes below 1.
+  /// Throws UsageError if a size is below 1.
   Linear(int64_t in_features, int64_t out_features);
   Tensor forward(const Tensor& x, Mode mode = Mode::train) override;
   Shape summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const override;

@@ -2,7 +2,7 @@
 
 namespace residua {
 
-/// Calls f(module, its full name), parents first.
+/// Calls f(module, full name), parents first.
 template <class Visit>
 void Module::visit(const std::string& prefix, const Visit& f) {
   f(*this, prefix);

@@ -11,8 +11,8 @@
 
 namespace residua {
 
-/// A layer or a tree of layers. Children, parameters and statistics are registered by the constructor under the names that
-/// torchvision gives them; the full name joins those on the way from the root by dots.
+/// A layer or a tree of layers. The constructor registers children, parameters and statistics under torchvision's names. A full
+/// name joins the names from the root down with dots.
 class Module {
  public:
   Module() = default;
@@ -20,16 +20,16 @@ class Module {
   Module(const Module&) = delete;
   Module& operator=(const Module&) = delete;
 
-  /// The layer's output for x. In Mode::train batch normalization uses, and keeps, the statistics of the batch.
+  /// The layer's output for x. In Mode::train, batch normalization uses and stores the statistics of the batch.
   virtual Tensor forward(const Tensor& x, Mode mode) = 0;
 
-  /// Appends a row for each layer below, in the order of execution, and returns the shape that an input [N, H, W, C] or [N, C]
-  /// turns into. Nothing is computed. Fails with UsageError when the input does not fit.
+  /// Appends a row for each layer of this module, in the order of execution, and returns the output shape for an input [N, H,
+  /// W, C] or [N, C]. Computes nothing. Throws UsageError if the input does not fit.
   virtual Shape summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const = 0;
 
-  /// All parameters, in torchvision's order; called on the root, it gives them their full names.
+  /// All parameters, in torchvision's order. Call this on the root: it also sets their full names.
   std::vector<Parameter*> parameters();
-  /// The statistics of all batch normalization layers, likewise.
+  /// The statistics of all batch normalization layers. Call this on the root: it also sets their full names.
   std::vector<RunningStatistics*> statistics();
 
  protected:

@@ -38,15 +38,15 @@ Parameter::Parameter(ParameterRole role, Initializer initializer, Shape shape, S
     : role(role), initializer(initializer), shape(shape), logical(logical) {
   if (!compatible(shape, logical)) {
     fail(
-        "a parameter stored as {} cannot have the logical shape {}: OIHW of the same sizes was wanted, with no more input "
-        "channels",
+        "a parameter stored as {} cannot have the logical shape {}: wanted OIHW with the same sizes and at most as many "
+        "input channels",
         shape.string(), logical.string());
   }
 }
 
 std::vector<float> to_logical(const Parameter& parameter, const Tensor& stored) {
   if (stored.shape() != parameter.shape) {
-    fail("{}: got a tensor {} where the parameter is stored as {}", parameter.name, stored.shape().string(),
+    fail("{}: got a tensor of shape {}, but the parameter is stored as {}", parameter.name, stored.shape().string(),
          parameter.shape.string());
   }
   const std::vector<float> source = stored.to_vector();

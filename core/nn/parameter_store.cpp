@@ -9,7 +9,7 @@
 namespace residua {
 namespace {
 
-/// 64 bytes of the smallest type that an arena may have.
+/// In elements: 64 bytes of the smallest type that an arena may have.
 constexpr int64_t kAlignment = 32;
 
 int64_t aligned(int64_t size) { return (size + kAlignment - 1) / kAlignment * kAlignment; }

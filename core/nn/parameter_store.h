@@ -12,30 +12,30 @@
 
 namespace residua {
 
-/// What the model is for: inference needs neither gradients nor velocities.
+/// What a store is used for. Inference needs no gradients and no momentum buffers.
 enum class Purpose : uint8_t { inference, training };
 
-/// How a store lays a model out.
+/// How a store lays out a model in memory.
 struct ParameterStoreOptions {
   Device device{};
-  DType compute = DType::f32;  // of activations and of the matrix weights that operations read
-  /// Of the matrix weights' gradients; all others are f32. Default: what the device's convolutions compute, f32 on the CPU
-  /// and the compute type on a CUDA device.
+  DType compute = DType::f32;  // type of activations and of the matrix weights that ops read
+  /// Type of the matrix weights' gradients; all other gradients are f32. Default: f32 on the CPU and the compute type on a CUDA
+  /// device, which are the types that their convolutions write.
   std::optional<DType> matrix_gradient = {};
   Purpose purpose = Purpose::training;
 };
 
-/// The parameters of one role, side by side in flat memory. Each parameter starts at a multiple of 64 bytes in every one of
-/// these tensors; what lies between is zero and stays so under SGD.
+/// The parameters of one role, contiguous in flat memory. In each of these tensors, every parameter starts at a multiple of 64
+/// bytes. The padding between them is zero, and stays zero under SGD.
 struct ParameterArena {
   int64_t size = 0;  // elements, padding included
   Tensor master;     // f32
   Tensor copy;       // 16-bit, or undefined
   Tensor velocity;   // f32, or undefined for inference
-  Tensor gradient;   // or undefined for inference
+  Tensor gradient;   // undefined for inference
 };
 
-/// The running statistics of all layers, side by side; padding is zero.
+/// The statistics of all layers, contiguous in flat memory. Padding is zero.
 struct StatisticsArena {
   int64_t channels = 0;  // padding included
   Tensor running_mean;
@@ -45,11 +45,12 @@ struct StatisticsArena {
   Tensor bessel_correction;
 };
 
-/// Gives every parameter and statistic of a model its name and its memory, so that one launch can update all of them. It starts
-/// with zero weights, running means 0 and running variances 1: call `initialize`, or load weights. The model must outlive it.
+/// Gives every parameter and statistic of a model its name and its memory, so that one launch can update all of them. Weights
+/// and running means start at 0, running variances at 1: call `initialize` or load weights next. The model must outlive the
+/// store.
 class ParameterStore {
  public:
-  /// Fails when two parameters have one name.
+  /// Throws Error if two parameters have the same name.
   explicit ParameterStore(Module& model, const ParameterStoreOptions& options = {});
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
@@ -57,7 +58,7 @@ class ParameterStore {
   const ParameterStoreOptions& options() const { return options_; }
   const std::vector<Parameter*>& parameters() const { return parameters_; }
   const std::vector<RunningStatistics*>& statistics() const { return statistics_; }
-  /// Fails with UsageError when there is none of that name.
+  /// The parameter with this name. Throws UsageError if there is none.
   Parameter& parameter(const std::string& name) const;
 
   ParameterArena& matrices() { return matrices_; }
@@ -67,19 +68,20 @@ class ParameterStore {
   StatisticsArena& statistics_arena() { return statistics_arena_; }
   const StatisticsArena& statistics_arena() const { return statistics_arena_; }
 
-  /// To be called after masters were written by anything but the optimizer: renews the 16-bit copies.
+  /// Refreshes the 16-bit copies. Call it after anything but the optimizer has written masters.
   void masters_changed();
 
-  /// Forgets all gradients: the next backward() overwrites them.
+  /// Discards all gradients: the next backward() overwrites them.
   void zero_grad();
 
-  /// running = (1 - momentum) * running + momentum * (statistics of the last training forward), the variance with Bessel's
-  /// correction as in PyTorch. Changes nothing where `state`, on the device, has found_inf set: a skipped step has no part.
+  /// Updates the running statistics: running = (1 - momentum) * running + momentum * (statistics of the last training forward).
+  /// Applies the Bessel correction to the variance, as PyTorch does. Changes nothing if `state`, on the device, has found_inf
+  /// set, which means the step is skipped.
   void commit_statistics(float momentum, const StepState* state);
-  /// Brings `batches_tracked` up to date with the accepted steps of a state as read from the device.
+  /// Updates `batches_tracked` from the accepted steps of a state that was read from the device.
   void count_batches(const StepState& state);
 
-  /// Steps whose batch statistics went into the running ones: `num_batches_tracked` in checkpoints.
+  /// Steps whose batch statistics are in the running statistics: `num_batches_tracked` in checkpoints.
   int64_t batches_tracked = 0;
 
  private:
@@ -92,7 +94,7 @@ class ParameterStore {
   ParameterArena matrices_;
   ParameterArena vectors_;
   StatisticsArena statistics_arena_;
-  int64_t counted_batches_ = 0;  // accepted steps that `batches_tracked` has
+  int64_t counted_batches_ = 0;  // accepted steps already added to `batches_tracked`
 };
 
 }  // namespace residua

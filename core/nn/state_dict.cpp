@@ -13,7 +13,7 @@ constexpr const char* kVelocity = "velocity.";
 constexpr const char* kRunningMean = "running_mean.";
 constexpr const char* kRunningVariance = "running_variance.";
 
-/// A copy of `arena`, part of which a tensor is, in host memory.
+/// A host copy of `arena`. slice() finds the part of it that belongs to one of the arena's tensors.
 class ArenaCopy {
  public:
   explicit ArenaCopy(const Tensor& arena)
@@ -104,11 +104,11 @@ void restore(const std::string& path, std::span<const HostArray> arrays, int64_t
   for (const HostArray& array : arrays) {
     by_name.emplace(array.name, &array);
   }
-  // All checks come before the first change.
+  // Check everything before the first change.
   const auto find = [&](const std::string& name, const Shape& wanted) {
     const auto found = by_name.find(name);
     if (found == by_name.end()) {
-      fail_usage("{} has no array {}", path, name);
+      fail_usage("{} has no array named {}", path, name);
     }
     const HostArray& array = *found->second;
     if (!std::ranges::equal(array.shape, wanted.sizes()) || array.dtype != DType::f32) {

@@ -15,7 +15,7 @@ namespace {
 constexpr const char* kBatchesTracked = ".num_batches_tracked";
 constexpr std::string_view kDataParallel = "module.";
 
-/// The first names of many, for a message of one line; a file's names can be anything.
+/// The first few names, for a one-line message. Names come from the file and may contain anything.
 std::string some_of(const std::vector<std::string>& names) {
   constexpr size_t kShown = 3;
   constexpr size_t kLength = 80;
@@ -26,7 +26,7 @@ std::string some_of(const std::vector<std::string>& names) {
   return names.size() > kShown ? fmt::format("{} and {} more", text, names.size() - kShown) : text;
 }
 
-/// A file's arrays, taken one by one by the name and shape that the model has.
+/// The arrays of a file. They are taken one by one, with the name and shape that the model expects.
 class Checked {
  public:
   Checked(const Safetensors& file, std::string_view classifier) : path_(file.path), classifier_(classifier) {
@@ -35,7 +35,7 @@ class Checked {
     }
   }
 
-  /// Empty, and a note for finish(), when it is missing.
+  /// Returns the values. If the array is missing, returns nothing and records the name for finish().
   std::vector<float> take(const std::string& name, const Shape& wanted) {
     const auto found = arrays_.find(name);
     if (found == arrays_.end()) {
@@ -52,13 +52,13 @@ class Checked {
     std::vector<float> values = array.to_floats();
     const auto bad = std::ranges::find_if_not(values, [](float value) { return std::isfinite(value); });
     if (bad != values.end()) {
-      fail_usage("{}: {} holds {} at position {}, wanted finite numbers: these weights are damaged, or of a run that diverged",
+      fail_usage("{}: {} has the value {} at position {}, wanted finite numbers: the file is damaged, or the run diverged",
                  path_, name, *bad, bad - values.begin());
     }
     return values;
   }
 
-  /// A count that files of older PyTorch lack.
+  /// Returns a count; 0 if the file has none, as with older versions of PyTorch.
   int64_t take_count(const std::string& name) {
     const auto found = arrays_.find(name);
     if (found == arrays_.end()) {
@@ -67,7 +67,7 @@ class Checked {
     const HostArray& array = *found->second;
     arrays_.erase(found);
     if (array.dtype != DType::i64 || array.size() != 1 || array.span<int64_t>()[0] < 0) {
-      fail_usage("{} does not fit the model: {} is {} {}, wanted one count in i64", path_, name, residua::name(array.dtype),
+      fail_usage("{} does not fit the model: {} is {} {}, wanted a single i64 count", path_, name, residua::name(array.dtype),
                  shape_text(array.shape));
     }
     return array.span<int64_t>()[0];
@@ -93,7 +93,7 @@ class Checked {
     }
     const std::string shapes = fmt::format("{} is {}, wanted {}", array.name, shape_text(array.shape), wanted.string());
     if (array.name.starts_with(classifier_) && array.shape.size() == sizes.size() && array.shape[0] != sizes[0]) {
-      fail_usage("{} classifies into {} classes, the model into {} ({})", path_, array.shape[0], sizes[0], shapes);
+      fail_usage("{} has {} classes, but the model has {} ({})", path_, array.shape[0], sizes[0], shapes);
     }
     fail_usage("{} does not fit the model: {}", path_, shapes);
   }
@@ -129,7 +129,7 @@ Safetensors read_weights(const std::string& path) {
   if (is_checkpoint(file.metadata)) {
     const std::string weights = weights_beside(path);
     fail_usage(
-        "{} is a checkpoint to resume a run from, not a file of weights: {}", path,
+        "{} is a checkpoint for resuming a run, not a weights file: {}", path,
         weights.empty() ? fmt::format("wanted the run's {} or {}", kLastFile, kBestFile) : fmt::format("use {}", weights));
   }
   const auto is_prefixed = [](const HostArray& array) { return array.name.starts_with(kDataParallel); };

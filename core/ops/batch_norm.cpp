@@ -8,17 +8,18 @@
 namespace residua {
 namespace {
 
-/// What the backward reads.
+/// Saved for backward.
 struct Saved {
   Tensor x, mask, gamma, mean, rstd;
   int64_t rows, channels;
   Mode mode;
 };
 
-// Inputs of the node, in order.
+// The node's inputs, in order.
 constexpr int kX = 0, kGamma = 1, kBeta = 2, kResidual = 3;
 
-/// Where the ReLU's gradient is stored: if it is the residual's too, or a sum. It has no other reader.
+/// Memory for the ReLU's gradient. It is stored only if it is also the residual's gradient or a sum of two; otherwise
+/// undefined.
 Tensor relu_gradient(const Saved& saved, bool has_residual, const Tensor& more, Gradients& gradients) {
   if (has_residual && gradients.wants(kResidual)) {
     return gradients.output(kResidual);
@@ -49,7 +50,7 @@ void backward_rule(const Saved& saved, bool has_residual, const Tensor& dy, cons
   if (!gradients.wants(kX)) {
     return;
   }
-  // Running statistics do not depend on x: without the sums, dx = gamma * rstd * g.
+  // Running statistics do not depend on x, so the sums drop out: dx = gamma * rstd * g.
   const bool train = saved.mode == Mode::train;
   const Tensor none = train ? Tensor() : zeros({saved.channels}, DType::f32, device);
   const Tensor dx = gradients.output(kX);

@@ -9,17 +9,19 @@ namespace residua {
 struct BatchNormTensors {
   Tensor gamma;
   Tensor beta;
-  Tensor running_mean;  // read in Mode::evaluate; nothing here writes them
+  Tensor running_mean;  // read in Mode::evaluate, never written
   Tensor running_var;
-  Tensor batch_mean;       // written in Mode::train and read again by the backward, which must come before the next forward of
-  Tensor batch_var;        // this layer; biased variance. Where undefined, the op allocates its own
-  Tensor batch_rstd = {};  // 1 / sqrt(batch_var + epsilon); where defined, these three are the statistics of x already, as
-                           // conv2d leaves them for its `next`
+  /// The statistics of the batch, with biased variance. Mode::train writes them (if undefined, to memory of its own) and saves
+  /// them for backward, which must therefore run before the next forward of this layer.
+  Tensor batch_mean;
+  Tensor batch_var;
+  /// 1 / sqrt(batch_var + epsilon). If defined, all three already hold the statistics of x: conv2d wrote them for its `next`.
+  Tensor batch_rstd = {};
   float epsilon = 1e-5f;
 };
 
-/// y = gamma * (x - mean) / sqrt(variance + epsilon) + beta per channel of x [..., C], with the mean and biased variance over
-/// the other dimensions (Mode::train) or the running ones (Mode::evaluate). Statistics and sums are kept in fp32. Ioffe and
+/// y = gamma * (x - mean) / sqrt(variance + epsilon) + beta per channel of x [..., C]. Mode::train uses the mean and biased
+/// variance over the other dimensions; Mode::evaluate uses the running statistics. Statistics and sums are fp32. Ioffe and
 /// Szegedy 2015, algorithms 1 and 2.
 Tensor batch_norm(const Tensor& x, const BatchNormTensors& p, Mode mode);
 

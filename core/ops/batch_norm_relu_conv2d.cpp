@@ -9,15 +9,15 @@
 namespace residua {
 namespace {
 
-/// What the backward reads.
+/// Saved for backward.
 struct Saved {
   ConvolutionShape shape;
   Tensor x, w, gamma, beta, mean, rstd;
-  Tensor activated, mask;  // undefined where the convolution activates x itself
+  Tensor activated, mask;  // undefined if the convolution applies the activation inside
   Mode mode;
 };
 
-// Inputs of the node, in order.
+// The node's inputs, in order.
 constexpr int kX = 0, kGamma = 1, kBeta = 2, kWeight = 3;
 
 InputActivation activation_of(const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& rstd) {

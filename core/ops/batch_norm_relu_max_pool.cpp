@@ -9,16 +9,16 @@
 namespace residua {
 namespace {
 
-constexpr int64_t kLargestWindow = 15;  // of which every place, and kNoWinner, fits into a byte
+constexpr int64_t kLargestWindow = 15;  // the largest for which every position, and kNoWinner, fits into a byte
 
-/// What the backward reads.
+/// Saved for backward.
 struct Saved {
   PoolShape shape;
   Tensor x, index, gamma, mean, rstd;
   Mode mode;
 };
 
-// Inputs of the node, in order.
+// The node's inputs, in order.
 constexpr int kX = 0, kGamma = 1, kBeta = 2;
 
 void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {

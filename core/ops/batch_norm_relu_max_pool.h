@@ -7,14 +7,14 @@
 
 namespace residua {
 
-/// y = max_pool(batch_norm_relu(x, p, mode), options) without the activation in between, for x [N, H, W, C] and window <= 15.
-/// Winners are found before rounding: where only the rounding of a 16-bit activation makes values equal, the larger one wins.
+/// y = max_pool(batch_norm_relu(x, p, mode), options) for x [N, H, W, C] and window <= 15, without storing the activation. The
+/// maximum is taken before rounding: values that only rounding to 16 bits would make equal are no tie, and the larger one wins.
 ///
-/// Behind the first convolution of an ImageNet network at 224 pixels, in 16 bits, x and the activation have A = 1.61 MB an
-/// image each, y 0.40 MB, the index 0.20 MB, the mask of batch_norm_relu 0.10 MB. Forward, the activation and the mask are not
-/// written and the activation is not read again: 2 A + 0.1 MB less traffic. Backward, its gradient is not written, nor read
-/// twice with the mask, while dy and the index are read once more: 3 A - 0.4 MB less. Together 7.7 MB less an image, and while
-/// each pass is here it holds A less memory.
+/// Memory traffic, after the first convolution of an ImageNet network at 224 pixels, in 16 bits, per image: x and the
+/// activation have A = 1.61 MB each, y 0.40 MB, the index 0.20 MB, and the mask of batch_norm_relu 0.10 MB. Forward does not
+/// write the activation and the mask, nor read the activation again: 2 A + 0.1 MB less. Backward does not write the
+/// activation's gradient, nor read it twice with the mask, but reads dy and the index once more: 3 A - 0.4 MB less. Together
+/// this is 7.7 MB less per image, and each pass needs A less memory while it runs.
 Tensor batch_norm_relu_max_pool(const Tensor& x, const BatchNormTensors& p, PoolOptions options, Mode mode);
 
 }  // namespace residua

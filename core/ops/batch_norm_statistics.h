@@ -5,14 +5,14 @@
 
 namespace residua {
 
-/// What x is normalized with: x as [rows, channels], and the statistics of the mode.
+/// x viewed as [rows, channels], and the statistics to normalize it with.
 struct NormStatistics {
   int64_t rows, channels;
   Tensor mean, rstd;  // f32 [channels]
 };
 
-/// The part that all forms of batch normalization begin with: checks x and the parameters, and computes the statistics of the
-/// batch (Mode::train) or takes the running ones.
+/// The first part of all forms of batch normalization: checks x and the parameters, then computes the batch statistics
+/// (Mode::train) or takes the running ones (Mode::evaluate).
 NormStatistics norm_statistics(const ArgumentCheck& check, const Tensor& x, const BatchNormTensors& p, Mode mode);
 
 }  // namespace residua

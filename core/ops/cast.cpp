@@ -10,7 +10,7 @@ namespace residua {
 Tensor cast(const Tensor& x, DType dtype) {
   ArgumentCheck("cast").floating("x", x);
   if (!is_floating(dtype)) {
-    fail("cast: the wanted type is {}, wanted f32, f16 or bf16", name(dtype));
+    fail("cast: the target type is {}, wanted f32, f16 or bf16", name(dtype));
   }
   if (x.dtype() == dtype) {
     return x;

@@ -4,7 +4,8 @@
 
 namespace residua {
 
-/// x in another floating type, rounded to nearest even; x itself where it has that type already. The gradient is cast back.
+/// x converted to another floating type, rounded to nearest even. Returns x itself if it already has that type. The gradient is
+/// cast back.
 Tensor cast(const Tensor& x, DType dtype);
 
 }  // namespace residua

@@ -11,7 +11,7 @@ std::string describe(const Tensor& tensor) {
 
 void ArgumentCheck::floating(const char* argument, const Tensor& tensor) const {
   if (!tensor.defined() || !is_floating(tensor.dtype()) || tensor.size() == 0) {
-    fail("{}: {} is {}, wanted a tensor of f32, f16 or bf16 that is not empty", op_, argument, describe(tensor));
+    fail("{}: {} is {}, wanted a non-empty tensor of type f32, f16 or bf16", op_, argument, describe(tensor));
   }
 }
 
@@ -54,8 +54,8 @@ void ArgumentCheck::range(const char* option, int64_t value, int64_t low, int64_
 
 void ArgumentCheck::window_fits(const Tensor& x, int64_t window_height, int64_t window_width, int64_t padding) const {
   if (x.dim(1) + 2 * padding < window_height || x.dim(2) + 2 * padding < window_width) {
-    fail("{}: x is {}, wanted it at least as large as the window {} x {} with padding {}", op_, describe(x), window_height,
-         window_width, padding);
+    fail("{}: x is {}, too small for the window {} x {} with padding {}", op_, describe(x), window_height, window_width,
+         padding);
   }
 }
 

@@ -6,7 +6,7 @@
 
 namespace residua {
 
-/// Checks x [N, H, W, C] and the options of a pooling; the windows as the kernels want them.
+/// Checks x [N, H, W, C] and the pooling options, and returns the kernels' description of the windows.
 PoolShape pool_shape(const ArgumentCheck& check, const Tensor& x, PoolOptions options, int64_t largest_window = 16);
 
 /// [N, P, Q, C]

@@ -13,8 +13,8 @@ struct ZeroPadShortcutOptions {
 };
 
 /// The parameter-free shortcut, option A of He et al. 2015, section 4.1: x [N, H, W, C] to [N, ceil(H/s), ceil(W/s),
-/// out_channels], every s-th pixel or the mean of each s x s window (at an odd edge, of the pixels that are there), and zeros
-/// in the new channels.
+/// out_channels]. Takes every s-th pixel, or the mean of each s x s window (at an odd edge, of the pixels that exist). The new
+/// channels are zero.
 Tensor zero_pad_shortcut(const Tensor& x, ZeroPadShortcutOptions options);
 
 }  // namespace residua

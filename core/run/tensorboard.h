@@ -8,7 +8,7 @@
 
 namespace residua {
 
-/// Scalars for TensorBoard, in an event file (`events.out.tfevents.*`) of a run's folder: TFRecord frames, each an encoded
+/// Scalars for TensorBoard, in an event file (events.out.tfevents.*) of a run's folder: TFRecord frames, each an encoded
 /// tensorflow.Event of a few fields. A folder may hold several files; a resumed run adds one.
 /// Every member throws Error that names the file and the system's reason.
 class TensorBoardWriter {

@@ -35,7 +35,7 @@ Shape::Shape(std::span<const int64_t> sizes) {
 int64_t Shape::dim(int i) const {
   const int index = i < 0 ? i + rank_ : i;
   if (index < 0 || index >= rank_) {
-    fail("dimension {} of a tensor of shape {}", i, string());
+    fail("there is no dimension {} in a tensor of shape {}", i, string());
   }
   return sizes_[static_cast<size_t>(index)];
 }

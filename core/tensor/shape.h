@@ -8,8 +8,8 @@
 
 namespace residua {
 
-/// Sizes of a contiguous tensor, at most four dimensions. Rank 0 is a scalar with one element.
-/// Construction fails on a negative size, on more than four dimensions and when the element count exceeds 2^62.
+/// The sizes of a contiguous tensor with at most four dimensions. Rank 0 is a scalar with one element.
+/// Throws Error on a negative size, more than four dimensions, or more than 2^62 elements.
 class Shape {
  public:
   static constexpr int kMaxRank = 4;
@@ -21,7 +21,7 @@ class Shape {
   int rank() const { return rank_; }
   /// Number of elements.
   int64_t size() const { return size_; }
-  /// Size of dimension `i`; negative counts from the end.
+  /// Size of dimension `i`. Negative `i` counts from the end.
   int64_t dim(int i) const;
   int64_t operator[](int i) const { return dim(i); }
   std::span<const int64_t> sizes() const { return {sizes_.data(), static_cast<size_t>(rank_)}; }
@@ -35,7 +35,7 @@ class Shape {
   int64_t size_ = 1;
 };
 
-/// a * b for sizes; fails on overflow or a negative factor.
+/// a * b for sizes. Throws Error on overflow or a negative factor.
 int64_t checked_multiply(int64_t a, int64_t b);
 
 }  // namespace residua

@@ -68,7 +68,7 @@ Tensor from_values(Shape shape, std::span<const float> values, DType dtype, Devi
 
 double Tensor::item() const {
   if (size() < 1) {
-    fail("item() of a tensor of shape {}", shape().string());
+    fail("item() needs at least one element, got a tensor of shape {}", shape().string());
   }
   const Tensor first = slice(0, Shape{}).to(Device{});
   double value = 0;
@@ -99,7 +99,8 @@ std::vector<float> Tensor::to_vector() const {
 
 Tensor Tensor::slice(int64_t offset, Shape shape) const {
   if (offset < 0 || offset > size() || shape.size() > size() - offset) {
-    fail("slice of shape {} from element {} of a tensor of shape {}", shape.string(), offset, this->shape().string());
+    fail("a slice of shape {} at element {} does not fit into a tensor of shape {}", shape.string(), offset,
+         this->shape().string());
   }
   Tensor view = detached();
   view.impl_->shape = shape;
@@ -122,7 +123,7 @@ Tensor Tensor::to(Device device) const {
 
 void Tensor::copy_from(const Tensor& source) const {
   if (source.shape() != shape() || source.dtype() != dtype()) {
-    fail("copy of a {} tensor of shape {} into a {} one of shape {}", name(source.dtype()), source.shape().string(),
+    fail("cannot copy a {} tensor of shape {} into a {} tensor of shape {}", name(source.dtype()), source.shape().string(),
          name(dtype()), shape().string());
   }
   device_api::copy(device(), data(), source.device(), source.data(), bytes());
@@ -130,7 +131,7 @@ void Tensor::copy_from(const Tensor& source) const {
 
 void Tensor::copy_from(std::span<const float> values) const {
   if (static_cast<int64_t>(values.size()) != size()) {
-    fail("{} values for a tensor of shape {}", values.size(), shape().string());
+    fail("got {} values for a tensor of shape {}", values.size(), shape().string());
   }
   const Tensor host = device().type == Device::Type::cpu ? *this : empty(shape(), dtype(), Device{});
   visit(dtype(), [&]<class T>() {
@@ -157,7 +158,7 @@ void Tensor::set_requires_grad(bool wanted) {
     fail("a {} tensor cannot have a gradient", name(dtype()));
   }
   if (AutogradMeta& meta = ensure_autograd(); meta.operation() != nullptr) {
-    fail("requires_grad can be set on leaves only, this tensor is the result of {}", meta.operation());
+    fail("requires_grad can only be set on a leaf, but this tensor is the result of {}", meta.operation());
   } else {
     meta.requires_grad = wanted;
   }
@@ -170,7 +171,7 @@ Tensor Tensor::grad() const {
 
 void Tensor::set_grad_buffer(Tensor buffer) {
   if (buffer.size() != size()) {
-    fail("gradient buffer of shape {} for a tensor of shape {}", buffer.shape().string(), shape().string());
+    fail("a gradient buffer of shape {} does not fit a tensor of shape {}", buffer.shape().string(), shape().string());
   }
   AutogradMeta& meta = ensure_autograd();
   meta.gradient = std::move(buffer);

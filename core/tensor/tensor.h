@@ -14,7 +14,8 @@ namespace residua {
 
 struct AutogradMeta;
 
-/// A contiguous array on a device: a shared handle, cheap to copy. Images are [N, H, W, C], convolution weights [K, R, S, C].
+/// A contiguous array on a device: a shared handle that is cheap to copy. Images are [N, H, W, C], convolution weights [K, R,
+/// S, C].
 class Tensor {
  public:
   /// An undefined tensor.
@@ -28,46 +29,46 @@ class Tensor {
   int64_t dim(int i) const { return impl().shape.dim(i); }
   int64_t bytes() const { return size() * size_bytes(dtype()); }
 
-  /// Device pointer to the first element. The typed form fails unless T is the tensor's element type.
+  /// Device pointer to the first element. The typed form throws Error unless T is the element type.
   void* data() const { return impl().data; }
   template <class T>
   T* data() const {
     check_dtype(dtype_of<T>);
     return static_cast<T*>(impl().data);
   }
-  /// The elements as a span; the tensor must be on the CPU.
+  /// The elements as a span. The tensor must be on the CPU.
   template <class T>
   std::span<T> span() const {
     check_cpu();
     return {data<T>(), static_cast<size_t>(size())};
   }
-  /// Element 0 as a double, from any device.
+  /// The first element as a double, from any device.
   double item() const;
-  /// All elements as floats, from any device (u8, i32, i64 are converted too).
+  /// All elements as floats, from any device. Also converts u8, i32 and i64.
   std::vector<float> to_vector() const;
 
-  /// `shape.size()` elements from element `offset` on, as a view.
+  /// A view of `shape.size()` elements, starting at element `offset`.
   Tensor slice(int64_t offset, Shape shape) const;
-  /// The same memory without autograd history.
+  /// The same memory, without autograd history.
   Tensor detached() const;
   /// A copy on `device`.
   Tensor to(Device device) const;
   Tensor clone() const { return to(device()); }
-  /// Overwrites the contents from a tensor of the same shape and dtype on any device.
+  /// Copies the contents of a tensor with the same shape and dtype, from any device.
   void copy_from(const Tensor& source) const;
-  /// Overwrites the contents from host floats, converted to the tensor's dtype.
+  /// Copies host floats, converted to the tensor's dtype.
   void copy_from(std::span<const float> values) const;
 
   bool requires_grad() const;
-  /// Makes this a leaf whose gradient is wanted.
+  /// Makes this a leaf that collects its gradient, or not.
   void set_requires_grad(bool wanted);
-  /// The gradient of a leaf after backward(); undefined before.
+  /// The gradient of a leaf after backward(); undefined before it.
   Tensor grad() const;
-  /// Gives a leaf the tensor that backward() writes its gradient into (its dtype may differ from the leaf's).
+  /// Sets the tensor that backward() writes a leaf's gradient into. Its dtype may differ from the leaf's.
   void set_grad_buffer(Tensor buffer);
-  /// Forgets the accumulated gradient: the next backward() overwrites it.
+  /// Discards the gradient: the next backward() overwrites it instead of adding to it.
   void zero_grad();
-  /// The autograd record shared by all handles of this tensor; null where there is none.
+  /// The autograd data shared by all handles of this tensor; null if there is none.
   std::shared_ptr<AutogradMeta> autograd() const { return defined() ? impl_->autograd : nullptr; }
   AutogradMeta& ensure_autograd();
   /// Makes this tensor the result of a recorded operation.
@@ -97,8 +98,7 @@ class Tensor {
   std::shared_ptr<Impl> impl_;
 };
 
-/// What autograd keeps beside a tensor. A leaf has no more than this; core/autograd/tape.h adds to a result the operation that
-/// made it.
+/// The autograd data of a tensor. A leaf has only this; core/autograd/tape.h adds the operation for a result.
 struct AutogradMeta {
   AutogradMeta() = default;
   virtual ~AutogradMeta() = default;
@@ -108,16 +108,16 @@ struct AutogradMeta {
   virtual const char* operation() const { return nullptr; }
 
   bool requires_grad = false;
-  bool has_gradient = false;  // `gradient` holds a value, not only memory
+  bool has_gradient = false;  // `gradient` holds a value, not just memory
   Tensor gradient;
 };
 
-/// Uninitialized memory.
+/// Makes a tensor with uninitialized memory.
 Tensor empty(Shape shape, DType dtype, Device device = {});
 Tensor empty_like(const Tensor& other);
 Tensor zeros(Shape shape, DType dtype, Device device = {});
 Tensor full(Shape shape, float value, DType dtype, Device device = {});
-/// From host values, converted to `dtype`.
+/// Makes a tensor from host values, converted to `dtype`.
 Tensor from_values(Shape shape, std::span<const float> values, DType dtype = DType::f32, Device device = {});
 
 }  // namespace residua

@@ -2,11 +2,11 @@
 
 #include "cuda/device/columns.cuh"
 
-// The arithmetic of batch normalization, for the kernels that fuse it with different things.
+// The arithmetic of batch normalization, shared by the kernels that fuse it with other operations.
 namespace residua::cuda {
 
-/// gamma * (x - mean) * rstd + beta of N channels as scale * x + shift: its rounding error is that of an x in fp32 whose
-/// distance from 0 is as large.
+/// Computes gamma * (x - mean) * rstd + beta for N channels as scale * x + shift. The rounding error is about that of rounding
+/// x itself to fp32.
 template <int N>
 struct ForwardLine {
   float scale[N], shift[N];
@@ -24,7 +24,7 @@ struct ForwardLine {
   __device__ float y(int j, float x) const { return scale[j] * x + shift[j]; }
 };
 
-/// gamma * rstd * (g - sum_g / rows - xhat * sum_g_xhat / rows) of N channels as a * g + (b * x + c).
+/// Computes gamma * rstd * (g - sum_g / rows - xhat * sum_g_xhat / rows) for N channels as a * g + (b * x + c).
 template <int N>
 struct BackwardLine {
   float a[N], b[N], c[N];
@@ -44,7 +44,7 @@ struct BackwardLine {
   __device__ float dx(int j, float g, float x) const { return a[j] * g + (b[j] * x + c[j]); }
 };
 
-/// From the sums of g and of g * (x - mean).
+/// Computes sum_g and sum_g_xhat from the sums of g and of g * (x - mean).
 struct FinishBackward {
   const float* rstd;
   float *sum_g, *sum_g_xhat;

@@ -2,9 +2,9 @@
 
 #include "cuda/device/warp.cuh"
 
-// Shared memory of a block: RESIDUA_SHARED(float, partial, 64) declares the pointer `partial` to 64 floats that all threads of
-// the block share. The size is a constant; trivial types only; each place in the code is memory of its own. Uninitialized: on
-// the host it is full of NaN.
+// Shared memory of a block. RESIDUA_SHARED(float, partial, 64) declares a pointer `partial` to 64 floats that all threads of
+// the block share. The size is a constant, and the type must be trivial. Each use in the code has memory of its own. The memory
+// is uninitialized; on the host it is filled with NaN.
 #ifdef __CUDACC__
 #define RESIDUA_SHARED(Type, name, count) __shared__ __align__(16) Type name[count]
 #else
@@ -15,7 +15,7 @@
 
 namespace residua::cuda {
 
-/// The launch's shared_bytes, likewise.
+/// The dynamic shared memory of a block: the launch's shared_bytes. Uninitialized too.
 template <class T>
 __device__ inline T* dynamic_shared() {
 #ifdef __CUDACC__
@@ -26,15 +26,15 @@ __device__ inline T* dynamic_shared() {
 #endif
 }
 
-/// Waits for all threads of the block; what they wrote before is seen after it.
+/// Waits for all threads of the block. Afterwards every thread sees what the others wrote before.
 __device__ inline void block_barrier() { __syncthreads(); }
 
-/// Every thread gets the sum over the block. All threads must call; the order of addition is fixed.
+/// Returns the sum over the block to every thread. All threads must call it. The order of addition is fixed.
 template <class T>
 __device__ inline T block_sum(T value) {
   RESIDUA_SHARED(T, partial, kWarp);
   value = warp_sum(value);
-  block_barrier();  // the last call's partial sums have been read
+  block_barrier();  // the partial sums of the previous call have been read
   if (lane() == 0) {
     partial[warp()] = value;
   }

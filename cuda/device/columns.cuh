@@ -3,24 +3,25 @@
 #include "cuda/device/block.cuh"
 #include "cuda/device/vec.cuh"
 
-// Walking over rows of channels when each channel has parameters or sums of its own: a thread stays in one column, so that
-// they stay in its registers.
+// Loops over rows of channels with per-channel parameters or sums. A thread stays in one column, so these stay in its
+// registers.
 namespace residua::cuda {
 
-/// How a grid shares out [rows, columns]: a column is what a thread takes of a row at a time, a chunk up to 32 adjacent
-/// columns. A block stays in one chunk, where its threads lie side by side over the chunk's columns and then over `lanes` rows;
-/// there are at least as many blocks as chunks.
+/// How a grid divides [rows, columns] among its threads. A column is the unit that a thread takes from a row, for example a
+/// pack of channels. A chunk is up to 32 adjacent columns. A block stays in one chunk: its threads cover the chunk's columns
+/// first, then `lanes` rows. There are at least as many blocks as chunks.
 struct ColumnGrid {
   LaunchShape launch;
   int64_t rows;
   int columns, chunks;
-  int width;           // columns of a chunk; the last may have fewer
-  int lanes;           // rows that a block takes at once
-  int64_t row_blocks;  // that share the rows of a chunk
+  int width;           // columns per chunk; the last chunk may have fewer
+  int lanes;           // rows that a block processes at once
+  int64_t row_blocks;  // blocks that share the rows of a chunk
   __host__ __device__ int64_t row_step() const { return row_blocks * lanes; }
 
-  /// As many blocks of 256 threads as run at once. A kernel that needs more than 64 registers says how few that is, and how
-  /// many threads a block can have at most; one that sums wants fewer and larger ones, which leave fewer partial sums.
+  /// By default as many blocks of 256 threads as run at once. A kernel with more than 64 registers passes the number of blocks
+  /// that fit on a multiprocessor and its largest block size. A kernel that sums passes fewer, larger blocks, which leave fewer
+  /// partial sums.
   ColumnGrid(const Stream& stream, int64_t row_count, int64_t column_count, int64_t blocks_per_multiprocessor = 4,
              int most_threads = 1024, int preferred_threads = 256)
       : rows(row_count), columns(static_cast<int>(column_count)) {
@@ -35,11 +36,11 @@ struct ColumnGrid {
   }
 };
 
-/// A thread's place: it takes rows row, row + row_step(), ...
+/// A thread's position in the grid. It processes rows row, row + row_step(), ...
 struct ColumnPlace {
   int row_block, lane, column;
   int64_t row;
-  bool active;  // has a column and a row lane; the others only take part in barriers
+  bool active;  // has a column and a row lane; inactive threads only take part in barriers
 
   __device__ explicit ColumnPlace(const ColumnGrid& grid) {
     row_block = static_cast<int>(blockIdx.x) / grid.chunks;
@@ -50,7 +51,8 @@ struct ColumnPlace {
   }
 };
 
-/// Per-channel values out[k][j] = tables[k][(first + j) % channels], first < channels: all loads before the first use.
+/// Loads per-channel values out[k][j] = tables[k][(first + j) % channels], first < channels. Issues all loads before the first
+/// use.
 template <int K, int N>
 __device__ inline void load_channels(const float* const (&tables)[K], int64_t channels, int64_t first, float (&out)[K][N]) {
   bool packed = N % 4 == 0 && first + N <= channels;
@@ -93,20 +95,21 @@ __device__ inline void load_channels(const float* table, int64_t channels, int64
   }
 }
 
-// Sums over rows of two quantities of each element of a column, in two kernels. The first adds up in fp32 over a thread's rows,
-// then over the lanes of its block, and writes a row of partial sums; the second adds those up in double. The order is fixed.
+// Sums of two quantities over the rows, for each element of a column, in two kernels. The first adds in fp32 over a thread's
+// rows, then over the lanes of its block, and writes one row of partial sums per block. The second adds these in double. The
+// order is fixed.
 
-/// Blocks of a multiprocessor and their threads for the first kernel.
+/// Blocks per multiprocessor, and threads per block, for the first kernel.
 inline constexpr int kSumBlocks = 2;
 inline constexpr int kSumThreads = 512;
 
-/// Dynamic shared memory of a block for add_lanes.
+/// Dynamic shared memory that add_lanes needs per block.
 template <int N>
 int64_t lane_sums_bytes(int threads) {
   return int64_t{threads} / 2 * 2 * N * static_cast<int64_t>(sizeof(float));
 }
 
-/// Lane 0 of each column gets the sums over its lanes. All threads of the block must call.
+/// Adds `sum` over the lanes of each column; lane 0 gets the result. All threads of the block must call it.
 template <int N>
 __device__ inline void add_lanes(const ColumnGrid& grid, const ColumnPlace& place, float (&sum)[2][N]) {
   auto* shared = dynamic_shared<float>();
@@ -114,7 +117,7 @@ __device__ inline void add_lanes(const ColumnGrid& grid, const ColumnPlace& plac
   const int thread = static_cast<int>(threadIdx.x);
   for (int count = grid.lanes; count > 1;) {
     const int half = (count + 1) / 2;
-    block_barrier();  // what was here before has been read
+    block_barrier();  // the previous contents have been read
     if (place.lane >= half && place.lane < count) {
       const int slot = thread - half * grid.width;
 #pragma unroll
@@ -152,18 +155,18 @@ int64_t partials_bytes(const ColumnGrid& grid) {
   return grid.row_blocks * 2 * grid.columns * N * static_cast<int64_t>(sizeof(float));
 }
 
-/// Of a block of finish_sums_kernel, at most: its double sums take more than the 64 registers that 1024 threads can have.
+/// Largest block of finish_sums_kernel. Its double sums need more than the 64 registers per thread that 1024 threads leave.
 inline constexpr int kFinishThreads = 512;
-inline constexpr int kFinishChannels = 8;  // of a block: what a sector of 32 bytes holds of each row
+inline constexpr int kFinishChannels = 8;  // per block: the elements of a row in one 32-byte sector
 
-/// finish(channel, finish.known(channel), sum 0, sum 1) for each channel: partial sums are added over the row blocks and over
-/// the `repeats` places of a row that belong to the channel, in a fixed order. A block has eight adjacent channels, whose terms
-/// its groups of eight threads share out; each loads several before it adds the first.
+/// Adds the partial sums of each channel and calls finish(channel, finish.known(channel), sum 0, sum 1). A channel has one term
+/// for each row block and each of its `repeats` positions in a row; the order of addition is fixed. A block has eight adjacent
+/// channels, and its groups of eight threads share the terms. Each thread issues several loads before its first addition.
 template <class Finish>
 __global__ void __launch_bounds__(kFinishThreads)
     finish_sums_kernel(int64_t channels, int repeats, int terms, const float* partials, Finish finish) {
   constexpr int kBatch = 8;
-  constexpr int kSlots = kWarp / kFinishChannels;  // of a warp
+  constexpr int kSlots = kWarp / kFinishChannels;  // per warp
   RESIDUA_SHARED(double, shared, 2 * kFinishThreads / kSlots);
   const int slot = static_cast<int>(threadIdx.x) / kFinishChannels;
   const int slots = warps() * kSlots;
@@ -191,7 +194,7 @@ __global__ void __launch_bounds__(kFinishThreads)
     }
     sums[0] = warp_sum(sums[0], kFinishChannels);
     sums[1] = warp_sum(sums[1], kFinishChannels);
-    block_barrier();  // the last turn's sums have been read
+    block_barrier();  // the sums of the previous iteration have been read
     if (lane() < kFinishChannels) {
       shared[warp() * kFinishChannels + lane()] = sums[0];
       shared[(warps() + warp()) * kFinishChannels + lane()] = sums[1];

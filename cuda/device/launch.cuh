@@ -1,7 +1,7 @@
 #pragma once
 
-// What every kernel file includes first: the language of kernels under nvcc, or its twin on the host under g++, and the one way
-// to launch a kernel.
+// Every kernel file includes this first. It provides the kernel language (from nvcc, or its host twin under g++) and the only
+// way to launch a kernel.
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
@@ -31,10 +31,10 @@ struct LaunchShape {
   int64_t shared_bytes = 0;
 };
 
-/// Threads of a block: `preferred`, unless a test asks for another number.
+/// Threads per block: `preferred`, unless a test sets another number.
 inline int block_threads(int preferred) { return launch_options().threads != 0 ? launch_options().threads : preferred; }
 
-/// Blocks of a grid for kernels that work with any number: `wanted`, at most `per_multiprocessor` for each multiprocessor.
+/// Blocks in a grid, for kernels that work with any number: `wanted`, but at most `per_multiprocessor` per multiprocessor.
 inline int64_t grid_blocks(const Stream& stream, int64_t wanted, int64_t per_multiprocessor) {
   int64_t limit = per_multiprocessor * stream.multiprocessors();
   if (launch_options().max_blocks != 0) {
@@ -43,14 +43,14 @@ inline int64_t grid_blocks(const Stream& stream, int64_t wanted, int64_t per_mul
   return std::clamp<int64_t>(wanted, 1, limit);
 }
 
-/// A grid-stride loop over `items`: each thread takes item `global_thread()`, then every `grid_threads()`-th. A kernel with
-/// __launch_bounds__ says how many threads a block can have at most.
+/// The grid for a grid-stride loop over `items`: each thread takes item `global_thread()`, then every `grid_threads()`-th. A
+/// kernel with __launch_bounds__ passes its largest block as `most_threads`.
 inline LaunchShape grid_for(const Stream& stream, int64_t items, int preferred_threads = 256, int most_threads = 1024) {
   const int threads = std::min(block_threads(preferred_threads), most_threads);
   return {grid_blocks(stream, (items + threads - 1) / threads, 32), threads};
 }
 
-/// Calls f(std::true_type{}) or f(std::false_type{}), for kernels with flags among their template arguments.
+/// Calls f(std::true_type{}) or f(std::false_type{}), for kernels with boolean template arguments.
 template <class F>
 void visit_bool(bool value, const F& f) {
   if (value) {
@@ -63,7 +63,7 @@ void visit_bool(bool value, const F& f) {
 __device__ inline int64_t global_thread() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ inline int64_t grid_threads() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
-/// Queues `kernel(args...)` on the stream. Fails where the shape is none that a device takes, and where the launch fails.
+/// Queues `kernel(args...)` on the stream. Throws Error if the launch shape is invalid or the launch fails.
 template <class... Parameters, class... Args>
 void launch(Stream& stream, const LaunchShape& shape, void (*kernel)(Parameters...), Args&&... args) {
   if (shape.blocks < 1 || shape.blocks > 0x7fffffff || shape.threads < 32 || shape.threads > 1024 || shape.threads % 32 != 0) {

@@ -7,7 +7,7 @@
 
 namespace residua::cuda {
 
-// Between stored elements and the fp32 that all arithmetic is done in. Rounding is to nearest even, NaN stays NaN.
+// Conversions between stored elements and fp32, in which all arithmetic is done. Rounds to nearest even; NaN stays NaN.
 
 __device__ inline float widen(float v) { return v; }
 __device__ inline float widen(uint8_t v) { return static_cast<float>(v); }
@@ -23,10 +23,10 @@ inline float widen(bf16 v) { return to_float(v); }
 template <class T>
 __device__ inline T narrow(float v);
 
-/// Two elements of a 16-bit type in a word, the first in its lower half.
+/// Packs two values into one word as elements of a 16-bit type, the first in the lower half.
 template <class T>
 __device__ inline uint32_t narrow_pair(float first, float second);
-/// Back again.
+/// The inverse of narrow_pair.
 template <class T>
 __device__ inline void widen_pair(uint32_t word, float& first, float& second);
 
@@ -87,7 +87,7 @@ inline void widen_pair(uint32_t word, float& first, float& second) {
 }
 #endif
 
-/// The largest value that `narrow` rounds to 0: what is above it is stored as a positive T.
+/// The largest value that `narrow` rounds to 0. Larger values are stored as a positive T.
 template <class T>
 inline constexpr float kStoredAsZero = 0;
 template <>
@@ -95,7 +95,7 @@ inline constexpr float kStoredAsZero<f16> = 0x1p-25f;
 template <>
 inline constexpr float kStoredAsZero<bf16> = 0x1p-134f;
 
-/// Calls f.operator()<T>() with the C++ type of a floating dtype.
+/// Calls `f.template operator()<T>()` with the C++ type of a floating dtype. Throws Error on another dtype.
 template <class F>
 void visit_float(DType dtype, F&& f) {
   switch (dtype) {

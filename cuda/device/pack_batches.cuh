@@ -4,9 +4,9 @@
 
 namespace residua::cuda {
 
-/// for_packs with its body in two halves: what read(i, Elements<K>{}) returns is given to write(i, ...). A thread reads up to
-/// `Batch` packs before it writes the first, so that as many loads are on their way at once. A block takes tiles of Batch *
-/// blockDim packs that lie side by side.
+/// Like for_packs, with the body in two halves: the result of read(i, Elements<K>{}) is passed to write(i, ...). A thread reads
+/// up to `Batch` packs before it writes the first, so that many loads are in flight at once. A block takes tiles of Batch *
+/// blockDim adjacent packs.
 template <int N, int Batch, class Read, class Write>
 __device__ inline void for_pack_batches(int64_t size, const Read& read, const Write& write) {
   using Held = decltype(read(int64_t{}, Elements<N>{}));
@@ -36,7 +36,7 @@ __device__ inline void for_pack_batches(int64_t size, const Read& read, const Wr
   }
 }
 
-/// The grid for that.
+/// The grid for for_pack_batches.
 inline LaunchShape grid_for_batches(const Stream& stream, int64_t packs, int batch) {
   return grid_for(stream, (packs + batch - 1) / batch);
 }

@@ -4,13 +4,13 @@
 
 namespace residua::cuda {
 
-/// Division of numbers >= 0 by one divisor >= 1: below 2^31 a multiplication and a shift (Granlund and Montgomery 1994, figure
-/// 4.1).
+/// Divides numbers >= 0 by a fixed divisor >= 1. Below 2^31 this takes one multiplication and one shift (Granlund and
+/// Montgomery 1994, figure 4.1).
 class Divisor {
  public:
   explicit Divisor(int64_t divisor) : divisor_(divisor) {
     if (divisor > kLimit) {
-      shift_ = 31;  // and with a factor of 0 the quotient is 0
+      shift_ = 31;  // and a factor of 0: the quotient is always 0
       return;
     }
     while (int64_t{1} << shift_ < divisor) {
@@ -37,7 +37,7 @@ class Divisor {
   int shift_ = 0;
 };
 
-/// Takes the flat index of an element of [images, rows, columns, depth] apart.
+/// Splits the flat index of an element of [images, rows, columns, depth] into its coordinates.
 class Unflatten {
  public:
   template <class Int>
@@ -54,7 +54,7 @@ class Unflatten {
     }
     return split<int64_t>(i, [](const Divisor& d, int64_t n) { return n / d.value(); });
   }
-  /// The same where no index reaches 2^31.
+  /// Like operator(), if all indices are below 2^31.
   __device__ PlaceIn<int> of_small(int i) const {
     return split<int>(static_cast<uint32_t>(i), [](const Divisor& d, uint32_t n) { return d.of_small(n); });
   }

@@ -6,13 +6,14 @@
 
 namespace residua::cuda {
 
-/// N elements that move as one: with sizeof(T) * N = 16 in a single instruction. The address must be a multiple of that.
+/// N elements that are loaded and stored as one; in a single instruction if sizeof(T) * N = 16. The address must be a multiple
+/// of the size.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {
   T v[N];
 };
 
-/// Elements of T in 16 bytes.
+/// The number of elements of T in 16 bytes.
 template <class T>
 inline constexpr int kVec = 16 / static_cast<int>(sizeof(T));
 
@@ -21,7 +22,7 @@ __device__ inline Pack<T, N> pack_at(const T* p) {
   return *reinterpret_cast<const Pack<T, N>*>(p);
 }
 
-/// Two elements of a 16-bit type come out of their word in one instruction each, one by one in up to three.
+/// Widens 16-bit elements in pairs from one word: one instruction per element, instead of up to three if taken singly.
 template <class T, int N>
 __device__ inline void widen(const Pack<T, N>& pack, float (&out)[N]) {
   if constexpr (sizeof(T) == 2 && N % 2 == 0) {
@@ -39,7 +40,7 @@ __device__ inline void widen(const Pack<T, N>& pack, float (&out)[N]) {
   }
 }
 
-/// To the nearest values of T.
+/// Rounds to the nearest values of T.
 template <class T, int N>
 __device__ inline void round_to(float (&v)[N]) {
   if constexpr (sizeof(T) == 2 && N % 2 == 0) {
@@ -64,7 +65,8 @@ __device__ inline void load(const T* p, float (&out)[N]) {
   }
 }
 
-/// Stores words as one. nvcc takes a struct apart into several stores in some unrolled loops; what it is told here it keeps.
+/// Stores words with one instruction. In some unrolled loops nvcc splits the store of a struct into several; the intrinsic
+/// keeps it whole.
 template <int N>
 __device__ inline void store_words(void* p, const Pack<uint32_t, N>& words) {
 #ifdef __CUDACC__
@@ -135,14 +137,14 @@ __device__ inline void store_bytes(uint8_t* p, const int (&in)[N]) {
   }
 }
 
-/// A number of elements that is known when compiling.
+/// A number of elements that is known at compile time.
 template <int N>
 struct Elements {
   static constexpr int kCount = N;
 };
 
-/// Shares [0, size) out over the grid: calls body(i, Elements<N>{}) for packs of N elements, and body(i, Elements<1>{}) for
-/// each of the rest.
+/// A grid-stride loop over [0, size): calls body(i, Elements<N>{}) for packs of N elements, and body(i, Elements<1>{}) for each
+/// of the remaining ones.
 template <int N, class Body>
 __device__ inline void for_packs(int64_t size, const Body& body) {
   const int64_t packs = size / N;
@@ -156,14 +158,14 @@ __device__ inline void for_packs(int64_t size, const Body& body) {
   }
 }
 
-/// Whether pointers (null ones too) can be read in packs of `bytes` bytes.
+/// Whether all pointers are aligned to `bytes`, so that packs of that size can be loaded. Null pointers count as aligned.
 template <class... Pointers>
 bool aligned_to(int64_t bytes, const Pointers*... pointers) {
   return ((reinterpret_cast<uintptr_t>(pointers) % static_cast<uintptr_t>(bytes) == 0) && ...);
 }
 
-/// Calls f(Elements<N>{}) with the pack size for a kernel: 16 bytes of T where `packed` holds (addresses and row lengths allow
-/// it), else single elements.
+/// Calls f(Elements<N>{}) with a kernel's pack size: 16 bytes of T if `packed` (addresses and row lengths allow it), otherwise
+/// one element.
 template <class T, class F>
 void visit_pack(bool packed, const F& f) {
   if (packed) {

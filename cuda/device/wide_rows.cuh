@@ -4,30 +4,30 @@
 
 #include "cuda/device/columns.cuh"
 
-// [rows, channels] as packs of eight elements, whatever the number of channels: as many rows as that takes form one wide row. A
-// pack is 16 bytes of a 16-bit type, and its bits in a mask are one byte.
+// [rows, channels] as packs of eight elements, whatever the number of channels: as many rows as necessary form one wide row. A
+// pack of a 16-bit type is 16 bytes, and its bits in a mask are one byte.
 namespace residua::cuda {
 
 inline constexpr int kPack = 8;
 
 struct WideRows {
   int64_t size, channels;
-  int64_t packs;  // of a wide row
-  int64_t count;  // whole wide rows; fewer than `width()` elements may come after them
+  int64_t packs;  // per wide row
+  int64_t count;  // whole wide rows; fewer than `width()` elements may follow them
 
   WideRows(int64_t rows, int64_t channel_count) : size(rows * channel_count), channels(channel_count) {
     packs = channels / std::min<int64_t>(channels & -channels, kPack);
     count = size / (packs * kPack);
   }
   __host__ __device__ int64_t width() const { return packs * kPack; }
-  /// Of a column's first element.
+  /// The channel of a column's first element.
   __device__ int64_t channel(int column) const {
     const int64_t element = int64_t{column} * kPack;
     return channels % kPack == 0 ? element : element % channels;
   }
 };
 
-/// How much of a pack there is, and whether it may be moved as one.
+/// The part of a pack that exists. A whole pack may be loaded and stored as one.
 struct WholePack {
   __device__ static constexpr bool has(int) { return true; }
 };
@@ -41,7 +41,7 @@ __device__ inline Pack<T, kPack> load_pack(const T* p, WholePack) {
   return *reinterpret_cast<const Pack<T, kPack>*>(p);
 }
 
-/// Elements past the part are zero.
+/// Elements past the part are set to zero.
 template <class T>
 __device__ inline Pack<T, kPack> load_pack(const T* p, PartPack part) {
   Pack<T, kPack> pack;
@@ -67,11 +67,11 @@ __device__ inline void store_pack(T* p, const float (&values)[kPack], PartPack p
   }
 }
 
-/// Who reads what another kernel has just written or read from the start to the end finds the end in the cache.
+/// The order of a walk over memory. After a kernel that walked start to end, the end is still in L2: walk `down`.
 enum class Direction : uint8_t { up, down };
 
-/// Calls use(i, load(i, extent), extent) for the packs of a thread's column, i being the first element of each. `Packed`: whole
-/// packs may be moved as one; then `Bytes` of x are loaded before the first is used.
+/// Calls use(i, load(i, extent), extent) for the packs of a thread's column; i is the pack's first element. `Packed` means that
+/// whole packs may be loaded as one; then `Bytes` bytes of x are loaded before the first use.
 template <class T, int Bytes, bool Packed, Direction kDirection, class Load, class Use>
 __device__ inline void for_column(const WideRows& wide, const ColumnGrid& grid, const ColumnPlace& place, const Load& load,
                                   const Use& use) {
@@ -99,7 +99,7 @@ __device__ inline void for_column(const WideRows& wide, const ColumnGrid& grid, 
       use(i + u * step, loaded[u], whole);
     }
   }
-  // What is left of a column is fewer rows than that; loads in place of missing ones repeat the first.
+  // Fewer than kUnroll rows are left. Loads for missing rows repeat the first one.
   if (inside(i)) {
     decltype(load(i, whole)) loaded[kUnroll];
 #pragma unroll

@@ -1,4 +1,4 @@
-// A CUDA device without a GPU: the answers to core/device/device_backend.h, with host memory and host queues.
+// A CUDA device without a GPU: implements core/device/device_backend.h with host memory and host queues.
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -14,7 +14,7 @@
 #include "cuda/host/plans.h"
 #include "cuda/host/queue.h"
 
-/// Defined in residua_cuda and in residua_host_cuda alike: a program that links both is an error.
+/// Defined in both residua_cuda and residua_host_cuda, so that a program that links both fails to link.
 extern const char residua_cuda_device_implementation[];
 const char residua_cuda_device_implementation[] = "host";
 
@@ -23,7 +23,7 @@ namespace residua {
 namespace host_cuda {
 namespace {
 
-constexpr int kMultiprocessors = 3;  // few, so that small cases need several turns of a grid-stride loop
+constexpr int kMultiprocessors = 3;  // few, so that small cases need several iterations of a grid-stride loop
 
 Laziness laziness = Laziness::eager;
 int64_t largest_block = INT64_MAX;
@@ -42,7 +42,7 @@ DeviceQueues& queues() {
 
 Queue& of(device_api::StreamKind which) { return which == device_api::StreamKind::compute ? queues().compute : queues().copy; }
 
-/// Host memory that copies read when they run, not when they are queued.
+/// Host memory that copies read when they run instead of when they are queued.
 std::map<const void*, int64_t>& pinned() {
   static std::map<const void*, int64_t> regions;
   return regions;
@@ -126,7 +126,7 @@ void* allocate(int, int64_t bytes) noexcept {
 }
 
 void deallocate(int, void* data) noexcept {
-  // cudaFree waits for the device too.
+  // cudaFree also waits for the device.
   synchronize(0);
   std::free(data);
 }
@@ -145,7 +145,7 @@ void copy(Device to, void* destination, Device from, const void* source, int64_t
     return;
   }
   if (to.type == Device::Type::cpu && queue.capturing()) {
-    fail("a copy to the host was asked for while work is being captured");
+    fail("cannot copy to the host during a graph capture");
   }
   queue.enqueue([=] { std::memmove(destination, source, size); });
   if (to.type == Device::Type::cpu) {
@@ -156,7 +156,7 @@ void copy(Device to, void* destination, Device from, const void* source, int64_t
 
 void synchronize(int) {
   if (queues().compute.capturing()) {
-    fail("the device was waited for while work is being captured");
+    fail("cannot wait for the device during a graph capture");
   }
   queues().copy.drain();
   queues().compute.drain();
@@ -217,7 +217,7 @@ void* end_capture(int) { return new std::vector<host_cuda::Queue::Work>(queues()
 void abandon_capture(int) noexcept { queues().compute.end_capture(); }
 
 void launch_graph(void* graph, int) {
-  // The graph may be dropped only once it has run: as with CUDA, the queue keeps what it needs.
+  // As with CUDA, the queue keeps what it needs: the graph may be dropped before its work has run.
   const auto& work = *static_cast<std::vector<host_cuda::Queue::Work>*>(graph);
   for (const host_cuda::Queue::Work& piece : work) {
     queues().compute.enqueue(piece);

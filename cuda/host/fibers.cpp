@@ -1,5 +1,5 @@
-// Threads of a block as fibers of Boost.Context. A fiber gives control back to the scheduler only at a barrier, at a warp
-// operation and at its end; which one goes on next is what the orders differ in.
+// The threads of a block as fibers of Boost.Context. A fiber returns to the scheduler only at a barrier, at a warp operation
+// and at its end. The orders differ in which fiber runs next.
 #include "cuda/host/fibers.h"
 
 #include <fmt/format.h>
@@ -27,7 +27,7 @@ namespace context = boost::context::detail;
 
 constexpr unsigned kWarp = 32;
 constexpr size_t kStackBytes = size_t{256} << 10;
-constexpr int64_t kMaxSharedBytes = 227 << 10;  // of a block on sm_90
+constexpr int64_t kMaxSharedBytes = 227 << 10;  // per block, on sm_90
 constexpr int64_t kMaxStaticSharedBytes = 48 << 10;
 
 enum class State : uint8_t { ready, barrier, warp, ended };
@@ -37,7 +37,7 @@ struct Fiber {
   context::fcontext_t context = nullptr;
   unsigned thread = 0;
   State state = State::ready;
-  // Of the warp operation it waits in.
+  // The warp operation that it waits in:
   WarpOperation operation{};
   unsigned mask = 0;
   uint64_t value = 0;
@@ -47,12 +47,12 @@ struct Fiber {
 struct SharedArray {
   std::unique_ptr<unsigned char[]> data;
   int64_t bytes = 0;
-  bool used = false;  // by the block that is running
+  bool used = false;  // by the running block
 };
 
-/// Everything of the launch that is running.
+/// The state of the running launch.
 struct Machine {
-  std::vector<Fiber> fibers;  // kept from launch to launch; the first `threads` take part
+  std::vector<Fiber> fibers;  // kept between launches; the first `threads` take part
   unsigned threads = 0;
   const std::function<void()>* body = nullptr;
   Fiber* running = nullptr;
@@ -68,7 +68,7 @@ struct Machine {
 };
 Machine machine;
 
-/// From the running fiber to the scheduler; returns when it is run again.
+/// Switches from the running fiber to the scheduler. Returns when the fiber is resumed.
 void yield_to_scheduler() {
 #ifdef __SANITIZE_ADDRESS__
   void* fake_stack = nullptr;
@@ -86,7 +86,7 @@ void enter(context::transfer_t from) {
   __sanitizer_finish_switch_fiber(nullptr, &machine.scheduler_stack, &machine.scheduler_stack_bytes);
 #endif
   machine.scheduler = from.fctx;
-  for (;;) {  // once for each block
+  for (;;) {  // one iteration per block
     try {
       (*machine.body)();
     } catch (...) {
@@ -123,7 +123,7 @@ void prepare_fibers(unsigned threads) {
   machine.threads = threads;
 }
 
-/// Every fiber stands before the first line of the kernel.
+/// Sets every fiber to the first line of the kernel.
 void begin_block() {
   for (unsigned t = 0; t < machine.threads; ++t) {
     Fiber& fiber = machine.fibers[t];
@@ -138,18 +138,18 @@ void begin_block() {
   }
 }
 
-/// After a fault fibers stand in the middle of the kernel: they begin anew.
+/// Makes all fibers start anew: after a fault they stand in the middle of the kernel.
 void abandon_fibers() {
   for (Fiber& fiber : machine.fibers) {
 #ifdef __SANITIZE_ADDRESS__
-    // Frames that are never left keep their marks.
+    // Frames that never return keep their poison.
     __asan_unpoison_memory_region(static_cast<unsigned char*>(fiber.stack.sp) - fiber.stack.size, fiber.stack.size);
 #endif
     fiber.context = nullptr;
   }
 }
 
-/// Lets the lanes of a warp go on whose operation all lanes of its mask have come to. Returns whether there were any.
+/// Completes the warp operations that all lanes of their mask have reached. Returns whether there were any.
 bool complete_warp_operations(unsigned first) {
   const unsigned end = std::min(first + kWarp, machine.threads);
   bool any = false;
@@ -215,7 +215,7 @@ bool run_ready(unsigned thread) {
   return true;
 }
 
-/// One turn: every thread that can move does, in the order. Returns whether any could.
+/// One turn: runs every thread that can run, in the given order. Returns whether any could.
 bool turn(Order order, std::vector<unsigned>& threads) {
   bool moved = false;
   if (order == Order::run_ahead || order == Order::run_ahead_reverse) {
@@ -271,13 +271,13 @@ void run_block(Order order) {
         machine.fibers[t].state = State::ready;
       }
     } else if (!moved) {
-      throw KernelFault(fmt::format("no thread can go on: {} wait at a barrier, {} in warp operations, {} have returned",
+      throw KernelFault(fmt::format("no thread can continue: {} wait at a barrier, {} in warp operations, {} have returned",
                                     waiting, machine.threads - waiting - ended, ended));
     }
   }
 }
 
-/// A copy of where the memory was used, with a NaN in every float.
+/// Fills memory with 0xff bytes, which is NaN in every floating type.
 void fill_with_nan(void* data, int64_t bytes) { std::memset(data, 0xff, static_cast<size_t>(bytes)); }
 
 }  // namespace
@@ -312,7 +312,7 @@ void* shared_memory_bytes(const void* place, int64_t bytes) {
     }
     if (total > kMaxStaticSharedBytes) {
       throw KernelFault(
-          fmt::format("a block has {} bytes of static shared memory; at most {} can be had", total, kMaxStaticSharedBytes));
+          fmt::format("a block has {} bytes of static shared memory, at most {} are available", total, kMaxStaticSharedBytes));
     }
     array.data = std::make_unique_for_overwrite<unsigned char[]>(static_cast<size_t>(bytes));
     array.bytes = bytes;
@@ -329,7 +329,7 @@ void* dynamic_shared_memory() { return machine.dynamic_shared.get(); }
 void run_grid(const Shape& shape, const std::function<void()>& body) {
   if (shape.shared_bytes < 0 || shape.shared_bytes > kMaxSharedBytes) {
     throw KernelFault(
-        fmt::format("a block wants {} bytes of shared memory; at most {} can be had", shape.shared_bytes, kMaxSharedBytes));
+        fmt::format("a block wants {} bytes of shared memory, at most {} are available", shape.shared_bytes, kMaxSharedBytes));
   }
   prepare_fibers(static_cast<unsigned>(shape.threads));
   machine.body = &body;

@@ -7,16 +7,16 @@
 
 namespace residua::host_cuda {
 
-/// In which order the threads of a block, and the blocks of a grid, are run between barriers.
+/// The order in which the threads of a block, and the blocks of a grid, run between barriers.
 enum class Order : uint8_t {
   forward,           // thread 0 first, each as far as it can go
   reverse,           // the last thread first
-  random,            // anew at each turn
-  run_ahead,         // one warp as far ahead as it can go, past its own collectives, before the next moves
-  run_ahead_reverse  // the same, the last warp first
+  random,            // a new random order in each turn
+  run_ahead,         // each warp as far as it can go, past its own collectives, before the next one runs
+  run_ahead_reverse  // like run_ahead, the last warp first
 };
 
-/// What a kernel did that a GPU does not allow.
+/// A kernel did something that a GPU does not allow.
 class KernelFault : public std::logic_error {
  public:
   using std::logic_error::logic_error;
@@ -24,15 +24,15 @@ class KernelFault : public std::logic_error {
 
 struct Schedule {
   Order order = Order::forward;
-  uint64_t seed = 1;  // of Order::random
+  uint64_t seed = 1;  // for Order::random
 };
 
-/// For the launches that run from now on.
+/// The schedule of all launches that run from now on.
 Schedule& schedule();
 
-/// Runs a grid to its end on the calling thread. Fails with KernelFault: a thread that ended while others wait for it at a
-/// barrier or in a warp operation, threads at different operations, a shuffle from a lane that takes no part, more shared
-/// memory than a block can have.
+/// Runs a whole grid on the calling thread. Throws KernelFault if a thread has returned while others wait for it at a barrier
+/// or in a warp operation, if threads are at different warp operations, if a shuffle reads from a lane that takes no part, or
+/// if a block needs more shared memory than it can have.
 void run_grid(const Shape& shape, const std::function<void()>& body);
 
 }  // namespace residua::host_cuda

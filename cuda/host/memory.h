@@ -4,10 +4,10 @@
 
 namespace residua::host_cuda {
 
-/// The host CUDA device refuses larger blocks from now on, as a GPU does that is nearly full.
+/// From now on, the host CUDA device fails to allocate larger blocks, like a GPU that is almost full.
 void set_largest_block(int64_t bytes);
 
-/// How often the host has read this device's memory.
+/// Number of copies from this device to the host so far.
 int64_t copies_to_host();
 
 }  // namespace residua::host_cuda

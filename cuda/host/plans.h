@@ -4,7 +4,7 @@
 
 namespace residua::host_cuda {
 
-/// How often the host CUDA device, which has no plans, was asked to save them.
+/// Number of save_plans() calls so far. The host CUDA device has no plans to save.
 int64_t plan_saves();
 
 }  // namespace residua::host_cuda

@@ -9,11 +9,11 @@
 
 namespace residua::host_cuda {
 
-/// A stream of the host CUDA device. As on a GPU, work may begin at any moment between being queued and being waited for: eager
-/// queues begin at once, lazy ones only when somebody waits. What holds under both does not depend on luck.
+/// When work of the host CUDA device runs. On a GPU, work may start at any moment between being queued and being waited for.
+/// Eager queues run it immediately, lazy queues only when somebody waits. Code that works under both does not depend on timing.
 enum class Laziness : uint8_t { eager, lazy };
 
-/// For all queues; pending work is run first.
+/// Sets the laziness of all queues. Runs pending work first.
 void set_laziness(Laziness laziness);
 
 class Queue {
@@ -21,7 +21,7 @@ class Queue {
   using Work = std::function<void()>;
 
   void enqueue(Work work);
-  /// Runs what is pending up to the `count`-th piece of work ever queued.
+  /// Runs pending work up to the `count`-th piece ever queued.
   void run_until(int64_t count);
   void drain() { run_until(queued_); }
   int64_t queued() const { return queued_; }

@@ -1,7 +1,7 @@
 #pragma once
 
-// The language of CUDA kernels for g++: threads of a block are fibers that one host thread runs in turn. It is there to find
-// faults, not to be fast: it checks what a GPU leaves undefined. Included by cuda/device/launch.cuh alone.
+// The CUDA kernel language for g++: one host thread runs the threads of a block as fibers, in turn. It is made to find faults,
+// not to be fast: it checks what a GPU leaves undefined. Only cuda/device/launch.cuh includes it.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -22,7 +22,7 @@ struct Dim {
   unsigned x = 0, y = 0, z = 0;
 };
 
-/// What the running fiber sees.
+/// The built-in variables as the running fiber sees them.
 struct ThreadView {
   Dim thread, block, block_size, grid_size;
 };
@@ -34,7 +34,7 @@ struct Shape {
   int64_t shared_bytes;
 };
 
-/// Queues a launch: `body` is run by every thread of every block.
+/// Queues a launch: every thread of every block runs `body`.
 void launch(cuda::Stream& stream, const Shape& shape, std::function<void()> body);
 
 void* shared_memory_bytes(const void* place, int64_t bytes);
@@ -49,7 +49,7 @@ T* shared_memory(const void* place, int64_t count) {
 void barrier();
 
 enum class WarpOperation { shuffle, ballot };
-/// Waits until all lanes of the mask have come to the same operation; the value of lane `source`, or the ballot.
+/// Waits until all lanes of the mask have reached the same operation. Returns the value of lane `source`, or the ballot.
 uint64_t exchange(WarpOperation operation, unsigned mask, uint64_t value, unsigned source);
 
 template <class T>
@@ -64,8 +64,7 @@ T shuffle(unsigned mask, T value, unsigned source) {
 
 }  // namespace residua::host_cuda
 
-// The names are CUDA's.
-// NOLINTBEGIN(readability-identifier-naming,bugprone-reserved-identifier)
+// These names are CUDA's.
 #define threadIdx (::residua::host_cuda::view.thread)
 #define blockIdx (::residua::host_cuda::view.block)
 #define blockDim (::residua::host_cuda::view.block_size)
@@ -86,7 +85,7 @@ inline unsigned __ballot_sync(unsigned mask, int condition) {
       ::residua::host_cuda::exchange(::residua::host_cuda::WarpOperation::ballot, mask, condition != 0 ? 1 : 0, 0));
 }
 
-// Blocks run one after the other, so these need no more than their result.
+// Blocks run one after the other, so these need not be atomic.
 inline int atomicAdd(int* address, int value) { return std::exchange(*address, *address + value); }
 inline int atomicExch(int* address, int value) { return std::exchange(*address, value); }
 

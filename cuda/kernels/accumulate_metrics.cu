@@ -1,4 +1,4 @@
-// Sums over the rows of a batch: one block, a few kilobytes read once.
+// Sums over the rows of a batch. One block reads a few kilobytes once.
 #include "core/kernels/accumulate_metrics.h"
 
 #include "cuda/device/block.cuh"

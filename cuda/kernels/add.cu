@@ -1,4 +1,4 @@
-// y = a + b. A thread takes 16 bytes of each at a time, grid-stride; each byte crosses memory once.
+// y = a + b. Grid-stride, vectorized loads of 16 bytes; each byte crosses device memory once.
 #include "core/kernels/add.h"
 
 #include "cuda/device/vec.cuh"

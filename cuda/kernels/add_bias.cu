@@ -1,5 +1,5 @@
-// y[r, c] += bias[c]. A thread takes 16 bytes of y at a time where rows allow it, grid-stride; each byte of y crosses memory
-// twice, there and back, and the bias stays in the cache.
+// y[r, c] += bias[c]. Grid-stride, vectorized loads of 16 bytes if the row length allows it. Each byte of y crosses device
+// memory twice (read and write); the bias stays in the cache.
 #include "cuda/kernels/add_bias.h"
 
 #include "cuda/device/vec.cuh"

@@ -6,7 +6,7 @@
 
 namespace residua::cuda {
 
-/// y[r, c] += bias[c], for a matrix product that the vendor's library adds no bias to.
+/// y[r, c] += bias[c], for matrix products whose library plan has no bias epilogue.
 struct AddBias {
   int64_t rows, columns;
   const float* bias;  // [columns]

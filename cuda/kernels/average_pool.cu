@@ -1,12 +1,12 @@
-// A thread makes a pack of 16 bytes of y, or of dx, at a time, grid-stride. Each byte crosses device memory once: windows may
-// overlap, but what they share is in the caches.
+// Grid-stride; a thread computes one 16-byte pack of y or dx at a time. Each byte crosses device memory once: windows may
+// overlap, but the caches hold what they share.
 #include "cuda/device/vec.cuh"
 #include "cuda/kernels/pool_window.cuh"
 
 namespace residua::cuda {
 namespace {
 
-/// y = share * the sum of a rectangle of packs, `pitch` elements from row to row.
+/// y = share * the sum of a rectangle of packs whose rows are `pitch` elements apart.
 template <int N, class T>
 __device__ inline void scaled_sum(const T* x, int64_t rows, int64_t columns, int64_t pitch, int64_t channels, float share,
                                   T* y) {

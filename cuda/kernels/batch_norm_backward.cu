@@ -1,6 +1,6 @@
-// Batch normalization, backward. As forward: packs of eight elements, a thread in one column of wide rows, its channels'
-// parameters in registers. Both kernels read x, the gradient and the mask once; the sums walk from the end of the gradient to
-// its start and leave the start in the cache for the second kernel.
+// Batch normalization, backward. As in forward: packs of eight elements, a thread stays in one column of wide rows, its
+// channels' parameters are in registers. Both kernels read x, the gradient and the mask once. The reduction walks from the end
+// of the gradient to its start, so the start is still in L2 for the second kernel.
 #include "core/kernels/batch_norm.h"
 #include "cuda/device/batch_norm.cuh"
 #include "cuda/device/wide_rows.cuh"
@@ -8,13 +8,13 @@
 namespace residua::cuda {
 namespace {
 
-/// Threads of a block, at most: the 64 registers that 1024 can have are too few.
+/// Largest block: 1024 threads would leave only 64 registers per thread, which is too few.
 constexpr int kMostThreads = 768;
-/// Of a block that sums: so many blocks fit on a multiprocessor. It is the same whether g is stored or not, so that rows are
-/// shared out alike and the sums are the same to the bit.
+/// Block size of the reduction, so that kSumBlocks blocks fit on a multiprocessor. It does not depend on whether g is stored:
+/// rows are always divided the same way, so the sums are bit-identical.
 constexpr int kReduceThreads = kMostThreads / kSumBlocks;
 
-/// A pack of x, of `Terms` terms of the gradient, and of the mask.
+/// A pack of x, of each of the `Terms` terms of the gradient, and of the mask.
 template <class T, int Terms>
 struct Input {
   Pack<T, kPack> x, dy[Terms];
@@ -33,7 +33,7 @@ __device__ Input<T, Terms> load_input(const T* x, const T* const (&dy)[Terms], c
   return in;
 }
 
-/// The gradient where the mask is set.
+/// The gradient where the mask is set, 0 elsewhere.
 template <bool HasMask, class T, int Terms>
 __device__ void masked_gradient(const Input<T, Terms>& in, float (&g)[kPack]) {
   widen(in.dy[0], g);

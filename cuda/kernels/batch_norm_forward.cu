@@ -1,10 +1,11 @@
-// Batch normalization, forward. A thread takes packs of eight elements of one column of wide rows (cuda/device/wide_rows.cuh),
-// several loads before the first use, with the parameters of its channels in registers.
+// Batch normalization, forward. A thread processes packs of eight elements of one column of wide rows
+// (cuda/device/wide_rows.cuh). It issues several loads before the first use and keeps its channels' parameters in registers.
 //
-// Statistics read x once; with n blocks a channel's partial sums are 8 n bytes, written and read. Each thread estimates its
-// channels' means from the same eight rows, which the caches hold, so that sums of differences to them do not cancel. They walk
-// from the end of x, which a convolution has just written, to the start; applying walks from the start to the end, and so
-// begins with what the statistics have left in the cache. It reads x and the residual once and writes y and the mask once.
+// The statistics read x once; with n blocks, a channel's partial sums are 8 n bytes, written and read once. Each thread
+// estimates its channels' means from the same eight rows, which the caches hold, so that sums of differences from them do not
+// cancel. The statistics walk from the end of x to the start: a convolution has just written x, so its end is still in L2. The
+// apply kernel then walks from the start, which the statistics left in L2. It reads x and the residual once and writes y and
+// the mask once.
 #include "core/kernels/batch_norm.h"
 #include "cuda/device/batch_norm.cuh"
 #include "cuda/device/wide_rows.cuh"
@@ -14,14 +15,14 @@ namespace {
 
 constexpr int kSamples = 8;
 
-/// The mean of the pack's channels over `samples` rows, `spacing` rows apart, rounded to T: bits that no x has would be rounded
-/// off the same way in every sum.
+/// The mean of the pack's channels over `samples` rows that are `spacing` rows apart. It is rounded to T; otherwise its extra
+/// bits, which no x has, would cause the same rounding error in every sum.
 template <class T, bool Packed>
 __device__ void estimate_means(const T* x, int64_t channels, int64_t first, int samples, int64_t spacing,
                                float (&mean)[kPack]) {
   float total[kPack] = {};
   if (Packed && channels % kPack == 0) {
-    constexpr int kBatch = sizeof(T) == 2 ? kSamples : kSamples / 2;  // are on their way at once, in 32 registers
+    constexpr int kBatch = sizeof(T) == 2 ? kSamples : kSamples / 2;  // rows in flight at once, in 32 registers
     for (int s = 0; s < samples; s += kBatch) {
       Pack<T, kPack> rows[kBatch];
 #pragma unroll

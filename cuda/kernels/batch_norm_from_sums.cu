@@ -1,5 +1,5 @@
-// mean = sum / rows, variance = sum_of_squares / rows - mean^2. One channel a thread, grid-stride; a few kilobytes in all. In
-// double precision, so that the difference loses no more than the fp32 sums already have.
+// mean = sum / rows, variance = sum_of_squares / rows - mean^2. One thread per channel, grid-stride; reads a few kilobytes.
+// Uses double precision, so that the difference loses no accuracy beyond that of the fp32 sums.
 #include "cuda/kernels/batch_norm_from_sums.h"
 
 #include "cuda/device/launch.cuh"

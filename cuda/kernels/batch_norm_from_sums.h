@@ -6,7 +6,7 @@
 
 namespace residua::cuda {
 
-/// BatchNormStatistics from the sums that a cuDNN convolution gives: mean, variance (biased) and rstd of `rows` values a
+/// BatchNormStatistics from the sums that a cuDNN convolution computes: mean, biased variance and rstd of `rows` values per
 /// channel.
 struct BatchNormFromSums {
   int64_t rows;

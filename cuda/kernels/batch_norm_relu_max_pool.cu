@@ -1,14 +1,14 @@
-// Batch normalization, ReLU and max pooling in one. A thread takes 16 bytes of adjacent channels forward and 8 backward (one
-// channel where their number or an address does not allow it), whose parameters stay in its registers
-// (cuda/device/columns.cuh).
+// Batch normalization, ReLU and max pooling in one kernel. A thread processes 16 bytes of adjacent channels in forward and 8
+// bytes in backward (one channel if their number or an address does not allow it). Its channels' parameters stay in its
+// registers (cuda/device/columns.cuh).
 //
-// Forward: an output at a time. Its window's loads are issued before its values are used; the caches turn them into one read of
+// Forward: one output at a time. All loads of its window are issued before the first use; the caches reduce them to one read of
 // x from memory. y and the index are written once.
 //
-// Backward: a tile of stride x stride pixels at a time, aligned to the padded image, so that every pixel of a tile has the same
-// place in the same windows for every tile. With window 3 and stride 2 that is nine places of four pixels in four windows,
-// which are loaded once for the tile and by up to three neighbors, from the caches. Both kernels read x, dy and the index once
-// from memory and the second writes dx once. Other windows are taken pixel by pixel.
+// Backward: one tile of stride x stride pixels at a time. Tiles are aligned to the padded image, so the pixels of every tile
+// have the same positions in the same windows. With window 3 and stride 2, these are nine positions of four pixels in four
+// windows. The windows are loaded once for the tile; up to three neighbors load them too, from the caches. Both kernels read x,
+// dy and the index once from memory, and the second writes dx once. Other window sizes are processed pixel by pixel.
 #include "core/kernels/batch_norm_relu_max_pool.h"
 #include "cuda/device/arch/maximum.cuh"
 #include "cuda/device/batch_norm.cuh"
@@ -18,14 +18,14 @@
 namespace residua::cuda {
 namespace {
 
-// A window or a tile takes up to 85 registers.
+// A window or a tile needs up to 85 registers.
 constexpr int kThreads = 256;
 constexpr int kBlocks = 3;
 
 template <class T>
-constexpr int kChannels = 8 / static_cast<int>(sizeof(T));  // of a thread backward: 8 bytes
+constexpr int kChannels = 8 / static_cast<int>(sizeof(T));  // per thread in backward: 8 bytes
 
-/// Indices of up to four channels as bytes of one register.
+/// The indices of up to four channels, as the bytes of one register.
 template <int N>
 struct Winners {
   uint32_t bytes;
@@ -37,10 +37,10 @@ __device__ Winners<N> load_winners(const uint8_t* p) {
   return {*reinterpret_cast<const Word*>(p)};
 }
 
-/// [batch, height, width] of outputs or tiles, as the rows that a grid's threads step through without a division.
+/// The outputs or tiles [batch, height, width] as the rows of a grid. Threads step through them without a division.
 struct Area {
   int images, height, width;
-  int step_images;  // row_step() in images, lines and columns
+  int step_images;  // row_step() split into images, lines and columns
   int step_lines, step_columns;
 
   Area(const ColumnGrid& grid, int64_t height_pixels, int64_t width_pixels)
@@ -75,11 +75,11 @@ struct AreaPlace {
   }
 };
 
-/// Channels that a forward thread pools at once: as few as are widened together, for its loads to have registers.
+/// Channels that a forward thread pools at once. As few as are widened together, to leave registers for the loads.
 template <int N>
 constexpr int kPooled = N % 2 == 0 ? 2 : 1;
 
-/// The largest value so far of each of N channels and its place in the window, among values that are stored as positive.
+/// The largest value so far of each of N channels, and its position in the window. Only values that are stored as positive win.
 template <class T, int N>
 struct Largest {
   float best[N];
@@ -92,7 +92,7 @@ struct Largest {
       winner[j] = kNoWinner;
     }
   }
-  /// Channels [first, first + N) of a pixel.
+  /// Compares channels [first, first + N) of a pixel.
   template <int Channels>
   __device__ void consider(const ForwardLine<Channels>& normalize, int first, const Pack<T, Channels>& pixel, int here) {
     Pack<T, N> part;
@@ -108,7 +108,7 @@ struct Largest {
   }
 };
 
-/// Of N adjacent channels.
+/// Stores the results of N adjacent channels.
 template <class T, int N>
 __device__ void store_pooled(const Largest<T, kPooled<N>> (&largest)[N / kPooled<N>], T* y, uint8_t* index) {
   float best[N];
@@ -117,7 +117,7 @@ __device__ void store_pooled(const Largest<T, kPooled<N>> (&largest)[N / kPooled
   for (int j = 0; j < N; ++j) {
     const auto& part = largest[j / kPooled<N>];
     best[j] = part.best[j % kPooled<N>];
-    winner[j] = best[j] > kStoredAsZero<T> ? part.winner[j % kPooled<N>] : kNoWinner;  // NaN is not above 0
+    winner[j] = best[j] > kStoredAsZero<T> ? part.winner[j % kPooled<N>] : kNoWinner;  // also kNoWinner if best is NaN
   }
   store(y, best);
   if (index != nullptr) {
@@ -125,7 +125,7 @@ __device__ void store_pooled(const Largest<T, kPooled<N>> (&largest)[N / kPooled
   }
 }
 
-/// `Window`: the window, in tensors of fewer than 2^32 elements, or 0: any.
+/// `Window` is the window size, for tensors of fewer than 2^32 elements. 0 means any window and any size.
 template <class T, int N, int Window>
 __global__ void __launch_bounds__(kThreads, kBlocks)
     forward_kernel(Pooling s, ColumnGrid grid, Area area, BatchNormReluMaxPoolForward args) {
@@ -188,12 +188,12 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
   }
 }
 
-/// use(element of x, x there, g there) for the pixels of a tile, in images of fewer than 2^31 elements. Its first pixel is the
-/// first of window (p, q).
+/// Calls use(element of x, its value, its g) for the pixels of a tile whose first pixel is the first pixel of window (p, q).
+/// For images of fewer than 2^31 elements.
 template <int Window, int Stride, class T, int N, class Use>
 __device__ void for_tile(const Pooling& s, const T* x, const T* dy, const uint8_t* index, int image, int64_t channel, int p,
                          int q, const Use& use) {
-  constexpr int kReach = (Window + Stride - 1) / Stride;  // windows in each dimension that a tile has pixels of
+  constexpr int kReach = (Window + Stride - 1) / Stride;  // windows per dimension that contain pixels of a tile
   Pack<T, N> gradients[kReach * kReach];
   Winners<N> winners[kReach * kReach];
   const int channels = static_cast<int>(s.channels);
@@ -217,7 +217,7 @@ __device__ void for_tile(const Pooling& s, const T* x, const T* dy, const uint8_
   const auto inside = [&](int i, int k) {
     return top + i >= 0 && top + i < s.in_height && left + k >= 0 && left + k < s.in_width;
   };
-  // Window by window, so that each is unpacked once and then done with.
+  // One window at a time, so that each is unpacked once and its registers are then free.
   float g[Stride * Stride][N] = {};
 #pragma unroll
   for (int from = 0; from < kReach * kReach; ++from) {
@@ -250,7 +250,7 @@ __device__ void for_tile(const Pooling& s, const T* x, const T* dy, const uint8_
   }
 }
 
-/// The same for pixel (h, w) alone and any window.
+/// Like for_tile, for the single pixel (h, w) and any window.
 template <class T, int N, class Use>
 __device__ void for_pixel(const Pooling& s, const T* x, const T* dy, const uint8_t* index, int image, int64_t channel, int h,
                           int w, const Use& use) {
@@ -273,14 +273,14 @@ __device__ void for_pixel(const Pooling& s, const T* x, const T* dy, const uint8
   use(at, pack_at<N>(x + at), g);
 }
 
-/// One of the two for all tiles or pixels of a thread. `Window` and `Stride` are 0 for any.
+/// Calls for_tile or for_pixel for all tiles or pixels of a thread. `Window` and `Stride` are 0 for any.
 template <int Window, int Stride, class T, int N, class Use>
 __device__ void for_gradients(const Pooling& s, const Area& area, const ColumnPlace& place, const T* x, const T* dy,
                               const uint8_t* index, const Use& use) {
   const int64_t channel = int64_t{place.column} * N;
   for (AreaPlace at(area, place.row); at.image < area.images; at.advance(area)) {
     if constexpr (Window > 0) {
-      const int first = s.padding / Stride;  // tiles before it lie in the padding
+      const int first = s.padding / Stride;  // tiles before it are in the padding
       for_tile<Window, Stride, T, N>(s, x, dy, index, at.image, channel, at.line + first, at.column + first, use);
     } else {
       for_pixel<T, N>(s, x, dy, index, at.image, channel, at.line, at.column, use);
@@ -330,17 +330,17 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
                                       });
 }
 
-/// Calls f(Elements<N>{}) with the channels of a thread.
+/// Calls f(Elements<N>{}) with the number of channels per thread.
 template <class T, class F, class... Pointers>
 void visit_channels(const PoolShape& s, const uint8_t* index, const F& f, Pointers... pointers) {
   const bool packed = s.channels % kChannels<T> == 0 && aligned_to(kChannels<T>, index) && aligned_to(8, pointers...);
   visit_bool(packed, [&](auto whole) { f(Elements < whole() ? kChannels<T> : 1 > {}); });
 }
 
-/// Calls f(elements, window and stride or 0, tiles or pixels, how they lie in an image).
+/// Calls f(elements, window, stride, grid, area). Window and stride are 0 for the pixel-by-pixel kernel.
 template <class T, class F, class... Pointers>
 void visit_backward(const PoolShape& s, Stream& stream, const uint8_t* index, const F& f, Pointers... pointers) {
-  const bool counted_in_32_bits = s.in_height * s.in_width * s.channels < INT32_MAX / 2;  // the padding too
+  const bool counted_in_32_bits = s.in_height * s.in_width * s.channels < INT32_MAX / 2;  // padding included
   visit_bool(s.window == 3 && s.stride == 2 && counted_in_32_bits, [&](auto tiled) {
     visit_channels<T>(
         s, index,

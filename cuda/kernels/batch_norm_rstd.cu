@@ -1,4 +1,4 @@
-// rstd = 1 / sqrt(variance + epsilon): a thread a channel, grid-stride.
+// rstd = 1 / sqrt(variance + epsilon). One thread per channel, grid-stride.
 #include "core/kernels/batch_norm_rstd.h"
 
 #include "cuda/device/launch.cuh"

@@ -1,4 +1,4 @@
-// scale = gamma * rstd, bias = beta - mean * scale. One channel a thread, grid-stride; a few kilobytes in all.
+// scale = gamma * rstd, bias = beta - mean * scale. One thread per channel, grid-stride; reads a few kilobytes.
 #include "cuda/kernels/batch_norm_scale_bias.h"
 
 #include "cuda/device/vec.cuh"

@@ -7,8 +7,8 @@
 
 namespace residua::cuda {
 
-/// gamma * (x - mean) * rstd + beta as scale * x + bias, for cuDNN, which wants both in the type of x. The bias is that of the
-/// rounded scale: at x = mean only its own rounding is left.
+/// Computes gamma * (x - mean) * rstd + beta as scale * x + bias, for cuDNN, which needs both in the type of x. The bias is
+/// computed from the rounded scale, so at x = mean only the bias's own rounding error remains.
 struct BatchNormScaleBias {
   DType dtype;  // of scale and bias
   int64_t channels;

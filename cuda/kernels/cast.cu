@@ -1,4 +1,4 @@
-// y = x in another type. A thread takes several packs at a time, each 16 bytes of the wider type; each byte crosses memory
+// y = x in another type. A thread has several packs in flight, each 16 bytes of the wider type; each byte crosses device memory
 // once.
 #include "core/kernels/cast.h"
 

@@ -1,5 +1,5 @@
-// Whether any element is infinite or NaN. A thread takes several packs of 16 bytes at a time; each byte crosses memory once. Of
-// a warp that found one, one thread says so: all write the same value.
+// Whether any element is infinite or NaN. A thread has several packs of 16 bytes in flight; each byte crosses device memory
+// once. If a warp finds one, a single thread reports it; all warps write the same value.
 #include "core/kernels/check_finite.h"
 
 #include "cuda/device/pack_batches.cuh"
@@ -12,7 +12,7 @@ constexpr int kBatch = 4;
 
 template <class T, int N>
 __global__ void check_finite_kernel(int64_t size, const T* x, StepState* state) {
-  float zero = 0;  // 0 times a finite value is 0, times any other NaN
+  float zero = 0;  // 0 * x is 0 if x is finite, and NaN otherwise
   for_pack_batches<N, kBatch>(
       size, [=]<int K>(int64_t i, Elements<K>) { return pack_at<K>(x + i); },
       [&]<int K>(int64_t, const Pack<T, K>& pack) {

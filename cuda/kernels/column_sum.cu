@@ -1,6 +1,7 @@
-// y[c] = sum over rows of x[r, c]. Rows are cut into slabs; a thread sums a pack of 16 bytes of columns over one slab into the
-// workspace, and a second kernel adds the slabs in their order. Each byte of x crosses memory once; the partial sums, there and
-// back, are at most an eighth of it. Where the columns alone fill the machine there is one slab and no second kernel.
+// y[c] = sum over rows of x[r, c]. The rows are divided into slabs. A thread sums a 16-byte pack of columns over one slab into
+// the workspace, and a second kernel adds the slabs in order. Each byte of x crosses device memory once. Writing and reading
+// the partial sums adds at most one eighth of that. If the columns alone fill the GPU, there is only one slab and no second
+// kernel.
 #include "core/kernels/column_sum.h"
 
 #include "cuda/device/vec.cuh"
@@ -8,8 +9,8 @@
 namespace residua::cuda {
 namespace {
 
-constexpr int64_t kLeastRows = 16;                   // of a slab
-constexpr int64_t kThreadsPerMultiprocessor = 1024;  // are enough to keep memory busy
+constexpr int64_t kLeastRows = 16;                   // per slab
+constexpr int64_t kThreadsPerMultiprocessor = 1024;  // enough to saturate memory
 
 template <class T, int N>
 __global__ void sum_slabs(int64_t rows, int64_t columns, int64_t slabs, const T* x, float* y) {

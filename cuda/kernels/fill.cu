@@ -1,4 +1,4 @@
-// x = value. A thread writes 16 bytes at a time, grid-stride; each byte crosses memory once.
+// x = value. Grid-stride, vectorized stores of 16 bytes; each byte crosses device memory once.
 #include "core/kernels/fill.h"
 
 #include "cuda/device/vec.cuh"

@@ -1,4 +1,4 @@
-// Counters and the loss scale of a step: one thread.
+// Updates the counters and the loss scale of a step. One thread.
 #include "core/kernels/finish_step.h"
 
 #include "cuda/device/launch.cuh"

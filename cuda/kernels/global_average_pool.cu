@@ -1,6 +1,6 @@
-// y[n, c] = mean of x[n, :, c]. Forward: a warp takes 8 packs of 16 bytes of one image's channels, of which its lanes sum every
-// fourth pixel; then four lanes each add up. Backward: a thread writes a pack of dx at a time, and dy stays in the caches. Each
-// byte crosses memory once.
+// y[n, c] = mean of x[n, :, c]. Forward: a warp processes 8 packs of 16 bytes of one image's channels. Each lane sums every
+// fourth pixel of one pack, then the four lanes of a pack are added. Backward: a thread writes one pack of dx at a time, and dy
+// stays in the caches. Each byte crosses device memory once.
 #include "core/kernels/pooling.h"
 
 #include "cuda/device/unflatten.cuh"

@@ -1,4 +1,4 @@
-// The mean loss of a batch by one block: a batch has a few hundred rows. Each byte crosses memory once.
+// The mean loss of a batch. One block, because a batch has only a few hundred rows. Each byte crosses device memory once.
 #include "core/kernels/masked_mean.h"
 
 #include "cuda/device/block.cuh"

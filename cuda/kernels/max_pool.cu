@@ -1,8 +1,10 @@
-// Forward: a thread makes a pack of 16 bytes of y at a time, grid-stride; with the networks' window of 3 it issues all loads of
-// the window before it uses the first. Backward: each pixel of dx gathers from the windows that it lies in, so that nothing is
-// added in memory and the order of a sum is fixed; for the networks' window of 3 and stride of 2 a thread makes 2 x 2 pixels,
-// which lie in the same four windows. Each byte crosses device memory once: windows overlap, but what they share is in the
-// caches.
+// Max pooling. Each byte crosses device memory once: windows overlap, but the caches hold what they share.
+//
+// Forward: grid-stride; a thread computes a 16-byte pack of y at a time. With the networks' window of 3, it issues all loads of
+// the window before the first use.
+//
+// Backward: each pixel of dx gathers from the windows that contain it, so nothing is added in memory and the order of the sum
+// is fixed. With the networks' window of 3 and stride of 2, a thread computes 2 x 2 pixels, which lie in the same four windows.
 #include "cuda/device/arch/maximum.cuh"
 #include "cuda/device/vec.cuh"
 #include "cuda/kernels/pool_window.cuh"
@@ -10,11 +12,11 @@
 namespace residua::cuda {
 namespace {
 
-// The kernels for window 3 take up to 85 registers.
+// The kernels for window 3 need up to 85 registers.
 constexpr int kThreads = 256;
 constexpr int kBlocks = 3;
 
-/// The largest value of a pack's channels and its place in the window.
+/// The largest value of each channel of a pack, and its position in the window.
 template <int N>
 struct Winner {
   float best[N];
@@ -29,7 +31,7 @@ __device__ void store_winner(const MaxPoolForward& args, int64_t to, const Winne
   }
 }
 
-/// Of output pixel (row, column): its pixels are considered one by one, in their order.
+/// The winner of output pixel (row, column). Compares the pixels one by one, in order.
 template <class T, int N>
 __device__ Winner<N> winner_of(const T* x, const PoolShape& s, int64_t image, int64_t row, int64_t column, int64_t channel) {
   const PoolWindow high(row, s.in_height, s);
@@ -48,7 +50,7 @@ __device__ Winner<N> winner_of(const T* x, const PoolShape& s, int64_t image, in
       load(corner + (h * s.in_width + w) * s.channels, v);
 #pragma unroll
       for (int j = 0; j < N; ++j) {
-        // True also where the value is NaN, unless one was there before.
+        // Also true if the value is NaN, unless a NaN came before.
         const bool wins = !(v[j] <= winner.best[j]) && winner.best[j] == winner.best[j];
         winner.best[j] = wins ? v[j] : winner.best[j];
         winner.place[j] = wins ? (high.lead + h) * window + wide.lead + w : winner.place[j];
@@ -67,7 +69,7 @@ __global__ void max_pool_forward(MaxPoolForward args, Unflatten unflatten, int64
   }
 }
 
-/// Window 3, in tensors of fewer than 2^30 elements.
+/// For window 3 and tensors of fewer than 2^30 elements.
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads, kBlocks)
     max_pool_forward_3(MaxPoolForward args, Pooling s, Unflatten unflatten, int packs) {
@@ -115,7 +117,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
         largest = maximum(largest, winner.best[first + j]);
       }
     }
-    if (largest != largest) {  // of a NaN only the value is known, not the place
+    if (largest != largest) {  // for a NaN the fast path finds no position
       winner = winner_of<T, N>(x, args.shape, at.image, at.row, at.column, int64_t{at.depth} * N);
     }
     store_winner<T>(args, int64_t{i} * N, winner);
@@ -150,9 +152,9 @@ __global__ void max_pool_backward(MaxPoolBackward args, OutSize out, Unflatten u
   }
 }
 
-/// Window 3 and stride 2, in tensors of fewer than 2^30 elements. Cell (P, Q) of an image has the pixels (h, w) with h +
-/// padding in {2 P, 2 P + 1} and w + padding in {2 Q, 2 Q + 1}. They lie in the windows of the output pixels P - 1, P and Q -
-/// 1, Q alone.
+/// For window 3, stride 2 and tensors of fewer than 2^30 elements. Cell (P, Q) of an image has the pixels (h, w) with h +
+/// padding in {2 P, 2 P + 1} and w + padding in {2 Q, 2 Q + 1}. These lie only in the windows of the output pixels (P - 1 or P,
+/// Q - 1 or Q).
 template <class T, int N>
 __global__ void __launch_bounds__(kThreads, kBlocks)
     max_pool_backward_3_2(MaxPoolBackward args, Pooling s, Unflatten unflatten, int items) {
@@ -178,7 +180,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
       gradients[from] = pack_at<N>(dy + at);
       places[from] = pack_at<N>(args.index + at);
     }
-    // Window by window, so that each is taken apart once and then done with.
+    // One window at a time, so that each is unpacked once and its registers are then free.
     float total[kPixels][N] = {};
 #pragma unroll
     for (int from = 0; from < kPixels; ++from) {
@@ -213,7 +215,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
   }
 }
 
-/// Fewer than 2^30 elements of x and y: the pixels of a cell or window that lie in the padding have numbers too.
+/// Whether x and y have fewer than 2^30 elements. The limit leaves room for the pixels of a cell or window that lie in the
+/// padding.
 bool counted_in_32_bits(const PoolShape& s) {
   constexpr int64_t kLimit = int64_t{1} << 30;
   return s.batch * s.in_height * s.in_width * s.channels < kLimit &&

@@ -5,7 +5,7 @@
 
 namespace residua::cuda {
 
-/// PoolShape in the types that kernels count in.
+/// PoolShape in the integer types that kernels compute with.
 struct Pooling {
   int in_height, in_width, out_height, out_width, window, stride, padding;
   int64_t channels;
@@ -26,16 +26,17 @@ __device__ inline int clamped(int value, int size) {
   return low < 0 ? 0 : low;
 }
 
-/// A window of one dimension whose places are all read, those in the padding too: there stands the pixel next to it, which the
-/// window has as well. Place `i`, of which the first is pixel `first`, has before the image the name of that pixel; behind the
-/// image that pixel has been considered before. So nothing in the padding wins in a name of its own.
+/// The window position to report for position `i` of a window that starts at pixel `first` of one dimension. Kernels read all
+/// positions of a window without branches: a position in the padding reads the nearest pixel of the image, which is also in the
+/// window. Before the image, such a position reports that pixel's position. Behind the image, the pixel has already been
+/// compared. So a position in the padding never wins itself.
 template <int Window>
 __device__ inline int name_of(int i, int first) {
   return i < Window / 2 && i < -first ? -first : i;
 }
 
-/// The `count` input pixels of one dimension, from `begin` on, in the window of output pixel `out`. Before them it has `lead`
-/// pixels of padding.
+/// The input pixels of one dimension in the window of output pixel `out`: `count` pixels from `begin` on. `lead` pixels of
+/// padding come before them.
 struct PoolWindow {
   int64_t begin;
   int lead, count;
@@ -49,7 +50,7 @@ struct PoolWindow {
   }
 };
 
-/// The output pixels [begin, end) of one dimension in whose windows input pixel `in` lies.
+/// The output pixels [begin, end) of one dimension whose windows contain input pixel `in`.
 struct PoolCover {
   int64_t begin, end;
   __device__ PoolCover(int64_t in, int64_t out_size, const PoolShape& s, const Divisor& stride) {

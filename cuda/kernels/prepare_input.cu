@@ -1,5 +1,5 @@
-// A thread makes a pixel of y at a time, grid-stride: four channels of 16 bits leave as one store of 8 bytes, other numbers of
-// channels one by one. Each byte of y crosses memory once, of the source those inside the windows.
+// Grid-stride; a thread computes one pixel of y at a time. Four 16-bit channels are one store of 8 bytes; other numbers of
+// channels are stored one by one. Each byte of y crosses device memory once, and so does each source byte inside a window.
 #include "core/kernels/prepare_input.h"
 
 #include "cuda/device/unflatten.cuh"
@@ -8,7 +8,7 @@
 namespace residua::cuda {
 namespace {
 
-/// Channels is that of y, or 0: any.
+/// `Channels` is the number of channels of y; 0 means any.
 template <class T, int Channels>
 __global__ void prepare_input_kernel(PrepareInput args, Unflatten unflatten, int64_t pixels) {
   for (int64_t i = global_thread(); i < pixels; i += grid_threads()) {

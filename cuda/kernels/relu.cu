@@ -1,4 +1,4 @@
-// y = max(x, 0), dx = dy where y > 0. A thread takes several packs of 16 bytes of each tensor at a time; each byte crosses
+// y = max(x, 0), dx = dy where y > 0. A thread has several packs of 16 bytes of each tensor in flight; each byte crosses device
 // memory once.
 #include "core/kernels/relu.h"
 
@@ -19,7 +19,7 @@ __global__ void relu_forward(int64_t size, const T* x, T* y) {
         widen(pack, v);
 #pragma unroll
         for (int j = 0; j < K; ++j) {
-          v[j] = v[j] <= 0 ? 0 : v[j];  // false for NaN
+          v[j] = v[j] <= 0 ? 0 : v[j];  // the comparison is false for NaN
         }
         store(y + i, v);
       });

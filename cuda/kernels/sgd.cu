@@ -1,5 +1,5 @@
-// One step of SGD over a flat arena. A thread takes packs of four elements, 16 bytes of weight and of velocity, two at a time;
-// each byte crosses memory once: weight and velocity there and back, the gradient in, the 16-bit copy out.
+// One SGD step over a flat arena. A thread has two packs of four elements in flight (16 bytes of weight and of velocity each).
+// Weight and velocity cross device memory twice (read and write), the gradient and the 16-bit copy once.
 #include "core/kernels/sgd.h"
 
 #include "cuda/device/pack_batches.cuh"

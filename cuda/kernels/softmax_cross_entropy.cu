@@ -1,7 +1,7 @@
-// A warp takes a row, its lanes packs of 16 bytes of the row's logits. The forward reads a row for its maximum and again, out
-// of the L1 cache, for the rest, so each byte crosses memory once. Wrong rows are counted by a warp over all its rows, then
-// added to counters that a launch before set to 0: integers, so the order does not matter. In the backward each block counts
-// the labels for itself: 4 bytes a row against the row's logits.
+// One warp per row; its lanes load packs of 16 bytes of the logits. Forward reads a row for its maximum and again for the rest;
+// the second read hits L1, so each byte crosses device memory once. A warp counts the errors of all its rows, then adds them to
+// counters that an earlier launch cleared. They are integers, so the order does not matter. In backward, each block counts the
+// labeled rows itself: 4 bytes per row, little beside the logits.
 #include "core/kernels/softmax_cross_entropy.h"
 
 #include "cuda/device/block.cuh"
@@ -11,12 +11,12 @@ namespace residua::cuda {
 namespace {
 
 constexpr float kInfinity = HUGE_VALF;
-constexpr int kThreads = 64;  // of a block: few, so that the rows of one batch are spread over all multiprocessors
+constexpr int kThreads = 64;  // per block; few, so that the rows of a batch spread over all multiprocessors
 
 __device__ inline int64_t global_warp() { return global_thread() / kWarp; }
 __device__ inline int64_t grid_warps() { return grid_threads() / kWarp; }
 
-/// Calls body(class, logit) for the elements of a row that are this lane's.
+/// Calls body(class, logit) for this lane's elements of a row.
 template <int N, class T, class Body>
 __device__ inline void for_logits(const T* row, int64_t classes, const Body& body) {
 #pragma unroll 4
@@ -50,7 +50,7 @@ __global__ void softmax_cross_entropy_forward(SoftmaxCrossEntropyForward args) {
     most = warp_max(most);
     float exponentials = 0;
     float differences = 0;
-    int before = 0;  // classes before the label in the order of their logits
+    int before = 0;  // classes that rank before the label by logit
     bool unordered = false;
     for_logits<N>(row, args.classes, [&](int64_t c, float z) {
       exponentials += expf(z - most);
@@ -115,7 +115,7 @@ __global__ void softmax_cross_entropy_backward(SoftmaxCrossEntropyBackward args)
   }
 }
 
-/// A warp for each row.
+/// One warp per row.
 LaunchShape grid_for_rows(const Stream& stream, int64_t rows) { return grid_for(stream, rows * kWarp, kThreads); }
 
 }  // namespace

@@ -1,11 +1,5 @@
-// The parameter-free shortcut. Each byte crosses memory once; of x, `stride` reads only the pixels it takes.
-//
-// The networks' stride of 2, in packs of 16 bytes, counted in 32 bits: forward, a thread makes a pack of the old channels of y
-// and, while it waits for x, its part of that pixel's new channels, so that all lanes of a warp do the same; four loads of an
-// average are in flight, or those of two packs that are only copied. Backward, a thread reads a pack of dy and writes the up to
-// 2 x 2 packs of dx that it goes to.
-//
-// Any other stride, size or channel count: a pack (where the channels allow it) or an element of the output at a time.
+// The parameter-free shortcut. Each byte crosses device memory once; with `stride`, only the pixels of x that are used are
+// read.
 #include "core/kernels/zero_pad_shortcut.h"
 
 #include "cuda/device/unflatten.cuh"
@@ -14,7 +8,7 @@
 namespace residua::cuda {
 namespace {
 
-/// ZeroPadShortcutShape for stride 2, in the type that its kernels count in.
+/// ZeroPadShortcutShape for stride 2, in the integer type that its kernels compute with.
 struct Halving {
   int in_height, in_width, in_channels, out_height, out_width, out_channels, first_channel;
 
@@ -27,26 +21,26 @@ struct Halving {
         out_channels(static_cast<int>(s.out_channels)),
         first_channel(static_cast<int>(s.first_channel())) {}
 
-  /// For tensors of fewer than 2^30 elements: the first pixel past them has a number too.
+  /// For tensors of fewer than 2^30 elements, so that the index of the first pixel past the end is still valid.
   static bool takes(const ZeroPadShortcutShape& s) {
     const int64_t x_size = s.batch * s.in_height * s.in_width * s.in_channels;
     const int64_t y_size = s.batch * s.out_height() * s.out_width() * s.out_channels;
     return s.stride == 2 && std::max(x_size, y_size) < int64_t{1} << 30;
   }
 
-  /// The first element of output pixel `at` in y or dy, and of its first input pixel in x or dx.
+  /// The index of output pixel `at`'s first element in y or dy, and of its first input pixel in x or dx.
   __device__ int out(const Unflatten::PlaceIn<int>& at) const {
     return ((at.image * out_height + at.row) * out_width + at.column) * out_channels;
   }
   __device__ int in(const Unflatten::PlaceIn<int>& at) const {
     return ((at.image * in_height + 2 * at.row) * in_width + 2 * at.column) * in_channels;
   }
-  /// Whether output pixel `at` has a second row or column of input pixels.
+  /// Whether the window of output pixel `at` has a second row or column of input pixels.
   __device__ bool two_rows(const Unflatten::PlaceIn<int>& at) const { return 2 * at.row + 1 < in_height; }
   __device__ bool two_columns(const Unflatten::PlaceIn<int>& at) const { return 2 * at.column + 1 < in_width; }
 };
 
-/// 1 / (the pixels of a window).
+/// 1 / (number of pixels in a window).
 __device__ inline float share_of(bool two_rows, bool two_columns) {
   return (two_rows ? 0.5f : 1.0f) * (two_columns ? 0.5f : 1.0f);
 }
@@ -56,11 +50,11 @@ __device__ inline void store_pack(T* p, const Pack<T, N>& pack) {
   *reinterpret_cast<Pack<T, N>*>(p) = pack;
 }
 
-/// Packs of a thread of halve_forward at a time.
+/// Packs that a thread of halve_forward processes at once.
 template <ShortcutPool Pool>
 constexpr int kAtOnce = Pool == ShortcutPool::average ? 1 : 2;
 
-/// `packs`: of the old channels of y.
+/// `packs` is the number of packs in the old channels of y.
 template <class T, int N, ShortcutPool Pool>
 __global__ void halve_forward(ZeroPadShortcutForward args, Halving s, Unflatten unflatten, int packs) {
   constexpr int kPixels = Pool == ShortcutPool::average ? 4 : 1;
@@ -89,7 +83,7 @@ __global__ void halve_forward(ZeroPadShortcutForward args, Halving s, Unflatten 
       }
       const int pixel = s.out(place[u]);
       const int channel = place[u].depth * N;
-      // Its part of the new channels: a pack of every in_channels.
+      // This thread's share of the new channels: one pack out of every in_channels.
       for (int c = channel; c < s.out_channels - s.in_channels; c += s.in_channels) {
         store_pack(y + (pixel + c + (c < s.first_channel ? 0 : s.in_channels)), Pack<T, N>{});
       }
@@ -120,7 +114,7 @@ __global__ void halve_forward(ZeroPadShortcutForward args, Halving s, Unflatten 
   }
 }
 
-/// `packs`: of the old channels of dy.
+/// `packs` is the number of packs in the old channels of dy.
 template <class T, int N, ShortcutPool Pool>
 __global__ void halve_backward(ZeroPadShortcutBackward args, Halving s, Unflatten unflatten, int packs) {
   const T* dy = static_cast<const T*>(args.dy);
@@ -156,7 +150,7 @@ __global__ void halve_backward(ZeroPadShortcutBackward args, Halving s, Unflatte
   }
 }
 
-/// The input pixels [begin, end) of one dimension that output pixel `out` is made of.
+/// The input pixels [begin, end) of one dimension that output pixel `out` is computed from.
 struct Window {
   int64_t begin, end;
   __device__ Window(int64_t out, int64_t in_size, const ZeroPadShortcutShape& s)

@@ -1,4 +1,4 @@
-// Times all passes of a convolution with its input activated inside them and before them.
+// Times all passes of a convolution with its input activation fused into them, and with the activation before them.
 #include <algorithm>
 #include <optional>
 #include <random>
@@ -15,7 +15,7 @@ namespace {
 
 using device_api::Workspace;
 
-/// Fills memory with random values of [-1, 1], which repeat after a while: a device computes faster with zeros.
+/// Fills memory with random values in [-1, 1], because a device computes faster on zeros. The values repeat after a while.
 void fill_random(DType dtype, void* memory, int64_t size, Stream& stream) {
   const Device device = stream.device();
   std::vector<float> drawn(static_cast<size_t>(std::min<int64_t>(size, 1 << 18)));
@@ -32,7 +32,7 @@ void fill_random(DType dtype, void* memory, int64_t size, Stream& stream) {
   }
 }
 
-/// The passes of one convolution on memory of their own.
+/// The passes of one convolution, with memory of their own.
 class Passes {
  public:
   Passes(DType dtype, const ConvolutionShape& shape, Stream& stream)
@@ -77,7 +77,7 @@ class Passes {
   DType dtype_;
   ConvolutionShape shape_;
   int64_t rows_;
-  Workspace x_, activated_, mask_, w_, dw_, y_, vectors_;  // dy stands where y does, and dx where the activation does
+  Workspace x_, activated_, mask_, w_, dw_, y_, vectors_;  // dy shares y's memory, and dx that of the activation
 };
 
 constexpr const char* kInside = "inside";
@@ -91,7 +91,7 @@ bool measure(const ActivationPlacement& args, const ConvolutionKey& key, Library
       return false;
     }
   }
-  // Made when there is something to time.
+  // Created once there is something to time.
   const auto passes = std::make_shared<std::optional<Passes>>();
   const auto candidate = [&](const char* name, void (Passes::*passes_of)(Stream&) const,
                              bool inside) -> Candidate<ActivationPlacement> {

@@ -11,8 +11,8 @@ namespace residua::cuda {
 std::vector<double> median_milliseconds(const std::vector<std::function<double()>>& timings_of) {
   constexpr int kTimings = 7;
   constexpr int kTimingsOfAll = 2;
-  constexpr double kHopeless = 1.5;           // times the best, twice: no noise makes up for that
-  constexpr double kWarmUpMilliseconds = 20;  // a device that idled, while plans were built, has a slow clock
+  constexpr double kHopeless = 1.5;           // times the best, in both samples: noise cannot explain that
+  constexpr double kWarmUpMilliseconds = 20;  // the clock of a device that idled while plans were built is slow
   constexpr int kMostWarmUps = 100;
   if (timings_of.empty()) {
     return {};

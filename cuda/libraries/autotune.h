@@ -17,47 +17,47 @@
 
 namespace residua::cuda {
 
-/// Does the work of a contract.
+/// Runs the work of a contract.
 template <class Args>
 using Plan = std::function<void(const Args& args, Stream& stream)>;
 
-/// A plan that may exist. `build` is slow, and fails with the reason where it does not.
+/// A plan that may not exist. `build` is slow, and throws Error with the reason if it does not exist.
 template <class Args>
 struct Candidate {
   std::string name;
   std::function<Plan<Args>()> build;
 };
 
-/// A plan that was chosen for a key.
+/// The plan chosen for a key.
 template <class Args>
 struct ChosenPlan {
   Plan<Args> plan;
   Choice choice;
-  bool tuned;  // chosen by times, of this process or of an earlier one; otherwise the first one that runs
+  bool tuned;  // chosen by timing, in this process or an earlier one; otherwise the first one that runs
 };
 
-/// Milliseconds that a device takes for what `work` queues.
+/// Returns how many milliseconds a device takes for what `work` queues.
 using Clock = std::function<double(const std::function<void()>& work)>;
 
-/// The median of each of these timings, taken in turns once the device has been busy for a while. What is far slower than the
-/// fastest is timed only twice; infinite where one of the timings was.
+/// The median of each timing. They are taken in turns, after the device has been busy for a while. A timing far slower than the
+/// fastest is taken only twice. The median is infinite if any sample is.
 std::vector<double> median_milliseconds(const std::vector<std::function<double()>>& timings);
 
-/// A device's fault, with the plan that it is of rejected.
+/// A device fault that was caused by a plan. The plan has been rejected.
 class PlanFault : public DeviceFault {
  public:
   using DeviceFault::DeviceFault;
 };
 
-/// Runs `work`, which uses a plan for the first time or to time it, so that a process that does not come back from it is the
-/// last one: the plan is rejected by the next.
+/// Runs `work`, which uses a plan for the first time or times it. If the plan causes a device fault, it is rejected. If the
+/// process dies during `work`, the next process rejects the plan.
 template <class Work>
 auto try_plan(PlanCache& cache, const std::string& key, const std::string& plan, Durability durability, const Work& work) {
   const auto told = [&](const DeviceFault& fault) { return fmt::format("{} by {}: {}", key, plan, fault.what()); };
   try {
     const Trial trial(cache, key, plan, durability);
     return work();
-  } catch (const PlanFault& fault) {  // of a plan that this one is composed of
+  } catch (const PlanFault& fault) {  // of a plan that is part of this one
     throw PlanFault(told(fault));
   } catch (const DeviceFault& fault) {
     cache.reject(key, plan, fault.what());
@@ -65,14 +65,14 @@ auto try_plan(PlanCache& cache, const std::string& key, const std::string& plan,
   }
 }
 
-/// One autotuning: finds the fastest of the candidates for a key that can be used.
+/// One autotuning run: finds the fastest usable candidate for a key.
 template <class Args>
 class Autotuner {
  public:
   Autotuner(const std::string& key, const Args& args, Stream& stream, PlanCache& cache, const Clock& clock)
       : key_(key), args_(args), stream_(stream), cache_(cache), clock_(clock) {}
 
-  /// The first candidate that builds and runs, without timing any. One that is rejected comes last.
+  /// The first candidate that builds and runs, without timing. Rejected candidates come last.
   ChosenPlan<Args> first(const std::vector<Candidate<Args>>& candidates) {
     load(candidates, 1);
     return {std::move(plans_.front()), {.name = names_.front(), .milliseconds = {}, .rejection_reason = reason()}, false};
@@ -81,7 +81,7 @@ class Autotuner {
   ChosenPlan<Args> fastest(const std::vector<Candidate<Args>>& candidates) {
     load(candidates, candidates.size());
     if (plans_.size() == 1 && candidates_ > 2) {
-      warn("{}: of {} plans only {} can be used; another was {}", key_, candidates_, names_.front(), reason());
+      warn("{}: of {} plans only {} can be used; one of the others: {}", key_, candidates_, names_.front(), reason());
     }
     std::vector<std::function<double()>> timings;
     for (size_t i = 0; i < plans_.size(); ++i) {
@@ -102,8 +102,7 @@ class Autotuner {
   }
 
  private:
-  /// Builds and runs the first `wanted` candidates that can be used: of those that are not rejected or, where none of them can
-  /// be used, of those that are.
+  /// Builds and runs candidates until `wanted` usable ones are found. Rejected candidates are tried only if no other is usable.
   void load(const std::vector<Candidate<Args>>& candidates, size_t wanted) {
     candidates_ = candidates.size();
     for (const bool rejected : {false, true}) {
@@ -151,13 +150,13 @@ class Autotuner {
     });
   }
 
-  /// Loads its kernels, and chooses the plans of what it is composed of.
+  /// Loads the plan's kernels, and chooses the plans that it is composed of.
   void run_once(const Plan<Args>& plan) {
     if (autotune_allowed()) {
       clock_([&] { plan(args_, stream_); });
     } else {
       plan(args_, stream_);
-      device_api::synchronize(stream_.device());  // so that a fault shows while the plan is on trial
+      device_api::synchronize(stream_.device());  // so that a fault shows up while the plan is on trial
     }
   }
 
@@ -185,11 +184,11 @@ class Autotuner {
     }
   }
 
-  /// Why a candidate cannot be used, that of the most trouble first; empty: each can.
+  /// Why a candidate cannot be used, the most serious reason first; empty if all can be used.
   const std::string& reason() const { return !rejected_.empty() ? rejected_ : !failure_.empty() ? failure_ : unbuilt_; }
 
   [[noreturn]] void fail_without_plan() const {
-    fail("there is no plan for {}: of {} candidates {}", key_, candidates_,
+    fail("no usable plan for {} among {} candidates: {}", key_, candidates_,
          failure_.empty() ? "none could be built; the last was " + unbuilt_ : "the first that failed was " + failure_);
   }
 
@@ -204,10 +203,10 @@ class Autotuner {
   std::vector<std::string> names_;
 };
 
-/// The candidate that the cache names. Where it does not know `key`, or names one that is rejected or cannot be built, the
-/// fastest on `args`, which the cache then gets; each candidate may overwrite the outputs. Where autotune_allowed() is false,
-/// the first one that runs instead, and the cache stays as it is. Fails when none can be used. A candidate that a device's
-/// fault comes from is rejected, and the fault names it.
+/// Returns the cached candidate for `key`. If the cache has none, or it is rejected or cannot be built, times all candidates on
+/// `args`, returns the fastest and caches it. Each candidate may overwrite the outputs. If autotune_allowed() is false, returns
+/// the first candidate that runs and leaves the cache unchanged. Throws Error if no candidate is usable. A candidate that
+/// causes a device fault is rejected, and the fault names it.
 template <class Args>
 ChosenPlan<Args> autotune(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args,
                           Stream& stream, PlanCache& cache, const Clock& clock) {
@@ -219,7 +218,7 @@ ChosenPlan<Args> autotune(const std::string& key, const std::vector<Candidate<Ar
         return {try_plan(cache, key, known->name, Durability::process, found->build), *known, true};
       } catch (const DeviceFault&) {
         throw;
-      } catch (const Error&) {  // of another version of the library than the cache knows of
+      } catch (const Error&) {  // the cache was written with another version of the library
       }
     }
   }
@@ -232,7 +231,7 @@ ChosenPlan<Args> autotune(const std::string& key, const std::vector<Candidate<Ar
   return chosen;
 }
 
-/// What `tune` finds or, with a warning, `otherwise` where it fails, as it does for lack of memory.
+/// Returns the result of `tune`. If it fails, for example for lack of memory, warns and returns `otherwise`.
 bool autotuned_or(bool otherwise, const std::string& key, const std::function<bool()>& tune);
 
 }  // namespace residua::cuda

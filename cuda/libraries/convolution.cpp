@@ -1,5 +1,5 @@
-// Convolution through cuDNN. A form that cuDNN has fused is timed against its composition of plain kernels, and the faster one
-// is kept.
+// Convolution with cuDNN. A fused form of cuDNN's is timed against its composition of plain kernels, and the faster one is
+// used.
 #include "cuda/libraries/convolution.h"
 
 #include "core/kernels/cast.h"
@@ -13,7 +13,7 @@ namespace {
 
 using device_api::Workspace;
 
-/// Channel vectors that live for one call, side by side; each aligned to 256 bytes.
+/// Contiguous per-channel vectors for one call, each aligned to 256 bytes.
 class ChannelVectors {
  public:
   ChannelVectors(const Stream& stream, int count, int64_t channels)
@@ -39,7 +39,7 @@ void bind_activation(BoundTensors& tensors, const InputActivation& activation, D
   tensors.emplace_back(Role::bias, line.at(1));
 }
 
-// A plan of cuDNN's run on the arguments of a contract.
+// Run one of cuDNN's plans on the arguments of a contract.
 
 void run_plan(const ConvolutionGraph& graph, size_t plan, const ConvolutionForward& args, Stream& stream) {
   const ConvolutionShape& s = args.shape;
@@ -151,7 +151,7 @@ void run(const ConvolutionBackwardWeights& args, Stream& stream) {
     run_planned(library_device(stream).backward_weights, args, stream);
     return;
   }
-  // cuDNN gives dw in the type of x and dy alone.
+  // cuDNN computes dw only in the type of x and dy.
   const ConvolutionShape& s = args.shape;
   const int64_t size = s.out_channels * s.kernel_height * s.kernel_width * s.in_channels;
   const Workspace dw(stream.device(), size * size_bytes(args.dtype));

@@ -9,8 +9,8 @@
 
 namespace residua::cuda {
 
-/// The candidates for a convolution on a device: the plans that cuDNN has for the form and, of a fused form, the composition of
-/// plain kernels ("composed"), which always exists.
+/// The candidates for a convolution: cuDNN's plans for the form. For a fused form also "composed", its composition of plain
+/// kernels, which always exists.
 std::vector<Candidate<ConvolutionForward>> convolution_candidates(const ConvolutionForward& args, const CudnnDevice& device,
                                                                   const device_api::PlanOptions& options);
 std::vector<Candidate<ConvolutionBackwardData>> convolution_candidates(const ConvolutionBackwardData& args,

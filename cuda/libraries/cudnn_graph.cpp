@@ -10,8 +10,8 @@
 
 #if CUDNN_FRONTEND_VERSION >= 11800
 #error \
-    "cudnn-frontend 1.18 to 1.32 (the newest that was looked at) ask cuDNN to add genstats' sums up in a type that they mistake \
-for another enumeration's (int8 for f16): use 1.17, as tools/setup --cuda does, or lift this once node/genstats.h is mended"
+    "cudnn-frontend 1.18 to 1.32 (the newest version checked) give cuDNN the wrong type for genstats' sums (a value of another \
+enumeration: int8 for f16): use 1.17, as tools/setup --cuda does, or remove this check once node/genstats.h is fixed"
 #endif
 
 namespace residua::cuda {
@@ -28,11 +28,11 @@ fe::DataType_t type_of(DType dtype) {
     case DType::f32: return fe::DataType_t::FLOAT;
     case DType::f16: return fe::DataType_t::HALF;
     case DType::bf16: return fe::DataType_t::BFLOAT16;
-    default: fail("cuDNN was asked for a convolution of {}", name(dtype));
+    default: fail("cuDNN has no convolution for element type {}", name(dtype));
   }
 }
 
-/// Builds the graph of a form. cuDNN orders dimensions N, C, H, W whatever the strides are.
+/// Builds the graph of a form. cuDNN orders dimensions N, C, H, W, whatever the strides.
 class Builder {
  public:
   Builder(fe::graph::Graph& graph, const ConvolutionKey& key) : graph_(graph), key_(key), s_(key.shape) {}
@@ -80,7 +80,7 @@ class Builder {
     return graph_.pointwise(a, b, fe::graph::Pointwise_attributes().set_mode(mode));
   }
 
-  /// The attributes of any of the three passes.
+  /// The attributes that all three passes share.
   template <class Attributes>
   Attributes window() const {
     return Attributes().set_padding({s_.padding, s_.padding}).set_stride({s_.stride, s_.stride}).set_dilation({1, 1});
@@ -198,7 +198,7 @@ CudnnDevice CudnnDevice::described_by(std::string_view text) {
 
 struct ConvolutionGraph::Implementation {
   fe::graph::Graph graph;
-  std::vector<int64_t> indices;  // of the plans in cuDNN's list
+  std::vector<int64_t> indices;  // indices of the plans in cuDNN's list
 };
 
 ConvolutionGraph::ConvolutionGraph(const ConvolutionKey& key, const CudnnDevice& device, const device_api::PlanOptions& options)
@@ -229,7 +229,7 @@ ConvolutionGraph::ConvolutionGraph(const ConvolutionKey& key, const CudnnDevice&
     unwanted.push_back(fe::NumericalNote_t::NONDETERMINISTIC);
   }
   if (key.dtype == DType::f32) {
-    unwanted.push_back(fe::NumericalNote_t::TENSOR_CORE);  // that is TF32
+    unwanted.push_back(fe::NumericalNote_t::TENSOR_CORE);  // TF32
     unwanted.push_back(fe::NumericalNote_t::DOWN_CONVERT_INPUTS);
   }
   graph.deselect_numeric_notes(unwanted);
@@ -245,10 +245,10 @@ ConvolutionGraph::ConvolutionGraph(const ConvolutionKey& key, const CudnnDevice&
     std::vector<fe::BehaviorNote_t> notes;
     if (!options.runtime_compilation && graph.get_behavior_notes_for_plan_at_index(i, notes).is_good() &&
         std::ranges::find(notes, fe::BehaviorNote_t::RUNTIME_COMPILATION) != notes.end()) {
-      continue;  // cuDNN offers these only where a driver is installed
+      continue;  // cuDNN lists such plans only if a driver is installed
     }
     std::string plan;
-    // Heuristics and fallbacks have plans in common.
+    // The heuristic and fallback lists overlap.
     if (graph.get_plan_name_at_index(i, plan).is_good() && std::ranges::find(names_, plan) == names_.end()) {
       names_.push_back(plan);
       implementation_->indices.push_back(i);
@@ -260,7 +260,7 @@ ConvolutionGraph::~ConvolutionGraph() = default;
 
 void ConvolutionGraph::build(size_t i) {
   if (fe::error_t error = implementation_->graph.build_plan_at_index(implementation_->indices.at(i)); error.is_bad()) {
-    fail("cuDNN cannot build plan {} of {}: {}", names_.at(i), description_, error.get_message());
+    fail("cuDNN cannot build plan {} for {}: {}", names_.at(i), description_, error.get_message());
   }
 }
 
@@ -275,7 +275,7 @@ void ConvolutionGraph::execute(size_t i, cudnnContext* handle, const BoundTensor
   }
   fe::error_t error = implementation_->graph.execute_plan_at_index(handle, pointers, workspace, implementation_->indices.at(i));
   if (error.is_bad()) {
-    fail("cuDNN failed to run {} by plan {}: {}", description_, names_.at(i), error.get_message());
+    fail("cuDNN failed to run {} with plan {}: {}", description_, names_.at(i), error.get_message());
   }
 }
 

@@ -14,9 +14,9 @@ struct cudnnContext;
 
 namespace residua::cuda {
 
-/// A pass of a convolution with what is fused into it: `activated` reads relu(scale * x + bias), `statistics` also gives the
-/// sums and the sums of squares of y, `sums` is ConvolutionBackwardData with GradientSums. cuDNN has no activated forward pass
-/// without statistics: they are thrown away where they are not wanted.
+/// A pass of a convolution and what is fused into it. `activated`: reads relu(scale * x + bias). `statistics`: also computes
+/// the sums and the sums of squares of y. `sums`: ConvolutionBackwardData with GradientSums. cuDNN has no activated forward
+/// pass without statistics, so they are discarded if not wanted.
 enum class ConvolutionForm : uint8_t {
   forward,
   forward_statistics,
@@ -29,16 +29,16 @@ enum class ConvolutionForm : uint8_t {
 inline constexpr int kConvolutionForms = 7;
 std::string_view name(ConvolutionForm form);
 
-/// What a plan depends on.
+/// The properties that a plan depends on.
 struct ConvolutionKey {
   ConvolutionForm form;
   DType dtype;
   ConvolutionShape shape;
-  /// Of calls without what the form can have: statistics of an activated forward pass, the mask of sums. The plans are the
-  /// same, but the composition that they compete with is not.
+  /// True if the call does not use an optional part of the form: the statistics of an activated forward pass, or the mask of
+  /// sums. cuDNN's plans are the same, but the composition that they compete with is not.
   bool without = false;
 
-  /// "forward f16 256x56x56x64 to 64, 3x3, stride 1, padding 1"
+  /// "forward f16 256x56x56x64 to 64, 3x3, stride 1, padding 1".
   std::string string() const;
 };
 bool operator<(const ConvolutionKey& a, const ConvolutionKey& b);
@@ -47,9 +47,9 @@ ConvolutionKey key_of(const ConvolutionForward& args);
 ConvolutionKey key_of(const ConvolutionBackwardData& args);
 ConvolutionKey key_of(const ConvolutionBackwardWeights& args);
 
-/// The tensors of the forms. Those of a channel each are fp32, but `scale` and `bias`, which have the type of x.
+/// The tensors of the forms. Per-channel tensors are fp32, except `scale` and `bias`, which have the type of x.
 enum class Role : uint8_t {
-  x,  // what the convolution reads; for `sums` what the batch normalization read
+  x,  // the convolution's input; for `sums`, the batch normalization's input
   w,
   y,
   scale,
@@ -65,18 +65,18 @@ enum class Role : uint8_t {
   rstd,
   sum_g,
   sum_g_xhat,
-  unused_0,  // outputs of cuDNN's operation that have no use here, fp32 [C] each
+  unused_0,  // outputs of cuDNN's operation that are not needed here, fp32 [C] each
   unused_1,
   unused_2,
 };
 using BoundTensors = std::vector<std::pair<Role, const void*>>;
 
-/// The device that graphs are made for: the one of a cuDNN handle, or one that is only described, for which plans can be built
-/// but not run.
+/// The device that graphs are built for: that of a cuDNN handle, or one that is only described. For the latter, plans can be
+/// built but not run.
 class CudnnDevice {
  public:
   explicit CudnnDevice(cudnnContext* handle) : handle_(handle) {}
-  /// `properties` is the text of cudnn-frontend's serialized DeviceProperties. Needs neither a GPU nor a driver.
+  /// `properties` is the serialized DeviceProperties text of cudnn-frontend. Needs neither a GPU nor a driver.
   static CudnnDevice described_by(std::string_view properties);
 
  private:
@@ -88,8 +88,8 @@ class CudnnDevice {
   int sm_ = 0;
 };
 
-/// cuDNN's graph of a form and the execution plans it has for it, best guess first. fp32 stays fp32 (no TF32) and sums are
-/// fp32. The only user of cudnn_frontend.h, which takes 20 s to compile.
+/// cuDNN's graph for a form and its execution plans, in cuDNN's order of preference. fp32 stays fp32 (no TF32), and sums are
+/// fp32. This is the only user of cudnn_frontend.h, which takes 20 s to compile.
 class ConvolutionGraph {
  public:
   ConvolutionGraph(const ConvolutionKey& key, const CudnnDevice& device, const device_api::PlanOptions& options);
@@ -97,16 +97,16 @@ class ConvolutionGraph {
   ConvolutionGraph(const ConvolutionGraph&) = delete;
   ConvolutionGraph& operator=(const ConvolutionGraph&) = delete;
 
-  /// Names of the plans, of which at least one can be built; none where cuDNN does not have the form.
+  /// Names of the plans, at least one of which can be built. Empty if cuDNN does not support the form.
   const std::vector<std::string>& plans() const { return names_; }
-  /// cuDNN's reason for there being none.
+  /// cuDNN's reason if there are no plans.
   const std::string& rejection_reason() const { return rejection_reason_; }
 
-  /// Makes plan `i` ready to run. Fails with cuDNN's reason where it cannot be built, is of another precision or not
-  /// deterministic (unless the options allow that), or wants more than 1 GiB of workspace.
+  /// Prepares plan `i` to run. Throws Error with cuDNN's reason if the plan cannot be built, has another precision, is
+  /// nondeterministic (unless the options allow it), or needs more than 1 GiB of workspace.
   void build(size_t i);
   int64_t workspace_bytes(size_t i) const;
-  /// Queues a built plan on the handle's stream; `tensors` has each tensor of the form.
+  /// Queues a built plan on the handle's stream. `tensors` must have every tensor of the form.
   void execute(size_t i, cudnnContext* handle, const BoundTensors& tensors, void* workspace) const;
 
  private:

@@ -20,7 +20,7 @@ LibraryDevice::LibraryDevice(int device) : device_(device) {}
 cudnnContext* LibraryDevice::cudnn() {
   if (cudnn_ == nullptr) {
     if (cudnnGetCudartVersion() / 1000 != CUDART_VERSION / 1000) {
-      fail("the cuDNN that was loaded ({}) is for CUDA {}, wanted one for CUDA {}: put its folder first in LD_LIBRARY_PATH",
+      fail("the loaded cuDNN {} is for CUDA {}, wanted a cuDNN for CUDA {}: put its folder first in LD_LIBRARY_PATH",
            cudnnGetVersion(), cudnnGetCudartVersion() / 1000, CUDART_VERSION / 1000);
     }
     RESIDUA_CUDNN_CHECK(cudnnCreate(&cudnn_));
@@ -49,7 +49,7 @@ PlanCache& LibraryDevice::cache() {
 
 void LibraryDevice::set_plan_options(const device_api::PlanOptions& options) {
   if (cache_ != nullptr && options != plan_options_) {
-    fail("plans of cuda:{} have been chosen by other options: set them before its first convolution or matrix product",
+    fail("cuda:{} has already chosen plans under other options: set the options before its first convolution or matrix product",
          device_);
   }
   plan_options_ = options;
@@ -73,14 +73,14 @@ Clock LibraryDevice::clock() {
     return timer_memory_->time([&](void* memory) {
       const cudaStream_t stream = native(context(device_).compute());
       if (memory != nullptr) {
-        // Also long enough for the host to have queued the work by the time the device gets there.
+        // This also takes long enough for the host to queue the work before the device gets there.
         RESIDUA_CUDA_CHECK(cudaMemsetAsync(memory, 0, static_cast<size_t>(timer_memory_->bytes()), stream));
       }
       RESIDUA_CUDA_CHECK(cudaEventRecord(start_, stream));
       try {
         work();
       } catch (const Error&) {
-        static_cast<void>(cudaGetLastError());  // it would show again at the next launch
+        static_cast<void>(cudaGetLastError());  // otherwise the next launch would report it
         throw;
       }
       RESIDUA_CUDA_CHECK(cudaEventRecord(stop_, stream));
@@ -96,7 +96,7 @@ void LibraryDevice::check_not_capturing(const std::string& key) const {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   RESIDUA_CUDA_CHECK(cudaStreamIsCapturing(native(context(device_).compute()), &status));
   if (status != cudaStreamCaptureStatusNone) {
-    fail("{} was first asked for while work is being captured, when plans cannot be tried: run the step once before", key);
+    fail("{} has no plan yet, and plans cannot be tried during a graph capture: run the step once before capturing it", key);
   }
 }
 

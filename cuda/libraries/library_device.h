@@ -20,8 +20,8 @@ struct cublasLtContext;
 
 namespace residua::cuda {
 
-/// What the vendor's libraries keep for one device: handles, and the plans in use. Made at first use, never destroyed.
-/// As a device's stream, it is one thread's at a time.
+/// The state of cuDNN and cuBLASLt for one device: handles, and the plans in use. Created at first use, never destroyed. Like
+/// the device's stream, only one thread at a time may use it.
 class LibraryDevice {
  public:
   explicit LibraryDevice(int device);
@@ -31,7 +31,7 @@ class LibraryDevice {
   cudnnContext* cudnn();
   cublasLtContext* cublaslt();
 
-  /// autotune() with this device's cache and clock. Fails while work is being captured: trying plans cannot be part of a graph.
+  /// autotune() with this device's cache and clock. Throws Error during a graph capture, because plans cannot be tried then.
   template <class Args>
   ChosenPlan<Args> choose_plan(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args,
                                Stream& stream) {
@@ -43,20 +43,20 @@ class LibraryDevice {
     return chosen;
   }
 
-  /// Runs `args` by the plan of `key`; `candidates()` lists what it is chosen among.
+  /// Runs `args` with the plan for `key`. `candidates()` lists the plans to choose from.
   template <class Args, class Key, class Candidates>
   void run(PlanTable<Key, Args>& plans, const Key& key, const Args& args, Stream& stream, const Candidates& candidates) {
     plans.run(key, args, stream, [&] { return choose_plan<Args>(key.string(), candidates(), args, stream); });
   }
 
-  /// What the plan cache knows of a key.
+  /// The cached choice for a key, if there is one.
   std::optional<Choice> known(const std::string& key) { return cache().find(key); }
 
   const device_api::PlanOptions& plan_options() const { return plan_options_; }
   void set_plan_options(const device_api::PlanOptions& options);
   void save_plans();
 
-  /// All choices by time so far, each with what it is for.
+  /// All choices made by timing so far, each with its key.
   const std::vector<std::pair<std::string, Choice>>& choices() const { return choices_; }
 
   PlanTable<ConvolutionKey, ConvolutionForward> forward;
@@ -68,7 +68,7 @@ class LibraryDevice {
  private:
   void check_not_capturing(const std::string& key) const;
   PlanCache& cache();
-  /// Times work on the compute stream, starting with nothing useful in the L2 cache.
+  /// Times work on the compute stream, each time with a cold L2 cache.
   Clock clock();
 
   int device_;
@@ -84,7 +84,7 @@ class LibraryDevice {
 
 LibraryDevice& library_device(const Stream& stream);
 
-/// Workspaces come in powers of two, so that plans can share them.
+/// Rounds a workspace size up to a power of two, so that plans can share blocks.
 int64_t workspace_size(int64_t bytes);
 
 }  // namespace residua::cuda

@@ -1,5 +1,5 @@
-// Matmul through cuBLASLt: its heuristic's first algorithms are timed, those with a bias against a plain product and an add,
-// and the fastest is kept.
+// Matmul with cuBLASLt. Times the first algorithms of its heuristic and uses the fastest. With a bias, a plain product followed
+// by an add competes too.
 #include "core/kernels/matmul.h"
 
 #include <cublasLt.h>
@@ -25,7 +25,7 @@ cudaDataType_t type_of(DType dtype) {
     case DType::f32: return CUDA_R_32F;
     case DType::f16: return CUDA_R_16F;
     case DType::bf16: return CUDA_R_16BF;
-    default: fail("cuBLASLt was asked for a matmul of {}", name(dtype));
+    default: fail("cuBLASLt has no matmul for element type {}", name(dtype));
   }
 }
 
@@ -41,7 +41,7 @@ void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttribut
   RESIDUA_CUBLAS_CHECK(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value));
 }
 
-/// Owns one of cuBLASLt's descriptors.
+/// Owns a cuBLASLt descriptor.
 template <class Handle, cublasStatus_t (*Destroy)(Handle)>
 class Owned {
  public:
@@ -61,13 +61,13 @@ class LtMatmul final : public MatmulAlgorithms {
  public:
   LtMatmul(cublasLtHandle_t handle, const MatmulKey& key) : handle_(handle) {
     const ColumnMajor of = column_major(key);
-    // Not CUBLAS_COMPUTE_32F_FAST_TF32: fp32 stays fp32.
+    // Not CUBLAS_COMPUTE_32F_FAST_TF32, because fp32 stays fp32.
     RESIDUA_CUBLAS_CHECK(cublasLtMatmulDescCreate(&desc_.handle, CUBLAS_COMPUTE_32F, CUDA_R_32F));
     set(desc_.handle, CUBLASLT_MATMUL_DESC_TRANSA, operation(of.first.transpose));
     set(desc_.handle, CUBLASLT_MATMUL_DESC_TRANSB, operation(of.second.transpose));
     if (key.biased) {
       set(desc_.handle, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-      // The heuristic takes the alignment that it may count on from the pointer.
+      // The heuristic derives the guaranteed alignment from this pointer.
       alignas(512) static const unsigned char places[512] = {};
       set(desc_.handle, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(places + key.alignment));
     }
@@ -78,7 +78,7 @@ class LtMatmul final : public MatmulAlgorithms {
     Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference;
     RESIDUA_CUBLAS_CHECK(cublasLtMatmulPreferenceCreate(&preference.handle));
     set(preference.handle, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(kWorkspaceBytes));
-    // Parts of a sum are added in fp32, not in the type of c.
+    // Partial sums are added in fp32, not in the type of c.
     set(preference.handle, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
         static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
     for (const auto attribute : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
@@ -95,7 +95,7 @@ class LtMatmul final : public MatmulAlgorithms {
 
   size_t count() const override { return algorithms_.size(); }
   void check_usable(size_t i) const override { RESIDUA_CUBLAS_CHECK(algorithms_[i].state); }
-  /// The bytes of cuBLASLt's description of an algorithm, which it promises to keep within a version.
+  /// The bytes of cuBLASLt's description of the algorithm, which are stable within a version.
   std::string name(size_t i) const override {
     std::string text;
     for (const uint64_t word : algorithms_[i].algo.data) {
@@ -135,7 +135,7 @@ void run(const Matmul& args, Stream& stream) {
   if (args.m == 0 || args.n == 0) {
     return;
   }
-  // cuBLASLt has 16-bit results of 16-bit factors alone, and adds to them a bias of their own type.
+  // cuBLASLt has 16-bit results only for 16-bit factors, and their bias would have to be 16-bit too.
   if (args.c_dtype != DType::f32 && (args.c_dtype != args.dtype || args.bias != nullptr)) {
     const int64_t size = args.m * args.n;
     const Workspace c(stream.device(), size * int64_t{sizeof(float)});

@@ -5,7 +5,7 @@
 namespace residua::cuda {
 namespace {
 
-/// c is f32: one of 16 bits with a bias is made of that.
+/// c is f32 here: a 16-bit result with a bias is converted from f32.
 void run_composed(const Matmul& args, Stream& stream) {
   Matmul product = args;
   product.bias = nullptr;

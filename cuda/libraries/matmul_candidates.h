@@ -18,13 +18,13 @@ class MatmulAlgorithms {
 
   virtual size_t count() const = 0;
   virtual std::string name(size_t i) const = 0;
-  /// Fails with the reason where algorithm `i` cannot be used.
+  /// Throws Error with the reason if algorithm `i` cannot be used.
   virtual void check_usable(size_t i) const = 0;
   virtual void run(size_t i, const Matmul& args, Stream& stream) const = 0;
 };
 
-/// The candidates for a matmul: the algorithms that `make` finds (which fails with the reason where there are none) and, of one
-/// with a bias, the product without and a kernel that adds it ("composed"), which needs less of the library.
+/// The candidates for a matmul: the algorithms that `make` finds (it throws Error with the reason if there are none). With a
+/// bias also "composed": the product without bias and a kernel that adds the bias, which needs less support from the library.
 std::vector<Candidate<Matmul>> matmul_candidates(const MatmulKey& key,
                                                  const std::function<std::shared_ptr<const MatmulAlgorithms>()>& make);
 

@@ -33,7 +33,7 @@ void make_folder_of(const std::string& path) {
   }
 }
 
-/// An object's member that is an object too, made anew where it is not.
+/// The member `member` of an object, which is an object too. Creates it if it is missing or of another type.
 json& object(json& of, const std::string& member) {
   json& value = of[member];
   if (!value.is_object()) {
@@ -42,7 +42,7 @@ json& object(json& of, const std::string& member) {
   return value;
 }
 
-/// The whole file, or an empty one where there is none that can be used.
+/// The whole file; an empty document if there is no usable file.
 json read(const std::string& path) {
   const json empty = {{"format", kFormat}, {"devices", json::object()}};
   std::ifstream file(path, std::ios::binary);
@@ -52,7 +52,7 @@ json read(const std::string& path) {
   json content = json::parse(file, nullptr, false);
   if (content.is_discarded() || !content.is_object() || content.value("format", json()) != kFormat ||
       !content.contains("devices") || !content["devices"].is_object()) {
-    warn("{} is not a list of plans of this version: they are timed anew", path);
+    warn("{} is not a plan cache of this version: plans are timed again", path);
     return empty;
   }
   return content;
@@ -86,7 +86,7 @@ PlanCache::PlanCache(std::string path, std::string device) : path_(std::move(pat
   try {
     reject_unfinished();
   } catch (const std::exception& error) {
-    warn("plans that did not come back are not looked for: {}", error.what());
+    warn("cannot look for plans that ended a process: {}", error.what());
   }
   read_file();
 }
@@ -100,7 +100,7 @@ void PlanCache::read_file() {
   }
   for (const auto& [key, plans] : object(object(content, "rejected"), device_).items()) {
     for (const auto& [plan, reason] : plans.items()) {
-      rejections_[key][plan] = reason.is_string() ? reason.get<std::string>() : "it was rejected";
+      rejections_[key][plan] = reason.is_string() ? reason.get<std::string>() : "no reason recorded";
     }
   }
 }
@@ -123,10 +123,10 @@ void PlanCache::reject_unfinished() {
       continue;
     }
     object(object(object(content, "rejected"), device), key)[plan] =
-        fmt::format("process {} ended while it tried this plan", process);
+        fmt::format("process {} died while it tried this plan", process);
     changed = true;
     warn(
-        "{}: plan {} did not come back when process {} tried it, and is not tried again; to allow it, remove it from "
+        "{}: plan {} is not tried again, because process {} died while it tried it; to allow it, remove it from "
         "\"rejected\" in {}",
         key, plan, process, path_);
   }
@@ -238,7 +238,7 @@ void PlanCache::end_trial() noexcept {
 }
 
 void PlanCache::keep_nothing(const char* what) {
-  warn("plans are not kept on disk: {}", what);
+  warn("plans are not saved to disk: {}", what);
   path_.clear();
   trials_.reset();
 }

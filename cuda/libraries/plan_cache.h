@@ -12,41 +12,42 @@
 
 namespace residua::cuda {
 
-/// The outcome of one autotuning.
+/// The result of one autotuning run.
 struct Choice {
   std::string name;
-  std::vector<std::pair<std::string, double>> milliseconds;  // of each plan that could be used
-  std::string rejection_reason = {};                         // why another could not; empty: each could
+  std::vector<std::pair<std::string, double>> milliseconds;  // of each usable plan
+  std::string rejection_reason = {};                         // why another plan could not be used; empty if all could
 };
 
-/// What the cache calls a device when its plans are chosen by these options. Choices of other options are not the same choices.
+/// The cache's name for a device with these options. Choices made under other options are kept apart.
 std::string plan_cache_device(const std::string& device, const device_api::PlanOptions& options);
 
-/// Choices kept on disk, so that a second run does not time again, and the plans that are rejected: those that a process tried
-/// and did not come back from. Both hold for one kind of device: its name and the versions of the libraries. A file that is
-/// damaged, of another version or not writable costs time, never more. It warns of what goes wrong.
+/// Choices kept on disk, so that a second run need not time plans again, and the rejected plans: those whose trial a process
+/// did not survive. Both are valid for one kind of device: its name and the versions of the libraries. A file that is damaged,
+/// of another version or not writable only costs time. The cache warns about problems.
 class PlanCache {
  public:
-  /// `path` may not exist yet; with "" nothing is kept on disk. Rejects what other processes were trying when they ended.
+  /// `path` need not exist; an empty path keeps nothing on disk. Rejects the plans that other processes were trying when they
+  /// died.
   PlanCache(std::string path, std::string device);
 
-  /// $XDG_CACHE_HOME/residua/plans.json, or that under ~/.cache; "" where neither variable is set.
+  /// $XDG_CACHE_HOME/residua/plans.json, or ~/.cache/residua/plans.json; empty if neither variable is set.
   static std::string default_path();
 
   std::optional<Choice> find(const std::string& key) const;
-  /// Keeps a choice for this process and, with the next save(), for later ones.
+  /// Keeps a choice for this process and, after the next save(), for later ones.
   void put(const std::string& key, Choice choice);
-  /// Ends a pass of autotuning: writes what was put since the last one, beside what other processes have written meanwhile.
+  /// Ends an autotuning pass: writes the choices since the last save() and keeps what other processes have written meanwhile.
   void save();
 
-  /// Why a plan must not be tried; empty where it may.
+  /// Why a plan must not be tried; empty if it may be tried.
   std::string rejection_reason(const std::string& key, const std::string& plan) const;
-  /// Rejects a plan for this process and, written at once, for later ones.
+  /// Rejects a plan for this process and, because it is written immediately, for later ones.
   void reject(const std::string& key, const std::string& plan, const std::string& reason);
 
  private:
   friend class Trial;
-  using Rejections = std::map<std::string, std::map<std::string, std::string>>;  // reasons by key and plan
+  using Rejections = std::map<std::string, std::map<std::string, std::string>>;  // by key, then plan: the reason
 
   void read_file();
   void reject_unfinished();
@@ -62,10 +63,11 @@ class PlanCache {
   std::map<std::string, Choice> unsaved_;
   Rejections rejections_;
   Rejections unsaved_rejections_;
-  std::unique_ptr<TrialRecord> trials_;  // while plans are tried
+  std::unique_ptr<TrialRecord> trials_;  // while plans are being tried
 };
 
-/// Says on disk, while it lives, that a plan is being tried: should the process end meanwhile, the next one rejects the plan.
+/// Records on disk, while it exists, that a plan is being tried. If the process dies meanwhile, the next process rejects the
+/// plan.
 class Trial {
  public:
   Trial(PlanCache& cache, const std::string& key, const std::string& plan, Durability durability) : cache_(cache) {

@@ -7,12 +7,12 @@
 
 namespace residua::cuda {
 
-/// The plans that a process uses for one contract, by what they depend on.
+/// The plans that a process uses for one contract, by the properties that they depend on.
 template <class Key, class Args>
 class PlanTable {
  public:
-  /// Runs `args` by the plan of `key`. `choose()` gives a ChosenPlan at the first call, and once more when plans may be timed
-  /// and this one was not.
+  /// Runs `args` with the plan for `key`. `choose()` returns a ChosenPlan. It is called the first time, and once more if the
+  /// plan has not been tuned and timing is now allowed.
   template <class Choose>
   void run(const Key& key, const Args& args, Stream& stream, const Choose& choose) {
     auto found = plans_.find(key);

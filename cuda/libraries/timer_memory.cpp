@@ -10,7 +10,7 @@ double TimerMemory::time(const std::function<double(void* memory)>& timing) {
     explicit Depth(TimerMemory& memory) : of(memory) { ++of.depth_; }
     ~Depth() {
       if (--of.depth_ == 0) {
-        of.memory_.reset();  // the step that is being tuned needs it between timings
+        of.memory_.reset();  // between timings, the step that is being tuned needs the memory
       }
     }
     Depth(const Depth&) = delete;
@@ -32,7 +32,7 @@ double TimerMemory::time(const std::function<double(void* memory)>& timing) {
 }
 
 void TimerMemory::give_up(const Error& error) {
-  warn("plans are timed without emptying the L2 cache: {}", error.what());
+  warn("plans are timed with a warm L2 cache: {}", error.what());
   bytes_ = 0;
   memory_.reset();
 }

@@ -9,15 +9,14 @@
 
 namespace residua::cuda {
 
-/// Memory that a timer overwrites before each timing, so that nothing useful is in the L2 cache. Where the device has too
-/// little for it and for what is timed, it is given up for good, with a warning: plans are then timed with what the cache
-/// holds.
+/// Memory that a timer overwrites before each timing, so that L2 is cold. If the device has too little memory for it and the
+/// timed work, it is given up permanently with a warning; plans are then timed with a warm cache.
 class TimerMemory {
  public:
   TimerMemory(Device device, int64_t bytes) : device_(device), bytes_(bytes) {}
 
-  /// Calls `timing` with the memory, or with null where it is given up. A timing that runs out of memory is taken once more
-  /// without. A timing may take others.
+  /// Calls `timing` with the memory, or with null if it was given up. A timing that runs out of memory is repeated without it.
+  /// Timings may be nested.
   double time(const std::function<double(void* memory)>& timing);
   int64_t bytes() const { return bytes_; }
 
@@ -25,8 +24,8 @@ class TimerMemory {
   void give_up(const Error& error);
 
   Device device_;
-  int64_t bytes_;  // 0: given up
-  int depth_ = 0;  // timings that go on
+  int64_t bytes_;  // 0 if given up
+  int depth_ = 0;  // of nested timings
   std::optional<device_api::Workspace> memory_;
 };
 

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The first line of an open file, without its end; empty where it has none.
+/// The first complete line of an open file, without its line end; empty if there is none.
 std::string first_line(int descriptor) {
   std::string text;
   std::array<char, 4096> buffer{};
@@ -51,7 +51,7 @@ void TrialRecord::end() {
 }
 
 void TrialRecord::write(const std::string& line) {
-  // What an earlier, longer line leaves behind the end of this one is not read.
+  // If the previous line was longer, its rest stays after this line's end; nobody reads it.
   const std::string text = line + "\n";
   if (const int error = write_all_at(file_.descriptor(), text.data(), text.size(), 0); error != 0) {
     fail_io("write", file_.path(), error);

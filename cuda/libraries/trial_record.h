@@ -7,15 +7,15 @@
 
 namespace residua::cuda {
 
-/// What must outlive what: the end of this process, or of the machine, which takes a few milliseconds of the disk's time.
+/// What a record must survive: the end of the process, or of the machine, which costs a few milliseconds of disk time.
 enum class Durability { process, machine };
 
-/// A line on disk that says what this process is trying, so that another finds it when this one does not come back. The file is
-/// the process's own and locked while it lives. Trials nest: the innermost one is on disk. Every call throws Error that names
-/// the file and the system's reason.
+/// A line on disk that says what this process is trying, so that another process finds it if this one dies. Each process has a
+/// file of its own, locked while the process lives. Trials nest; the innermost one is on disk. Every call throws Error that
+/// names the file and the system's reason.
 class TrialRecord {
  public:
-  /// Makes a file whose name begins with `prefix`. The caller holds the lock that unfinished_trials() is called under.
+  /// Creates a file whose name begins with `prefix`. The caller must hold the lock under which unfinished_trials() is called.
   explicit TrialRecord(const std::string& prefix);
   ~TrialRecord();
   TrialRecord(const TrialRecord&) = delete;
@@ -31,12 +31,12 @@ class TrialRecord {
   std::vector<std::string> lines_;
 };
 
-/// What a process that has ended left behind.
+/// What a dead process left behind.
 struct UnfinishedTrial {
   std::string file;
-  std::string line;  // empty: it ended between trials
+  std::string line;  // empty if it died between trials
 };
-/// The records of processes that have ended, of all files that begin with `prefix`. Those that live hold their locks.
+/// The records of dead processes, among all files that begin with `prefix`. Live processes hold the locks of theirs.
 std::vector<UnfinishedTrial> unfinished_trials(const std::string& prefix);
 
 }  // namespace residua::cuda

@@ -10,7 +10,7 @@
 #include "core/device/device_backend.h"
 #include "cuda/runtime/error.h"
 
-/// Defined in residua_cuda and in residua_host_cuda alike: a program that links both is an error.
+/// Defined in both residua_cuda and residua_host_cuda, so that a program that links both fails to link.
 extern const char residua_cuda_device_implementation[];
 const char residua_cuda_device_implementation[] = "cuda";
 
@@ -44,7 +44,7 @@ const DeviceCount& count_devices() noexcept {
   return found;
 }
 
-/// "13.0"; empty where there is none.
+/// Versions such as "13.0"; empty if there is none.
 struct Versions {
   std::string driver, runtime;
 };
@@ -97,9 +97,9 @@ std::string why_no_device() {
     return "no NVIDIA driver is loaded";
   }
   const auto [count, status] = count_devices();
-  return status == cudaSuccess
-             ? "the driver sees none"
-             : fmt::format("{}: this program's CUDA is {}, the driver is for {}", cudaGetErrorString(status), runtime, driver);
+  return status == cudaSuccess ? "the driver sees none"
+                               : fmt::format("{}: this program uses CUDA {}, but the driver supports {}",
+                                             cudaGetErrorString(status), runtime, driver);
 }
 
 device_api::DeviceDescription describe(int device) {

@@ -8,7 +8,7 @@
 
 namespace residua::cuda {
 
-/// A CUDA device as this process uses it: its queues and what it is. Made at first use, never destroyed.
+/// A CUDA device of this process: its streams and properties. Created at first use, never destroyed.
 class Context {
  public:
   explicit Context(int device);
@@ -17,7 +17,7 @@ class Context {
   const cudaDeviceProp& properties() const { return properties_; }
   Stream& compute() { return compute_; }
   Stream& copy() { return copy_; }
-  std::string memory_description;  // what describe_memory said last
+  std::string memory_description;  // the last result of describe_memory()
 
  private:
   int device_;
@@ -26,7 +26,7 @@ class Context {
   Stream copy_;
 };
 
-/// The context of device `index`, which is made this thread's current one. Fails where there is no such device.
+/// The context of device `index`. Makes it this thread's current device. Throws Error if there is no such device.
 Context& context(int index);
 
 /// Number of usable devices; 0 without a driver.

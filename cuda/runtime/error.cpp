@@ -5,7 +5,7 @@
 namespace residua::cuda {
 namespace {
 
-/// Those of which the CUDA Runtime API reference says that they leave the process in an inconsistent state.
+/// Errors that, by the CUDA Runtime API reference, leave the process in an inconsistent state.
 bool ends_all(cudaError_t status) {
   switch (status) {
     case cudaErrorIllegalAddress:

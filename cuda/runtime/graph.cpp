@@ -6,7 +6,7 @@
 
 namespace residua::cuda {
 
-// Relaxed: kernels that are not loaded yet and memory may still be fetched while capturing.
+// Relaxed mode: loading kernels and allocating memory stay allowed during a capture.
 void begin_capture(int device) {
   RESIDUA_CUDA_CHECK(cudaStreamBeginCapture(native(context(device).compute()), cudaStreamCaptureModeRelaxed));
 }
@@ -29,7 +29,7 @@ void abandon_capture(int device) noexcept {
     RESIDUA_CUDA_CHECK(cudaStreamIsCapturing(stream, &capturing));
     if (capturing != cudaStreamCaptureStatusNone) {
       cudaGraph_t graph = nullptr;
-      static_cast<void>(cudaStreamEndCapture(stream, &graph));  // fails for a capture that was invalidated, and ends it
+      static_cast<void>(cudaStreamEndCapture(stream, &graph));  // fails if the capture was invalidated, but still ends it
       if (graph != nullptr) {
         RESIDUA_CUDA_CHECK(cudaGraphDestroy(graph));
       }

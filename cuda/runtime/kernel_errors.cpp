@@ -5,12 +5,10 @@
 namespace residua::cuda {
 
 void fail_launch_shape(int64_t blocks, int threads) {
-  fail("launch of {} blocks of {} threads: wanted 1 to 2^31 - 1 blocks, and 32 to 1024 threads in whole warps", blocks,
+  fail("cannot launch {} blocks of {} threads: wanted 1 to 2^31 - 1 blocks, and 32 to 1024 threads in whole warps", blocks,
        threads);
 }
 
-void fail_element_type(DType dtype) {
-  fail("a kernel was asked for elements of type {}; wanted f32, f16 or bf16", name(dtype));
-}
+void fail_element_type(DType dtype) { fail("no kernel for element type {}, wanted f32, f16 or bf16", name(dtype)); }
 
 }  // namespace residua::cuda

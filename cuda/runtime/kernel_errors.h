@@ -4,7 +4,7 @@
 
 #include "core/base/dtype.h"
 
-// Errors that kernel files throw: fmt's headers do not go through nvcc.
+// Errors thrown by kernel files. They are separate because nvcc cannot compile fmt's headers.
 namespace residua::cuda {
 
 [[noreturn]] void fail_launch_shape(int64_t blocks, int threads);

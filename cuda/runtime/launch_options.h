@@ -4,10 +4,10 @@
 
 namespace residua::cuda {
 
-/// For tests, which run every kernel with blocks and grids of other sizes than its own. 0: as the kernel wants.
+/// For tests, which run every kernel with other block and grid sizes. 0 means the kernel's own choice.
 struct LaunchOptions {
-  int threads = 0;         // of a block; a multiple of 32
-  int64_t max_blocks = 0;  // of a grid
+  int threads = 0;         // per block; a multiple of 32
+  int64_t max_blocks = 0;  // per grid
 };
 
 inline LaunchOptions& launch_options() {

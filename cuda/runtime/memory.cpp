@@ -1,4 +1,4 @@
-// Device memory, copies and pinned host memory: the answers of CUDA to core/device/device_backend.h.
+// Device memory, copies and pinned host memory: the CUDA implementation of core/device/device_backend.h.
 #include <fmt/format.h>
 
 #include <mutex>
@@ -30,7 +30,7 @@ void* allocate(int device, int64_t bytes) noexcept {
   }
   void* data = nullptr;
   if (cudaMalloc(&data, static_cast<size_t>(bytes)) != cudaSuccess) {
-    static_cast<void>(cudaGetLastError());  // it would show again at the next launch
+    static_cast<void>(cudaGetLastError());  // otherwise the next launch would report it
     return nullptr;
   }
   return data;
@@ -51,7 +51,7 @@ void copy(Device to, void* destination, Device from, const void* source, int64_t
   Context& at = context(to_host ? from.index : to.index);
   const cudaStream_t stream = stream_of(at, queue);
   if (!to_host && from.type == Device::Type::cuda && from.index != to.index) {
-    // The source's device may still be writing.
+    // The source device may still be writing.
     RESIDUA_CUDA_CHECK(cudaStreamSynchronize(native(context(from.index).compute())));
     context(to.index);
   }
@@ -86,7 +86,7 @@ bool pin(int device, void* data, int64_t bytes) {
   if (status == cudaSuccess) {
     return true;
   }
-  static_cast<void>(cudaGetLastError());  // it would show again at the next launch
+  static_cast<void>(cudaGetLastError());  // otherwise the next launch would report it
   static std::once_flag warned;
   std::call_once(warned, [&] {
     warn("host memory cannot be pinned ({}; see ulimit -l): uploads are slower", cudaGetErrorString(status));

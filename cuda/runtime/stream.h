@@ -4,14 +4,14 @@
 
 namespace residua::cuda {
 
-/// A queue of work of one CUDA device; a handle that the device's context owns.
+/// A stream of one CUDA device: a handle owned by the device's context.
 class Stream {
  public:
   /// `native` is the cudaStream_t.
   Stream(int device, int multiprocessors, void* native) : device_(device), multiprocessors_(multiprocessors), native_(native) {}
 
   Device device() const { return {Device::Type::cuda, device_}; }
-  /// Of the device: what a grid is sized by.
+  /// The device's number of multiprocessors, for sizing grids.
   int multiprocessors() const { return multiprocessors_; }
   void* native() const { return native_; }
 

@@ -207,7 +207,7 @@ TEST(Settings, AFileCannotAskForAnActionOrAnUnknownSetting) {
       return std::string(problem.what());
     }
   };
-  EXPECT_EQ(error("act"), "c.toml: act is an action, which a file cannot ask for");
+  EXPECT_EQ(error("act"), "c.toml: act is an action: give it on the command line, not in a file");
   EXPECT_EQ(error("whol"), "c.toml: there is no setting 'whol'; did you mean whole?");
   EXPECT_EQ(error("whole"), "c.toml: whole: got 'true', wanted a whole number from -2 to 10");
   EXPECT_FALSE(e.act);
@@ -296,9 +296,9 @@ TEST(TomlFile, ErrorsNameTheLine) {
   };
   EXPECT_THAT(error("a = 1\nb = \n"), HasSubstr("c.toml, line 2"));
   EXPECT_THAT(error("a = 1\na = 2\n"), HasSubstr("c.toml, line 2"));
-  EXPECT_THAT(error("[table]\nb = 1\n"), HasSubstr("c.toml, line 1: table is neither"));
-  EXPECT_THAT(error("a = [[1]]\n"), HasSubstr("c.toml, line 1: a is neither"));
-  EXPECT_THAT(error("a = 1979-05-27\n"), HasSubstr("a is neither"));
+  EXPECT_THAT(error("[table]\nb = 1\n"), HasSubstr("c.toml, line 1: table must be a string"));
+  EXPECT_THAT(error("a = [[1]]\n"), HasSubstr("c.toml, line 1: a must be a string"));
+  EXPECT_THAT(error("a = 1979-05-27\n"), HasSubstr("a must be a string"));
 }
 
 }  // namespace

@@ -62,7 +62,7 @@ bool builds(ConvolutionGraph& graph, size_t plan) {
     graph.build(plan);
     return true;
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), ::testing::HasSubstr(graph.plans()[plan] + " of "));
+    EXPECT_THAT(error.what(), ::testing::HasSubstr(graph.plans()[plan] + " for "));
     return false;
   }
 }

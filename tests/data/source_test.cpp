@@ -185,7 +185,7 @@ TEST(ImageFolder, APipeIsABadImage) {
       folder / "train/" + open_source("imagefolder", folder.path(), Split::train)->class_names()[0];
   ASSERT_EQ(::mkfifo((class_folder + "/0.jpg").c_str(), 0600), 0);
   const auto source = open_source("imagefolder", folder.path(), Split::train);
-  EXPECT_TRUE(fails_with([&] { source->load(0); }, {"0.jpg", "is not a file"}));
+  EXPECT_TRUE(fails_with([&] { source->load(0); }, {"0.jpg", "is not a regular file"}));
 }
 
 TEST(ImageFolder, SaysWhatIsMissing) {

@@ -107,7 +107,7 @@ TEST(Autotune, FailsWhereThereIsNoPlan) {
     bench.tuned_from({"absent", "broken", "worse"});
     FAIL() << "something was chosen";
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "there is no plan for key: of 3 candidates the first that failed was broken: it does not run");
+    EXPECT_STREQ(error.what(), "no usable plan for key among 3 candidates: the first that failed was broken: it does not run");
   }
 }
 
@@ -119,7 +119,7 @@ TEST(Autotune, SaysWhyNothingCouldBeBuilt) {
   } catch (const Error& error) {
     EXPECT_STREQ(
         error.what(),
-        "there is no plan for key: of 2 candidates none could be built; the last was missing: missing is not supported");
+        "no usable plan for key among 2 candidates: none could be built; the last was missing: missing is not supported");
   }
 }
 
@@ -190,7 +190,7 @@ TEST(Autotune, RejectsThePlanThatAFaultyOneIsComposedOf) {
 TEST(Autotune, LeavesThingsAsTheyAreWhereNothingCanBeTuned) {
   EXPECT_TRUE(autotuned_or(false, "x", [] { return true; }));
   EXPECT_FALSE(autotuned_or(false, "x", []() -> bool { throw OutOfMemory("out of memory"); }));
-  EXPECT_TRUE(autotuned_or(true, "x", []() -> bool { throw Error("there is no plan"); }));
+  EXPECT_TRUE(autotuned_or(true, "x", []() -> bool { throw Error("no usable plan"); }));
   EXPECT_THROW(autotuned_or(true, "x", []() -> bool { throw DeviceFault("illegal address"); }), DeviceFault);
 }
 

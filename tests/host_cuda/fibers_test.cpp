@@ -182,7 +182,7 @@ TEST(Fibers, WrongShufflesAreFound) {
   for (const Order order : kOrders) {
     std::vector<float> out(kThreads);
     EXPECT_THAT(fault(order, diverged_kernel, out.data()), HasSubstr("different warp operations"));
-    EXPECT_THAT(fault(order, missing_lanes_kernel, out.data()), HasSubstr("no thread can go on"));
+    EXPECT_THAT(fault(order, missing_lanes_kernel, out.data()), HasSubstr("no thread can continue"));
     EXPECT_THAT(fault(order, wrong_lane_kernel, out.data()), HasSubstr("shuffles from lane 32"));
     EXPECT_THAT(fault(order, wrong_mask_kernel, out.data()), HasSubstr("not in the mask"));
   }

@@ -98,12 +98,12 @@ TEST_P(TrialThatKills, IsRejectedByTheNextProcess) {
     EXPECT_EQ(autotuned(cache, {GetParam().candidate(), good()}), "good") << "this process lives";
     cache.save();
   }
-  EXPECT_THAT(said, AllOf(HasSubstr("key: plan bad did not come back"), HasSubstr(path)));
+  EXPECT_THAT(said, AllOf(HasSubstr("key: plan bad is not tried again"), HasSubstr(path)));
 
   const WarningLog log;
   PlanCache third(path, kDevice);
   EXPECT_EQ(log.text(), "") << "it is said once";
-  EXPECT_THAT(third.rejection_reason("key", "bad"), HasSubstr("ended while it tried this plan"));
+  EXPECT_THAT(third.rejection_reason("key", "bad"), HasSubstr("died while it tried this plan"));
   EXPECT_EQ(third.rejection_reason("key", "good"), "");
   EXPECT_EQ(third.find("key")->name, "good");
   EXPECT_EQ(PlanCache(path, "GPU 2").rejection_reason("key", "bad"), "") << "of another device";
@@ -160,7 +160,7 @@ TEST(Trial, WhoseFileFailsAnywhereCostsTheRecordOnly) {
       EXPECT_GE(operations, 15) << "or little is tried here";
       EXPECT_EQ(log.text(), "");
     } else if (!log.text().empty()) {
-      EXPECT_THAT(log.text(), AllOf(HasSubstr("plans are not kept on disk"), HasSubstr("No space left")))
+      EXPECT_THAT(log.text(), AllOf(HasSubstr("plans are not saved to disk"), HasSubstr("No space left")))
           << files.operations().at(static_cast<size_t>(at));
     } else {
       EXPECT_EQ(files.operations().at(static_cast<size_t>(at)), "close") << "which loses nothing";

@@ -21,7 +21,7 @@ TEST(ReadFile, ReplacesWhatTheMemoryHeld) {
   read_file(folder / "empty", bytes);
   EXPECT_TRUE(bytes.empty());
   EXPECT_TRUE(fails_with([&] { read_file(folder / "missing", bytes); }, {folder / "missing", "cannot be opened"}));
-  EXPECT_TRUE(fails_with([&] { read_file(folder.path(), bytes); }, {folder.path(), "is not a file"}));
+  EXPECT_TRUE(fails_with([&] { read_file(folder.path(), bytes); }, {folder.path(), "is not a regular file"}));
 }
 
 TEST(ReadLines, DropsLineEndsEmptyLinesAndAByteOrderMark) {

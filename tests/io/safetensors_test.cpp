@@ -121,7 +121,7 @@ TEST(Safetensors, RefusesHostileFiles) {
   EXPECT_THAT(refusal(file_of("{\"x\":1e999}", "")), HasSubstr("out of range"));
   EXPECT_THAT(refusal(file_of("{\"x\":" + std::string(1'000'000, '['), "")), HasSubstr("nests deeper"));
   EXPECT_THAT(refusal(file_of("{" + tensor("U8", "[4]", "[0,4]") + "," + tensor("U8", "[4]", "[4,8]") + "}", "12345678")),
-              HasSubstr("\"x\" comes twice"));
+              HasSubstr("\"x\" is used twice"));
   EXPECT_THAT(refusal(file_of(R"({"x":{"dtype":"U8","dtype":"U8","shape":[0],"data_offsets":[0,0]}})", "")),
               HasSubstr("twice"));
 

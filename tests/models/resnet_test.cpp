@@ -146,7 +146,7 @@ TEST(ResNetTest, SummaryRefusesAnInputOfOtherChannels) {
     summary_of(named_resnet("resnet20"), {1, 32, 32, 1});
     FAIL() << "an input of one channel was taken";
   } catch (const UsageError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("conv1: got an input [1, 32, 32, 1], wanted [N, H, W, 3]"));
+    EXPECT_THAT(error.what(), HasSubstr("conv1: the input is [1, 32, 32, 1], wanted [N, H, W, 3]"));
   }
 }
 

@@ -289,7 +289,7 @@ TEST(ConvBn, RefusesToTrainOnASingleRow) {
   initialize(conv_store, 0);
   initialize(norm_store, 0);
   const Tensor x = full({1, 1, 1, 2}, 1.0f, DType::f32);
-  EXPECT_TRUE(fails_with([&] { conv_bn(conv, layer, x, Mode::train); }, {"at least 2 values for each channel"}));
+  EXPECT_TRUE(fails_with([&] { conv_bn(conv, layer, x, Mode::train); }, {"at least 2 values per channel"}));
   EXPECT_NO_THROW(conv_bn(conv, layer, x, Mode::evaluate));
 }
 

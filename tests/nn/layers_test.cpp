@@ -50,7 +50,7 @@ TEST(LayersTest, BatchNormRefusesToTrainOnASingleRow) {
     layer.forward(x, Mode::train);
     FAIL() << "a single row was normalized";
   } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("at least 2 values for each channel"));
+    EXPECT_THAT(error.what(), HasSubstr("at least 2 values per channel"));
   }
 }
 

@@ -59,7 +59,7 @@ TEST(Conv2d, NamesWhatIsWrong) {
   EXPECT_TRUE(fails_with([&] { conv2d(x, zeros({4, 3, 3, 3}, DType::bf16), {}); }, {"w is", "bf16", "wanted f32"}));
   EXPECT_TRUE(fails_with([&] { conv2d(zeros({2, 5, 3}, DType::f32), w, {}); }, {"x is [2, 5, 3]", "4 dimensions"}));
   EXPECT_TRUE(fails_with([&] { conv2d(Tensor(), w, {}); }, {"conv2d:", "x is undefined"}));
-  EXPECT_TRUE(fails_with([&] { conv2d(zeros({0, 5, 5, 3}, DType::f32), w, {}); }, {"x is [0, 5, 5, 3]", "not empty"}));
+  EXPECT_TRUE(fails_with([&] { conv2d(zeros({0, 5, 5, 3}, DType::f32), w, {}); }, {"x is [0, 5, 5, 3]", "non-empty"}));
   EXPECT_TRUE(fails_with([&] { conv2d(x, w, {.stride = 0}); }, {"stride is 0", "wanted 1"}));
   EXPECT_TRUE(fails_with([&] { conv2d(x, w, {.padding = -1}); }, {"padding is -1", "wanted 0"}));
   EXPECT_TRUE(fails_with([&] { conv2d(x, zeros({4, 7, 7, 3}, DType::f32), {}); }, {"window 7 x 7", "padding 0"}));

@@ -37,7 +37,7 @@ TEST(DeviceFlag, WithoutACudaDeviceIsOneLineThatSaysWhy) {
     const auto no_machine = HasSubstr("this machine has no usable CUDA device");
     if (kBuiltWithCuda) {
       const auto reason = AnyOf(HasSubstr("device: no NVIDIA driver is loaded ("), HasSubstr("device: the driver sees none ("),
-                                HasSubstr(": this program's CUDA is "));
+                                HasSubstr(": this program uses CUDA "));
       EXPECT_THAT(error, AllOf(no_machine, Not(no_build), reason, HasSubstr("nvidia-smi")));
     } else {
       EXPECT_THAT(error, AllOf(no_build, Not(no_machine), HasSubstr("-DRESIDUA_CUDA=ON")));

@@ -154,7 +154,7 @@ TEST_F(TrainImagenet, NamesTheFolderAfterTheLastPartOfThePath) {
 TEST_F(TrainImagenet, SaysWhichFileToUseInstead) {
   ASSERT_EQ(train(kSmall), 0) << read_bytes(folder_ / "err");
   ASSERT_EQ(train(kData + "--output other --weights run/checkpoint.safetensors"), 2);
-  EXPECT_THAT(error(), HasSubstr("is a checkpoint to resume a run from, not a file of weights: use run/last.safetensors"));
+  EXPECT_THAT(error(), HasSubstr("is a checkpoint for resuming a run, not a weights file: use run/last.safetensors"));
   ASSERT_EQ(train("--dataset synthetic --evaluate --weights run/checkpoint.safetensors"), 2);
   EXPECT_THAT(error(), HasSubstr("use run/last.safetensors"));
   ASSERT_EQ(train(kSmall + "--resume run/best.safetensors"), 2);

@@ -8,8 +8,8 @@
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
 
-/// A value of each channel close to its mean, so that sums of differences to it do not cancel: the mean of up to 16 rows from
-/// all over x. It is rounded to T: bits that no x has would be rounded off the same way in every sum.
+/// Estimates each channel's mean, so that sums of differences from it do not cancel: the mean of up to 16 rows spread over x.
+/// It is rounded to T; otherwise its extra bits, which no x has, would cause the same rounding error in every sum.
 template <class T>
 void estimate_means(const T* x, int64_t rows, int64_t channels, float* estimate) {
   const int64_t samples = rows < 16 ? rows : 16;
@@ -136,7 +136,7 @@ void backward_reduce(const BatchNormBackwardReduce& args) {
           store(stored + i, g, extent);
         }
         if constexpr (HasMore && sizeof(T) < sizeof(float)) {
-          g = load(stored + i, extent);  // as rounded
+          g = load(stored + i, extent);  // the rounded value
         }
         const Floats centered = within(extent, load(x + i, extent) - mean[v], Floats{});
         sum[v] += g;

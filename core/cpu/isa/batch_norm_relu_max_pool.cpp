@@ -7,7 +7,7 @@
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
 
-/// Working memory for a float for each channel, `count` times.
+/// Scratch memory for `count` tables with one float per channel.
 float* tables(int64_t channels, int64_t count) {
   return static_cast<float*>(scratch(channels * count * static_cast<int64_t>(sizeof(float))));
 }
@@ -54,7 +54,7 @@ void backward_reduce(const BatchNormReluMaxPoolBackwardReduce& args) {
   const uint8_t* index = args.index;
   const float* means = args.mean;
   const int64_t width = 2 * s.channels;
-  // Floats over a row of pixels, doubles over the rows.
+  // Sums in floats over a row of pixels, then in doubles over the rows.
   double* totals = static_cast<double*>(scratch(thread_count() * width * static_cast<int64_t>(sizeof(double))));
   const int parts = parallel_ranges(s.batch * s.in_height, 1, [=](int thread, int64_t begin, int64_t end) {
     double* total = totals + thread * width;

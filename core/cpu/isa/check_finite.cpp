@@ -11,7 +11,7 @@ void run(const CheckFinite& args, Stream&) {
     const T* x = static_cast<const T*>(args.x);
     int32_t* found = &args.state->found_inf;
     parallel_ranges(args.size, 4096, [=](int, int64_t begin, int64_t end) {
-      // 0 times a finite value is 0, times any other NaN.
+      // 0 * x is 0 if x is finite, and NaN otherwise.
       Floats products[4] = {};
       for_blocks<4>(end - begin, [&](int64_t i, auto extent) {
         for (int v = 0; v < extent.kVectors; ++v) {

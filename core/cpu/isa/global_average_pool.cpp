@@ -6,7 +6,7 @@
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
 
-constexpr int64_t kBlock = 4 * kLanes;  // channels at a time, so that one image still keeps all threads busy
+constexpr int64_t kBlock = 4 * kLanes;  // channels per unit of work, so that even one image keeps all threads busy
 
 template <class T>
 void forward(const GlobalAveragePoolForward& args) {

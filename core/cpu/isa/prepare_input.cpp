@@ -8,13 +8,13 @@
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
 
-/// Working memory of a thread: one row of y as bytes, and its means.
+/// A thread's scratch memory: one row of y as bytes, and its means.
 struct Row {
   float* means;     // [width, channels]
-  uint8_t* pixels;  // [width, channels], and 8 bytes more
+  uint8_t* pixels;  // [width, channels], plus 8 bytes
 };
 
-/// Copies pixels [begin, end) of an output row from source row `from`, each to `channels` bytes. Bytes past in_channels are
+/// Copies pixels [begin, end) of an output row from source row `from`, `channels` bytes each. Bytes past in_channels are
 /// whatever follows in the source. Pixel w comes from column first + step * w.
 void gather(const PrepareInput& args, const uint8_t* from, const uint8_t* source_end, int64_t first, int64_t step,
             int64_t begin, int64_t end, uint8_t* pixels) {
@@ -22,7 +22,7 @@ void gather(const PrepareInput& args, const uint8_t* from, const uint8_t* source
     const uint8_t* pixel = from + (first + step * w) * args.in_channels;
     uint8_t* to = pixels + w * args.channels;
     if (args.channels <= 4 && pixel + 4 <= source_end) {
-      std::memcpy(to, pixel, 4);  // runs over into the next pixel, which comes later
+      std::memcpy(to, pixel, 4);  // may overwrite the start of the next pixel, which is copied later
     } else {
       std::memcpy(to, pixel, static_cast<size_t>(args.in_channels));
     }
@@ -33,7 +33,7 @@ template <class T>
 void prepare(const PrepareInput& args) {
   const int64_t size = args.width * args.channels;
   const int64_t rows = args.batch * args.height;
-  // The scales of a row are the same everywhere, its means unless they are given for each pixel.
+  // The scales are the same for every row. So are the means of an image, unless the mean is per pixel.
   const int64_t row_bytes = (size * int64_t{sizeof(float)} + size + 8 + 63) / 64 * 64;
   std::byte* memory = static_cast<std::byte*>(scratch(size * int64_t{sizeof(float)} + thread_count() * row_bytes));
   float* scales = reinterpret_cast<float*>(memory);
@@ -57,7 +57,7 @@ void prepare(const PrepareInput& args) {
         }
       }
     };
-    int64_t image = -1;  // whose means the row has, unless they are given for each pixel
+    int64_t image = -1;  // the image whose means the row holds, unless the mean is per pixel
     for (int64_t r = row_begin; r < row_end; ++r) {
       const int64_t n = r / args.height;
       if (args.per_pixel_mean == 0 && n != image) {
@@ -68,7 +68,7 @@ void prepare(const PrepareInput& args) {
       const int64_t i = r % args.height + view.top;
       const int64_t step = view.flip != 0 ? -1 : 1;
       const int64_t first = view.left + (step < 0 ? args.width - 1 : 0);
-      // Columns begin to end of y lie inside of the source.
+      // Columns [begin, end) of y are inside the source.
       int64_t begin = step > 0 ? -first : first - (args.in_width - 1);
       int64_t end = step > 0 ? args.in_width - first : first + 1;
       begin = begin < 0 ? 0 : begin > args.width ? args.width : begin;

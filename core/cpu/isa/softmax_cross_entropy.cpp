@@ -35,7 +35,7 @@ float largest(const T* z, int64_t classes) {
   return result;
 }
 
-/// How many classes come before `label` in the order of their logits; kBehindAll where a logit is NaN.
+/// The number of classes that rank before `label` by logit; kBehindAll if a logit is NaN.
 template <class T>
 int64_t rank(const T* z, int64_t classes, int64_t label) {
   const float own = to_float(z[label]);
@@ -43,7 +43,8 @@ int64_t rank(const T* z, int64_t classes, int64_t label) {
   Ints unordered{};
   for_blocks<1>(classes, [&](int64_t c, auto extent) {
     const Floats v = within(extent, load(z + c, extent), broadcast(-kInfinity));
-    // A true lane is -1. Past the end the number of the class is above the label, and -infinity is not above any logit.
+    // A true lane is -1. Lanes past the end never count: their class number is above the label, and -infinity is not above any
+    // logit.
     const Ints earlier = lane_numbers() + static_cast<int32_t>(c) < static_cast<int32_t>(label);
     above -= (v > own) | ((v == own) & earlier);
     unordered |= v != v;

@@ -7,7 +7,7 @@
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
 
-/// The input pixels [begin, end) of one dimension that output pixel `out` is made of.
+/// The input pixels [begin, end) of one dimension that output pixel `out` is computed from.
 struct Window {
   int64_t begin, end;
   Window(int64_t out, int64_t in_size, const ZeroPadShortcutShape& s)

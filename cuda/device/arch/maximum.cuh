@@ -4,7 +4,7 @@
 
 namespace residua::cuda {
 
-/// The larger of the two, NaN where one of them is.
+/// The larger of the two; NaN if one of them is NaN.
 __device__ inline float maximum(float a, float b) {
 #ifdef __CUDACC__
   float c;
