@@ -35,7 +35,7 @@ done
 models=$(cd / && clean "$root/bin/train-imagenet" --list-models)
 [[ $models == *resnet18* && $models == *plain20* ]] || fail "train-imagenet --list-models printed: $models"
 ln -s "$root/bin/classify" "$work/link"
-clean "$work/link" --help | grep -q 'Names what images show' || fail "a link to a program does not start it"
+clean "$work/link" --help | grep -q 'Classifies images' || fail "a link to a program does not start it"
 
 # Nothing that is in the archive may come from the system.
 loaded=$(env -i LD_TRACE_LOADED_OBJECTS=1 "$root/libexec/train-imagenet")

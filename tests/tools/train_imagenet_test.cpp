@@ -290,7 +290,7 @@ TEST_F(TrainImagenet, RefusesInOneLineAndWithExitCode2) {
   EXPECT_THAT(error(), HasSubstr("--resume"));
   write_bytes(folder_ / "file", "not a folder");
   ASSERT_EQ(train(kData + "--output file"), 2);
-  EXPECT_THAT(error(), HasSubstr("the output folder file cannot be made"));
+  EXPECT_THAT(error(), HasSubstr("cannot create the output folder file"));
 }
 
 }  // namespace
