@@ -9,8 +9,8 @@
 
 namespace residua {
 
-/// What a command prints that needs no data: the models or the recipes, a line each, or the layers of a network whose data
-/// are not named. Nothing for any other command.
+/// The output of commands that need no data: the list of models, the list of recipes, or the layers of a network if no data set
+/// was named. Nothing for other commands.
 std::optional<std::string> text_without_data(TrainCommand& command);
 /// The network's layers, shapes, parameters and FLOPs.
 std::string layers_of(const Network& network);
