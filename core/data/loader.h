@@ -64,9 +64,11 @@ struct LoaderOptions {
 void declare(Settings& settings, LoaderOptions& options);
 
 /// Loads batches from a source on its own threads. The batches depend only on the epoch and on the options other than `workers`
-/// and `prefetch`. Only one thread may use a loader. With BadImages::replace, an unreadable image is replaced by the next image
-/// in the epoch's order, wrapping around at the end, that decodes as a whole. Image and label come from the substitute; the
-/// random numbers of its views come from the original position.
+/// and `prefetch`. Only one thread may use a loader.
+///
+/// With BadImages::replace, an unreadable image is replaced by the next image in the epoch's order, wrapping around at the end,
+/// that decodes as a whole. Image and label come from the substitute; the random numbers of its views come from the original
+/// position.
 class Loader {
  public:
   /// Fails with UsageError on an option out of range.

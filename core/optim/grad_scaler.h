@@ -20,6 +20,7 @@ struct LossScaling {
 
 /// Owns the values that change from step to step (StepState). They live on the device, so that a captured step reads the
 /// current ones and no step waits. Without LossScaling the scale is 1, gradients are not checked and every step is accepted.
+///
 /// Order within a step: backward() from loss_scale(); check_gradients(); everything that reads state(), such as Sgd::step() and
 /// the update of batch-norm statistics; finish_step().
 class GradScaler {

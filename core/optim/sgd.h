@@ -13,9 +13,9 @@ struct SgdOptions {
 
 void declare(Settings& settings, SgdOptions& options);
 
-/// Stochastic gradient descent with momentum, as torch.optim.SGD without dampening or Nesterov: g = gradient / loss_scale +
-/// weight_decay * w; v = momentum * v + g; w = w - lr * v. The learning rate, the loss scale and the decision to skip the step
-/// come from the scaler's device state.
+/// Stochastic gradient descent with momentum, as torch.optim.SGD without dampening or Nesterov:
+///   g = gradient / loss_scale + weight_decay * w; v = momentum * v + g; w = w - lr * v.
+/// The learning rate, the loss scale and the decision to skip the step come from the scaler's device state.
 class Sgd {
  public:
   /// Store and scaler must outlive the optimizer. Fails with UsageError if an option is negative or not finite, or if the store

@@ -36,9 +36,11 @@ struct EvaluationRecord {
 ///   {"type":"train","iteration":50,"epoch":0.1,"loss":1.9,"top1_error":71.2,"top5_error":20.5,"lr":0.1,
 ///    "images_per_second":2900.0,"data_wait":0.01}
 ///   {"type":"validation","iteration":500,"epoch":1.0,"images":10000,"loss":1.1,"top1_error":40.3,"top5_error":3.9}
+///
 /// There may be other types; readers skip the ones they do not know. JSON has no NaN or infinity: they are written as the
 /// strings "NaN", "Infinity" and "-Infinity", which Python's float() accepts. A killed run can leave an incomplete last line;
-/// readers ignore it, and resume() removes it. Every member throws Error, which names the file and the system's reason.
+/// readers ignore it, and resume() removes it.
+/// Every member throws Error, which names the file and the system's reason.
 class EventLog {
  public:
   /// Starts a new log; overwrites any file at `path`.
