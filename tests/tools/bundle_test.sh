@@ -143,13 +143,13 @@ else
 fi
 
 message=$("$root/tools/degradation" --preset smoke --report --output "$work/none" 2>&1) || true
-[[ $message == *'nothing was begun'* ]] || fail "tools/degradation: $message"
+[[ $message == *'nothing was started'* ]] || fail "tools/degradation: $message"
 
 # The checks of a GPU say that there is none; rehearsed, each part runs that needs no PyTorch.
 if [[ ! -e /dev/nvidia0 ]]; then
   status=0
   message=$("$root/tools/gpu-check" 2>&1) || status=$?
-  [[ $status == 2 && $(wc -l <<<"$message") == 1 && $message == *'no NVIDIA GPU'* ]] || fail "gpu-check: exit $status: $message"
+  [[ $status == 2 && $(wc -l <<<"$message") == 1 && $message == *'no usable NVIDIA GPU'* ]] || fail "gpu-check: exit $status: $message"
 fi
 export RESIDUA_CUDA_LIBRARIES=$cuda_libraries
 status=0
