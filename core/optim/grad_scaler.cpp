@@ -73,7 +73,7 @@ void GradScaler::set_loss_scale(float scale, int64_t good_steps) {
 }
 
 void GradScaler::check_gradients(ParameterStore& store) {
-  set_on_device(device_, &state()->found_inf, 0.0f);  // its bits are those of the integer 0
+  set_on_device(device_, &state()->found_inf, 0.0f);  // the bits of 0.0f are those of integer 0
   if (!scaling_) {
     return;
   }

@@ -44,7 +44,7 @@ class RunFolder {
   RunFolder& operator=(const RunFolder&) = delete;
 
   const std::string& path() const { return path_; }
-  /// The path of one of its files.
+  /// The path of a file in the folder.
   std::string file(std::string_view name) const;
   /// A note for the user on what was done to existing files; empty if nothing was.
   const std::string& note() const { return note_; }

@@ -53,7 +53,7 @@ void check_unit_of_steps(const Settings& s, const RunConfig& c) {
 
 void declare(Settings& s, DatasetOptions& o) {
   s.text("DIR", o.folder, "Folder of the data set. The data sets fashion-mnist and synthetic need none.")
-      .without_result()  // set_digest() tells one set from another
+      .without_result()  // set_digest() identifies the data instead
       .positional = true;
   s.choice("dataset", o.name, source_names(), "Layout of the folder; auto detects it.").without_result();
   o.kinds.declare(s);

@@ -48,9 +48,9 @@ struct OpCase {
   /// Optional: false for inputs so near a kink that fp32 and double may fall on different sides. They are drawn again.
   std::function<bool(std::span<const HostArray> inputs)> usable = {};
   std::vector<DType> dtypes = {DType::f32, DType::f16, DType::bf16};
-  double tolerance = 1.0;           // multiples of what the type usually needs
-  double gradient_tolerance = 4.0;  // likewise
-  double f32_tolerance = 1.0;       // factor on both in f32, for algorithms that trade its last bits for speed
+  double tolerance = 1.0;           // multiple of type_tolerance()
+  double gradient_tolerance = 4.0;  // multiple of type_tolerance()
+  double f32_tolerance = 1.0;       // factor on both in f32, for algorithms that trade the last bits for speed
   double flops = 0.0;               // of the forward pass; 0 if the operation is memory-bound
 
   std::string full_name() const { return op + "/" + name; }

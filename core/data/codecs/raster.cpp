@@ -60,7 +60,7 @@ ImageSize png_size(Bytes bytes, const std::string& name) {
     fail("{}: PNG ends early, at byte {}", name, bytes.size());
   }
   if (std::memcmp(bytes.data() + 12, "IHDR", 4) != 0) {
-    fail("{}: PNG is damaged: it does not begin with its header", name);
+    fail("{}: PNG is damaged: it does not start with a header", name);
   }
   return {big_endian(bytes.data() + 20), big_endian(bytes.data() + 16)};
 }
