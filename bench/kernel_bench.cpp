@@ -1,5 +1,5 @@
-// kernel-bench: the time of each kernel at the shapes of the networks, beside the simple kernels it replaces, cuDNN's own
-// operation and the speed of the device's memory.
+// kernel-bench: times each kernel at the networks' shapes, and compares it with the simple kernels it replaces, with cuDNN's
+// own operation and with the device's memory bandwidth.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <omp.h>
@@ -53,7 +53,7 @@ double parse_threshold(const std::string& text) {
   }
   const std::string rest = text.substr(used);
   if (used == 0 || !(value >= 0) || (rest != "%" && !rest.empty())) {
-    fail_usage("threshold '{}': wanted a share such as 5% or 0.05", text);
+    fail_usage("threshold: got '{}', wanted a share such as 5% or 0.05", text);
   }
   return rest == "%" ? value / 100 : value;
 }
@@ -62,12 +62,12 @@ nlohmann::json read_json(const std::string& path) {
   std::ifstream file(path);
   const nlohmann::json document = nlohmann::json::parse(file, nullptr, false);
   if (!document.is_object()) {
-    fail_usage("{} cannot be read as a JSON object", path);
+    fail_usage("cannot read {} as a JSON object", path);
   }
   return document;
 }
 
-/// Operations per second of a large matrix product, which nothing but arithmetic bounds.
+/// FLOP/s of a large, compute-bound matrix product.
 double matmul_flops_per_second(const Stopwatch& stopwatch, DType dtype) {
   constexpr int64_t kSide = 8192;
   const auto timing = stopwatch.time(
@@ -88,7 +88,7 @@ double matmul_flops_per_second(const Stopwatch& stopwatch, DType dtype) {
   return 2.0 * kSide * kSide * kSide / timing->median_s;
 }
 
-/// The choices of plans since `before` of them were made.
+/// The plan choices made after the first `before` ones.
 nlohmann::json plans_since(size_t before, Device device) {
   nlohmann::json plans = nlohmann::json::array();
   const std::vector<device_api::PlanChoice> choices = device_api::plan_choices(device);
@@ -101,7 +101,7 @@ nlohmann::json plans_since(size_t before, Device device) {
   return plans;
 }
 
-/// One row of the table and of the report.
+/// Measures a case, prints its row of the table, and returns its row of the report.
 nlohmann::json measure(const KernelCase& c, DType dtype, const Stopwatch& stopwatch, double copy_bytes_per_second) {
   const size_t choices_before = device_api::plan_choices(stopwatch.device()).size();
   const Timing own = stopwatch.time(c.own, dtype).value();
@@ -152,8 +152,8 @@ std::vector<DType> wanted_types(const Options& o, Device device) {
   return types;
 }
 
-/// Measures the cases one after the other; the report has what was measured even where the program is killed, or a case fails.
-/// Returns how many failed.
+/// Measures all cases. Saves the report after each one, so that nothing is lost if a case fails or the program is killed.
+/// Returns the number of failures.
 int measure_all(const std::vector<KernelCase>& cases, const std::vector<DType>& types, const Stopwatch& stopwatch, double copy,
                 const std::function<void()>& save, nlohmann::json& report) {
   int failed = 0;
@@ -210,7 +210,7 @@ int run_benchmark(Options o) {
     }
   }
   if (cases.empty()) {
-    fail_usage("no kernel and shape matches \"{}\"; --list shows them all", o.only);
+    fail_usage("no kernel and shape match \"{}\"; --list shows all of them", o.only);
   }
   if (o.list) {
     for (const KernelCase& c : cases) {
@@ -230,12 +230,12 @@ int run_benchmark(Options o) {
                            {"threads", omp_get_max_threads()},
                            {"ceilings", {{"copy_bytes_per_second", copy}}},
                            {"rows", nlohmann::json::array()}};
-  fmt::print("{}, batch {}: a copy within its memory moves {:.1f} GB/s\n", description.name, o.batch, copy * 1e-9);
+  fmt::print("{}, batch {}: a copy in device memory moves {:.1f} GB/s\n", description.name, o.batch, copy * 1e-9);
   if (device.type == Device::Type::cuda) {
     for (const DType dtype : {DType::f16, DType::bf16}) {
       const double flops = matmul_flops_per_second(stopwatch, dtype);
       report["ceilings"][fmt::format("matmul_{}_flops_per_second", name(dtype))] = flops;
-      fmt::print("a matrix product of side 8192 in {} runs at {:.1f} TFLOP/s\n", name(dtype), flops * 1e-12);
+      fmt::print("a {} matrix product of size 8192 runs at {:.1f} TFLOP/s\n", name(dtype), flops * 1e-12);
     }
   }
   const auto save = [&] {
@@ -264,29 +264,30 @@ int main(int argc, char** argv) {
   residua::show_warnings();
   residua::bench::Options o;
   CLI::App app(
-      "Times each kernel at the shapes of the networks, on memory that no cache holds: median, bytes that must move at least "
-      "per "
-      "second, and their share of what a copy moves; 'unfused' and 'cuDNN' are how many times as long the simple kernels it "
-      "replaces and cuDNN's own operation take.",
+      "Times each kernel at the networks' shapes with cold caches. Columns: us: median time; GB/s: bandwidth, with each "
+      "operand moved once; % copy: that bandwidth relative to a copy's; unfused and cuDNN: time of the simple kernels that it "
+      "replaces, and of cuDNN's own operation, relative to this kernel.",
       "kernel-bench");
   app.option_defaults()->always_capture_default();
   residua::add_version_flag(app);
   app.add_option("--only", o.only,
-                 "only kernels and shapes that match this regular expression, for example '^BatchNorm.*56x56x64'");
-  app.add_option("-b,--batch-size", o.batch, "0: 256 on a CUDA device, 32 on the CPU")->check(CLI::Range(0, 1 << 30));
-  app.add_option("--precision", o.precisions,
-                 "auto, fp32, bf16 or fp16, several with commas; default: all on a CUDA device, auto on the CPU")
+                 "run only the kernels and shapes that match this regular expression, for example '^BatchNorm.*56x56x64'");
+  app.add_option("-b,--batch-size", o.batch, "images per batch; 0: 256 on a CUDA device, 32 on the CPU")
+      ->check(CLI::Range(0, 1 << 30));
+  app.add_option(
+         "--precision", o.precisions,
+         "comma-separated data types of activations: auto, fp32, bf16, fp16; default: all on a CUDA device, auto on the CPU")
       ->delimiter(',');
-  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N");
-  app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(CLI::Range(0, 1024));
-  app.add_option("--seconds", o.seconds, "least time spent on each measurement; 0: a quick look, caches warm")
+  app.add_option("--device", o.device, "device to run on: auto, cpu, cuda or cuda:N");
+  app.add_option("--threads", o.threads, "compute threads of the CPU device; 0: one per core")->check(CLI::Range(0, 1024));
+  app.add_option("--seconds", o.seconds, "minimum time per measurement in seconds; 0: a quick run with warm caches")
       ->check(CLI::Range(0.0, 3600.0));
-  app.add_option("--json", o.json, "file for the report as one JSON object");
-  app.add_option("--compare", o.compare, "report to compare with: exit code 1 where a kernel got slower");
-  app.add_option("--threshold", o.threshold, "what counts as slower");
+  app.add_option("--json", o.json, "write the report to this JSON file");
+  app.add_option("--compare", o.compare, "earlier report to compare with; the exit code is 1 if a kernel got slower");
+  app.add_option("--threshold", o.threshold, "slowdown that --compare reports, such as 5% or 0.05");
   app.add_flag("--ceilings", o.ceilings,
-               "measure the speed of memory and, on a CUDA device, of 16-bit matrix products, nothing else");
-  app.add_flag("--list", o.list, "print the kernels and shapes");
+               "only measure the bandwidth of a copy and, on a CUDA device, the speed of 16-bit matrix products");
+  app.add_flag("--list", o.list, "list the kernels and shapes, and exit");
   try {
     app.parse(argc, argv);
     return residua::bench::run_benchmark(std::move(o));

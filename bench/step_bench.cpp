@@ -59,7 +59,7 @@ Batch synthetic_batch(int64_t count, int64_t size, int64_t classes) {
   return batch;
 }
 
-/// Most memory that this process ever had resident, in bytes (VmHWM).
+/// Peak resident memory of this process in bytes (VmHWM).
 int64_t peak_resident_bytes() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -81,22 +81,22 @@ void print_profile(const profile::Recorder& recorder, int steps) {
   const double scale = 1e3 / steps;
   std::vector<std::pair<std::string, profile::Entry>> rows(by_kernel.begin(), by_kernel.end());
   std::ranges::sort(rows, [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
-  fmt::print("{:<34}{:>8}{:>12}{:>8}\n", "kernel", "calls", "ms a step", "share");
+  fmt::print("{:<34}{:>8}{:>12}{:>8}\n", "kernel", "calls", "ms/step", "share");
   for (const auto& [kernel, entry] : rows) {
     fmt::print("{:<34}{:>8}{:>12.3f}{:>7.1f}%\n", kernel, entry.calls / steps, entry.seconds * scale,
                100 * entry.seconds / total);
   }
-  fmt::print("\n{:<26}{:<34}{:>12}{:>8}\n", "layer", "kernel", "ms a step", "share");
+  fmt::print("\n{:<26}{:<34}{:>12}{:>8}\n", "layer", "kernel", "ms/step", "share");
   for (const auto& [key, entry] : recorder.entries()) {
     fmt::print("{:<26}{:<34}{:>12.3f}{:>7.1f}%\n", key.first, key.second, entry.seconds * scale, 100 * entry.seconds / total);
   }
 }
 
-/// The plans of each shape and form, the fastest first, the chosen one marked by *.
+/// Prints the plans of each operation, fastest first, with a * at the chosen one.
 void print_plans(Device device) {
   const std::vector<device_api::PlanChoice> choices = device_api::plan_choices(device);
   if (choices.empty()) {
-    fmt::print("device {} does not time its plans\n", device.string());
+    fmt::print("device {} does not time plans\n", device.string());
   }
   for (const device_api::PlanChoice& choice : choices) {
     fmt::print("{}\n", choice.work);
@@ -140,7 +140,7 @@ int run_benchmark(const Options& o) {
                           .inverse_std = full({3}, 1.0f / 64.0f, DType::f32, device)};
   TrainStep step(model, store, scaler, sgd, {.input = input, .capture = o.cuda_graph == "off" ? Capture::off : Capture::on});
   const Batch batch = synthetic_batch(o.batch, size, network.classes());
-  const device_api::Pinned pinned(device, batch.images.data(), batch.images.bytes());  // as the loader's
+  const device_api::Pinned pinned(device, batch.images.data(), batch.images.bytes());  // as in the loader
 
   const int untimed = o.explain_plans ? std::max(o.warmup, 1) : o.warmup;
   for (int i = 0; i < untimed; ++i) {
@@ -159,7 +159,7 @@ int run_benchmark(const Options& o) {
     print_profile(recorder, o.steps);
     return 0;
   }
-  // The device waits for nothing between steps, as in training: the next batch is uploaded meanwhile.
+  // As in training, the device never waits between steps: the next batch is uploaded meanwhile.
   std::deque<device_api::Timestamp> ends;
   ends.emplace_back(device).record();
   for (int i = 0; i < o.steps; ++i) {
@@ -192,15 +192,14 @@ int run_benchmark(const Options& o) {
                                  {"pool_peak_bytes", device_api::memory_use(device).peak_bytes},
                                  {"peak_memory_bytes", peak_resident_bytes()}};
   fmt::print(
-      "{} {}x{} batch {} {} on {}: {:.1f} img/s, median {:.2f} ms ({:.2f} to {:.2f}), {:.0f} GFLOP/s, {} MiB resident at "
-      "most\n",
+      "{} {}x{} batch {} {} on {}: {:.1f} img/s, median {:.2f} ms ({:.2f} to {:.2f}), {:.0f} GFLOP/s, peak memory {} MiB\n",
       o.model, size, size, o.batch, name(precision), device.string(), rate, median * 1e3, seconds.front() * 1e3,
       seconds.back() * 1e3, flops / median * 1e-9, peak_resident_bytes() >> 20);
   if (!o.json.empty()) {
     std::ofstream file(o.json);
     file << result.dump(2) << "\n";
     if (!file.flush()) {
-      fail("{} could not be written", o.json);
+      fail("cannot write {}", o.json);
     }
   }
   return 0;
@@ -212,29 +211,30 @@ int run_benchmark(const Options& o) {
 int main(int argc, char** argv) {
   residua::show_warnings();
   residua::Options o;
-  CLI::App app("Times a whole training step on synthetic images.", "step-bench");
+  CLI::App app("Times whole training steps on synthetic images.", "step-bench");
   app.option_defaults()->always_capture_default();
   residua::add_version_flag(app);
-  app.add_option("-m,--model", o.model, "name from train-imagenet --list-models");
-  app.add_option("--shortcut", o.shortcut, "A, B or C");
-  app.add_option("--size", o.size, "pixels of the input's side (default: 224, for a CIFAR network 32)")
+  app.add_option("-m,--model", o.model, "name of the network; train-imagenet --list-models lists them");
+  app.add_option("--shortcut", o.shortcut, "shortcut of residual blocks: A, B or C (default: depends on the model)");
+  app.add_option("--size", o.size, "side of the input in pixels (default: 224, or 32 for a CIFAR network)")
       ->check(CLI::Range(8, 4096));
-  app.add_option("-b,--batch-size", o.batch)->check(CLI::Range(1, 1 << 20));
-  app.add_option("--classes", o.classes, "(default: 1000, for a CIFAR network 10)")->check(CLI::Range(1, 1 << 20));
-  app.add_option("--precision", o.precision, "auto, fp32, bf16 or fp16");
-  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N");
-  app.add_option("--cuda-graph", o.cuda_graph, "replay the whole step as one graph on a CUDA device")
+  app.add_option("-b,--batch-size", o.batch, "images per step")->check(CLI::Range(1, 1 << 20));
+  app.add_option("--classes", o.classes, "number of classes (default: 1000, or 10 for a CIFAR network)")
+      ->check(CLI::Range(1, 1 << 20));
+  app.add_option("--precision", o.precision, "data type of activations: auto, fp32, bf16 or fp16");
+  app.add_option("--device", o.device, "device to run on: auto, cpu, cuda or cuda:N");
+  app.add_option("--cuda-graph", o.cuda_graph, "replay the training step as one CUDA graph")
       ->check(CLI::IsMember({"on", "off"}));
-  app.add_flag("--allow-nondeterministic", o.plans.nondeterministic,
-               "also use convolutions whose results may differ in their last bits from run to run");
-  app.add_flag("--allow-runtime-compilation", o.plans.runtime_compilation, "also use convolutions that cuDNN compiles first");
-  app.add_option("--threads", o.threads, "of the CPU device; 0: one a core")->check(CLI::Range(0, 1024));
-  app.add_option("--warmup", o.warmup, "steps that are not timed")->check(CLI::Range(0, 1000000));
-  app.add_option("--steps", o.steps, "steps that are timed")->check(CLI::Range(1, 1000000));
-  app.add_option("--json", o.json, "file for the result as one JSON object");
-  app.add_flag("--profile", o.profile, "print the time of each kernel and layer instead");
+  app.add_flag("--allow-nondeterministic", o.plans.nondeterministic, "also use nondeterministic CUDA convolutions");
+  app.add_flag("--allow-runtime-compilation", o.plans.runtime_compilation,
+               "also use CUDA convolutions that cuDNN compiles at run time");
+  app.add_option("--threads", o.threads, "compute threads of the CPU device; 0: one per core")->check(CLI::Range(0, 1024));
+  app.add_option("--warmup", o.warmup, "number of untimed steps at the start")->check(CLI::Range(0, 1000000));
+  app.add_option("--steps", o.steps, "number of timed steps")->check(CLI::Range(1, 1000000));
+  app.add_option("--json", o.json, "write the result to this JSON file");
+  app.add_flag("--profile", o.profile, "print the time of each kernel and layer instead of the step's");
   app.add_flag("--explain-plans", o.explain_plans,
-               "print the plans of each convolution and matrix product, with their times, after the warmup steps instead")
+               "run only the warm-up steps, then print every plan of each convolution and matrix product with its time")
       ->excludes("--profile");
   try {
     app.parse(argc, argv);

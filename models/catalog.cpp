@@ -27,7 +27,7 @@ std::vector<CatalogEntry> build_catalog() {
   return all;
 }
 
-/// The names most like one that there is not, the nearest first.
+/// Known model names similar to an unknown one, nearest first.
 std::string nearest_models(const std::string& name) {
   std::vector<std::string> names;
   for (const CatalogEntry& entry : model_catalog()) {
@@ -46,7 +46,7 @@ std::string nearest_models(const std::string& name) {
 }
 
 [[noreturn]] void fail_option(const Assignment& option, const std::string& model) {
-  fail_setting(option.key, join(option.words, ","), fmt::format("no value: the model {} does not have this option", model));
+  fail_setting(option.key, join(option.words, ","), fmt::format("no value: the model {} has no such option", model));
 }
 
 }  // namespace
@@ -115,7 +115,12 @@ void ModelOptions::declare(Settings& settings) {
     name = chosen.empty() ? chosen : catalog_entry(chosen).model.name;
   };
   const auto get = [this] { return name.empty() ? Words{} : Words{name}; };
-  settings.add({.name = "model", .help = "The network's name.", .wanted = "the name of a model", .set = set, .get = get})
+  settings
+      .add({.name = "model",
+            .help = "Name of the network, such as resnet18.",
+            .wanted = "the name of a model",
+            .set = set,
+            .get = get})
       .alias("m");
   families_.declare(settings);
 }

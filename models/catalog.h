@@ -10,29 +10,29 @@
 
 namespace residua {
 
-/// A network that is known by name.
+/// A named network.
 struct CatalogEntry {
   ModelInfo model;
   std::string family;  // registered name
 };
 
-/// All of them, family by family.
+/// All named networks, family by family.
 const std::vector<CatalogEntry>& model_catalog();
 
-/// The entry of a model. Fails with UsageError that names the nearest ones when there is none of that name.
+/// The entry of a model. Fails with UsageError, which suggests similar names, if there is none.
 const CatalogEntry& catalog_entry(const std::string& model);
 
-/// The choice of a model: its name, and the options of every family.
+/// The model settings: its name, and the options of every family.
 class ModelOptions {
  public:
   std::string name;  // empty: not chosen
 
-  /// Declares "model" and the options of every family. This object must outlive the settings.
+  /// Declares "model" and the options of every family. Must outlive the settings.
   void declare(Settings& settings);
-  /// The families' options that `settings` got from a recipe, a file or the command line.
+  /// The families' options that a recipe, a file or the command line has set in `settings`.
   std::vector<Assignment> given(const Settings& settings) const;
-  /// The family of `name` with the options that were chosen, resolved. Fails with UsageError on an unknown model and on an
-  /// option that it does not have.
+  /// The family of `name` with the chosen options, resolved. Fails with UsageError on an unknown model and on an option that
+  /// the model does not have.
   std::unique_ptr<ModelFamily> family() const;
 
  private:
@@ -40,17 +40,17 @@ class ModelOptions {
 };
 inline void declare(Settings& settings, ModelOptions& options) { options.declare(settings); }
 
-/// Options of a family by the names of their settings, and the file that they are from, if any.
+/// Options of a family by setting name, and the file that they come from, if any.
 struct OptionLines {
   std::vector<Assignment> lines = {};
   std::string origin = {};
 };
 
-/// The family of a model, with its options at their defaults, then as the layers say, a later one before an earlier one;
-/// resolved. Fails with UsageError on an option that it does not have.
+/// The family of a model with its default options overridden by each layer in turn, resolved. Fails with UsageError on an
+/// option that the model does not have.
 std::unique_ptr<ModelFamily> make_family(const std::string& model, const std::vector<OptionLines>& layers);
 
-/// The options of a family as they are now, without those that are unset.
+/// The current options of a family, without unset ones.
 std::vector<Assignment> options_of(ModelFamily& family);
 
 }  // namespace residua

@@ -37,7 +37,7 @@ Inference::Inference(const InferenceOptions& options) {
 std::vector<Prediction> Inference::classify(const std::string& image_file, int64_t count) {
   std::vector<uint8_t> bytes;
   read_file(image_file, bytes);
-  Random unused(0, RandomPurpose::augmentation, 0, 0);  // the center view is the same each time
+  Random unused(0, RandomPurpose::augmentation, 0, 0);  // the center view is not random
   PlacedView placed;
   Image region;
   const auto choose = [&](ImageSize size) {
@@ -49,12 +49,12 @@ std::vector<Prediction> Inference::classify(const std::string& image_file, int64
   scale(placed.resize, region, pixels.data<uint8_t>());
 
   const NoGrad no_grad;
-  const WithoutAutotune quick;  // a plan that is timed costs more than it saves on a few images
+  const WithoutAutotune quick;  // timing plans costs more than it saves on a few images
   const Device device = store_->options().device;
   const Tensor x = prepare_input(pixels.to(device), view_tensor({&placed.view, 1}, device), format_);
   const std::vector<double> probabilities = softmax(network_.module->forward(x, Mode::evaluate).to_vector());
   if (!std::ranges::all_of(probabilities, [](double p) { return std::isfinite(p); })) {
-    fail("{}: the network's answer is not a finite number: its weights are damaged, or diverged in training", image_file);
+    fail("{}: the network's output is not finite: its weights are damaged, or training has diverged", image_file);
   }
 
   std::vector<Prediction> predictions;

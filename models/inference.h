@@ -13,26 +13,26 @@
 namespace residua {
 
 struct InferenceOptions {
-  std::string weights = {};  // safetensors file, ours or torchvision's
+  std::string weights = {};  // safetensors file, from Residua or torchvision
   NetworkOverrides overrides = {};
   Device device = {};
 };
 
 struct Prediction {
   int64_t class_index = 0;
-  std::string class_name;  // "class 7" when nothing names the classes
+  std::string class_name;  // "class 7" if the classes have no names
   double probability = 0;
 };
 
-/// A trained network with all it takes to name what an image shows.
+/// A trained network that classifies image files.
 class Inference {
  public:
-  /// Fails with UsageError, which names the file, when the weights do not fit the model, or when neither the overrides nor the
-  /// file say which model it is.
+  /// Fails with UsageError, which names the file, if the weights do not fit the model, or if neither the overrides nor the file
+  /// names the model.
   explicit Inference(const InferenceOptions& options);
 
-  /// The `count` most probable classes of the image in a file (the evaluation window: shorter side scaled, center crop), best
-  /// first. Fails, naming the file, when it cannot be decoded, and when the network's answer is not finite.
+  /// Returns the `count` most probable classes of an image file, best first, from the evaluation view (resize the shorter side,
+  /// center crop). Fails, naming the file, if it cannot be decoded or if the network's output is not finite.
   std::vector<Prediction> classify(const std::string& image_file, int64_t count);
 
   const Network& network() const { return network_; }

@@ -12,19 +12,18 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kLargestInput = 4096;  // pixels a side
+constexpr int64_t kLargestInput = 4096;  // side in pixels
 
-/// Fails with UsageError; `origin` is where the description comes from.
+/// Fails with UsageError on an invalid description; `origin` is where it comes from.
 void check(const InputDescription& input, const std::string& origin) {
   if (input.size < 1 || input.size > kLargestInput) {
-    fail_usage("{}: the input's crop size is {}, wanted 1 to {} pixels", origin, input.size, kLargestInput);
+    fail_usage("{}: got an input size of {}, wanted 1 to {} pixels", origin, input.size, kLargestInput);
   }
   const int64_t image = input.size * input.size * 3;
   if (const auto numbers = static_cast<int64_t>(input.mean.size()); numbers != 3 && numbers != image) {
     fail_usage(
-        "{}: the input's mean has {} numbers, wanted 3, or {} for a mean image of {} x {} px: for another crop size give a "
-        "mean "
-        "of 3 numbers",
+        "{}: the input's mean has {} numbers, wanted 3, or {} for a mean image of {} x {} px; for another crop size give a "
+        "mean of 3 numbers",
         origin, numbers, image, input.size, input.size);
   }
   if (!std::ranges::all_of(input.mean, [](float value) { return std::isfinite(value); }) ||
@@ -50,13 +49,13 @@ Network build(std::string model, std::unique_ptr<ModelFamily> family, InputDescr
   return network;
 }
 
-/// The key that the option of a setting has in the metadata of weights.
+/// The metadata key of a setting.
 std::string metadata_key(std::string setting) {
   std::ranges::replace(setting, '-', '_');
   return setting;
 }
 
-/// A weights file's metadata, which may be missing or say anything.
+/// A weights file's metadata, which may be missing or invalid.
 class Metadata {
  public:
   explicit Metadata(const Safetensors& file) : file_(file) {}
@@ -66,7 +65,7 @@ class Metadata {
     return found != file_.metadata.end() ? std::optional(found->second.substr(0, 80)) : std::nullopt;
   }
 
-  /// The JSON value of a key, of which `read` makes what is wanted, or nothing.
+  /// The JSON value of a key, converted by `read`; nothing if the key is missing.
   template <class T, class Read>
   std::optional<T> value(const std::string& key, const Read& read) const {
     const auto found = file_.metadata.find(key);
@@ -75,7 +74,7 @@ class Metadata {
     }
     std::optional<T> result = read(json::parse(found->second, nullptr, false));
     if (!result) {
-      fail_usage("{}: its metadata '{}' is not what train-imagenet writes", file_.path, key);
+      fail_usage("{}: its metadata '{}' is not valid", file_.path, key);
     }
     return result;
   }
@@ -107,7 +106,7 @@ class Metadata {
     });
   }
 
-  /// What it says of a family's options.
+  /// The family's options in the metadata.
   OptionLines options(const std::string& model) const {
     const std::unique_ptr<ModelFamily> family = make_family(model, {});
     Settings settings;
@@ -125,7 +124,7 @@ class Metadata {
   const Safetensors& file_;
 };
 
-/// Names the file that says which model it is of.
+/// Fails with UsageError on an unknown model name; the message names its origin.
 void check_model_name(const std::string& model, const std::string& origin) {
   try {
     catalog_entry(model);
@@ -138,7 +137,7 @@ int64_t classes_of(const Safetensors& file, const ModelFamily& family) {
   const std::string name = family.classifier() + ".weight";
   const HostArray* weight = file.find(name);
   if (weight == nullptr || weight->shape.size() != 2 || weight->shape[0] < 1) {
-    fail_usage("{} has no classifier: {} of shape [classes, features] is missing", file.path, name);
+    fail_usage("{} has no classifier: the tensor {} of shape [classes, features] is missing", file.path, name);
   }
   return weight->shape[0];
 }
@@ -150,7 +149,7 @@ void name_classes(InputDescription& input, const std::optional<std::vector<std::
     return;
   }
   if (static_cast<int64_t>(names->size()) != classes) {
-    fail_usage("{} classifies into {} classes, but {} names were given for them", origin, classes, names->size());
+    fail_usage("{} has {} classes, but {} class names were given", origin, classes, names->size());
   }
   input.class_names = *names;
   input.classes_named = true;
@@ -177,7 +176,7 @@ Network network_from_weights(const Safetensors& file, const NetworkOverrides& ov
   const Metadata metadata(file);
   const std::string model = overrides.model.empty() ? metadata.text("model").value_or("") : overrides.model;
   if (model.empty()) {
-    fail_usage("{} does not say which model it is of: name the model", file.path);
+    fail_usage("{} does not say which model it belongs to: give the model", file.path);
   }
   if (overrides.model.empty()) {
     check_model_name(model, file.path);

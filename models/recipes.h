@@ -8,8 +8,8 @@
 
 namespace residua {
 
-/// Settings that go together, by name: a file models/recipes/NAME.toml, which is part of the program. Its first line is a
-/// comment that describes it.
+/// A named set of settings: the file models/recipes/NAME.toml, compiled into the program. Its first line is a comment that
+/// describes it.
 struct Recipe {
   std::string_view name;
   std::string_view toml;
@@ -22,10 +22,10 @@ struct Recipe {
 const std::vector<Recipe>& recipes();
 std::vector<std::string> recipe_names();
 
-/// Fails with UsageError, which lists the names, when there is none of that name.
+/// Fails with UsageError, which lists the names, if there is no such recipe.
 const Recipe& find_recipe(std::string_view name);
 
-/// The name of the recipe for a set: of photos of many sizes, or of images that all have one size.
+/// The name of the default recipe: for photos of varying sizes, or for images of one size.
 std::string_view default_recipe(bool photos);
 
 }  // namespace residua

@@ -9,7 +9,7 @@
 namespace residua {
 namespace {
 
-constexpr int64_t kExpansion = 4;  // of a bottleneck
+constexpr int64_t kExpansion = 4;  // ratio of a bottleneck's output channels to its width
 constexpr PoolOptions kStemPool{.window = 3, .stride = 2, .padding = 1};
 
 Conv2dSpec convolution(int64_t in_channels, int64_t out_channels, int64_t kernel, int64_t stride) {
@@ -52,7 +52,7 @@ ResidualBlock::ResidualBlock(const ResNetConfig& config, int64_t in_channels, in
     add_child("downsample", *projection_);
   }
   if (shortcut_ == Shortcut::a && out_channels_ < in_channels) {
-    fail_usage("shortcut A cannot go from {} channels to {}: it only adds channels", in_channels, out_channels_);
+    fail_usage("shortcut A cannot map {} channels to {}: it can only add channels", in_channels, out_channels_);
   }
 }
 

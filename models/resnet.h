@@ -14,7 +14,7 @@ namespace residua {
 /// One block of a plain or residual network: [N, H, W, in] to [N, H/stride, W/stride, out], ReLU last.
 class ResidualBlock : public Module {
  public:
-  /// `width` is the channels of the 3x3 convolutions; of `config` it takes the kind of block and of shortcut.
+  /// `width` is the number of channels of the 3x3 convolutions; `config` gives the kinds of block and shortcut.
   ResidualBlock(const ResNetConfig& config, int64_t in_channels, int64_t width, int64_t stride);
   int64_t out_channels() const { return out_channels_; }
   Tensor forward(const Tensor& x, Mode mode) override;
@@ -25,7 +25,7 @@ class ResidualBlock : public Module {
     std::unique_ptr<Conv2d> convolution;
     std::unique_ptr<BatchNorm2d> norm;
   };
-  /// torchvision's nn.Sequential of the two: "downsample.0" and "downsample.1".
+  /// Convolution and normalization, named as in torchvision: "downsample.0" and "downsample.1".
   class Projection : public Module {
    public:
     Projection(int64_t in_channels, int64_t out_channels, int64_t stride);
@@ -51,21 +51,21 @@ class ResidualBlock : public Module {
 };
 
 /// The networks of He et al. 2015, plain and residual: stem, stages of blocks, global average pooling, linear classifier.
-/// Names are torchvision's.
+/// Parameter names are torchvision's.
 class ResNet : public Module {
  public:
   /// Fails as check(config) does.
   explicit ResNet(ResNetConfig config);
 
   const ResNetConfig& config() const { return config_; }
-  /// Channels that the input tensor must have.
+  /// Required channels of the input tensor.
   int64_t input_channels() const;
-  /// x [N, H, W, input_channels()] in the store's compute type to logits [N, classes] in f32.
+  /// Maps x [N, H, W, input_channels()] in the store's compute type to logits [N, classes] in f32.
   Tensor forward(const Tensor& x, Mode mode) override;
   Shape summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const override;
 
  private:
-  /// torchvision's nn.Sequential: "layer1", with blocks "0", "1", ...
+  /// A stage, named as in torchvision: "layer1", with blocks "0", "1", ...
   class Stage : public Module {
    public:
     void append(std::unique_ptr<ResidualBlock> block);

@@ -61,7 +61,7 @@ void check(const ResNetConfig& config) {
   positive(config.in_channels, "the number of input channels");
   positive(config.classes, "the number of classes");
   if (config.stored_in_channels != 0 && config.stored_in_channels < config.in_channels) {
-    fail_usage("{}: inputs are stored with {} channels, wanted 0 or at least the {} there are", config.name,
+    fail_usage("{}: inputs are stored with {} channels; wanted 0, or at least the {} input channels", config.name,
                config.stored_in_channels, config.in_channels);
   }
 }
@@ -82,15 +82,15 @@ const ResNetConfig& named_resnet(std::string_view name) {
 void declare(Settings& settings, ResNetOptions& options) {
   settings
       .choice("shortcut", options.shortcut,
-              "What a residual block adds where dimensions change (section 4.1 of the paper): A zeros, B a projection; C "
-              "projects in every block.")
-      .default_is("the model's own");
+              "Shortcut of residual blocks (section 4.1 of the paper). A: identity, zero-padded where dimensions change. B: "
+              "1x1 projection where dimensions change. C: projection in every block. none: plain networks.")
+      .default_is("depends on the model");
   settings.choice("shortcut-pad", options.shortcut_pad,
-                  "Where shortcut A puts the new channels: after the old ones, or on both sides.");
+                  "Where shortcut A adds the zero channels. end: after the others. both: half before, half after.");
   settings.choice("shortcut-pool", options.shortcut_pool,
-                  "How shortcut A halves the image: takes every second pixel, or averages.");
+                  "How shortcut A halves the resolution. stride: every second pixel. average: 2x2 average pooling.");
   settings.choice("bottleneck-stride", options.bottleneck_stride,
-                  "Which convolution of a bottleneck block has the stride: conv3x3 (torchvision) or conv1x1 (the paper).");
+                  "Which convolution of a bottleneck block has stride 2: conv3x3 (torchvision) or conv1x1 (the paper).");
 }
 
 ResNetConfig configured(ResNetConfig config, const ResNetOptions& options) {
@@ -100,7 +100,7 @@ ResNetConfig configured(ResNetConfig config, const ResNetOptions& options) {
   }
   if (shortcut != config.shortcut && shortcut == Shortcut::none) {
     fail_setting("shortcut", "none",
-                 fmt::format("A, B or C: {} is a residual network; the one without shortcuts is the model plain{}", config.name,
+                 fmt::format("A, B or C: {} is a residual network; without shortcuts, choose the model plain{}", config.name,
                              config.depth()));
   }
   config.shortcut = shortcut;

@@ -30,7 +30,7 @@ class ResNetFamily : public ModelFamily {
   int64_t input_channels(DType compute) const override { return stored_input_channels(compute); }
   std::string classifier() const override { return "fc"; }
 
-  /// In the words of checkpoints of all versions.
+  /// The same text as in checkpoints of all earlier versions.
   std::string describe(const std::string& model) override {
     const ResNetConfig made = config(model);
     return fmt::format("{}, shortcut {}, {}, {}, {}", model, to_text(made.shortcut), to_text(made.shortcut_pad),

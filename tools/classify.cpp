@@ -1,4 +1,4 @@
-// classify: names what images show, by a network that train-imagenet (or torchvision) trained.
+// classify: classifies images with a network trained by train-imagenet or torchvision.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -29,7 +29,8 @@ struct Arguments {
 
 void add_options(CLI::App& app, Arguments& a) {
   app.add_option("IMAGE", a.images, "JPEG, PNG, BMP or PNM files")->required();
-  app.add_option("--weights", a.weights, "safetensors file; train-imagenet's say all that the other flags would")->required();
+  app.add_option("--weights", a.weights, "safetensors file with the weights; one from train-imagenet needs no other flag")
+      ->required();
   declare(a.settings, a.model);
   for (const auto& setting : a.settings.all()) {
     std::string flags = "--" + setting->name;
@@ -40,21 +41,23 @@ void add_options(CLI::App& app, Arguments& a) {
         flags, [&a, key = setting->name](const std::string& word) { a.settings.assign(key, {word}, Layer::command_line); },
         setting->help);
   }
-  app.add_option("--classes", a.classes_file, "text file with one class name a line, in the order of the labels")
+  app.add_option("--classes", a.classes_file, "text file with one class name per line, in label order")
       ->check(CLI::ExistingFile);
-  app.add_option("--crop-size", a.crop_size, "pixels of the network's input");
-  app.add_option("--mean", a.mean, "R,G,B, 0 to 1")
+  app.add_option("--crop-size", a.crop_size, "side of the network's input in pixels");
+  app.add_option("--mean", a.mean, "mean of each channel: R,G,B, each from 0 to 1")
       ->delimiter(',')
       ->expected(3)
       ->allow_extra_args(false)
       ->check(CLI::Range(0.0, 1.0));
-  app.add_option("--std", a.std, "R,G,B, 0 to 1")
+  app.add_option("--std", a.std, "standard deviation of each channel: R,G,B")
       ->delimiter(',')
       ->expected(3)
       ->allow_extra_args(false)
       ->check(CLI::Range(1e-4, 1.0));
-  app.add_option("-k,--topk", a.topk, "classes to name for each image")->check(CLI::Range(1, 1'000'000))->capture_default_str();
-  app.add_option("--device", a.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  app.add_option("-k,--topk", a.topk, "number of classes to print for each image")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--device", a.device, "device to run on: auto, cpu, cuda or cuda:N")->capture_default_str();
 }
 
 std::array<float, 3> in_bytes(const std::vector<double>& values) {
@@ -63,14 +66,14 @@ std::array<float, 3> in_bytes(const std::vector<double>& values) {
   return result;
 }
 
-/// Control characters could move a terminal's cursor or start another line.
+/// Without control characters, which could move the terminal's cursor or start a new line.
 std::string printable(std::string text) {
   std::ranges::replace_if(
       text, [](unsigned char c) { return std::iscntrl(c) != 0; }, '?');
   return text;
 }
 
-/// Returns the exit code: 2 when an image could not be read; the others are classified all the same.
+/// Returns the exit code: 2 if an image could not be read; the others are still classified.
 int run(const Arguments& a) {
   NetworkOverrides overrides{.model = a.model.name, .options = a.model.given(a.settings), .size = a.crop_size};
   if (!a.classes_file.empty()) {
@@ -105,7 +108,7 @@ int run(const Arguments& a) {
 
 int main(int argc, char** argv) {
   residua::show_warnings();
-  CLI::App app("Names what images show, by a trained network: the most probable classes of each.", "classify");
+  CLI::App app("Classifies images with a trained network and prints the most probable classes of each.", "classify");
   residua::add_version_flag(app);
   residua::Arguments arguments;
   add_options(app, arguments);

@@ -1,5 +1,5 @@
-// train-imagenet: trains, evaluates and describes the networks of He et al. 2015. Its flags are the settings that the structs
-// of core/train/run_config.h declare; what it does with them is in core/train.
+// train-imagenet: trains, evaluates and describes the networks of He et al. 2015. core/train/run_config.h declares its flags;
+// core/train does the work.
 #include <fmt/format.h>
 #include <omp.h>
 
@@ -38,7 +38,7 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
                    .folder = folder,
                    .observer = progress,
                    .checkpoint = command.checkpoint});
-  progress.note(fmt::format("an epoch trains {} of the {} images; output in {}", trainer.epoch_images(), data.train->size(),
+  progress.note(fmt::format("an epoch uses {} of the {} images; output in {}", trainer.epoch_images(), data.train->size(),
                             folder.path()));
   atomic_write(folder.file(kConfigFile), command.settings.toml());
   catch_signals();

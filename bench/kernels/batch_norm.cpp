@@ -10,7 +10,7 @@ namespace {
 
 using Form = NormalizationForm;
 
-/// The contracts of one layer, on tensors of its own. Only what a case asks for is allocated.
+/// The contracts of one layer on its own tensors. Allocates only what a case asks for.
 struct Layer {
   Layer(Operands& o, int64_t rows, int64_t channels) : o(o), rows(rows), channels(channels) {}
 
@@ -73,7 +73,7 @@ struct Layer {
             .sum_g_xhat = parameter(),
             .dx = o.written(size())};
   }
-  /// The simple kernels around batch normalization that a fused one replaces.
+  /// The simple kernels that a fused batch normalization replaces.
   Add add(const void* a) { return {.dtype = o.dtype(), .size = size(), .a = a, .b = o.read(size()), .y = o.written(size())}; }
   ReluForward relu(const void* x) { return {.dtype = o.dtype(), .size = size(), .x = x, .y = o.written(size())}; }
   ReluBackward relu_backward(const void* dy) {
@@ -84,7 +84,7 @@ struct Layer {
   int64_t rows, channels;
 };
 
-/// y = relu(batch_norm(x) [+ residual]) from its parts.
+/// y = relu(batch_norm(x) [+ residual]) with simple kernels.
 Work unfused_forward(Operands& o, int64_t rows, int64_t channels, Form form, bool with_statistics) {
   Layer l(o, rows, channels);
   const void* x = o.read(l.size());
@@ -143,7 +143,7 @@ void add_layer(std::vector<KernelCase>& all, const Shape& sizes) {
                      return sequence(o, add, relu, sums(relu));
                    })
                                         : Maker()});
-    if (form != Form::add_relu) {  // whose gradient has been masked where the sums were taken
+    if (form != Form::add_relu) {  // BackwardReduce has already masked that form's gradient
       all.push_back({.kernel = "BatchNormBackwardApply" + suffix(form),
                      .shape = shape,
                      .own =
@@ -167,7 +167,7 @@ void add_layer(std::vector<KernelCase>& all, const Shape& sizes) {
              [=](Operands& o) {
                Layer l(o, rows, channels);
                const void* x = o.read(l.size());
-               o.count(static_cast<double>(l.size() * size_bytes(o.dtype())));  // statistics come first: x crosses twice
+               o.count(static_cast<double>(l.size() * size_bytes(o.dtype())));  // x crosses twice: once for the statistics
                return sequence(o, l.statistics(x), l.apply(x, form));
              },
          .unfused = activated ? Maker([=](Operands& o) { return unfused_forward(o, rows, channels, form, true); }) : Maker(),
@@ -214,7 +214,7 @@ std::vector<KernelCase> cases(int64_t batch) {
        {Sizes{112, 64}, Sizes{56, 64}, Sizes{28, 128}, Sizes{14, 256}, Sizes{7, 512}, Sizes{56, 256}, Sizes{32, 16}}) {
     add_layer(all, {batch, side, side, channels});
   }
-  // All layers of a ResNet-18 together.
+  // All layers of a ResNet-18 at once.
   constexpr int64_t kChannels = 4800;
   all.push_back({.kernel = "BatchNormCommit",
                  .shape = shape_name({kChannels}),

@@ -14,7 +14,7 @@ std::vector<KernelCase> cases(int64_t batch) {
   const std::string shape = shape_name({batch, 112, 112, 64});
   const auto parameter = [=](Operands& o) { return o.read<float>(s.channels, 0.5, 1.5); };
   const auto sum = [=](Operands& o) { return o.written<float>(s.channels); };
-  // Two places in the middle of a window: inside of x wherever the window lies.
+  // Two positions in the middle of a window, which are inside x for every window.
   const auto index = [=](Operands& o) { return o.read<uint8_t>(y_size, 4, 5); };
   return {
       {.kernel = "BatchNormReluMaxPoolForward",

@@ -1,4 +1,4 @@
-// cuDNN's own operations through its classic interface, which has them all in one call each.
+// cuDNN's own operations through its legacy API, which has one call for each.
 #include "bench/kernels/cudnn.h"
 
 #include <cudnn.h>
@@ -14,7 +14,7 @@
 namespace residua::bench {
 namespace {
 
-/// An opaque cuDNN object that is destroyed with its last user.
+/// An opaque cuDNN object, destroyed with its last user.
 template <class Handle>
 std::shared_ptr<std::remove_pointer_t<Handle>> make(cudnnStatus_t (*create)(Handle*), cudnnStatus_t (*destroy)(Handle)) {
   Handle handle = nullptr;
@@ -67,13 +67,13 @@ struct Normalization {
   ActivationDescriptor activation;
 };
 
-/// A maker that gives no work on the CPU device.
+/// A maker that returns no work on the CPU device.
 template <class Make>
 Maker on_gpu(const Make& make_work) {
   return [make_work](Operands& o) { return o.device().type == Device::Type::cpu ? Work() : make_work(o); };
 }
 
-/// Work of a call that says whether cuDNN takes it: none where it does not.
+/// The work of a cuDNN call; none if cuDNN does not support it.
 template <class Call>
 Work if_supported(const Call& call) {
   if (call() != CUDNN_STATUS_SUCCESS) {
@@ -153,7 +153,7 @@ Work backward(Operands& o, NormalizationForm form, const Shape& shape) {
   });
 }
 
-/// 1 in the type of a tensor, in memory: what cudnnSetTensor takes.
+/// The bits of 1 in a tensor's type, for cudnnSetTensor.
 uint32_t bits_of_one(DType dtype) { return dtype == DType::f16 ? 0x3c00 : dtype == DType::bf16 ? 0x3f80 : 0x3f800000; }
 
 }  // namespace
@@ -194,7 +194,7 @@ Maker cudnn_relu(Pass pass, const Shape& shape) {
     const void* y = o.read(shape.size());
     const void* dy = o.read(shape.size());
     void* dx = o.written(shape.size());
-    return if_supported([=] {  // y is also x, as after a forward pass in place: cuDNN has no more to read than it needs
+    return if_supported([=] {  // pass y as x, as after an in-place forward pass, so that cuDNN reads no extra tensor
       return cudnnActivationBackward(handle, descriptor.get(), &kOne, tensor.get(), y, tensor.get(), dy, tensor.get(), y,
                                      &kZero, tensor.get(), dx);
     });

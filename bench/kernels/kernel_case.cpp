@@ -18,7 +18,7 @@ std::vector<CaseMaker>& makers() {
   return list;
 }
 
-// A prime, so that no power of two sees the same values again and again.
+// A prime, so that power-of-two strides do not repeat the same values.
 constexpr int64_t kDistinctValues = 65521;
 
 }  // namespace

@@ -8,14 +8,14 @@
 #include "core/kernels/run.h"
 #include "core/tensor/tensor.h"
 
-/// The kernels at the shapes of the networks. A file of this folder for each family of contracts adds its cases; a new one is a
-/// new file and no edit.
+/// The kernels at the networks' shapes. Each family of contracts has a file in this folder that adds its cases; a new family
+/// needs only a new file.
 namespace residua::bench {
 
 using Work = std::function<void()>;
 
-/// The tensors that one piece of work reads and writes, filled with random values, and the bytes of them that must cross
-/// memory: each once, and twice what is updated in place.
+/// Allocates the tensors that a piece of work reads and writes, fills them with random values, and counts the bytes that must
+/// cross memory: each tensor once, or twice if it is updated in place.
 class Operands {
  public:
   Operands(Device device, DType dtype) : device_(device), dtype_(dtype) {}
@@ -28,7 +28,7 @@ class Operands {
   /// Activations in [-1, 1].
   const void* read(int64_t size) { return fill(size, dtype_, -1, 1, 1); }
   void* written(int64_t size) { return fill(size, dtype_, -1, 1, 1); }
-  /// Values in [low, high], whole numbers where T is an integer.
+  /// Values in [low, high]; integers if T is an integer type.
   template <class T>
   const T* read(int64_t size, double low, double high) {
     return static_cast<const T*>(fill(size, dtype_of<T>, low, high, 1));
@@ -41,9 +41,9 @@ class Operands {
   T* updated(int64_t size) {
     return static_cast<T*>(fill(size, dtype_of<T>, -1, 1, 2));
   }
-  /// `bytes` zero bytes that count as nothing: counters.
+  /// `bytes` zero bytes that are not counted, for counters.
   void* zeroed(int64_t bytes) { return fill(bytes, DType::u8, 0, 0, 0); }
-  /// Corrects the count, where a kernel need not touch all of a tensor.
+  /// Corrects the count for a kernel that need not access all of a tensor.
   void count(double bytes) { bytes_ += bytes; }
 
  private:
@@ -55,7 +55,7 @@ class Operands {
   std::vector<Tensor> tensors_;
 };
 
-/// Allocates what a piece of work needs, and returns it. An empty function: there is no such work.
+/// Allocates the operands of a piece of work, and returns the work. An empty function: there is no such work.
 using Maker = std::function<Work(Operands& operands)>;
 
 /// Runs contracts one after the other.
@@ -68,9 +68,9 @@ struct KernelCase {
   std::string kernel;  // the contract and its form, "BatchNormApply add relu", or the operation: "batch_norm_relu forward"
   std::string shape;   // "256x56x56x64"
   Maker own;
-  Maker unfused = {};  // the same by simple kernels, where `own` is a fusion of them
-  Maker cudnn = {};    // the same by cuDNN's own operation
-  double flops = 0;    // 0 where memory is the bound
+  Maker unfused = {};  // the same with simple kernels, if `own` fuses them
+  Maker cudnn = {};    // the same with cuDNN's own operation
+  double flops = 0;    // 0: memory-bound
   std::vector<DType> dtypes = {DType::f16, DType::bf16, DType::f32};
 
   std::string name() const { return kernel + " " + shape; }

@@ -14,13 +14,13 @@ namespace {
 constexpr int kLeastRounds = 5;
 constexpr int kMostRounds = 1000;
 constexpr double kMostSets = 64;
-constexpr double kMostSetBytes = 0x1p32;  // of all sets together, unless two are more
-// Of a timed round on a GPU, so that neither the recording of its events nor what stands dirty in the caches when it starts,
-// and is written back meanwhile, counts for much.
+constexpr double kMostSetBytes = 0x1p32;  // all sets together, unless two sets are larger
+// Bytes of a timed round on a GPU: enough that recording its events, and writing back dirty cache lines from before, do not
+// matter.
 constexpr double kRoundBytes = 4e9;
-constexpr double kMostWorks = 128;  // of such a round: the host has to queue them
+constexpr double kMostWorks = 128;  // of a round, because the host must queue them
 constexpr double kUnknownCacheBytes = 0x1p26;
-constexpr double kMostCacheBytes = 0x1p27;  // a virtual machine is told of all of its host's
+constexpr double kMostCacheBytes = 0x1p27;  // a virtual machine reports the host's whole cache
 
 }  // namespace
 
@@ -37,7 +37,7 @@ Stopwatch::Stopwatch(Device device, double seconds, int64_t copy_bytes) : device
 }
 
 void Stopwatch::keep_busy(double runs) const {
-  constexpr double kRunsACopy = 32;  // about 20 us of the host's for each
+  constexpr double kRunsACopy = 32;  // the host needs about 20 us for each
   for (double queued = 0; queued < runs && device_.type != Device::Type::cpu; queued += kRunsACopy) {
     destination_.copy_from(source_);
   }
@@ -66,7 +66,7 @@ std::optional<Timing> Stopwatch::time(const Maker& make, DType dtype) const {
     const double cycle_bytes = works * std::max(operands.front()->bytes(), 1.0);
     cycles = std::max(1.0, std::min(std::ceil(kRoundBytes / cycle_bytes), std::floor(kMostWorks / works)));
   }
-  cycle();  // loads code, chooses plans, warms up
+  cycle();  // load code, choose plans, warm up
   const int64_t launches_before = launch_count;
   device_api::Timestamp start(device_);
   device_api::Timestamp end(device_);
@@ -96,7 +96,7 @@ double Stopwatch::copy_bytes_per_second() const {
       destination_.copy_from(source_);
       return;
     }
-    // The CPU device's own copies take one thread.
+    // The CPU device's own copy uses one thread.
     constexpr int64_t kPiece = 1 << 20;
 #pragma omp parallel for
     for (int64_t i = 0; i < bytes; i += kPiece) {

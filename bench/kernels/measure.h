@@ -7,36 +7,34 @@
 
 namespace residua::bench {
 
-/// Of one run of a piece of work, over rounds of many.
+/// Time of one run of a piece of work, from rounds of many runs.
 struct Timing {
   double median_s = 0;
   double fastest_s = 0;
   double slowest_s = 0;
-  double bytes = 0;      // of its operands
-  int64_t launches = 0;  // of kernels of this engine; 0 on the CPU device
+  double bytes = 0;      // bytes of its operands
+  int64_t launches = 0;  // kernel launches of this engine; 0 on the CPU device
 };
 
-/// Times work by a device's own clock. Each run finds nothing of its operands in the caches: it takes turns on so many sets of
-/// them that all of the last cache has been replaced four times before a set's turn comes again. On a GPU the turns of one
-/// round go on until 4 GB have been moved, or 128 runs made.
+/// Times work with the device's own clock and cold caches. Runs cycle through enough sets of operands that the last-level cache
+/// is replaced four times before a set is used again. On a GPU a round lasts until 4 GB have been moved or 128 runs made.
 class Stopwatch {
  public:
-  /// Spends at least `seconds` on each piece of work. 0 is a quick look: few runs on one set of operands, which the caches
-  /// hold.
+  /// Spends at least `seconds` on each piece of work. 0: a quick measurement of a few runs with warm caches.
   Stopwatch(Device device, double seconds) : Stopwatch(device, seconds, default_copy_bytes(device)) {}
   Stopwatch(Device device, double seconds, int64_t copy_bytes);
 
   Device device() const { return device_; }
 
-  /// Nothing where the maker gives no work.
+  /// Returns nothing if the maker returns no work.
   std::optional<Timing> time(const Maker& make, DType dtype) const;
-  /// Bytes read and written per second of a copy of `copy_bytes` within the device's memory.
+  /// Bytes read plus bytes written per second by a copy of `copy_bytes` within the device's memory.
   double copy_bytes_per_second() const;
 
  private:
   /// 1 GiB or, on the CPU device, 256 MiB.
   static int64_t default_copy_bytes(Device device);
-  /// Work that takes the device longer than the host needs to queue so many runs.
+  /// Queues work that takes the device longer than the host needs to queue `runs` runs.
   void keep_busy(double runs) const;
 
   Device device_;

@@ -1,4 +1,4 @@
-// Builds without cuDNN have nothing to compare with.
+// The comparisons of a build without cuDNN: none.
 #include "bench/kernels/cudnn.h"
 
 namespace residua::bench {

@@ -24,7 +24,7 @@ void add_windows(std::vector<KernelCase>& all, const PoolShape& s) {
                  .shape = shape,
                  .own =
                      [=](Operands& o) {
-                       // Two places in the middle of a window: inside of x wherever the window lies.
+                       // Two positions in the middle of a window, which are inside x for every window.
                        const int64_t middle = s.window / 2 * (s.window + 1);
                        const auto low = static_cast<double>(middle);
                        return sequence(o, MaxPoolBackward{.dtype = o.dtype(),

@@ -1,4 +1,4 @@
-// Convolutions and matrix products, which arithmetic bounds and the vendors' libraries do.
+// Convolutions and matrix products, which are compute-bound and run in the vendors' libraries.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -65,7 +65,7 @@ BatchNormApply activation_of(Operands& o, const void* x, int64_t rows, int64_t c
           .mask = nullptr};
 }
 
-/// Every form, the fused ones beside the plain kernels that they replace.
+/// Every form; fused ones are compared with the plain kernels that they replace.
 void add_convolution(std::vector<KernelCase>& all, const ConvolutionShape& s) {
   const int64_t x_size = s.batch * s.in_height * s.in_width * s.in_channels;
   const int64_t w_size = s.out_channels * s.kernel_height * s.kernel_width * s.in_channels;
@@ -176,7 +176,7 @@ void add_matmul(std::vector<KernelCase>& all, const char* use, int64_t m, int64_
                  .flops = 2.0 * static_cast<double>(m * n) * static_cast<double>(k)});
 }
 
-/// Those of the networks for photos, each once.
+/// The distinct convolutions of the ImageNet networks.
 std::vector<ConvolutionShape> convolutions(int64_t batch) {
   std::vector<ConvolutionShape> found;
   for (const char* model : {"resnet18", "resnet34", "resnet50"}) {

@@ -21,7 +21,7 @@ Regressions compare(const nlohmann::json& report, const nlohmann::json& baseline
   try {
     for (const char* key : {"device", "batch"}) {
       if (report.at(key) != baseline.at(key)) {
-        fail("the baseline is not comparable: its {} is {}, here it is {}", key, baseline.at(key).dump(),
+        fail("the baseline is not comparable: its {} is {}, this one's is {}", key, baseline.at(key).dump(),
              report.at(key).dump());
       }
     }

@@ -1,4 +1,4 @@
-// What a training step has around its layers: input, loss, counters, update.
+// The parts of a training step besides its layers: input, loss, metrics, update.
 #include "bench/kernels/cudnn.h"
 #include "bench/kernels/kernel_case.h"
 #include "core/kernels/accumulate_metrics.h"
@@ -20,7 +20,7 @@ bool is_16_bit(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16
 
 StepState* step_state(Operands& o) { return static_cast<StepState*>(o.zeroed(sizeof(StepState))); }
 
-/// Windows that begin at 0 to `most`, half of them mirrored.
+/// Windows with offsets from 0 to `most`, half of them mirrored.
 const SampleView* views(Operands& o, int64_t batch, int64_t most) {
   std::vector<SampleView> views;
   for (int64_t n = 0; n < batch; ++n) {
@@ -63,8 +63,8 @@ void add_loss(std::vector<KernelCase>& all, int64_t batch) {
   const int64_t size = batch * kClasses;
   const std::string shape = shape_name({batch, kClasses});
   const auto labels = [=](Operands& o) { return o.read<int32_t>(batch, 0, kClasses - 1); };
-  // Not beside cuDNN's softmax, which is another operation: it writes p, where the loss writes a number a row, and its backward
-  // pass reads p and the gradient of p, where this one reads logits and labels.
+  // Not compared with cuDNN's softmax, which is a different operation: it writes p, while the loss writes one number per row;
+  // its backward pass reads p and the gradient of p, while this one reads logits and labels.
   all.push_back({.kernel = "SoftmaxCrossEntropyForward", .shape = shape, .own = [=](Operands& o) {
                    return sequence(o, SoftmaxCrossEntropyForward{.dtype = o.dtype(),
                                                                  .rows = batch,
@@ -133,7 +133,7 @@ void add_update(std::vector<KernelCase>& all, int64_t parameters) {
                  }});
   const auto update = [=](Operands& o, bool copied) {
     auto* const state = step_state(o);
-    const StepState one{};  // the rate is 0: weights stay what they are, however often this runs
+    const StepState one{};  // the learning rate is 0, so the weights never change
     device_api::copy(o.device(), state, Device{}, &one, sizeof one);
     return SgdUpdate{.gradient_dtype = o.dtype(),
                      .copy_dtype = is_16_bit(o.dtype()) ? o.dtype() : DType::bf16,
@@ -150,7 +150,7 @@ void add_update(std::vector<KernelCase>& all, int64_t parameters) {
                  .shape = shape,
                  .own = [=](Operands& o) { return sequence(o, update(o, is_16_bit(o.dtype()))); },
                  .unfused = [=](Operands& o) -> Work {
-                   if (!is_16_bit(o.dtype())) {  // there is no copy
+                   if (!is_16_bit(o.dtype())) {  // no 16-bit copy
                      return {};
                    }
                    const SgdUpdate plain = update(o, false);

@@ -20,7 +20,8 @@ std::vector<KernelCase> cases(int64_t batch) {
     const int64_t x_size = batch * 56 * 56 * 64;
     const int64_t y_size = batch * 28 * 28 * 128;
     const int64_t pooled_size = batch * 28 * 28 * 64;
-    // The parts of the average form, the padding on the CUDA kernel's general path; the other form is one strided copy.
+    // `unfused` splits the average form; its padding takes the CUDA kernel's general path. The stride form is a single strided
+    // copy.
     const bool averaged = pool == ShortcutPool::average;
     const PoolShape window{
         .batch = batch, .in_height = 56, .in_width = 56, .channels = 64, .window = 2, .stride = 2, .padding = 0};

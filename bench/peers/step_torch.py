@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""A whole training step in PyTorch: what bench/compare holds step-bench against.
+"""Times a whole training step in PyTorch, for bench/compare.
 
   step_torch.py --model resnet18 --size 224 -b 32 --precision bf16 [--modes all] [--threads 2] [--json FILE]
 
-The step is forward, cross entropy, backward, and SGD (lr 0.1, momentum 0.9, weight decay 1e-4, the fused kernel) over one synthetic
-batch that is already a normalized tensor. A mode is ARITHMETIC-EXECUTION-LAYOUT:
+The step is forward, cross entropy, backward, and SGD (lr 0.1, momentum 0.9, weight decay 1e-4, fused) on one synthetic, already
+normalized batch. A mode is ARITHMETIC-EXECUTION-LAYOUT:
 
-  arithmetic  fp32      no reduced-precision arithmetic inside (float32_matmul_precision 'highest')
+  arithmetic  fp32      fp32 without reduced-precision products (float32_matmul_precision 'highest')
               autocast  fp32 parameters, torch.autocast to bf16 or fp16
-              pure      bf16 parameters outside batch norm, fp32 master copies that SGD updates; CPU only
+              pure      bf16 parameters except in batch norm, with fp32 master copies for SGD; CPU only
   execution   eager
-              graph     the whole step captured as one CUDA graph and replayed, in fp16 without loss scaling; CUDA only
-              compile   torch.compile of network and loss, on a CUDA device with mode max-autotune, which captures CUDA graphs of
-                        its own; needs a C++ compiler, a failure is a row with `error`
-  layout      nhwc (channels-last) | nchw, which is left out of `all` on a CUDA device
+              graph     the whole step as one CUDA graph, without loss scaling in fp16; CUDA only
+              compile   torch.compile of network and loss; on CUDA with mode max-autotune, which uses its own CUDA graphs; needs a
+                        C++ compiler; a failure gives a row with `error`
+  layout      nhwc (channels-last) | nchw (not in `all` on a CUDA device)
 
-Every mode runs in a process of its own, so that `peak_rss_bytes` (VmHWM) is its own. Prints one JSON object; `best` is the row with
-most images per second. Needs torch, and torchvision for the ImageNet networks.
+Each mode runs in its own process, so that `peak_rss_bytes` (VmHWM) covers only that mode. Prints one JSON object; `best` is the row
+with the most images per second. Needs torch, and torchvision for the ImageNet networks.
 """
 import argparse
 import json
@@ -33,7 +33,7 @@ LAYOUTS = ("nhwc", "nchw")
 
 
 def modes_of(precision, device, layouts=LAYOUTS):
-    """Every mode of a precision on a device."""
+    """All modes of a precision on a device."""
     cuda = device.startswith("cuda")
     arithmetics = {"fp32": ("fp32",), "bf16": ("autocast",) if cuda else ("autocast", "pure"), "fp16": ("autocast",)}[precision]
     executions = ("eager", "graph", "compile") if cuda else ("eager", "compile")
@@ -94,7 +94,7 @@ def network(model, classes):
 
 
 def make_step(args, arithmetic, execution, layout):
-    """Returns a closure that runs one training step and returns its loss."""
+    """Returns a function that runs one training step and returns its loss."""
     import torch
     import torch.nn.functional as F
 
@@ -122,7 +122,7 @@ def make_step(args, arithmetic, execution, layout):
     scaler = torch.amp.GradScaler(device.type, enabled=args.precision == "fp16")
 
     def loss_of(x, target):
-        # A captured step must not keep casts of the weights from before it.
+        # A captured step must not reuse casts of weights from before it.
         with torch.autocast(device.type, dtype=dtype, enabled=arithmetic == "autocast", cache_enabled=execution != "graph"):
             return F.cross_entropy(net(x).float(), target)
 
@@ -148,7 +148,7 @@ def make_step(args, arithmetic, execution, layout):
 
 
 def captured(sgd, loss_of):
-    """A closure that replays a whole step as one CUDA graph and returns its loss."""
+    """Returns a function that replays a whole step as one CUDA graph and returns its loss."""
     import torch
 
     def step():
@@ -160,7 +160,7 @@ def captured(sgd, loss_of):
 
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # allocates and chooses algorithms, which a capture must not
+    with torch.cuda.stream(side):  # allocate memory and choose algorithms before the capture, which must not
         for _ in range(5):
             step()
     torch.cuda.current_stream().wait_stream(side)
@@ -193,7 +193,7 @@ def measure(args, mode):
     loss = float(loss)
     warmup_s = time.perf_counter() - start
     times = []
-    if cuda:  # nothing waits between steps
+    if cuda:  # no waiting between steps
         ends = [torch.cuda.Event(enable_timing=True) for _ in range(args.steps + 1)]
         ends[0].record()
         for end in ends[1:]:
@@ -208,7 +208,7 @@ def measure(args, mode):
             times.append(time.perf_counter() - begin)
     loss = float(loss)
     if not math.isfinite(loss):
-        raise RuntimeError(f"the loss became {loss}: not a training step")
+        raise RuntimeError(f"the loss is {loss}: this is not a valid training step")
     median = statistics.median(times)
     return {
         "torch": torch.__version__,
@@ -224,7 +224,7 @@ def measure(args, mode):
 
 
 def run_mode(args, mode):
-    """Runs one mode in a process of its own; a failure becomes a row with `error`."""
+    """Runs one mode in its own process; a failure gives a row with `error`."""
     row = {"mode": mode, "model": args.model, "size": args.size, "batch": args.batch_size, "precision": args.precision}
     command = [sys.executable, os.path.abspath(__file__), "--child", mode, "--model", args.model, "--size", str(args.size), "-b", str(args.batch_size),
                "--precision", args.precision, "--classes", str(args.classes), "--threads", str(args.threads), "--steps", str(args.steps),
@@ -243,19 +243,19 @@ def run_mode(args, mode):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="resnet18", help="a torchvision name, or resnet20|32|44|56|110|1202 for CIFAR's")
-    parser.add_argument("--size", type=int, help="input height and width (default: 224, for CIFAR's 32)")
-    parser.add_argument("--classes", type=int, help="default: 1000, for CIFAR's 10")
-    parser.add_argument("-b", "--batch-size", type=int, default=32)
-    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32")
-    parser.add_argument("--modes", default="all", help="comma-separated modes, or all")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--warmup", type=int, default=4)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda[:i]")
-    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="an environment variable of the measured processes")
-    parser.add_argument("--timeout", type=float, default=900, help="seconds for one mode, compilation included")
-    parser.add_argument("--json", metavar="FILE", help="write the object there instead of printing it")
+    parser.add_argument("--model", default="resnet18", help="torchvision model, or resnet20|32|44|56|110|1202 for CIFAR (default: %(default)s)")
+    parser.add_argument("--size", type=int, help="side of the input in pixels (default: 224, or 32 for a CIFAR model)")
+    parser.add_argument("--classes", type=int, help="number of classes (default: 1000, or 10 for a CIFAR model)")
+    parser.add_argument("-b", "--batch-size", type=int, default=32, help="images per step (default: %(default)s)")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="data type of the step (default: %(default)s)")
+    parser.add_argument("--modes", default="all", help="comma-separated modes, or all (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="CPU threads (default: one per core)")
+    parser.add_argument("--steps", type=int, default=20, help="timed steps (default: %(default)s)")
+    parser.add_argument("--warmup", type=int, default=4, help="untimed steps at the start (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda[:i] (default: %(default)s)")
+    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="environment variable for the measured processes; may be repeated")
+    parser.add_argument("--timeout", type=float, default=900, help="time limit per mode in seconds, including compilation (default: %(default)s)")
+    parser.add_argument("--json", metavar="FILE", help="write the JSON object to this file instead of printing it")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     cifar = args.model in [f"resnet{d}" for d in CIFAR_DEPTHS]

@@ -19,7 +19,7 @@ bool same_shape(const Batch& a, const Batch& b) {
 BatchUpload::BatchUpload(Device device) : device_(device), slots_{Slot(device), Slot(device)} {}
 
 void BatchUpload::lay_out(const Batch& like) {
-  device_api::synchronize(device_);  // the copy queue may still write to the memory that goes
+  device_api::synchronize(device_);  // the copy stream may still write to the memory to be freed
   for (Slot& slot : slots_) {
     slot.batch = like;
     slot.batch.samples = {};
@@ -27,7 +27,7 @@ void BatchUpload::lay_out(const Batch& like) {
       slot.batch.*tensor = empty((like.*tensor).shape(), (like.*tensor).dtype(), device_);
     }
   }
-  device_api::synchronize(device_);  // what fills fresh memory in tests runs on the compute queue
+  device_api::synchronize(device_);  // tests fill fresh memory on the compute stream
   uploads_ = 0;
 }
 

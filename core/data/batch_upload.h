@@ -7,22 +7,22 @@
 
 namespace residua {
 
-/// Brings batches to a device while it still computes with the one before: two sets of memory there, filled in turn by the
-/// device's copy queue. On the CPU device a batch is used where it lies.
+/// Uploads batches to a device while it still computes on the previous one. There are two sets of device memory, which the copy
+/// stream fills in turn. On the CPU device a batch is used in place.
 class BatchUpload {
  public:
   explicit BatchUpload(Device device);
 
-  /// The tensors of `batch` on the device, for work that is queued from now on; `batch` itself may be used again: the host
-  /// waits for its copy, and so for the step before the last, while the device has the last one to do. They keep their
-  /// addresses as long as batches keep their shape.
+  /// Returns the tensors of `batch` on the device, for work queued from now on. When it returns, `batch` may be reused: the
+  /// host has waited for the copy, and thus for the step before the last, while the device works on the last one. The tensors
+  /// keep their addresses as long as batches keep their shape.
   const Batch& upload(const Batch& batch);
-  /// To be called when all work that reads the batch of the last upload() is queued.
+  /// Call this after queuing all work that reads the batch of the last upload().
   void used();
 
-  /// Which of the two sets the last batch is in.
+  /// Which of the two sets holds the last batch.
   int slot() const { return slot_; }
-  /// Uploads since the shape last changed.
+  /// Number of uploads since the shape last changed.
   int64_t uploads() const { return uploads_; }
 
  private:

@@ -8,22 +8,21 @@
 
 namespace residua {
 
-/// The images that could not be read: counted and named, with a limit. Safe to use from many threads.
+/// Counts and names the images that could not be read, up to a limit. Thread-safe.
 class DataErrors {
  public:
-  /// Of `images` images, more than `max_bad_images` different bad ones are too many, and so are more than `max_bad_share` of
-  /// them.
+  /// The limit is `max_bad_images` different images, or the share `max_bad_share` of all `images`, whichever is smaller.
   DataErrors(int64_t max_bad_images, double max_bad_share, int64_t images);
 
-  /// Notes a bad image; `what` is the error's message. The same image again counts once. Fails with a summary when there are
-  /// too many, the same one from then on, whichever thread sees it first.
+  /// Records a bad image; `what` is the error message. Each image counts once. Above the limit every call, on any thread, fails
+  /// with the same summary.
   void add(const std::string& name, const std::string& what);
 
-  /// Number of different bad images so far.
+  /// Number of distinct bad images so far.
   int64_t count() const;
-  /// The first few messages, one a line, and how many more there are; empty if there is none.
+  /// The first few messages, one per line, and how many more there are; empty if there are none.
   std::string summary() const;
-  /// The messages since the last call.
+  /// Returns the messages added since the last call.
   std::vector<std::string> take_new();
 
  private:

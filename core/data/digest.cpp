@@ -24,7 +24,7 @@ class Fnv {
   uint64_t hash_ = 0xcbf29ce484222325;
 };
 
-/// The length of the path of the folder that all images lie in, its last slash included.
+/// Length of the path of the deepest common folder of all images, including its last slash.
 size_t common_folder(const ImageSource& source) {
   const auto folder_of = [](std::string_view path) { return path.substr(0, path.rfind('/') + 1); };
   std::string folder(folder_of(source.name(0)));

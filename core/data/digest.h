@@ -8,14 +8,14 @@
 
 namespace residua {
 
-/// Tells one text from another: 16 hexadecimal digits, FNV-1a.
+/// Digest of a text: FNV-1a, 16 hexadecimal digits.
 std::string text_digest(std::string_view text);
 
-/// Tells one set of labeled images from another: 16 hexadecimal digits, FNV-1a over each image's path, relative to the folder
-/// that all of them lie in, and its label, in order. A set that was moved keeps its digest.
+/// Digest of a set of labeled images: FNV-1a over each image's label and path, in order, as 16 hexadecimal digits. Paths are
+/// relative to the deepest common folder, so a data set that moves keeps its digest.
 std::string set_digest(const ImageSource& source);
 
-/// How the names of classes differ, for a message: "class 3 was 'cat' and is 'dog'". Empty where they are the same.
+/// Describes how class names differ, for a message: "class 3 was 'cat' and is 'dog'". Empty if they are the same.
 std::string different_class_names(const std::vector<std::string>& before, const std::vector<std::string>& now);
 
 }  // namespace residua

@@ -36,11 +36,11 @@ void declare_mean(Settings& s, InputOptions& o) {
     return words;
   };
   s.add({.name = name,
-         .help = "What is subtracted from each image. pixel: the mean image of the training set (section 3.4 of the paper). "
-                 "channel: its mean color. R,G,B: a color, from 0 to 1.",
+         .help = "Mean to subtract from each image. pixel: the training set's mean image (section 3.4 of the paper). channel: "
+                 "its mean per channel. R,G,B: these values, each from 0 to 1.",
          .wanted = wanted,
-         .default_note = "pixel where all images have the size of the input, channel where they have one other size, else "
-                         "ImageNet's mean color",
+         .default_note = "pixel if all images have the size of the input; channel if they all have another size; ImageNet's "
+                         "mean per channel if sizes vary",
          .kind = WordKind::number,
          .list = true,
          .set = set,
@@ -50,12 +50,12 @@ void declare_mean(Settings& s, InputOptions& o) {
 }  // namespace
 
 void declare(Settings& s, InputOptions& o) {
-  s.choice("augment", o.view, Registry<ViewKind>::names(), "How training images are varied. " + help_of_kinds<ViewKind>());
+  s.choice("augment", o.view, Registry<ViewKind>::names(), "Augmentation of training images. " + help_of_kinds<ViewKind>());
   o.views.declare(s);
-  s.number("crop-size", o.crop_size, between(8, 4096), "Pixels of a side of the network's input.")
-      .default_is("the size of the images");
+  s.number("crop-size", o.crop_size, between(8, 4096), "Side of the network's input in pixels.")
+      .default_is("the images' own size");
   declare_mean(s, o);
-  s.numbers("std", o.std, between(1e-4, 1), "What each channel is divided by: R,G,B, from 0.0001 to 1.")
+  s.numbers("std", o.std, between(1e-4, 1), "Standard deviation to divide each channel by: R,G,B, each from 0.0001 to 1.")
       .checked_by([&o] {
         if (!o.std.empty() && o.std.size() != 3) {
           std::vector<std::string> words;
@@ -65,8 +65,8 @@ void declare(Settings& s, InputOptions& o) {
           fail_setting("std", join(words, ","), "three numbers R,G,B");
         }
       })
-      .default_is("that of the training set, or of ImageNet where images have many sizes");
-  s.flag("no-shuffle", o.no_shuffle, "Train on the images in the order of the set.");
+      .default_is("the training set's, or ImageNet's if image sizes vary");
+  s.flag("no-shuffle", o.no_shuffle, "Read the training images in the data set's order in every epoch.");
 }
 
 }  // namespace residua

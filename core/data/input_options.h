@@ -12,20 +12,20 @@
 
 namespace residua {
 
-/// What is subtracted from an image. pixel: the mean image of the training set (He et al. 2015, section 3.4). channel: its mean
-/// color. values: a color that is given. by_source: pixel where all images have the size of the input, channel where they have
-/// one other size, else ImageNet's mean color.
+/// The mean to subtract from images. pixel: the training set's mean image (He et al. 2015, section 3.4). channel: its mean per
+/// channel. values: given means per channel. by_source: pixel if all images have the size of the input, channel if they all
+/// have another size, ImageNet's mean per channel if sizes vary.
 enum class MeanKind : uint8_t { by_source, pixel, channel, values };
 
 /// How images become the network's input.
 struct InputOptions {
-  std::string view = "none";              // the augmentation of training images, by its registered name
+  std::string view = "none";              // augmentation of training images: a registered name
   Kinds<ViewKind> views = {};             // with their own options
-  std::optional<int64_t> crop_size = {};  // pixels a side; default: that of the images
+  std::optional<int64_t> crop_size = {};  // side in pixels; default: the images' own size
   MeanKind mean = MeanKind::by_source;
-  std::array<double, 3> mean_values = {};  // of red, green and blue, 0 to 1, where `mean` is values
-  std::vector<double> std = {};            // the same, or empty: as `mean` has it
-  bool no_shuffle = false;                 // training images in the order of the set
+  std::array<double, 3> mean_values = {};  // red, green, blue from 0 to 1, if `mean` is values
+  std::vector<double> std = {};            // red, green, blue from 0 to 1; empty: chosen as for `mean`
+  bool no_shuffle = false;                 // training images in the data set's order
 };
 
 void declare(Settings& settings, InputOptions& options);

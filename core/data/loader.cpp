@@ -14,7 +14,8 @@
 namespace residua {
 namespace {
 
-/// Samples of a job: enough to make taking one cheap for tiny images, few enough to share out a batch of large ones.
+/// Samples per job: enough that fetching a job is cheap for tiny images, few enough to spread a batch of large ones over the
+/// workers.
 constexpr int64_t kJobSamples = 4;
 
 constexpr int64_t kMaxBatchSize = 1 << 20;
@@ -27,7 +28,7 @@ LoaderOptions checked(const std::shared_ptr<const ImageSource>& source, LoaderOp
     }
   };
   if (source == nullptr) {
-    fail_usage("loader: there is no source");
+    fail_usage("loader: got no source");
   }
   check("batch-size", options.batch_size, 1, kMaxBatchSize);
   check("workers", options.workers, 0, kMaxWorkers);
@@ -52,7 +53,7 @@ LoaderOptions checked(const std::shared_ptr<const ImageSource>& source, LoaderOp
 int64_t count_batches(int64_t samples, const LoaderOptions& options) {
   const int64_t batches = (options.drop_last ? samples : samples + options.batch_size - 1) / options.batch_size;
   if (batches == 0) {
-    fail_usage("loader: {} samples do not fill one batch of {}; wanted a smaller batch", samples, options.batch_size);
+    fail_usage("loader: {} samples do not fill one batch of {}; use a smaller batch", samples, options.batch_size);
   }
   return batches;
 }
@@ -69,7 +70,7 @@ Batch first_rows(const Batch& batch, int64_t rows) {
 
 int64_t image_bytes(const Batch& batch) { return batch.height * batch.width * 3; }
 
-/// A row that does not count.
+/// Marks a row to be ignored: label -1, pixels 0.
 void leave_out(const Batch& batch, int64_t row) {
   std::memset(batch.images.data<uint8_t>() + row * image_bytes(batch), 0, static_cast<size_t>(image_bytes(batch)));
   batch.labels.data<int32_t>()[row] = -1;
@@ -82,7 +83,7 @@ Rect bounding(const Rect& a, const Rect& b) {
   return {top, left, std::max(a.top + a.height, b.top + b.height) - top, std::max(a.left + a.width, b.left + b.width) - left};
 }
 
-/// `part` of a source image of which `image` holds `region`; copied to `memory` if it is less than that.
+/// Returns `part` of a source image whose `region` is in `image`; copies to `memory` if `part` is smaller than `region`.
 const Image& cut(const Image& image, const Rect& region, const Rect& part, Image& memory) {
   if (part == region) {
     return image;
@@ -100,16 +101,16 @@ const Image& cut(const Image& image, const Rect& region, const Rect& part, Image
 void declare(Settings& settings, LoaderOptions& options) {
   settings
       .number("workers", options.workers, between(0, kMaxWorkers),
-              "Threads that read and decode images; with 0 the training thread does it.")
+              "Threads that load and decode images; 0: the training thread does it.")
       .alias("j")
       .without_result();
   settings
       .number("max-bad-images", options.max_bad_images, at_least(0),
-              "Images that cannot be read and are skipped; one more ends the run.")
+              "Number of unreadable images to skip; the run fails at one more.")
       .without_result();
   settings
       .number("max-bad-share", options.max_bad_share, between(0, 1),
-              "The same as a share of the set, from 0 to 1; the smaller of the two numbers counts.")
+              "The same limit as a share of the data set, from 0 to 1; the smaller limit applies.")
       .without_result();
 }
 
@@ -132,7 +133,7 @@ Loader::Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options)
     slot.pinned.emplace(options_.device, slot.memory.images.data(), slot.memory.images.bytes());
   }
   scratch_.resize(static_cast<size_t>(pool_.workers()));
-  submitted_ = next_batch_ = batches_;  // nothing to do before start()
+  submitted_ = next_batch_ = batches_;  // nothing to load before start()
 }
 
 int64_t Loader::samples() const { return std::min(sampler_.size(), batches_ * options_.batch_size); }
@@ -238,8 +239,8 @@ int64_t Loader::fetch(int64_t place, Scratch& scratch) {
 }
 
 int64_t Loader::fetch_substitute(int64_t place, Scratch& scratch) {
-  // Whether an image may stand in depends on all of it, not on the region that a view needs: so that one found to be bad for
-  // one place is bad for every other, whichever comes first.
+  // A substitute must decode as a whole, not only in the region that a view needs: a bad image is then bad for every place,
+  // whichever asks first.
   const int64_t places = static_cast<int64_t>(order_.size());
   for (int64_t step = 1; step < places; ++step) {
     const int64_t image = order_[static_cast<size_t>((place + step) % places)];

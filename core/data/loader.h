@@ -21,23 +21,23 @@ namespace residua {
 
 class Settings;
 
-/// What `PrepareInput` (core/kernels/prepare_input.h) takes: source images and the view of each. On the CPU. A sample has one
-/// row, or as many as the view policy has views, one after the other.
+/// The input of `PrepareInput` (core/kernels/prepare_input.h), in host memory: source images and the view of each. A sample has
+/// one row for each view of the view policy, in sequence.
 struct Batch {
   Tensor images;       // u8 [rows, crop, crop, 3]
-  Tensor labels;       // i32 [rows]; -1 marks a row that does not count, whose pixels are 0
+  Tensor labels;       // i32 [rows]; -1 marks a row to be ignored, whose pixels are 0
   Tensor views;        // u8 [rows, sizeof(SampleView)]
   int64_t height = 0;  // of the network's input
   int64_t width = 0;
-  std::span<const int64_t> samples;  // the index in the source that the epoch's order has for each sample
+  std::span<const int64_t> samples;  // index in the source of each sample, in the epoch's order
 
   int64_t size() const { return static_cast<int64_t>(samples.size()); }
 };
 
-/// What becomes of a sample whose image cannot be read.
+/// What to do with a sample whose image cannot be read.
 enum class BadImages : uint8_t {
-  leave_out,  // its rows do not count: evaluation
-  replace     // another image takes its place: training
+  leave_out,  // ignore its rows: evaluation
+  replace     // use another image instead: training
 };
 
 struct LoaderOptions {
@@ -45,94 +45,95 @@ struct LoaderOptions {
   int64_t crop_size = 0;                        // of the network's input
   std::shared_ptr<const ViewPolicy> view = {};  // null: the center view
   bool shuffle = false;
-  bool drop_last = false;  // leaves out the epoch's last batch when it is not full
-  /// Makes all batches of one shape, that of the smaller of `batch_size` and all samples: rows that do not count fill the last.
+  bool drop_last = false;  // drop the epoch's last batch if it is not full
+  /// Give all batches the same shape, min(batch_size, samples): the last one is padded with rows to be ignored.
   bool pad_last = false;
   uint64_t seed = 0;
-  int64_t workers = 0;   // threads; 0: the thread that calls next()
-  int64_t prefetch = 2;  // finished batches that may wait for next()
+  int64_t workers = 0;   // loader threads; 0: the thread that calls next() does the work
+  int64_t prefetch = 2;  // batches to prepare ahead of next()
   BadImages bad_images = BadImages::leave_out;
-  int64_t max_bad_images = 0;               // more different images that cannot be read are an error
-  double max_bad_share = 0.5;               // and so is a larger part of all
-  std::shared_ptr<DataErrors> errors = {};  // where bad images are noted, with other loaders of the source; null: its own
-  Device device = {};                       // that batches are uploaded to: their memory is pinned for it
+  int64_t max_bad_images = 0;               // limit on distinct unreadable images
+  double max_bad_share = 0.5;               // the same as a share of all images; the smaller limit applies
+  std::shared_ptr<DataErrors> errors = {};  // records bad images; loaders of a source may share it; null: its own
+  Device device = {};                       // the device that batches are uploaded to: host memory is pinned for it
   int64_t rank = 0;
   int64_t world = 1;
 };
 
-/// The settings of a loader that a user chooses whatever the data are.
+/// Declares the loader settings that do not depend on the data.
 void declare(Settings& settings, LoaderOptions& options);
 
-/// Reads a source in batches on threads of its own. What comes out depends on the options other than `workers` and `prefetch`,
-/// and on the epoch, alone. One thread uses a loader.
+/// Loads batches from a source on its own threads. The batches depend only on the epoch and on the options other than `workers`
+/// and `prefetch`. Only one thread may use a loader.
 ///
-/// With BadImages::replace, an image that cannot be read is replaced by the next one in the epoch's order, from its place on
-/// and then from the order's beginning, that can be decoded as a whole. Image and label are the other's; the random numbers of
-/// its views are those of the place, as if the set had the other image there.
+/// With BadImages::replace, an unreadable image is replaced by the next image in the epoch's order, wrapping around at the end,
+/// that decodes as a whole. Image and label come from the substitute; the random numbers of its views come from the original
+/// position.
 class Loader {
  public:
-  /// Fails with UsageError on options that make no sense.
+  /// Fails with UsageError on an option out of range.
   Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options);
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
-  /// May come at any moment; waits for the images being decoded.
+  /// Safe at any time; waits for images being decoded.
   ~Loader() = default;
 
-  /// Begins an epoch, at its batch `first_batch`. What was left of another epoch is dropped.
+  /// Starts an epoch at batch `first_batch`. Drops the rest of the previous epoch.
   void start(int64_t epoch, int64_t first_batch = 0);
 
-  /// The epoch's next batch, or null at its end. The batch and its tensors' memory are used again: they hold until the
-  /// following call of next() or start(). Fails with what went wrong on a thread, with the names of the bad images when they
-  /// are too many, and when one is to be replaced and none can be read; then every further call fails until start().
+  /// Returns the epoch's next batch, or null at its end. The batch and its tensors are valid until the next call of next() or
+  /// start(). Fails with the error of a loader thread, with the names of the bad images if there are too many, or if no
+  /// substitute can be read. After a failure every call fails until start().
   const Batch* next();
 
-  /// Batches an epoch.
+  /// Batches per epoch.
   int64_t batches() const { return batches_; }
-  /// Images that an epoch trains or evaluates: those in its batches.
+  /// Images in the batches of an epoch.
   int64_t samples() const;
-  /// Rows of the batch for each sample.
+  /// Rows per sample.
   int64_t views_per_sample() const { return options_.view->count(); }
-  /// With what was left open filled in.
+  /// The options, with defaults filled in.
   const LoaderOptions& options() const { return options_; }
   const ImageSource& source() const { return *source_; }
   DataErrors& errors() { return *options_.errors; }
   const DataErrors& errors() const { return *options_.errors; }
-  /// Seconds that next() has waited for data, since construction.
+  /// Total seconds that next() has waited for data.
   double wait_seconds() const { return wait_seconds_; }
 
  private:
-  /// The memory of one batch, and how far it is.
+  /// The memory of one batch, and its progress.
   struct Slot {
-    Batch memory;                              // of a full batch
-    std::optional<device_api::Pinned> pinned;  // its images
-    Batch batch;                               // its first rows
-    int64_t first_place = 0;                   // of its first sample in the epoch's order
-    std::atomic<int64_t> unfinished = 0;       // samples
+    Batch memory;                              // a full batch
+    std::optional<device_api::Pinned> pinned;  // the memory of its images
+    Batch batch;                               // the rows in use
+    int64_t first_place = 0;                   // position of its first sample in the epoch's order
+    std::atomic<int64_t> unfinished = 0;       // samples still to load
   };
   struct Placed {
     PlacedView placed;
-    Rect region;  // of the source image, that it needs
+    Rect region;  // the part of the source image that it needs
   };
-  /// What a worker needs for one sample.
+  /// A worker's memory for one sample.
   struct Scratch {
     EncodedImage encoded;
-    Image image;  // the part `region` of the source image
+    Image image;  // `region` of the source image
     Rect region;
-    Image part;  // what one view needs of it
+    Image part;  // the part that one view needs
     std::vector<Placed> placed;
   };
 
   int64_t batch_samples(int64_t batch) const;
-  /// Submits the jobs of all batches that there is memory for.
+  /// Submits the jobs of all batches that have memory.
   void submit_batches();
   void submit_batch();
   void load_samples(Slot& slot, int64_t begin, int64_t end, Scratch& scratch);
   void load_sample(const Slot& slot, int64_t position, Scratch& scratch);
-  /// Reads and decodes the sample at a place of the epoch's order, and places its views. Returns which image it is; -1: none.
+  /// Reads and decodes the sample at a position of the epoch's order, and places its views. Returns the image's index, or -1
+  /// if it cannot be read.
   int64_t fetch(int64_t place, Scratch& scratch);
-  /// Decodes the image that replaces the one at `place`.
+  /// Decodes the substitute for the image at `place`.
   int64_t fetch_substitute(int64_t place, Scratch& scratch);
-  /// Fills `scratch.placed` and returns the smallest region that all the views need.
+  /// Fills `scratch.placed`, and returns the smallest region that contains what all views need.
   Rect place_views(int64_t sample, ImageSize size, Scratch& scratch) const;
   void note_bad(int64_t image, const Error& error);
   bool known_bad(int64_t image);
@@ -149,14 +150,14 @@ class Loader {
   std::vector<int64_t> order_;
 
   std::mutex bad_mutex_;
-  std::set<int64_t> bad_;  // images of this epoch that cannot be decoded as a whole
+  std::set<int64_t> bad_;  // images found in this epoch that do not decode as a whole
 
   std::vector<Slot> slots_;
   std::vector<Scratch> scratch_;  // of each worker
   int64_t next_batch_ = 0;        // of next()
-  int64_t submitted_ = 0;         // batches whose jobs have been submitted
-  bool batch_lent_ = false;       // batch next_batch_ - 1 is in the caller's hands
-  WorkerPool pool_;               // last: its threads end before what they use
+  int64_t submitted_ = 0;         // batches with submitted jobs
+  bool batch_lent_ = false;       // the caller holds batch next_batch_ - 1
+  WorkerPool pool_;               // last, so that its threads end before the data they use
 };
 
 }  // namespace residua

@@ -6,19 +6,19 @@
 namespace residua {
 
 struct SamplerOptions {
-  int64_t size = 0;  // of the source
+  int64_t size = 0;  // samples in the source
   uint64_t seed = 0;
   bool shuffle = true;
   int64_t rank = 0;   // of this process
-  int64_t world = 1;  // processes that share the epoch
+  int64_t world = 1;  // number of processes that share the epoch
 };
 
-/// The order in which an epoch visits the samples. It depends on (seed, epoch) alone: a Fisher-Yates shuffle with Philox
-/// numbers, the same on every platform. Of that one order, rank r takes positions r, r + world, r + 2 world, ...; shares differ
-/// by at most one sample.
+/// The order in which an epoch visits the samples. It depends only on (seed, epoch): a Fisher-Yates shuffle with Philox random
+/// numbers, the same on every platform. Rank r takes positions r, r + world, r + 2 world, ... of that order; the ranks' sizes
+/// differ by at most one sample.
 class Sampler {
  public:
-  /// Fails with UsageError on a size, rank or world that makes no sense.
+  /// Fails with UsageError unless size >= 1 and 0 <= rank < world.
   explicit Sampler(SamplerOptions options);
 
   /// This rank's sample indices of an epoch, in order.

@@ -31,12 +31,11 @@ std::string detect(const Kinds<SourceKind>& kinds, const fs::path& folder) {
     }
   }
   if (matches.size() > 1) {
-    fail_usage("data folder '{}' looks like {}: the setting dataset says which of them is meant", folder.string(),
-               join(matches, " and like "));
+    fail_usage("data folder '{}' looks like {}: choose one with the setting dataset", folder.string(), join(matches, " and "));
   }
   if (matches.empty()) {
-    fail_usage("data folder '{}' {}; no dataset is recognized there. What it may hold:{}", folder.string(),
-               describe_folder(folder), layouts(kinds));
+    fail_usage("data folder '{}' {}; wanted a data set in one of these layouts:{}", folder.string(), describe_folder(folder),
+               layouts(kinds));
   }
   return std::string(matches.front());
 }
@@ -49,7 +48,7 @@ const SourceKind& find_kind(const Kinds<SourceKind>& kinds, std::string_view nam
   return kinds.at("dataset", name);
 }
 
-/// Files of weights name the classes in JSON, which is UTF-8.
+/// Class names must be UTF-8, because weights files store them as JSON.
 bool is_utf8(const std::string& text) {
   try {
     static_cast<void>(nlohmann::json(text).dump());
@@ -107,8 +106,7 @@ std::shared_ptr<const ImageSource> open_source(const Kinds<SourceKind>& kinds, s
     }
   }
   if (classes.size() < 2) {
-    fail_usage("data folder '{}' has one class, '{}'; wanted at least two: there is nothing to tell apart", folder.string(),
-               join(classes, ", "));
+    fail_usage("data folder '{}' has only the class '{}'; wanted at least two classes", folder.string(), join(classes, ", "));
   }
   return source;
 }

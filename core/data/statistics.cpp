@@ -9,11 +9,11 @@
 namespace residua {
 namespace {
 
-/// Calls body(image) for at most `max_images` evenly spread images, and returns how many could be decoded.
+/// Calls body(image) for at most `max_images` images spread evenly over the source. Returns how many could be decoded.
 template <class Body>
 int64_t for_sample(const ImageSource& source, int64_t max_images, const Body& body) {
   if (max_images < 1) {
-    fail_usage("statistics of a dataset: over {} images; wanted at least 1", max_images);
+    fail_usage("statistics of a data set: got {} images, wanted at least 1", max_images);
   }
   const int64_t count = std::min(source.size(), max_images);
   int64_t decoded = 0;
@@ -33,7 +33,7 @@ int64_t for_sample(const ImageSource& source, int64_t max_images, const Body& bo
     ++decoded;
   }
   if (decoded == 0) {
-    fail("none of {} images can be decoded; the last one: {}", count, last_error);
+    fail("none of {} images can be decoded; the last error: {}", count, last_error);
   }
   return decoded;
 }
@@ -41,7 +41,7 @@ int64_t for_sample(const ImageSource& source, int64_t max_images, const Body& bo
 }  // namespace
 
 ChannelStatistics compute_channel_statistics(const ImageSource& source, int64_t max_images) {
-  // Exact in integers: 2^28 pixels of 255^2 are below 2^45 an image.
+  // Integer sums are exact: 2^28 pixels of at most 255^2 stay below 2^45 per image.
   std::array<uint64_t, 3> sums{};
   std::array<uint64_t, 3> squares{};
   uint64_t pixels = 0;
@@ -68,7 +68,7 @@ ChannelStatistics compute_channel_statistics(const ImageSource& source, int64_t 
 std::vector<float> compute_pixel_mean(const ImageSource& source, int64_t max_images) {
   const std::optional<ImageSize> size = source.fixed_size();
   if (!size) {
-    fail_usage("the mean image needs images of one size, and those of {} differ", source.name(0));
+    fail_usage("a mean image needs images of one size; the sizes in the set of {} vary", source.name(0));
   }
   std::vector<uint64_t> sums(static_cast<size_t>(size->height * size->width * 3));
   const int64_t images = for_sample(source, max_images, [&](const Image& image) {

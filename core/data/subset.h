@@ -7,10 +7,10 @@
 
 namespace residua {
 
-/// Chosen images of a source: image i is image indices[i] of it.
+/// A subset of a source: image i is image indices[i] of the source.
 class Subset final : public ImageSource {
  public:
-  /// Fails with UsageError on no index and on one that the source does not have.
+  /// Fails with UsageError if there is no index, or one out of range.
   Subset(std::shared_ptr<const ImageSource> source, std::vector<int64_t> indices);
 
   int64_t size() const override { return static_cast<int64_t>(indices_.size()); }

@@ -56,7 +56,7 @@ void WorkerPool::run_job(std::unique_lock<std::mutex>& lock, int64_t worker) {
   lock.lock();
   --running_;
   if (failure != nullptr && failure_ == nullptr) {
-    failure_ = std::move(failure);  // moved, so that only the caller of wait_until() still holds it
+    failure_ = std::move(failure);  // moved, so that only the caller of wait_until() holds it
   }
   progress_.notify_all();
 }
@@ -85,7 +85,7 @@ void WorkerPool::wait_until(const std::function<bool()>& done) {
     std::rethrow_exception(failure_);
   }
   if (!done()) {
-    fail("worker pool: no job is left that could bring about what is waited for");
+    fail("worker pool: no jobs are left, and the awaited condition is still false");
   }
 }
 

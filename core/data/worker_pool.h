@@ -11,37 +11,38 @@
 
 namespace residua {
 
-/// Threads that run jobs in the order in which one caller submits them. Without threads the caller runs them while it waits.
+/// Threads that start jobs in the order in which one caller submits them. Without threads the caller runs the jobs while it
+/// waits.
 class WorkerPool {
  public:
-  /// Runs on worker 0 .. workers() - 1; two jobs never run on one worker at once.
+  /// Runs on worker 0 .. workers() - 1, one job per worker at a time.
   using Job = std::function<void(int64_t worker)>;
 
-  /// Fails when the system has no more threads.
+  /// Fails if the system cannot create the threads.
   explicit WorkerPool(int64_t threads);
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
-  /// Drops the jobs that have not begun, and waits for the others.
+  /// Drops the jobs that have not started, and waits for the others.
   ~WorkerPool();
 
-  /// Workers that jobs may run on: the threads, or the caller where there are none.
+  /// Number of workers: the threads, or 1 for the caller if there are none.
   int64_t workers() const { return threads_.empty() ? 1 : static_cast<int64_t>(threads_.size()); }
 
   void submit(std::vector<Job> jobs);
-  /// Waits until `done`, which may change with the end of any job. Throws what a job has thrown, from then on until cancel():
-  /// the jobs behind it do not run.
+  /// Waits until `done` returns true; checks it after each job. Rethrows a job's exception, and does so on every call until
+  /// cancel(); the jobs after it do not run.
   void wait_until(const std::function<bool()>& done);
-  /// Drops the jobs that have not begun, waits for the others, and forgets a failure.
+  /// Drops the jobs that have not started, waits for the others, and clears a failure.
   void cancel();
 
  private:
   bool job_waits() const { return failure_ == nullptr && !jobs_.empty(); }
-  /// Runs the oldest job, for which `lock` is released.
+  /// Runs the oldest job; releases `lock` meanwhile.
   void run_job(std::unique_lock<std::mutex>& lock, int64_t worker);
   void work(int64_t worker);
   void stop();
 
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;  // guards all members below
   std::condition_variable job_or_stop_;
   std::condition_variable progress_;
   std::deque<Job> jobs_;

@@ -14,13 +14,13 @@ std::vector<EvaluationPass> checked_passes(const Protocol& protocol, int64_t inp
     return pass.views != nullptr && pass.views->count() >= 1 && pass.input_size >= 1 && pass.input_size <= kMaxCropSize;
   };
   if (passes.empty() || !std::ranges::all_of(passes, sound)) {
-    fail_usage("evaluation: the protocol has no pass, or one without views or of no possible size; wanted 1 to {} pixels",
+    fail_usage("evaluation: the protocol needs at least one pass, each with views and an input size of 1 to {} pixels",
                kMaxCropSize);
   }
   return passes;
 }
 
-/// How many samples have the pixels of `batch_size` views of the network's own size.
+/// The number of samples whose pixels fit into those of `batch_size` views of the network's own size.
 int64_t samples_of_a_batch(const std::vector<EvaluationPass>& passes, int64_t input_size, int64_t batch_size) {
   double most = 1;
   for (const EvaluationPass& pass : passes) {
@@ -37,7 +37,7 @@ EvaluationLoader::EvaluationLoader(const std::shared_ptr<const ImageSource>& sou
     : protocol_(protocol) {
   if (options.bad_images != BadImages::leave_out || options.drop_last || options.shuffle) {
     fail_usage(
-        "evaluation: the loader replaces bad images, drops the last batch or shuffles; wanted each image once, in order");
+        "evaluation: the loader options replace bad images, drop the last batch or shuffle; wanted each image once, in order");
   }
   const std::vector<EvaluationPass> passes = checked_passes(protocol, input_size);
   options.batch_size = samples_of_a_batch(passes, input_size, options.batch_size);

@@ -10,25 +10,25 @@
 
 namespace residua {
 
-/// Images to evaluate on, as a protocol sees them: a loader for each of its passes, whose batches hold the same samples.
+/// Loads images for an evaluation protocol: one loader per pass, with the same samples in each batch.
 class EvaluationLoader {
  public:
-  /// `protocol` must outlive this. `input_size` is the network's, in pixels a side. `options` are those of every loader, except
-  /// for the view and the crop size, which are the protocol's. `batch_size` is for one view of `input_size`: where a sample has
-  /// more pixels than that, a batch has fewer samples, and takes no more memory in any pass. The passes share the workers, and
-  /// their bad images count once. Fails with UsageError on options that replace bad images, shuffle or drop the last batch.
+  /// `protocol` must outlive this. `input_size` is the side of the network's input in pixels. `options` apply to every loader,
+  /// but the view and the crop size come from the protocol. `batch_size` counts views of `input_size`: if samples have more
+  /// pixels, batches have fewer samples, so that no pass needs more memory. The passes share the workers, and a bad image
+  /// counts once. Fails with UsageError on options that replace bad images, shuffle or drop the last batch.
   EvaluationLoader(const std::shared_ptr<const ImageSource>& source, const Protocol& protocol, int64_t input_size,
                    LoaderOptions options);
 
-  /// Begins anew: each image once.
+  /// Starts an evaluation of each image once.
   void start();
-  /// A batch of each pass, the same samples in all of them; empty at the end. They hold until the following call. Fails as
+  /// Returns one batch per pass, with the same samples; empty at the end. The batches are valid until the next call. Fails as
   /// Loader::next() does.
   std::span<const Batch* const> next();
 
   const Protocol& protocol() const { return protocol_; }
   size_t passes() const { return loaders_.size(); }
-  /// Views of a sample in one pass, and in all of them.
+  /// Views of a sample in one pass, and in all passes.
   int64_t views(size_t pass) const { return loaders_[pass]->views_per_sample(); }
   int64_t views() const;
   const ImageSource& source() const { return loaders_.front()->source(); }
@@ -38,7 +38,7 @@ class EvaluationLoader {
  private:
   const Protocol& protocol_;
   std::vector<std::unique_ptr<Loader>> loaders_;
-  std::vector<const Batch*> batches_;  // of next()
+  std::vector<const Batch*> batches_;  // the result of next()
 };
 
 }  // namespace residua

@@ -29,7 +29,7 @@ std::optional<Metrics> Evaluator::evaluate(EvaluationLoader& loader, const std::
   }
   const Metrics metrics = sum.read();
   if (metrics.images == 0) {
-    fail("none of the {} validation images could be read:\n{}", loader.source().size(), loader.errors().summary());
+    fail("none of the {} images to evaluate could be read:\n{}", loader.source().size(), loader.errors().summary());
   }
   return metrics;
 }
@@ -50,7 +50,7 @@ void Evaluator::add_averages(const EvaluationLoader& loader, std::span<const Bat
                              MetricsAccumulator& metrics) {
   const NoGrad no_grad;
   const int64_t views = loader.views();
-  std::vector<Tensor> logits;  // all queued before the first is waited for
+  std::vector<Tensor> logits;  // queue all passes before waiting for the first
   for (size_t pass = 0; pass < batches.size(); ++pass) {
     logits.push_back(answers(*batches[pass], pass).logits);
     uploads_[pass].used();
@@ -68,7 +68,7 @@ void Evaluator::add_averages(const EvaluationLoader& loader, std::span<const Bat
     for (int64_t s = 0; s < samples; ++s) {
       std::copy_n(rows.begin() + s * count * classes, count * classes, gathered.begin() + (s * views + first_view) * classes);
       int32_t& label = labels.span<int32_t>()[static_cast<size_t>(s)];
-      const int32_t now = row_labels[static_cast<size_t>(s * count)];  // all rows of a sample have one label
+      const int32_t now = row_labels[static_cast<size_t>(s * count)];  // all rows of a sample have the same label
       label = pass == 0 || now < 0 ? now : label;
     }
     first_view += count;

@@ -15,26 +15,26 @@
 
 namespace residua {
 
-/// Measures a network on labeled images: loss without label smoothing, top-1 and top-5 error, from batch norm's running
-/// statistics. It needs no optimizer, and computes without gradients.
+/// Evaluates a network on labeled images in evaluation mode: loss without label smoothing, top-1 and top-5 error. Computes no
+/// gradients and needs no optimizer.
 class Evaluator {
  public:
-  /// `input` is what the network wants, whose height and width come from the batches; a mean image is scaled for views of
-  /// another size. `model` must outlive this and lie on `device`.
+  /// `input` is the network's input format; height and width come from the batches, and a mean image is scaled for views of
+  /// another size. `model` must outlive this and be on `device`.
   Evaluator(Module& model, InputFormat input, Device device);
 
-  /// By the loader's protocol: each image once, those that cannot be read in every pass not at all. Nothing if `stop`, which is
-  /// asked before each batch, became true. Fails with Error when no image could be read.
+  /// Evaluates each image once, by the loader's protocol; ignores an image that a pass cannot read. Calls `stop` before each
+  /// batch and returns nothing once it is true. Fails with Error if no image could be read.
   std::optional<Metrics> evaluate(EvaluationLoader& loader, const std::function<bool()>& stop);
   Metrics evaluate(EvaluationLoader& loader);
 
-  /// Adds the results of one batch, each of whose rows is a sample, to `metrics`, queued on the device.
+  /// Queues the evaluation of one batch with one row per sample, and adds its results to `metrics`.
   void add(const Batch& batch, MetricsAccumulator& metrics);
 
  private:
-  /// Of samples with several views, whose logits the protocol averages on the host.
+  /// The same for samples with several views, whose logits the protocol averages on the host.
   void add_averages(const EvaluationLoader& loader, std::span<const Batch* const> batches, MetricsAccumulator& metrics);
-  /// The network's answers [rows, classes], queued on the device, and the labels there.
+  /// The logits [rows, classes], queued on the device, and the labels there.
   struct Answers {
     Tensor logits;
     Tensor labels;
@@ -45,8 +45,8 @@ class Evaluator {
   Module& model_;
   InputFormat input_;
   Device device_;
-  std::deque<BatchUpload> uploads_;        // one a pass: its batches have one shape
-  std::map<int64_t, Tensor> mean_images_;  // of other sizes than the network's, by pixels a side
+  std::deque<BatchUpload> uploads_;        // one per pass, because a pass has batches of one shape
+  std::map<int64_t, Tensor> mean_images_;  // scaled mean images, by side in pixels
 };
 
 }  // namespace residua

@@ -6,7 +6,7 @@
 namespace residua {
 namespace {
 
-/// Between which two of `from` pixels the center of pixel `i` of `to` lies, and how far from the first.
+/// The two pixels of `from` on either side of the center of pixel `i` of `to`, and the weight of the second.
 struct Place {
   Place(int64_t i, int64_t from, int64_t to) {
     const double center = (static_cast<double>(i) + 0.5) * static_cast<double>(from) / static_cast<double>(to) - 0.5;
@@ -16,7 +16,7 @@ struct Place {
     share = inside - static_cast<double>(first);
   }
   int64_t first, second;
-  double share;  // of the second
+  double share;  // weight of the second
 };
 
 }  // namespace

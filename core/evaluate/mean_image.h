@@ -6,8 +6,8 @@
 
 namespace residua {
 
-/// A mean image f32 [h, w, C] scaled to [size, size, C], on its device: bilinear between the centers of pixels, the outermost
-/// ones continued. What is subtracted from views of another size than the network's own.
+/// Scales a mean image f32 [h, w, C] to [size, size, C] on its device, for views of another size than the network's own.
+/// Bilinear between pixel centers; edge pixels extend to the border.
 Tensor scaled_mean_image(const Tensor& mean, int64_t size);
 
 }  // namespace residua

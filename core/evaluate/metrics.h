@@ -8,7 +8,7 @@
 
 namespace residua {
 
-/// Means over images; NaN where there were none.
+/// Means over images; NaN if there were none.
 struct Metrics {
   int64_t images = 0;
   double loss = 0;
@@ -16,21 +16,21 @@ struct Metrics {
   double top5_error = 0;  // %
 };
 
-/// The means of totals.
+/// Divides totals by the number of images.
 Metrics means(const MetricsTotals& totals);
 
-/// Adds up the results of steps on the device, so that no step waits for them.
+/// Sums the results of steps on the device, so that no step waits for them.
 class MetricsAccumulator {
  public:
   explicit MetricsAccumulator(Device device);
 
-  /// Adds a batch's results; `labels` as they were given to softmax_cross_entropy. Nothing if `state` says that the step was
+  /// Adds a batch's results; `labels` are those passed to softmax_cross_entropy. Adds nothing if `state` says that the step was
   /// skipped.
   void add(const SoftmaxCrossEntropy& result, const Tensor& labels, const StepState* state = nullptr);
-  /// Of what was added since the last `reset`. Waits for the device.
+  /// The totals since the last `reset`. Waits for the device.
   MetricsTotals totals() const;
   Metrics read() const { return means(totals()); }
-  /// Goes on from these totals.
+  /// Starts again from these totals.
   void reset(const MetricsTotals& totals = {});
 
  private:

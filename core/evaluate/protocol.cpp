@@ -8,7 +8,7 @@
 namespace residua {
 namespace {
 
-/// log(sum of exp(values)), whose largest term stays in range.
+/// log(sum of exp(values)), computed without overflow.
 double log_sum_exp(std::span<const double> values) {
   const double most = *std::ranges::max_element(values);
   double sum = 0;
@@ -37,7 +37,7 @@ void average_logits(std::span<const float> logits, std::span<float> scores) {
 void average_probabilities(std::span<const float> logits, std::span<float> scores) {
   const size_t classes = scores.size();
   const size_t views = logits.size() / classes;
-  // Logarithms all the way: a probability may be too small for a number.
+  // Work with logarithms throughout: probabilities may underflow.
   std::vector<double> log_p(logits.begin(), logits.end());
   for (size_t v = 0; v < views; ++v) {
     const std::span<double> row = std::span(log_p).subspan(v * classes, classes);
@@ -55,7 +55,7 @@ void average_probabilities(std::span<const float> logits, std::span<float> score
 
 void declare(Settings& s, EvaluationOptions& o) {
   s.choice("protocol", o.protocol, Registry<Protocol>::names(),
-           "Views of each image that an evaluation uses, and how their scores become one. " + help_of_kinds<Protocol>());
+           "Which views of each image an evaluation uses, and how it combines their scores. " + help_of_kinds<Protocol>());
   o.protocols.declare(s);
 }
 

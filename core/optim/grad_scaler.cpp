@@ -13,7 +13,7 @@
 namespace residua {
 namespace {
 
-/// The gradient of a loss of order 1 cannot overflow below this scale unless the network itself is broken.
+/// Below this scale, the gradient of a loss of order 1 overflows only if training has diverged.
 constexpr float kSmallestScale = 0x1p-14f;
 constexpr float kLargestScale = 0x1p24f;
 
@@ -27,7 +27,8 @@ void check(const LossScaling& s) {
   }
 }
 
-/// Four bytes of the state by a kernel: unlike a copy from the host it never waits, and a captured one is replayed.
+/// Writes one float of the state with a kernel. Unlike a copy from the host, a kernel never waits and can be captured in a
+/// graph.
 void set_on_device(Device device, void* member, float value) {
   run(device, Fill{.dtype = DType::f32, .size = 1, .value = value, .x = member});
 }
@@ -63,7 +64,7 @@ void GradScaler::set_learning_rate(float rate) {
 
 void GradScaler::set_loss_scale(float scale, int64_t good_steps) {
   if (!(std::isfinite(scale) && scale > 0 && good_steps >= 0 && good_steps <= std::numeric_limits<int32_t>::max())) {
-    fail("loss scale is {} after {} good steps: a positive finite number and a count were wanted", scale, good_steps);
+    fail("loss scale: got {} after {} good steps; wanted a positive finite scale and a count of at least 0", scale, good_steps);
   }
   StepState now = read();
   now.loss_scale = scale;
@@ -72,7 +73,7 @@ void GradScaler::set_loss_scale(float scale, int64_t good_steps) {
 }
 
 void GradScaler::check_gradients(ParameterStore& store) {
-  set_on_device(device_, &state()->found_inf, 0.0f);  // its bits are those of the integer 0
+  set_on_device(device_, &state()->found_inf, 0.0f);  // the bits of 0.0f are those of integer 0
   if (!scaling_) {
     return;
   }

@@ -8,9 +8,9 @@
 
 namespace residua {
 
-/// Dynamic loss scaling for fp16 (Micikevicius et al. 2018, section 3.2; the numbers are PyTorch's): the loss is multiplied by
-/// a scale so that small gradients do not vanish; the scale is halved by a step that overflowed and doubled after many that did
-/// not.
+/// Dynamic loss scaling for fp16 (Micikevicius et al. 2018, section 3.2), with the defaults of PyTorch's GradScaler. The loss
+/// is multiplied by a scale so that small gradients do not underflow. A step that overflows halves the scale; many steps
+/// without overflow double it.
 struct LossScaling {
   float initial = 65536.0f;
   float growth = 2.0f;
@@ -18,38 +18,38 @@ struct LossScaling {
   int32_t growth_interval = 2000;  // steps without overflow before the scale grows
 };
 
-/// Owns what changes from step to step (StepState), on the device: a captured step reads the current values, and none waits
-/// for the device. Without LossScaling the scale is 1, no gradient is checked and every step is accepted.
+/// Owns the values that change from step to step (StepState). They live on the device, so that a captured step reads the
+/// current ones and no step waits. Without LossScaling the scale is 1, gradients are not checked and every step is accepted.
 ///
-/// A step is: backward() from loss_scale(), check_gradients(), then whatever reads state() (Sgd::step(), the commit of batch
-/// statistics), then finish_step().
+/// Order within a step: backward() from loss_scale(); check_gradients(); everything that reads state(), such as Sgd::step() and
+/// the update of batch-norm statistics; finish_step().
 class GradScaler {
  public:
-  /// Fails with UsageError on numbers with which a scale would not move as described.
+  /// Fails with UsageError unless initial > 0, growth >= 1, 0 < backoff < 1 and growth_interval > 0.
   explicit GradScaler(Device device, const std::optional<LossScaling>& scaling = {});
   GradScaler(const GradScaler&) = delete;
   GradScaler& operator=(const GradScaler&) = delete;
 
   const std::optional<LossScaling>& scaling() const { return scaling_; }
 
-  /// How many times too large the gradients are to be: a scalar on the device, to start backward() from.
+  /// The loss scale, as a device scalar to pass to backward().
   Tensor loss_scale() const { return loss_scale_; }
-  /// Goes on with a scale and a number of accepted steps since it changed, as from a checkpoint. Waits for the device. Fails
-  /// unless the scale is positive and finite and the count not negative.
+  /// Sets the scale and the number of accepted steps since it last changed, as when resuming from a checkpoint. Waits for the
+  /// device. Fails unless the scale is positive and finite and the count is not negative.
   void set_loss_scale(float scale, int64_t good_steps = 0);
 
-  /// The rate of the steps that are queued from now on. Fails with UsageError when it is negative or not finite.
+  /// Sets the learning rate of the steps queued from now on. Fails with UsageError if it is negative or not finite.
   void set_learning_rate(float rate);
 
-  /// Sets the state's found_inf to whether a gradient of the last backward() is infinite or NaN: the step is then skipped.
+  /// Sets the state's found_inf if a gradient of the last backward() is infinite or NaN; the step is then skipped.
   void check_gradients(ParameterStore& store);
-  /// Counts the step as accepted or skipped, and moves the scale.
+  /// Counts the step as accepted or skipped, and updates the scale.
   void finish_step();
 
-  /// On the device.
+  /// Pointer to device memory.
   StepState* state() const { return static_cast<StepState*>(state_.data()); }
-  /// The state after all steps so far. Waits for the device. Fails once the scale is so small that scaling cannot be the cause
-  /// of overflows.
+  /// The state after all steps so far. Waits for the device. Fails if the scale is below 2^-14: overflow at that scale means
+  /// that training has diverged.
   StepState read() const;
 
  private:
@@ -57,7 +57,7 @@ class GradScaler {
 
   Device device_;
   std::optional<LossScaling> scaling_;
-  float learning_rate_ = 0.0f;  // that the device has, or will have
+  float learning_rate_ = 0.0f;  // set on the device, or queued to be
   Tensor state_;
   Tensor loss_scale_;  // a view into it
 };

@@ -17,7 +17,7 @@ void check_not_negative(const char* setting, float value) {
 }  // namespace
 
 void declare(Settings& s, SgdOptions& o) {
-  s.number("momentum", o.momentum, between(0, 1), "Momentum of SGD: the share of the last update that goes into the next.");
+  s.number("momentum", o.momentum, between(0, 1), "Momentum of SGD.");
   s.number("weight-decay", o.weight_decay, at_least(0), "L2 weight decay, applied to all parameters as in the paper.")
       .alias("wd");
 }

@@ -8,24 +8,24 @@ namespace residua {
 
 struct SgdOptions {
   float momentum = 0.9f;
-  float weight_decay = 1e-4f;  // on every parameter, gamma, beta and biases too, as in the paper
+  float weight_decay = 1e-4f;  // L2, on all parameters including gamma, beta and biases, as in the paper
 };
 
 void declare(Settings& settings, SgdOptions& options);
 
-/// Stochastic gradient descent with momentum as PyTorch's torch.optim.SGD (no dampening, no Nesterov):
-/// g = gradient / loss_scale + weight_decay * w; v = momentum * v + g; w = w - lr * v.
-/// The rate, the scale and whether the step is skipped are the scaler's, on the device.
+/// Stochastic gradient descent with momentum, as torch.optim.SGD without dampening or Nesterov:
+///   g = gradient / loss_scale + weight_decay * w; v = momentum * v + g; w = w - lr * v.
+/// The learning rate, the loss scale and the decision to skip the step come from the scaler's device state.
 class Sgd {
  public:
-  /// Fails with UsageError when an option is negative or not finite, or when the store was laid out for inference. Both must
-  /// outlive the optimizer.
+  /// Store and scaler must outlive the optimizer. Fails with UsageError if an option is negative or not finite, or if the store
+  /// was laid out for inference.
   Sgd(ParameterStore& store, GradScaler& scaler, const SgdOptions& options = {});
 
   const SgdOptions& options() const { return options_; }
 
-  /// Updates all weights from the gradients of the last backward(), then forgets these. Changes nothing where the scaler found
-  /// a gradient that is not finite. Fails when a parameter got no gradient.
+  /// Updates all parameters from the gradients of the last backward(), then clears the gradients. If the scaler found a
+  /// gradient that is not finite, the parameters stay unchanged. Fails if a parameter has no gradient.
   void step();
 
  private:

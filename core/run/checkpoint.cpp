@@ -22,20 +22,19 @@ int64_t format_of(const std::string& path, const SafetensorsMetadata& metadata) 
   int64_t format = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), format);
   if (error != std::errc() || end != text.data() + text.size() || format < 1) {
-    fail_usage("{}: the checkpoint's format is '{}', wanted a number from 1 to {}", path, text.substr(0, 80),
-               kCheckpointFormat);
+    fail_usage("{}: got the checkpoint format '{}', wanted a number from 1 to {}", path, text.substr(0, 80), kCheckpointFormat);
   }
   if (format > kCheckpointFormat) {
-    fail_usage("{} has the checkpoint format {}, and this program reads formats up to {}: use the newer version that wrote it",
+    fail_usage("{} has checkpoint format {}, but this program reads formats up to {}: use the newer version that wrote it",
                path, format, kCheckpointFormat);
   }
   return format;
 }
 
-/// "; a new run can begin from the weights in run/best.safetensors", where these are.
+/// "; a new run can start from the weights in run/best.safetensors", or "" if there are none.
 std::string advice(const std::string& path) {
   const std::string weights = weights_beside(path);
-  return weights.empty() ? "" : "; a new run can begin from the weights in " + weights;
+  return weights.empty() ? "" : "; a new run can start from the weights in " + weights;
 }
 
 Safetensors load(const std::string& path) {
@@ -62,14 +61,14 @@ Checkpoint load_checkpoint(const std::string& path) {
     fail_usage("{} holds weights, not the state of a run: {}", path,
                std::filesystem::exists(checkpoint)
                    ? "resume from " + checkpoint
-                   : fmt::format("resume from a {}, or begin a new run from these weights", kCheckpointFile));
+                   : fmt::format("resume from a {}, or start a new run from these weights", kCheckpointFile));
   }
   Checkpoint checkpoint;
   checkpoint.path = path;
   checkpoint.format = format_of(path, file.metadata);
   checkpoint.state = nlohmann::json::parse(state->second, nullptr, /*allow_exceptions=*/false);
   if (!checkpoint.state.is_object()) {
-    fail_usage("{}: the run's state is damaged: it is not a JSON object{}", path, advice(path));
+    fail_usage("{}: the run's state is damaged: not a JSON object{}", path, advice(path));
   }
   checkpoint.arrays = std::move(file.arrays);
   return checkpoint;

@@ -10,11 +10,11 @@
 
 namespace residua {
 
-/// The version of the checkpoints that save_checkpoint() writes. 1: those before versions were written.
+/// The format version that save_checkpoint() writes. Checkpoints of format 1 do not state a version.
 inline constexpr int64_t kCheckpointFormat = 2;
 
-/// What a run needs to go on: its state and its arrays. On disk a safetensors file, with the format's version and the state, as
-/// JSON, in its metadata.
+/// What a run needs to resume: its state and its arrays. On disk it is a safetensors file whose metadata holds the format
+/// version and the state as JSON.
 struct Checkpoint {
   std::string path;
   int64_t format = kCheckpointFormat;
@@ -22,14 +22,14 @@ struct Checkpoint {
   std::vector<HostArray> arrays;
 };
 
-/// Writes a checkpoint, which replaces `path` in one step: a crash leaves the old file or the new one.
+/// Writes a checkpoint and atomically replaces `path`: a crash leaves the old file or the new one.
 void save_checkpoint(const std::string& path, const nlohmann::json& state, std::span<const HostArrayView> arrays);
 
-/// Reads what save_checkpoint() wrote, in this format or an older one. Fails with UsageError, which says what to use instead,
-/// on a damaged file, on weights, and on a format that is newer than this program.
+/// Reads a checkpoint of this format or an older one. Fails with UsageError, which says what to do instead, if the file is
+/// damaged, holds only weights, or has a newer format.
 Checkpoint load_checkpoint(const std::string& path);
 
-/// Whether a file of this metadata is a checkpoint, rather than weights.
+/// Whether a safetensors file with this metadata is a checkpoint rather than a weights file.
 bool is_checkpoint(const SafetensorsMetadata& metadata);
 
 }  // namespace residua

@@ -12,7 +12,7 @@
 namespace residua {
 namespace {
 
-/// Replaces numbers that JSON cannot write by their names.
+/// Replaces NaN and infinities, which JSON lacks, with their names.
 void name_non_finite(nlohmann::ordered_json& value) {
   if (value.is_structured()) {
     for (nlohmann::ordered_json& item : value) {
@@ -24,7 +24,7 @@ void name_non_finite(nlohmann::ordered_json& value) {
   }
 }
 
-/// Whether a line of the log is a whole record that had happened by `iteration`.
+/// Whether a line of the log is a complete record of an event up to `iteration`.
 bool is_kept(const std::string& line, int64_t iteration) {
   const nlohmann::json record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!record.is_object()) {
@@ -49,7 +49,7 @@ EventLog EventLog::resume(const std::string& path, int64_t iteration) {
   std::string kept;
   int64_t dropped = 0;
   for (std::string line; std::getline(file, line);) {
-    const bool whole = !file.eof();  // the last line of a killed run may lack its end
+    const bool whole = !file.eof();  // the last line of a killed run may be incomplete
     if (whole && is_kept(line, iteration)) {
       kept += line + '\n';
     } else {
@@ -91,7 +91,7 @@ void EventLog::write(const EvaluationRecord& record) {
 void EventLog::write(const nlohmann::ordered_json& record) {
   nlohmann::ordered_json finite = record;
   name_non_finite(finite);
-  // Text in a record can be a file's name, which need not be UTF-8: replaced rather than refused.
+  // A record may contain a file name that is not UTF-8: replace invalid bytes instead of failing.
   file_.append(finite.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + '\n');
 }
 

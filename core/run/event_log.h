@@ -8,16 +8,16 @@
 
 namespace residua {
 
-/// Means over the steps since the last record.
+/// Means over the training steps since the last record.
 struct TrainRecord {
-  int64_t iteration = 0;  // steps done since the start of training
-  double epoch = 0;       // passes over the training images done, with their fraction
+  int64_t iteration = 0;  // steps done since the start of the run
+  double epoch = 0;       // epochs done, with a fraction
   double loss = 0;
   double top1_error = 0;  // %
   double top5_error = 0;  // %
   double lr = 0;
   double images_per_second = 0;
-  double data_wait = 0;  // share of the time spent waiting for the loader, 0 to 1
+  double data_wait = 0;  // share of the time spent waiting for data, 0 to 1
 };
 
 /// One evaluation of a set of images.
@@ -31,27 +31,27 @@ struct EvaluationRecord {
   double top5_error = 0;  // %
 };
 
-/// `log.jsonl`, the record of a run: one JSON object a line, written at once, in the order of events.
+/// `log.jsonl`, the record of a run: one JSON object per line, in the order of events, each written as it happens.
 ///
 ///   {"type":"train","iteration":50,"epoch":0.1,"loss":1.9,"top1_error":71.2,"top5_error":20.5,"lr":0.1,
 ///    "images_per_second":2900.0,"data_wait":0.01}
 ///   {"type":"validation","iteration":500,"epoch":1.0,"images":10000,"loss":1.1,"top1_error":40.3,"top5_error":3.9}
 ///
-/// Other types may come between; readers skip what they do not know. JSON has no NaN and no infinities: they are written as the
-/// strings "NaN", "Infinity" and "-Infinity", which Python's float() takes. A killed run can leave a last line without its end;
+/// There may be other types; readers skip the ones they do not know. JSON has no NaN or infinity: they are written as the
+/// strings "NaN", "Infinity" and "-Infinity", which Python's float() accepts. A killed run can leave an incomplete last line;
 /// readers ignore it, and resume() removes it.
-/// Every member throws Error that names the file and the system's reason.
+/// Every member throws Error, which names the file and the system's reason.
 class EventLog {
  public:
-  /// Starts a new log over whatever is at `path`.
+  /// Starts a new log; overwrites any file at `path`.
   static EventLog create(const std::string& path);
-  /// Goes on with a log: keeps the whole records up to `iteration`, drops later ones (they are about to happen again).
-  /// Warns of what it drops. Without a file it starts one.
+  /// Continues a log: keeps complete records up to `iteration`, and drops later ones, which the run will repeat. Warns about
+  /// dropped records. Starts a new log if there is no file.
   static EventLog resume(const std::string& path, int64_t iteration);
 
   void write(const TrainRecord& record);
   void write(const EvaluationRecord& record);
-  /// Any other record: an object with a "type". One that belongs to a step has its "iteration".
+  /// Writes any other record: an object with a "type" and, if it belongs to a step, an "iteration".
   void write(const nlohmann::ordered_json& record);
 
  private:

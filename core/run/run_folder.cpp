@@ -24,8 +24,8 @@ bool exists(const std::string& path) {
 
 RunExists::RunExists(const std::string& folder, const std::string& file)
     : UsageError("output", folder,
-                 fmt::format("a folder without a run: it holds a run already ({}); set resume to auto to go on with it, or "
-                             "choose another output for a new run",
+                 fmt::format("a folder without a run: it already holds one ({}); set resume to auto to continue it, or choose "
+                             "another output for a new run",
                              file)),
       folder_(folder) {}
 
@@ -33,17 +33,16 @@ RunFolder::RunFolder(std::string path, Existing existing) : path_(std::move(path
   const bool made = file_system().make_folders(path_) == 0;
   const int error = errno;
   if (!fs::is_directory(path_)) {
-    fail_usage("the output folder {} cannot be made: {}; choose another output", path_,
+    fail_usage("cannot create the output folder {}: {}; choose another output", path_,
                made ? "a file of that name exists" : std::system_category().message(error));
   }
   if (::access(path_.c_str(), W_OK | X_OK) != 0) {
-    fail_usage("the output folder {} cannot be written to: {}; choose another output", path_,
-               std::system_category().message(errno));
+    fail_usage("cannot write to the output folder {}: {}; choose another output", path_, std::system_category().message(errno));
   }
   check_contents(existing);
   lock_.emplace(FileLock::attempt(path_));
   if (lock_->busy()) {
-    fail_usage("another run is writing to {}: wait for its end or choose another output", path_);
+    fail_usage("another run is writing to {}: wait until it ends, or choose another output", path_);
   }
   remove_temporary_files(path_);
   if (existing == Existing::start || (existing == Existing::resume_or_start && !exists(file(kCheckpointFile)))) {
@@ -62,8 +61,8 @@ void RunFolder::check_contents(Existing existing) const {
   const std::string weights = weights_beside(file(kCheckpointFile));
   if (existing == Existing::resume_or_start && !exists(file(kCheckpointFile)) && !weights.empty()) {
     fail_usage(
-        "{} holds weights of a run but no {} to go on from: begin a new run from them, with weights {} and another output, or "
-        "move them out of the folder",
+        "{} holds the weights of a run but no {} to resume from: start a new run from them, with weights {} and another "
+        "output, or move them out of the folder",
         path_, kCheckpointFile, weights);
   }
 }
@@ -81,7 +80,7 @@ void RunFolder::keep_old_log() {
   if (file_system().rename(log, kept) != 0) {
     fail_io("rename", log, errno);
   }
-  note_ = fmt::format("{} had the log of a run without a checkpoint: that is now {}, and a new run starts", path_, kept);
+  note_ = fmt::format("{} held the log of a run without a checkpoint; it is now {}, and a new run starts", path_, kept);
 }
 
 std::string folder_name(const std::string& path) {

@@ -10,7 +10,7 @@
 
 namespace residua {
 
-/// The files of a run's folder, besides TensorBoard's.
+/// The files in a run's folder, besides TensorBoard's.
 inline constexpr const char* kCheckpointFile = "checkpoint.safetensors";
 inline constexpr const char* kBestFile = "best.safetensors";
 inline constexpr const char* kLastFile = "last.safetensors";
@@ -18,11 +18,11 @@ inline constexpr const char* kLogFile = "log.jsonl";
 inline constexpr const char* kConfigFile = "config.toml";
 inline constexpr const char* kResultFile = "result.json";
 
-/// What a run does with an output folder that holds a run already: start refuses it, resume goes on with it, resume_or_start
-/// goes on where there is a checkpoint.
+/// What to do if the output folder already holds a run. start: fail. resume: continue it. resume_or_start: continue it if there
+/// is a checkpoint.
 enum class Existing : uint8_t { start, resume_or_start, resume };
 
-/// The output folder holds what a new run would overwrite.
+/// The output folder holds files that a new run would overwrite.
 class RunExists : public UsageError {
  public:
   RunExists(const std::string& folder, const std::string& file);
@@ -32,21 +32,21 @@ class RunExists : public UsageError {
   std::string folder_;
 };
 
-/// A run's output folder: made where there is none, and this process's alone as long as this object lives (a lock that goes
-/// with the process, however that ends; file systems without locks do without).
+/// A run's output folder. Creates it if needed, and holds an exclusive lock on it while this object lives. The lock ends with
+/// the process, even if it is killed. On file systems without locks there is none.
 class RunFolder {
  public:
-  /// Removes the temporary files that a killed run has left. A new run renames a log that an earlier one has left. Fails with
-  /// UsageError when the folder cannot be made or written to and when another run is writing to it; with RunExists when `start`
-  /// finds a checkpoint or weights; and when `resume_or_start` finds weights without a checkpoint.
+  /// Removes temporary files left by a killed run. A new run renames the log of an earlier one. Fails with UsageError if the
+  /// folder cannot be created or written to, if another run is writing to it, or if `resume_or_start` finds weights without a
+  /// checkpoint. Fails with RunExists if `start` finds a checkpoint or weights.
   RunFolder(std::string path, Existing existing);
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
 
   const std::string& path() const { return path_; }
-  /// The path of one of its files.
+  /// The path of a file in the folder.
   std::string file(std::string_view name) const;
-  /// What was done to files that lay there, for the user; empty: nothing.
+  /// A note for the user on what was done to existing files; empty if nothing was.
   const std::string& note() const { return note_; }
 
  private:
@@ -58,17 +58,17 @@ class RunFolder {
   std::optional<FileLock> lock_;
 };
 
-/// The name of the folder that a path leads to: its last part as written, and where that is ".", ".." or nothing, the folder's
-/// own. Never empty.
+/// The name of the folder at a path: the last component as written or, if that is ".", ".." or empty, of the resolved path.
+/// Never empty.
 std::string folder_name(const std::string& path);
 
-/// Where a run of this model on these data writes by default: "runs/resnet20-cifar10".
+/// The default output folder for a model and a data set: "runs/resnet20-cifar10".
 std::string default_run_folder(std::string_view model, std::string_view data);
 
-/// The folder that a checkpoint is in: where a resumed run writes, wherever the folder was when the run began.
+/// The folder of a checkpoint. A resumed run writes there, even if the folder has been moved.
 std::string folder_of_checkpoint(const std::string& checkpoint);
 
-/// The weights in the folder of a file, the last ones before the best; empty where there are none.
+/// The weights file beside a file: the last weights or, if there are none, the best; empty if there are neither.
 std::string weights_beside(const std::string& file);
 
 }  // namespace residua

@@ -33,7 +33,7 @@ std::string bytes_of(T value) {
   return bytes;
 }
 
-/// TFRecord stores checksums rotated and shifted, so that a checksum of data with checksums in it is sound.
+/// TFRecord masks its checksums by rotation and addition, because a CRC of data that contains CRCs is weak.
 std::string masked_crc(std::string_view bytes) { return bytes_of(std::rotr(crc32c(bytes), 15) + 0xa282ead8U); }
 
 // Protocol buffer fields: a key (number * 8 + wire type), then the value. https://protobuf.dev/programming-guides/encoding/
@@ -51,7 +51,7 @@ std::string bytes_field(uint32_t number, std::string_view value) {
   return varint(number * 8 + 2) + varint(value.size()) + std::string(value);
 }
 
-/// The fields of tensorflow.Event, and of the messages in it, by their numbers in event.proto and summary.proto.
+/// The fields of tensorflow.Event and of its messages, by their numbers in event.proto and summary.proto.
 namespace event {
 std::string at(int64_t step) {
   const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
@@ -64,8 +64,8 @@ std::string scalar(std::string_view tag, int64_t step, float value) {
 }
 }  // namespace event
 
-/// TensorBoard reads a folder's files in the order of their names. Nanoseconds, where its own writers have seconds, keep the
-/// file of a resumed run behind those before it.
+/// TensorBoard reads a folder's files in name order. Its own writers put seconds into the name; nanoseconds make the file of a
+/// resumed run sort after the earlier ones.
 std::string new_event_file(const std::string& folder) {
   using std::chrono::nanoseconds;
   std::array<char, 256> host{};

@@ -13,11 +13,11 @@
 namespace residua {
 namespace {
 
-/// What `loader`, of either kind, could not read.
+/// Notes the images that `loader`, of either kind, could not read.
 template <class AnyLoader>
 void note_unreadable(const AnyLoader& loader, const char* what, RunObserver& observer) {
   if (loader.errors().count() > 0) {
-    observer.note(fmt::format("{} of the {} images could not be read, and {}:\n{}", loader.errors().count(),
+    observer.note(fmt::format("{} of the {} images could not be read and {}:\n{}", loader.errors().count(),
                               loader.source().size(), what, loader.errors().summary()));
   }
 }
@@ -31,7 +31,7 @@ Metrics evaluate_weights(const Safetensors& file, Network& network, const std::s
   const std::unique_ptr<EvaluationLoader> loader = evaluation_loader(images, config, network.input.size, device);
   Evaluator evaluator(*network.module, input_format(network, precision, device), device);
   const Metrics metrics = evaluator.evaluate(*loader);
-  note_unreadable(*loader, "do not count", observer);
+  note_unreadable(*loader, "were ignored", observer);
   return metrics;
 }
 
@@ -42,7 +42,7 @@ double overfit_batch(Network& network, std::shared_ptr<const ImageSource> train,
   const std::unique_ptr<Loader> loader = training_loader(std::move(train), config, network.input.size, device);
   loader->start(0);
   const Batch* batch = loader->next();
-  note_unreadable(*loader, "others took their places", observer);
+  note_unreadable(*loader, "were replaced by others", observer);
   training.scaler().set_learning_rate(static_cast<float>(rate_for_batch(config.schedule, config.training.batch_size)));
   double loss = 0;
   for (int64_t i = 1; i <= iterations; ++i) {
@@ -55,7 +55,7 @@ double overfit_batch(Network& network, std::shared_ptr<const ImageSource> train,
                                 metrics.images));
     }
     if (metrics.images > 0 && !std::isfinite(loss)) {
-      fail("the loss is not finite by iteration {}: lower the learning rate, or compute in fp32", i);
+      fail("the loss is not finite at iteration {}: lower the learning rate, or use fp32", i);
     }
   }
   return loss;
@@ -71,7 +71,7 @@ double loader_speed(std::shared_ptr<const ImageSource> train, const RunConfig& c
     images += batch->size();
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  note_unreadable(*loader, "others took their places", observer);
+  note_unreadable(*loader, "were replaced by others", observer);
   return static_cast<double>(images) / seconds;
 }
 

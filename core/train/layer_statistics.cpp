@@ -19,7 +19,7 @@ namespace residua {
 namespace {
 
 constexpr int kFormat = 1;
-constexpr float kHalfScale = 1024;  // of the loss in fp16, where small gradients would vanish, to begin with
+constexpr float kHalfScale = 1024;  // initial loss scale in fp16, so that small gradients do not underflow
 
 double norm(const std::vector<float>& values) {
   double squares = 0;
@@ -29,7 +29,7 @@ double norm(const std::vector<float>& values) {
   return std::sqrt(squares);
 }
 
-/// A layer's tensors, and its sums over the batches.
+/// A layer's tensors and its sums over the batches.
 struct Probe {
   LayerStatistics layer = {};
   const Parameter* weight = nullptr;
@@ -57,7 +57,7 @@ struct Probe {
     layer.gradient_norm /= batches;
     layer.weight_norm = residua::norm(to_logical(*weight, weight->master));
     if (!std::isfinite(layer.response_std + layer.gradient_norm + layer.weight_norm)) {
-      fail("layer {}: its response has the deviation {}, its gradient the norm {}, its weights {}: wanted finite ones",
+      fail("layer {}: got a response of std {}, a gradient of norm {} and weights of norm {}; wanted finite numbers",
            layer.name, layer.response_std, layer.gradient_norm, layer.weight_norm);
     }
   }
@@ -126,7 +126,7 @@ NetworkStatistics measure_layers(Network& network, const std::shared_ptr<const I
     format.height = batch.height;
     format.width = batch.width;
     double loss = forward_backward(batch, scale);
-    while (scale > 1 && !finite_gradients(scale)) {  // an overflow
+    while (scale > 1 && !finite_gradients(scale)) {  // overflow
       scale /= 2;
       loss = forward_backward(batch, scale);
     }

@@ -24,8 +24,8 @@ const char* of(Layer layer) {
   return "the default";
 }
 
-/// lr-steps are in the unit of their own layer's length, or of the run's where they come from the command line. A recipe's
-/// length is no unit for the steps that a user gives.
+/// lr-steps have the unit of the length given in the same layer, or of the run's length if they come from the command line. A
+/// recipe's length does not set the unit of steps that a user gives.
 void check_unit_of_steps(const Settings& s, const RunConfig& c) {
   const TrainingOptions& t = c.training;
   if (c.schedule.steps.empty() || (!t.epochs && !t.iterations)) {
@@ -41,74 +41,71 @@ void check_unit_of_steps(const Settings& s, const RunConfig& c) {
   }
   const std::string got = join(s.find("lr-steps")->get(), ",");
   if (length == Layer::recipe && steps > Layer::recipe) {
-    fail_setting("lr-steps", got, "the length too: epochs for steps in epochs, or iterations for steps in iterations");
+    fail_setting("lr-steps", got,
+                 "the run's length too: epochs if the steps are in epochs, iterations if they are in iterations");
   }
   fail_setting("lr-steps", got,
-               fmt::format("steps in {}, as the run's length is given; {} lr-steps are in {}: give lr-steps too",
+               fmt::format("steps in {}, the unit of the run's length; {} lr-steps are in {}: give lr-steps too",
                            in_iterations ? "iterations" : "epochs", of(steps), own_in_iterations ? "iterations" : "epochs"));
 }
 
 }  // namespace
 
 void declare(Settings& s, DatasetOptions& o) {
-  s.text("DIR", o.folder, "Folder of the data set. Fashion-MNIST and synthetic images need none.")
-      .without_result()  // set_digest() tells one set from another
+  s.text("DIR", o.folder, "Folder of the data set. The data sets fashion-mnist and synthetic need none.")
+      .without_result()  // set_digest() identifies the data instead
       .positional = true;
-  s.choice("dataset", o.name, source_names(), "Layout of the folder; auto recognizes it.").without_result();
+  s.choice("dataset", o.name, source_names(), "Layout of the folder; auto detects it.").without_result();
   o.kinds.declare(s);
   s.number("holdout", o.holdout, between(0, kMost),
-           "Training images held out for validation, the same in every run. The validation set then serves as a test set, "
-           "evaluated once, at the end. The paper holds out 5000 of CIFAR-10.");
+           "Number of training images to hold out for validation, the same ones in every run. The validation split then serves "
+           "as test set and is evaluated once, at the end. The paper holds out 5000 images of CIFAR-10.");
 }
 
 void declare(Settings& s, FirstWeights& o) {
-  s.choice("init", o.initialization,
-           "What He initialization divides by: the inputs of a unit (the paper), or its outputs (torchvision).");
-  s.text("weights", o.file, "File of weights in the safetensors format to start from.")
+  s.choice("init", o.initialization, "Mode of He initialization: fan-in (the paper) or fan-out (torchvision).");
+  s.text("weights", o.file, "safetensors file with the initial weights, or with those to evaluate.")
       .without_result();  // its contents count, not its path
 }
 
 void declare(Settings& s, TrainingOptions& o) {
-  s.number("batch-size", o.batch_size, between(1, 1 << 20), "Images of one step.").alias("b");
-  s.number("epochs", o.epochs, above(0), "Length of the run in passes over the training set; a fraction is possible.");
+  s.number("batch-size", o.batch_size, between(1, 1 << 20), "Global batch size.").alias("b");
+  s.number("epochs", o.epochs, above(0), "Length of the run in epochs; fractions are allowed.");
   s.number("iterations", o.iterations, between(1, 1e12),
-           "Length of the run in steps. It wins over a length in epochs that stands beside it.");
+           "Length of the run in iterations; overrides epochs given in the same place.");
   s.number("label-smoothing", o.label_smoothing, between(0, 1),
-           "Share of the target that is spread evenly over all classes, from 0 to 1.");
+           "Label smoothing: the share of the target spread evenly over all classes, from 0 to 1.");
   s.choice("precision", o.precision,
-           "Type of activations and their gradients; weights and sums are always fp32. auto: bf16 where the device computes in "
+           "Data type of activations and their gradients; weights and sums are always fp32. auto: bf16 if the device supports "
            "it, else fp32.");
-  s.text("device", o.device, "Where to compute: auto, cpu, cuda or cuda:N. auto takes a GPU if there is one.").without_result();
-  s.choice("cuda-graph", o.cuda_graph, "Whether a CUDA device replays the whole step as one graph.").without_result();
+  s.text("device", o.device, "Device to run on: auto, cpu, cuda or cuda:N. auto uses a GPU if there is one.").without_result();
+  s.choice("cuda-graph", o.cuda_graph, "Whether to replay the training step as one CUDA graph.").without_result();
   s.flag("allow-nondeterministic", o.plans.nondeterministic,
-         "On a CUDA device, also use convolutions whose results may differ in their last bits from run to run.")
+         "Also use nondeterministic CUDA convolutions; results may differ in the last bits from run to run.")
       .without_result();
-  s.flag(
-       "allow-runtime-compilation", o.plans.runtime_compilation,
-       "On a CUDA device, also use convolutions that cuDNN compiles first, which takes a minute or more; some of them are not "
-       "deterministic.")
+  s.flag("allow-runtime-compilation", o.plans.runtime_compilation,
+         "Also use CUDA convolutions that cuDNN compiles at run time. Compiling takes a minute or more, and some of them are "
+         "nondeterministic.")
       .without_result();
-  s.number("threads", o.threads, between(0, 1024), "Threads of the CPU device; 0 is one for each core.").without_result();
-  s.number("seed", o.seed, between(0, 1e15), "Seed of the first weights, the order of the images and their augmentation.");
+  s.number("threads", o.threads, between(0, 1024), "Compute threads of the CPU device; 0: one per core.").without_result();
+  s.number("seed", o.seed, between(0, 1e15), "Random seed for initialization, shuffling and augmentation.");
 }
 
 void declare(Settings& s, OutputOptions& o) {
-  s.text("output", o.folder, "Folder for settings, logs, curves, weights and checkpoints.")
+  s.text("output", o.folder, "Output folder for settings, logs, curves, weights and checkpoints.")
       .alias("o")
       .without_result()
       .default_is("runs/<model>-<data set>");
-  s.text(
-       "resume", o.resume,
-       "Go on with a run. auto: from the checkpoint in the output folder, or from the start if there is none. FILE: from that "
-       "checkpoint. The settings are those of the config.toml beside it, unless another file of settings is given; the "
-       "command line wins.")
+  s.text("resume", o.resume,
+         "Resume a run. auto: from the checkpoint in the output folder, or from the start if there is none. FILE: from that "
+         "checkpoint. Settings come from the config.toml beside the checkpoint unless --config names another file; flags "
+         "override both.")
       .action();
-  s.number("log-every", o.log_every, between(1, kMost), "Iterations between two progress lines.").without_result();
-  s.number("evaluate-every", o.evaluate_every, above(0), "Epochs between two validations.");
-  s.number(
-      "clean-train", o.clean_train, between(0, kMost),
-      "Training images to evaluate at each validation, without augmentation and with the running batch-norm statistics. The "
-      "same images each time; 0 turns it off.");
+  s.number("log-every", o.log_every, between(1, kMost), "Iterations between progress lines.").without_result();
+  s.number("evaluate-every", o.evaluate_every, above(0), "Epochs between validations.");
+  s.number("clean-train", o.clean_train, between(0, kMost),
+           "Number of training images to evaluate at each validation, without augmentation and with the running batch-norm "
+           "statistics. The same images each time; 0: none.");
 }
 
 void declare(Settings& s, RunConfig& c) {
@@ -120,9 +117,9 @@ void declare(Settings& s, RunConfig& c) {
   declare(s, c.model);
   declare(s, c.weights);
   s.group("Training");
-  s.choice("recipe", c.recipe, recipe_names(), "Values for the settings that are not given, by name.")
+  s.choice("recipe", c.recipe, recipe_names(), "Named set of values for the settings that are not given.")
       .without_result()
-      .default_is("photos for photos of many sizes, else small-images");
+      .default_is("photos if image sizes vary, else small-images");
   declare(s, c.training);
   declare(s, c.sgd);
   declare(s, c.schedule);
@@ -153,7 +150,7 @@ void settle(Settings& s, RunConfig& c) {
 
 RunLength run_length(const TrainingOptions& o, int64_t iterations_per_epoch) {
   if (!o.epochs && !o.iterations) {
-    fail_usage("the run has no length: give epochs or iterations");
+    fail_usage("the run has no length: set epochs or iterations");
   }
   const int64_t of_epochs = o.epochs ? std::llround(*o.epochs * static_cast<double>(iterations_per_epoch)) : 0;
   return {.total_iterations = o.iterations.value_or(std::max<int64_t>(1, of_epochs)),

@@ -20,24 +20,24 @@
 
 namespace residua {
 
-/// What to train on.
+/// The training data.
 struct DatasetOptions {
   std::string folder;
   std::string name = "auto";
   Kinds<SourceKind> kinds = {};  // with their own options
-  int64_t holdout = 0;           // training images to validate on
+  int64_t holdout = 0;           // training images to hold out for validation
 };
 
-/// The first weights.
+/// The initial weights.
 struct FirstWeights {
   FanMode initialization = FanMode::fan_in;
-  std::string file;  // to start from, or empty
+  std::string file;  // weights file to start from, or empty
 };
 
-/// How to train, besides the optimizer and the learning rate.
+/// Training settings besides the optimizer and the learning rate.
 struct TrainingOptions {
   int64_t batch_size = 128;
-  std::optional<double> epochs = {};  // of these two, one is set once the settings are settled
+  std::optional<double> epochs = {};  // after settle(), one of these two is set
   std::optional<int64_t> iterations = {};
   float label_smoothing = 0.0f;
   Precision precision = Precision::automatic;
@@ -48,25 +48,25 @@ struct TrainingOptions {
   int64_t seed = 0;
 };
 
-/// What a run writes, where, and what it goes on from.
+/// What a run writes, where, and what it resumes from.
 struct OutputOptions {
   std::string folder;
   std::string resume;  // "auto", a checkpoint, or empty
   int64_t log_every = 50;
   double evaluate_every = 1;  // epochs
-  int64_t clean_train = 0;    // training images that are evaluated with each validation
+  int64_t clean_train = 0;    // training images to evaluate at each validation
 };
 
-/// Everything that a training run is made of. `declare` binds the settings to its members: it must keep its place.
+/// All settings of a training run. `declare` binds them to the members, so the object must not move.
 struct RunConfig {
   RunConfig() = default;
   RunConfig(const RunConfig&) = delete;
   RunConfig& operator=(const RunConfig&) = delete;
 
-  std::string recipe;  // whose values stand where nothing else does; empty until it is known
+  std::string recipe;  // provides the values that nothing else sets; empty until chosen
   DatasetOptions dataset;
   InputOptions input;
-  LoaderOptions loader = {.workers = 2, .max_bad_images = 100};  // the part of it that a user chooses
+  LoaderOptions loader = {.workers = 2, .max_bad_images = 100};  // the options that a user sets
   ModelOptions model;
   FirstWeights weights;
   TrainingOptions training;
@@ -80,23 +80,23 @@ void declare(Settings& settings, DatasetOptions& options);
 void declare(Settings& settings, FirstWeights& options);
 void declare(Settings& settings, TrainingOptions& options);
 void declare(Settings& settings, OutputOptions& options);
-/// All of them, in groups.
+/// Declares all of them, in groups.
 void declare(Settings& settings, RunConfig& config);
 
-/// Gives the settings that the user left open the values of the recipe in `config`, or, where that is empty, of the one for
-/// such a set; then settles them.
+/// Sets what the user left open from the recipe in `config` or, if that is empty, from the default recipe for the data; then
+/// calls settle().
 void apply_recipe(Settings& settings, RunConfig& config, bool photos);
 
-/// Settings that overrule each other: of epochs and iterations the one of the later layer stays, or iterations where both are
-/// of one; a learning rate from a later layer than lr-batch-size is taken as it is. Fails with UsageError when lr-steps are in
-/// another unit than the run's length. May be called again after each layer.
+/// Resolves settings that exclude each other. Of epochs and iterations, the one from the later layer stays, or iterations if
+/// both come from the same layer. An lr from a later layer than lr-batch-size unsets lr-batch-size. Fails with UsageError if
+/// lr-steps and the run's length have different units. May be called again after each layer.
 void settle(Settings& settings, RunConfig& config);
 
-/// The run's iterations over a loader of `iterations_per_epoch`, and the unit of its lr-steps. Fails with UsageError when no
+/// The run's length in iterations, given `iterations_per_epoch`, and the unit of its lr-steps. Fails with UsageError if no
 /// length was given.
 RunLength run_length(const TrainingOptions& options, int64_t iterations_per_epoch);
 
-/// Where a run goes that names no folder: "runs/<model>-<data set>".
+/// The default output folder: "runs/<model>-<data set>".
 std::string default_output(std::string_view model, const DatasetOptions& data);
 
 }  // namespace residua

@@ -48,7 +48,7 @@ nlohmann::ordered_json value_of(const Setting& setting) {
   return list;
 }
 
-/// Adds the names of the options that belong to other kinds than the chosen one.
+/// Adds the names of the options of all kinds other than the chosen one.
 template <class Kind>
 void add_unused(std::string_view chosen, std::set<std::string>& names) {
   const Kinds<Kind> kinds;
@@ -73,7 +73,7 @@ std::set<std::string> unused_options(const RunConfig& c, const Network& network)
   return names;
 }
 
-/// The settings in use. The model has values of its own for what the run leaves open.
+/// The settings in use, with the model's own values for what the run leaves open.
 nlohmann::ordered_json configuration_of(const Settings& settings, const RunConfig& config, const Network& network) {
   const std::set<std::string> unused = unused_options(config, network);
   Settings of_model;
@@ -101,7 +101,7 @@ std::string file_digest(const std::string& path) {
   if (path.empty()) {
     return {};
   }
-  if (!std::filesystem::exists(path)) {  // a run that goes on does without them
+  if (!std::filesystem::exists(path)) {  // a resumed run does not need them
     return "gone";
   }
   std::vector<uint8_t> bytes;
@@ -135,7 +135,7 @@ RunDescription describe_run(const Settings& settings, const RunConfig& c, const 
                                                                : fmt::format("{} ({})", processor.name, processor.instructions),
                    .precision = std::string(to_text(precision_of(precision))),
                    .threads = omp_get_max_threads()};
-  d.configuration["precision"] = d.precision;  // not "auto", which is another on another machine
+  d.configuration["precision"] = d.precision;  // not "auto", which depends on the machine
   return d;
 }
 

@@ -11,13 +11,13 @@
 
 namespace residua {
 
-/// What a run computes, known before it does: two runs with one digest compute the same, but for rounding. Paths, threads,
-/// workers, logs, the device, the processor and the program's version are not part of it, nor are options of sources, views,
-/// schedules, protocols and families that the run does not use.
+/// What a run will compute. Two runs with the same digest compute the same results up to rounding. The digest leaves out paths,
+/// threads, workers, logging, the device, the processor, the program's version, and the options of sources, views, schedules,
+/// protocols and model families that the run does not use.
 struct RunDescription {
-  nlohmann::ordered_json configuration;             // the settings that have a result, by name, as numbers, texts and lists
-  std::string train_set, validation_set, test_set;  // their set_digest(); empty where there is none
-  std::string weights;                              // digest of the file of first weights; empty: none
+  nlohmann::ordered_json configuration;             // the settings that affect results, by name, as numbers, strings and lists
+  std::string train_set, validation_set, test_set;  // their set_digest(); empty if there is no such set
+  std::string weights;                              // digest of the initial weights file; empty: none
   int64_t iterations = 0;
   int64_t iterations_per_epoch = 0;
   int64_t train_images = 0;
@@ -28,15 +28,15 @@ struct RunDescription {
   std::string precision;  // "fp32", "bf16" or "fp16"
   int64_t threads = 0;
 
-  /// Of configuration, sets and first weights.
+  /// Digest of the configuration, the data sets and the initial weights.
   std::string digest() const;
 };
 
-/// Of a run whose settings are settled.
+/// Describes a run whose settings are resolved.
 RunDescription describe_run(const Settings& settings, const RunConfig& config, const RunData& data, const Network& network,
                             Device device, DType precision);
 
-/// With the format's version, the program's version and the digest.
+/// Also contains the format version, the program's version and the digest.
 nlohmann::ordered_json to_json(const RunDescription& description);
 
 }  // namespace residua

@@ -7,14 +7,14 @@
 
 namespace residua {
 
-/// Whoever watches a run. The trainer tells what happens; how that is shown is the observer's.
+/// Receives a run's events from the trainer, to show them.
 class RunObserver {
  public:
   virtual ~RunObserver() = default;
-  /// The steps since the last report. `seconds_left`: until the end of the run, by the speed of these steps.
+  /// Called with a report on the steps since the last one. `seconds_left` is the estimated time to the end of the run.
   virtual void trained(const TrainRecord& /*record*/, int64_t /*total_iterations*/, double /*seconds_left*/) {}
   virtual void evaluated(const EvaluationRecord& /*record*/) {}
-  /// Anything else, in one line or a few.
+  /// Called with any other message, of one or a few lines.
   virtual void note(const std::string& /*text*/) {}
 };
 

@@ -17,7 +17,7 @@ double RunReporter::seconds() const { return std::chrono::duration<double>(Clock
 int64_t RunReporter::batch_images(const RunState& state) const { return std::min(state.batch_size, options_.epoch_images); }
 
 double RunReporter::epoch(const RunState& state) const {
-  // The last batch may be a smaller one.
+  // The last batch may be smaller.
   const int64_t images = std::min(state.batch * batch_images(state), options_.epoch_images);
   return static_cast<double>(state.epoch) + static_cast<double>(images) / static_cast<double>(options_.epoch_images);
 }

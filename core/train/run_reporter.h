@@ -13,30 +13,30 @@
 
 namespace residua {
 
-/// Writes what happens in a run to log.jsonl and TensorBoard, and tells its observer.
+/// Reports a run's events to log.jsonl, TensorBoard and the observer.
 class RunReporter {
  public:
   struct Options {
-    int64_t resumed_at = -1;  // iteration; -1: the run is new
+    int64_t resumed_at = -1;  // iteration; -1: a new run
     int64_t total_iterations = 0;
-    int64_t epoch_images = 0;  // that an epoch trains
+    int64_t epoch_images = 0;  // images trained per epoch
   };
 
   /// The observer must outlive this.
   RunReporter(const RunFolder& folder, RunObserver& observer, const Options& options);
 
-  /// Counts the images of a step, for the speed.
+  /// Counts a step's images, to compute the speed.
   void count(int64_t images) { images_ += images; }
-  /// Reports the steps since the last report: `metrics` are theirs, `rate` is the last one's, `wait_seconds` the loader's.
+  /// Reports the steps since the last report: their `metrics`, the last learning rate, and the loader's total `wait_seconds`.
   void train(const RunState& state, const Metrics& metrics, double rate, double wait_seconds, int64_t validations_left);
-  /// `type` as in EvaluationRecord.
+  /// Reports an evaluation; `type` as in EvaluationRecord.
   void evaluation(const RunState& state, const std::string& type, const Metrics& metrics);
   void note(const std::string& text) { observer_.note(text); }
-  /// Names the images that could not be read since the last call.
+  /// Reports the images that could not be read since the last call.
   void skipped_images(const RunState& state, DataErrors& errors);
-  /// After a validation and the save that belongs to it.
+  /// Call this after a validation and its checkpoint.
   void end_validation(const RunState& state, double wait_seconds);
-  /// Begins the next stretch of steps: time spent outside of training does not count.
+  /// Restarts the clocks, so that time spent outside training does not count.
   void restart(const RunState& state, double wait_seconds);
 
  private:
@@ -52,7 +52,7 @@ class RunReporter {
   TensorBoardWriter tensorboard_;
   Clock::time_point start_ = Clock::now();
   double wait_seconds_ = 0;
-  double validation_seconds_ = 0;  // of the last one
+  double validation_seconds_ = 0;  // duration of the last one
   int64_t reported_iteration_ = 0;
   int64_t images_ = 0;  // since then
 };

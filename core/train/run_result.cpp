@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// The records of a log by their type, in its order.
+/// The records of a log by type, in log order.
 std::map<std::string, std::vector<Json>> records_of(const std::string& log) {
   std::map<std::string, std::vector<Json>> records;
   std::vector<unsigned char> bytes;
@@ -63,7 +63,7 @@ Json best_of(const std::vector<Json>& validations) {
   return best == nullptr ? Json() : selected(*best, {"iteration", "top1_error"});
 }
 
-/// Of the steps that reports tell the speed of. Their images are counted by whole batches.
+/// Training time of the steps whose reports have a speed; counts whole batches.
 double training_seconds(const std::vector<Json>& reports, int64_t batch_size) {
   double seconds = 0;
   int64_t before = 0;
@@ -109,7 +109,7 @@ int train_with_result(Trainer& trainer, const RunFolder& folder, const RunDescri
     const Json result = run_result(description, folder.file(kLogFile), batch_size, diverged);
     atomic_write(folder.file(kResultFile), result.dump(1) + "\n");
   };
-  const std::string before = folder.file(kResultFile);  // of a run that was shorter, or that diverged
+  const std::string before = folder.file(kResultFile);  // from a shorter run, or one that diverged
   if (std::filesystem::exists(before) && file_system().remove(before) != 0) {
     fail("cannot remove {}", before);
   }

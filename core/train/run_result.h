@@ -10,20 +10,20 @@
 
 namespace residua {
 
-/// Trains as Trainer::train() does, and writes result.json into the run's folder when the run is done, or when its numbers were
-/// not finite any more ("diverged": true; the error goes on). A run that was stopped has none, and one from before is removed.
+/// Calls Trainer::train(), and writes result.json to the run's folder when the run is finished or has diverged ("diverged":
+/// true; the exception propagates). Removes an earlier result.json; a stopped run has none.
 int train_with_result(Trainer& trainer, const RunFolder& folder, const RunDescription& description,
                       const volatile std::sig_atomic_t& stop);
 
-/// The results of a run from its log, of its last iteration: errors in %, curves, training speed, beside its description.
-/// The fields of to_json(RunDescription), then
+/// The results of a run, from its log: errors in % at the last iteration, curves and training speed. It has the fields of
+/// to_json(RunDescription), then
 ///   "diverged", "seconds" and "images_per_second" of training alone,
 ///   "final": {"iteration", "running_train", "clean_train", "validation", "test"}, each {"images", "loss", "top1_error",
 ///     "top5_error"} or null; the running ones are those of the last report, and have no "images",
 ///   "best": {"iteration", "top1_error"}, the first lowest validation error, or null,
 ///   "curves": {"running_train": [{"iteration", "loss", "top1_error", "top5_error", "learning_rate"}], "clean_train",
 ///   "validation"}.
-/// Fails when the log cannot be read.
+/// Fails if the log cannot be read.
 nlohmann::ordered_json run_result(const RunDescription& description, const std::string& log, int64_t batch_size, bool diverged);
 
 }  // namespace residua

@@ -16,9 +16,9 @@ void RunSaver::resume(const std::string& checkpoint, RunState& state) {
   schedule_.restore(state.schedule);
   training_.step().metrics().reset(state.unreported);
   if (!has_best()) {
-    state.best_error = RunState().best_error;  // of another folder, whose best weights are not here
+    state.best_error = RunState().best_error;  // from another folder: its best weights are not here
   }
-  // A run that does not scale its loss stores 1: to begin with that in fp16 would lose small gradients.
+  // A run without loss scaling stores 1; starting fp16 from 1 would underflow small gradients.
   if (training_.precision() == DType::f16 && state.loss_scale != 1) {
     training_.scaler().set_loss_scale(state.loss_scale, state.good_steps);
   }
@@ -46,8 +46,8 @@ void RunSaver::save(RunState& state, bool best) {
 void RunSaver::fail_diverged(const std::string& what, const RunState& state) const {
   const std::string checkpoint = folder_.file(kCheckpointFile);
   throw Diverged(fmt::format(
-      "{} by iteration {}: lower the learning rate, warm it up, or compute in fp32; {}", what, state.iteration,
-      std::filesystem::exists(checkpoint) ? "the last good state is in " + checkpoint : "no state had been saved yet"));
+      "{} at iteration {}: lower the learning rate, add a warm-up, or use fp32; {}", what, state.iteration,
+      std::filesystem::exists(checkpoint) ? "the last good state is in " + checkpoint : "no state has been saved yet"));
 }
 
 }  // namespace residua

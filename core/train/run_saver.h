@@ -10,28 +10,28 @@
 
 namespace residua {
 
-/// A run's numbers are not finite any more.
+/// The run has diverged: a loss or a weight is not finite.
 class Diverged : public Error {
  public:
   using Error::Error;
 };
 
-/// Saves a run's state and weights in its folder, and goes on from them.
+/// Saves a run's state and weights in its folder, and resumes from them.
 class RunSaver {
  public:
-  /// All must outlive this.
+  /// All arguments must outlive this.
   RunSaver(const RunFolder& folder, Training& training, Schedule& schedule);
 
-  /// Goes on from a checkpoint. `state` is what the run would begin with. Fails with UsageError, and changes nothing, where the
-  /// checkpoint is of another run.
+  /// Resumes from a checkpoint. `state` is the state of the new run. If the checkpoint belongs to another run, fails with
+  /// UsageError and changes nothing.
   void resume(const std::string& checkpoint, RunState& state);
-  /// Writes the checkpoint, the last weights and, where they are the best so far, the best ones. Fails where a weight is not
-  /// finite: what was saved before stays.
+  /// Writes the checkpoint, the last weights and, if `best`, the best weights. Fails if a weight is not finite, and then keeps
+  /// the files of the last save.
   void save(RunState& state, bool best);
-  /// Whether there are best weights, and where.
+  /// Whether there is a file of best weights, and its path.
   bool has_best() const;
   std::string best_path() const { return folder_.file(kBestFile); }
-  /// Throws Diverged: `what` has happened to the run's numbers, and there is nothing to save.
+  /// Throws Diverged; `what` says which number is not finite. Saves nothing.
   [[noreturn]] void fail_diverged(const std::string& what, const RunState& state) const;
 
  private:

@@ -15,32 +15,31 @@
 namespace residua {
 namespace {
 
-constexpr int64_t kPhotoSize = 224;  // pixels of a side, where nothing says another
+constexpr int64_t kPhotoSize = 224;  // default side in pixels
 
 void check_named(const DatasetOptions& o) {
   if (o.folder.empty() && o.name == "auto") {
-    fail_usage(
-        "no data set was given: name its folder, or choose fashion-mnist or synthetic by the setting dataset, which need none");
+    fail_usage("no data set was given: name its folder, or set dataset to fashion-mnist or synthetic, which need none");
   }
   if (!o.folder.empty() && !std::filesystem::is_directory(o.folder)) {
     fail_usage("the data folder {} does not exist or is not a folder", o.folder);
   }
 }
 
-/// The mean image is of sources whose images are as large as the network's input.
+/// A mean image needs images as large as the network's input.
 bool subtracts_mean_image(const RunConfig& c, const ImageSource& train, int64_t input_size) {
   const std::optional<ImageSize> size = train.fixed_size();
   const bool possible = size && size->height == input_size && size->width == input_size;
   if (c.input.mean == MeanKind::pixel && !possible) {
     fail_setting("mean", "pixel",
-                 fmt::format("channel: {}, and a mean image needs images as large as the input, {} x {} pixels",
-                             size ? fmt::format("images are {} x {}", size->height, size->width) : "images have many sizes",
+                 fmt::format("channel: {}, but a mean image needs images of the input's size, {} x {} pixels",
+                             size ? fmt::format("images are {} x {}", size->height, size->width) : "image sizes vary",
                              input_size, input_size));
   }
   return c.input.mean == MeanKind::pixel || (c.input.mean == MeanKind::by_source && possible);
 }
 
-/// Moves `count` random training images, which depend on nothing but the numbers, to the validation set.
+/// Moves `count` random training images to the validation set. The choice depends only on `count` and the set's size.
 void hold_out(RunData& data, int64_t count) {
   const int64_t images = data.train->size();
   if (count >= images) {
@@ -49,7 +48,7 @@ void hold_out(RunData& data, int64_t count) {
   std::vector<int64_t> order(static_cast<size_t>(images));
   std::iota(order.begin(), order.end(), 0);
   Random random(0, RandomPurpose::holdout, 0, 0);
-  for (int64_t i = 0; i < count; ++i) {  // the first steps of Fisher and Yates's shuffle
+  for (int64_t i = 0; i < count; ++i) {  // the first steps of a Fisher-Yates shuffle
     std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(i + random.below(images - i))]);
   }
   const auto end = order.begin() + count;
@@ -76,7 +75,7 @@ RunData open_data(const RunConfig& c) {
   RunData data{.train = open_split(c, Split::train), .validation = open_split(c, Split::val)};
   if (const std::string difference = different_class_names(data.train->class_names(), data.validation->class_names());
       !difference.empty()) {
-    fail_usage("the training and the validation set have other classes: {}; both need the same class folders", difference);
+    fail_usage("the training and validation sets have different classes: {}; both need the same class folders", difference);
   }
   if (c.dataset.holdout > 0) {
     hold_out(data, c.dataset.holdout);
@@ -149,11 +148,11 @@ void check_classes(const Safetensors& file, const std::vector<std::string>& clas
     return;
   }
   if (stored.size() != class_names.size()) {
-    fail_usage("{} classifies into {} classes, the data has {}", file.path, stored.size(), class_names.size());
+    fail_usage("{} has {} classes, but the data has {}", file.path, stored.size(), class_names.size());
   }
   if (const std::string difference = different_class_names(stored, class_names); !difference.empty()) {
-    fail_usage("{} was trained on other classes: {}: their labels would be mixed up; give the classes their old names",
-               file.path, difference);
+    fail_usage("{} was trained on other classes, so labels would not match: {}; restore the old class names", file.path,
+               difference);
   }
 }
 

@@ -10,40 +10,41 @@
 namespace residua {
 namespace {
 
-/// Fails unless a run that would begin with `begun` can go on from `saved`.
+/// Fails unless a run with the initial state `begun` can resume from `saved`.
 void check_resumable(const std::string& path, const RunState& saved, const RunState& begun) {
   if (saved.model != begun.model) {
-    fail_usage("{} is of the model {}, this run trains {}", path, saved.model, begun.model);
+    fail_usage("{} is a checkpoint of the model {}, but this run trains {}", path, saved.model, begun.model);
   }
   if (saved.seed != begun.seed || saved.batch_size != begun.batch_size) {
     fail_usage(
-        "{} was made with seed {} and batch size {}, this run has seed {} and batch size {}: the order of images would "
+        "{} was made with seed {} and batch size {}, but this run has seed {} and batch size {}: the order of images would "
         "differ",
         path, saved.seed, saved.batch_size, begun.seed, begun.batch_size);
   }
   const std::string weights = weights_beside(path);
   const std::string advice =
-      weights.empty() ? std::string() : fmt::format("; a new run can begin from its weights, in {}", weights);
+      weights.empty() ? std::string() : fmt::format("; a new run can start from its weights in {}", weights);
   const std::string classes =
       saved.class_names.empty() ? std::string() : different_class_names(saved.class_names, begun.class_names);
   if (!classes.empty()) {
-    fail_usage("{} was made with other classes: {}: their labels would be mixed up; give the classes their old names{}", path,
-               classes, advice);
+    fail_usage("{} was made with other classes, so labels would not match: {}; restore the old class names{}", path, classes,
+               advice);
   }
   if (saved.images != 0 && saved.images != begun.images) {
-    fail_usage("{} was made with {} training images, this run has {}: the order of images would differ{}", path, saved.images,
-               begun.images, advice);
+    fail_usage("{} was made with {} training images, but this run has {}: the order of images would differ{}", path,
+               saved.images, begun.images, advice);
   }
   const auto check_set = [&](const char* which, const std::string& before, const std::string& now) {
     if (!before.empty() && before != now) {
-      fail_usage("{} was made with other {} images: they are as many, but their paths, labels or order differ{}", path, which,
+      fail_usage("{} was made with other {} images: the number is the same, but paths, labels or order differ{}", path, which,
                  advice);
     }
   };
   check_set("training", saved.train_set, begun.train_set);
   if (!saved.validation_set.empty() && saved.validation_set != begun.validation_set) {
-    fail_usage("{} was made with other validation images: their paths, labels or order differ, and so would the best error{}",
-               path, advice);
+    fail_usage(
+        "{} was made with other validation images: paths, labels or order differ, so the best error would not be comparable{}",
+        path, advice);
   }
 }
 
@@ -86,7 +87,7 @@ RunState run_state(const Checkpoint& checkpoint) {
     s.tested = j.value("tested", int64_t{0});
     j.at("seed").get_to(s.seed);
     j.at("batch_size").get_to(s.batch_size);
-    // Format 1 may lack the number of images, and lacks what tells sets and classes apart.
+    // Format 1 may lack the number of images; it has no set digests or class names.
     s.images = j.value("images", int64_t{0});
     s.train_set = j.value("train_set", std::string());
     s.validation_set = j.value("validation_set", std::string());

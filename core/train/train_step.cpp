@@ -9,7 +9,7 @@
 namespace residua {
 namespace {
 
-/// Steps of a shape that run before it is captured: the first chooses convolution plans, the second finds the pool warm.
+/// Steps of a shape to run before capture: the first chooses convolution plans, the second runs with a warm memory pool.
 constexpr int64_t kStepsBeforeCapture = 2;
 
 }  // namespace
@@ -60,7 +60,7 @@ void TrainStep::train(const Batch& batch) {
       } catch (const DeviceFault&) {
         throw;
       } catch (const Error& error) {
-        fail("{}; while a step was captured as a graph, which --cuda-graph off does without", error.what());
+        fail("{}; this happened while capturing the step as a graph: --cuda-graph off avoids that", error.what());
       }
     }
     graph->launch();

@@ -16,7 +16,7 @@
 
 namespace residua {
 
-/// Whether steps on a device that can capture are replayed as one graph.
+/// Whether to replay steps as one graph on devices that support capture.
 enum class Capture : uint8_t { off, on };
 template <>
 inline constexpr auto kEnumText<Capture> = enum_text<Capture>({{Capture::on, "on"}, {Capture::off, "off"}});
@@ -24,24 +24,24 @@ inline constexpr auto kEnumText<Capture> = enum_text<Capture>({{Capture::on, "on
 struct TrainStepOptions {
   InputFormat input;
   float label_smoothing = 0.0f;
-  float statistics_momentum = 0.1f;  // share of the batch in the running statistics
+  float statistics_momentum = 0.1f;  // weight of the batch in the running statistics
   Capture capture = Capture::on;
 };
 
-/// One whole step of training: input, forward, loss, backward, update. It is queued, and nothing waits for its end: results are
-/// summed on the device. On a CUDA device the first steps of a shape run kernel by kernel, so that plans are chosen and memory
-/// is laid out; then the step is captured, once for each set of input memory, and replayed.
+/// One training step: input, forward, loss, backward, update. It only queues work; results are summed on the device, and
+/// nothing waits. On a CUDA device the first steps of a shape run kernel by kernel, to choose plans and allocate memory. Then
+/// the step is captured once for each set of input memory, and replayed.
 class TrainStep {
  public:
-  /// All of these must outlive the step.
+  /// All references must outlive the step.
   TrainStep(Module& model, ParameterStore& store, GradScaler& scaler, Sgd& sgd, TrainStepOptions options);
 
-  /// Trains on a batch. In fp16 the loss is scaled dynamically (give the scaler LossScaling), and a step that overflowed
-  /// changes neither weights nor statistics nor metrics.
+  /// Queues a step on a batch. fp16 needs a scaler with LossScaling; a step that overflows changes no weights, statistics or
+  /// metrics.
   void train(const Batch& batch);
-  /// The scaler's state after all steps so far; brings `batches_tracked` of the store up to date. Waits for the device.
+  /// The scaler's state after all steps so far. Also updates `batches_tracked` of the store. Waits for the device.
   StepState state();
-  /// Results of train() since they were last reset.
+  /// Results of train() since the last reset.
   MetricsAccumulator& metrics() { return metrics_; }
 
  private:
@@ -55,7 +55,7 @@ class TrainStep {
   Device device_;
   MetricsAccumulator metrics_;
   BatchUpload train_upload_;
-  std::array<std::unique_ptr<device_api::Graph>, 2> graphs_;  // for each slot of train_upload_
+  std::array<std::unique_ptr<device_api::Graph>, 2> graphs_;  // one for each slot of train_upload_
 };
 
 }  // namespace residua

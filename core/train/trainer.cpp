@@ -60,7 +60,7 @@ Trainer::Trainer(const TrainerSetup& s)
                                                                .epoch_images = loader_->samples()});
   if (resumed) {
     report_->note(fmt::format("resumed at iteration {} of {}{}", state_.iteration, length_.total_iterations,
-                              state_.iteration < length_.total_iterations ? "" : ": nothing is left to be done"));
+                              state_.iteration < length_.total_iterations ? "" : ": nothing left to do"));
   }
 }
 
@@ -72,7 +72,7 @@ auto Trainer::saved_if_it_fails(const Read& read) {
     try {
       save_unfinished("saved");
     } catch (const std::exception& another) {
-      report_->note(fmt::format("the state could not be saved: {}", another.what()));
+      report_->note(fmt::format("cannot save the state: {}", another.what()));
     }
     throw;
   }
@@ -80,7 +80,7 @@ auto Trainer::saved_if_it_fails(const Read& read) {
 
 int Trainer::train(const volatile std::sig_atomic_t& stop) {
   report_->restart(state_, loader_->wait_seconds());
-  if (validation_due()) {  // the run was stopped before it was done
+  if (validation_due()) {  // the run was stopped before this validation
     validate_and_save(stop);
   }
   while (state_.iteration < length_.total_iterations && stop == 0) {
@@ -142,9 +142,8 @@ void Trainer::report_steps(double rate) {
   report_->train(state_, metrics, rate, loader_->wait_seconds(),
                  validation_loader_ != nullptr ? validations_.left(state_.iteration) : 0);
   if (metrics.images == 0) {
-    report_->note(fmt::format(
-        "no image counted since the last report: every step overflowed in fp16 and was skipped; the loss scale is now {}",
-        training_.step().state().loss_scale));
+    report_->note(fmt::format("every step since the last report overflowed in fp16 and was skipped; the loss scale is now {}",
+                              training_.step().state().loss_scale));
   }
 }
 
@@ -196,7 +195,7 @@ void Trainer::save_unfinished(const char* what) {
     unreported();
     saver_.save(state_, false);
     report_->note(
-        fmt::format("{} at iteration {} of {}: resume the run to go on", what, state_.iteration, length_.total_iterations));
+        fmt::format("{} at iteration {} of {}: resume the run to continue", what, state_.iteration, length_.total_iterations));
   }
 }
 

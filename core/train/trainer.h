@@ -14,7 +14,7 @@
 
 namespace residua {
 
-/// What a run is made of, besides its settings. All but the sources must outlive the trainer.
+/// The parts of a run. All references must outlive the trainer.
 struct TrainerSetup {
   Network& network;
   const RunConfig& config;  // with its recipe applied
@@ -23,42 +23,42 @@ struct TrainerSetup {
   RunData data;  // validation and test may be null
   const RunFolder& folder;
   RunObserver& observer;
-  std::string checkpoint = {};  // to go on from; empty: a new run
+  std::string checkpoint = {};  // to resume from; empty: a new run
 };
 
-/// A training run: epochs over a loader, validations, reports, and a checkpoint with each validation. Where there is a test
-/// set, it is evaluated once, at the end.
+/// A training run: epochs, validations, reports, and a checkpoint with each validation. A test set, if any, is evaluated once,
+/// at the end.
 class Trainer {
  public:
-  /// Lays the network out and gives it its first weights, or those of the checkpoint. Fails with UsageError on settings that do
-  /// not go together and on a checkpoint of another run.
+  /// Sets the network up with initial weights or those of the checkpoint. Fails with UsageError on incompatible settings and on
+  /// a checkpoint of another run.
   explicit Trainer(const TrainerSetup& setup);
 
-  /// Trains to the end, or until `stop` is not 0 (a signal's number): then the state is saved and the number returned.
-  /// Otherwise 0.
+  /// Trains to the end and returns 0. If `stop` becomes nonzero (a signal number), saves the state and returns that number.
   int train(const volatile std::sig_atomic_t& stop);
 
-  /// Images that an epoch trains.
+  /// Images trained per epoch.
   int64_t epoch_images() const { return loader_->samples(); }
   ParameterStore& store() { return training_.store(); }
 
  private:
   bool validation_due() const;
-  /// One pass over the training set, from where it stands; ends early at the run's end or on `stop`.
+  /// Trains to the end of the current epoch; stops early at the end of the run or on `stop`.
   void train_epoch(const volatile std::sig_atomic_t& stop);
   void train_batch(const Batch& batch);
   void report_steps(double rate);
   void validate_and_save(const volatile std::sig_atomic_t& stop);
-  /// The metrics of a set of images, which are reported; nothing on `stop`.
+  /// Evaluates and reports a set of images; returns nothing on `stop`.
   std::optional<Metrics> evaluate(EvaluationLoader& loader, const volatile std::sig_atomic_t& stop);
   void test(const volatile std::sig_atomic_t& stop);
-  /// Saves between two steps, where there is something to save.
+  /// Saves the state between two steps, if the run has made any, and reports it.
   void save_unfinished(const char* what);
-  /// What `read` returns. Whatever a loader meets, the state between two steps is sound, and saved before the error goes on.
+  /// Returns what `read` returns. If it throws, saves the state first: between steps it is consistent, whatever the loader's
+  /// error.
   template <class Read>
   auto saved_if_it_fails(const Read& read);
-  /// Of the steps since the last report, which the schedule is told of. Fails when their loss is not finite: the weights are
-  /// lost then, and must not be saved.
+  /// Metrics of the steps since the last report; also passes them to the schedule. Fails if the loss is not finite: the weights
+  /// are then lost, and must not be saved.
   Metrics unreported();
 
   const RunConfig& config_;
@@ -75,7 +75,7 @@ class Trainer {
   RunSaver saver_;
   RunState state_;
   std::unique_ptr<RunReporter> report_;
-  MetricsTotals told_;  // of the steps since the last report, those that the schedule knows of
+  MetricsTotals told_;  // the part of the unreported totals that the schedule already knows
 };
 
 }  // namespace residua

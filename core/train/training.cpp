@@ -28,7 +28,7 @@ LoaderOptions loader_options(const RunConfig& config, int64_t input_size, Device
   return options;
 }
 
-/// In one order each epoch, the images of an incomplete batch that is left out would never be trained on.
+/// Without shuffling, dropping an incomplete last batch would exclude the same images in every epoch.
 bool drops_last(int64_t images, const RunConfig& config) {
   return !config.input.no_shuffle && images >= config.training.batch_size;
 }
@@ -54,7 +54,7 @@ std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> sourc
 std::unique_ptr<EvaluationLoader> evaluation_loader(const std::shared_ptr<const ImageSource>& source, const RunConfig& config,
                                                     int64_t input_size, Device device) {
   LoaderOptions options = loader_options(config, input_size, device);
-  options.pad_last = device.type == Device::Type::cuda;  // so that no plan is tuned for a remainder
+  options.pad_last = device.type == Device::Type::cuda;  // so that no plan is tuned for a partial batch
   return std::make_unique<EvaluationLoader>(source, config.evaluation.chosen(), input_size, std::move(options));
 }
 

@@ -13,7 +13,7 @@
 
 namespace residua {
 
-/// What trains a network: its parameters with their first values, the optimizer and the step.
+/// All that trains a network: its initialized parameters, the optimizer and the training step.
 class Training {
  public:
   /// The network must outlive this.
@@ -34,16 +34,16 @@ class Training {
   TrainStep step_;
 };
 
-/// Batches of an epoch over so many training images: the last one is left out where the order is drawn anew each epoch.
+/// Batches per epoch over `images` training images. With shuffling, an incomplete last batch is dropped.
 int64_t batches_per_epoch(int64_t images, const RunConfig& config);
 
-/// The loader of training images for inputs of `input_size` pixels a side: augmented, and shuffled unless the settings say
-/// otherwise. Another image takes the place of one that cannot be read.
+/// Makes the training loader for inputs of `input_size` x `input_size` pixels: augmented, and shuffled unless the settings say
+/// otherwise. Unreadable images are replaced by others.
 std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config, int64_t input_size,
                                         Device device);
 
-/// The loader of images to evaluate on by the settings' protocol: each once; those that cannot be read do not count. `config`
-/// must outlive it.
+/// Makes the loader for an evaluation by the settings' protocol: each image once; unreadable images are ignored. `config` must
+/// outlive it.
 std::unique_ptr<EvaluationLoader> evaluation_loader(const std::shared_ptr<const ImageSource>& source, const RunConfig& config,
                                                     int64_t input_size, Device device);
 

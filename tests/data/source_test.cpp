@@ -115,7 +115,7 @@ TEST(ImageFolder, TellsOfFilesThatItLeavesOut) {
   make_image_folder(folder);
   EXPECT_THAT(open_source("imagefolder", folder.path(), Split::val)->notes(), ElementsAre());
   EXPECT_THAT(open_source("imagefolder", folder.path(), Split::train)->notes(),
-              ElementsAre(AllOf(HasSubstr("1 file is left out because of its name: 1 *.txt"), HasSubstr("train: "))));
+              ElementsAre(AllOf(HasSubstr("1 file is skipped because of its name: 1 *.txt"), HasSubstr("train: "))));
   for (const char* name : {"cat/b.gif", "dog/B.GIF", "dog/photo", "dog/deep/er/x.webp", "cat/scan.tiff"}) {
     put(folder / ("train/" + std::string(name)), "GIF89a");
   }
@@ -123,7 +123,7 @@ TEST(ImageFolder, TellsOfFilesThatItLeavesOut) {
   EXPECT_EQ(source->size(), 4);
   EXPECT_THAT(
       source->notes(),
-      ElementsAre(HasSubstr("6 files are left out because of their names: 1 without extension, 2 *.gif, 1 *.tiff, 1 *.txt, "
+      ElementsAre(HasSubstr("6 files are skipped because of their names: 1 without extension, 2 *.gif, 1 *.tiff, 1 *.txt, "
                             "1 *.webp; images are named *.jpg,")));
 }
 
@@ -193,7 +193,7 @@ TEST(ImageFolder, SaysWhatIsMissing) {
   EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("is empty; wanted train/"));
   EXPECT_THAT(usage_error("imagefolder", folder / "nowhere"), HasSubstr("does not exist"));
   fs::create_directories(folder / "train");
-  EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("one folder of images a class"));
+  EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("one folder of images per class"));
   put(folder / "train/cat/readme.txt", "");
   EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("holds readme.txt; wanted images named *.jpg"));
   EXPECT_THAT(usage_error("imagefolder", folder.path(), Split::val), HasSubstr("wanted val/"));
@@ -222,7 +222,7 @@ TEST(OpenSource, AnAmbiguousFolderIsAnError) {
   make_image_folder(folder);
   EXPECT_EQ(detect_source(folder.path()), "imagefolder");
   put(folder / "train-images-idx3-ubyte", "");
-  EXPECT_THAT(usage_error("auto", folder.path()), HasSubstr("looks like fashion-mnist and like imagefolder"));
+  EXPECT_THAT(usage_error("auto", folder.path()), HasSubstr("looks like fashion-mnist and imagefolder"));
 }
 
 /// One record of `labels` and a plane of each color.

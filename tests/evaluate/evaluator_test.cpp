@@ -129,7 +129,7 @@ TEST_P(EvaluatorTest, LeavesOutWhatCannotBeRead) {
   }
   const auto only = std::make_shared<const Subset>(std::make_shared<const OneMissing>(source, 6), std::vector<int64_t>{6});
   EXPECT_TRUE(fails_with([&] { net.evaluate(only, {.batch_size = 5}); },
-                         {"none of the 1 validation images could be read", "is missing"}));
+                         {"none of the 1 images to evaluate could be read", "is missing"}));
 }
 
 TEST_P(EvaluatorTest, StopsWhenItIsAsked) {

@@ -248,7 +248,7 @@ TEST_F(Extension, TheModelHasItsWidth) {
     EXPECT_THAT(file.find("head.weight")->shape, ::testing::ElementsAre(2, width));
   }
   ASSERT_EQ(train(kRun + kData + "--model resnet20 --tiny-width 3 --iterations 4 --output other"), 2);
-  EXPECT_THAT(read("err"), HasSubstr("the model resnet20 does not have this option"));
+  EXPECT_THAT(read("err"), HasSubstr("the model resnet20 has no such option"));
 }
 
 }  // namespace

@@ -129,7 +129,7 @@ TEST(Network, AFileOfWeightsMakesItAgain) {
 TEST(Network, TorchvisionsFilesSayNothing) {
   const TemporaryFolder folder;
   const Safetensors file = saved(folder, make({{"model", {"resnet20"}}, {"shortcut", {"B"}}}, small_input()), {});
-  EXPECT_THAT(refusal(file), AllOf(HasSubstr(file.path), HasSubstr("name the model")));
+  EXPECT_THAT(refusal(file), AllOf(HasSubstr(file.path), HasSubstr("give the model")));
   const Network network = network_from_weights(file, {.model = "resnet20", .options = {{"shortcut", {"B"}}}}, DType::f32);
   EXPECT_EQ(network.input.size, 32);
   EXPECT_EQ(network.input.std[0], 58.395f);

@@ -71,7 +71,7 @@ TEST(Checkpoint, OfANewerFormatIsRefused) {
   for (const char* damaged : {"x", "0", "-"}) {
     save(path);
     replace_in_file(path, R"("residua.checkpoint_format":"2")", fmt::format(R"("residua.checkpoint_format":"{}")", damaged));
-    EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, fmt::format("format is '{}'", damaged)}));
+    EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, fmt::format("checkpoint format '{}'", damaged)}));
   }
 }
 
@@ -82,7 +82,7 @@ TEST(Checkpoint, WeightsAreNoneAndTheRightFileIsNamed) {
   save_safetensors(weights, views(arrays), {{"model", "resnet18"}});
   EXPECT_FALSE(is_checkpoint(load_safetensors_metadata(weights)));
   EXPECT_TRUE(fails_with([&] { load_checkpoint(weights); },
-                         {weights, "holds weights", "resume from a checkpoint.safetensors", "begin a new run from these"}));
+                         {weights, "holds weights", "resume from a checkpoint.safetensors", "start a new run from these"}));
   save(folder / "checkpoint.safetensors");
   EXPECT_TRUE(fails_with([&] { load_checkpoint(weights); }, {weights, "resume from " + folder / "checkpoint.safetensors"}));
 }
@@ -96,10 +96,10 @@ TEST(Checkpoint, ThatIsDamagedSaysWhatANewRunCanBeginFrom) {
   EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, "cut short"}));
   write_bytes(folder / "best.safetensors", "");
   EXPECT_TRUE(fails_with([&] { load_checkpoint(path); },
-                         {path, "cut short", "begin from the weights in " + folder / "best.safetensors"}));
+                         {path, "cut short", "start from the weights in " + folder / "best.safetensors"}));
   write_bytes(path, whole);
   replace_in_file(path, "{\\\"best_error\\\"", "[\\\"best_error\\\"");
-  EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, "state is damaged", "begin from the weights in"}));
+  EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, "state is damaged", "start from the weights in"}));
 }
 
 TEST(Checkpoint, WhereverASaveStopsThereIsAWholeOne) {

@@ -52,7 +52,7 @@ TEST(RunFolder, KeepsWhatARunHasLeft) {
     } catch (const RunExists& error) {
       EXPECT_EQ(error.folder(), folder.path());
       EXPECT_EQ(error.setting(), "output");
-      EXPECT_THAT(error.what(), AllOf(HasSubstr("holds a run already"), HasSubstr(file), HasSubstr("resume to auto")));
+      EXPECT_THAT(error.what(), AllOf(HasSubstr("already holds one"), HasSubstr(file), HasSubstr("resume to auto")));
     }
     EXPECT_NO_THROW(RunFolder(folder.path(), Existing::resume));
     EXPECT_EQ(read_bytes(folder / file), "precious");
@@ -124,7 +124,8 @@ TEST(RunFolder, IsClearedOfHalfWrittenFiles) {
 TEST(RunFolder, RefusesWhatIsNone) {
   const TemporaryFolder folder;
   write_bytes(folder / "file", "");
-  EXPECT_TRUE(fails_with([&] { RunFolder(folder / "file", Existing::resume); }, {"cannot be made", "another output"}));
+  EXPECT_TRUE(
+      fails_with([&] { RunFolder(folder / "file", Existing::resume); }, {"cannot create the output folder", "another output"}));
   EXPECT_THROW(RunFolder(folder / "file/below", Existing::resume), UsageError);
 }
 

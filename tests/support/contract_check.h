@@ -9,8 +9,8 @@
 
 namespace residua::test {
 
-/// A check of contracts that are called directly: all that no operation's case reaches. One list serves every device and, on
-/// the CUDA device without a GPU, every order of threads.
+/// A check that calls contracts directly, for behavior that no operation's case reaches. The list runs on every device and, on
+/// the host CUDA device, in every order of threads.
 struct ContractCheck {
   std::string name;  // what must hold, in letters and digits
   void (*run)(Device device);

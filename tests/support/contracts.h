@@ -9,7 +9,7 @@
 
 namespace residua::test {
 
-/// Names of the contracts in the text's `void run(const NAME& args, Stream& stream)`.
+/// The names of the contracts that the text declares as `void run(const NAME& args, Stream& stream)`.
 inline std::set<std::string> contracts_in(const std::string& text) {
   static const std::string before = "void run(const ";
   static const std::string after = "& args, Stream& stream)";
@@ -24,7 +24,7 @@ inline std::set<std::string> contracts_in(const std::string& text) {
   return names;
 }
 
-/// The same, of all files of a folder with one of the extensions.
+/// The same for all files in a folder with one of the extensions.
 inline std::set<std::string> contracts_in_folder(const std::string& folder, const std::set<std::string>& extensions) {
   std::set<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
@@ -37,10 +37,10 @@ inline std::set<std::string> contracts_in_folder(const std::string& folder, cons
   return names;
 }
 
-/// The contracts that every device has: those that the headers of core/kernels declare.
+/// The contracts that every device implements: those declared in core/kernels.
 inline std::set<std::string> declared_contracts() { return contracts_in_folder(RESIDUA_SOURCE_DIR "/core/kernels", {".h"}); }
 
-/// The same and those that the CUDA device has of its own, declared in cuda/kernels.
+/// The same, plus the CUDA device's own contracts, declared in cuda/kernels.
 inline std::set<std::string> declared_cuda_contracts() {
   std::set<std::string> names = contracts_in_folder(RESIDUA_SOURCE_DIR "/cuda/kernels", {".h"});
   names.merge(declared_contracts());

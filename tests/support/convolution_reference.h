@@ -4,7 +4,7 @@
 
 namespace residua::test {
 
-/// Calls f(index of x, index of w, index of y) for every product that the definition of a convolution sums.
+/// Calls f(index of x, index of w, index of y) for every product in the definition of a convolution.
 template <class F>
 void for_each_product(const ConvolutionShape& z, const F& f) {
   for (int64_t n = 0; n < z.batch; ++n) {

@@ -28,7 +28,7 @@ inline HostArray to_host(std::string name, const Tensor& tensor) {
           .bytes = {bytes, bytes + host.bytes()}};
 }
 
-/// The array of this name, which must be there.
+/// The array of this name, which must exist.
 inline HostArray& named(std::vector<HostArray>& arrays, const std::string& name) {
   const auto found = std::ranges::find(arrays, name, &HostArray::name);
   if (found == arrays.end()) {

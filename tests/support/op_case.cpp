@@ -94,7 +94,7 @@ std::vector<HostArray> draw_inputs(const OpCase& c, DType dtype, Random& random)
       return all;
     }
   }
-  fail("{}: 1000 draws gave no usable inputs", c.full_name());
+  fail("{}: no usable inputs in 1000 draws", c.full_name());
 }
 
 Tensor to_tensor(const HostArray& values, Shape shape, DType dtype, Device device) {

@@ -9,11 +9,11 @@
 
 namespace residua::test {
 
-/// Fresh memory is NaN while a test runs, and at its end no block may have been written past its end.
+/// Fills fresh memory with NaN during a test, and checks at the end that no block was written past its end.
 class PoisonedMemory {
  public:
   explicit PoisonedMemory(Device device) : device_(device), overruns_before_(device_api::memory_use(device).overruns) {
-    // What looks for uninitialized memory itself (compute-sanitizer) must not find it initialized.
+    // Off for tools that look for uninitialized memory themselves (compute-sanitizer): poison would count as initialized.
     const char* wanted = std::getenv("RESIDUA_TEST_POISON");
     if (wanted == nullptr || std::string_view(wanted) != "off") {
       device_api::set_fresh_memory(device_, device_api::FreshMemory::poisoned);

@@ -13,7 +13,7 @@ uint64_t chosen_seed() {
   return seed;
 }
 
-/// FNV-1a: std::hash may differ between libraries.
+/// FNV-1a, because std::hash may differ between libraries.
 uint64_t hash(std::string_view text) {
   uint64_t h = 0xcbf29ce484222325u;
   for (const char c : text) {

@@ -6,10 +6,10 @@
 
 namespace residua::test {
 
-/// The seed of this run: the environment variable RESIDUA_TEST_SEED, or a fresh one. Printed when it is first asked for.
+/// The seed of this test run: the environment variable RESIDUA_TEST_SEED, or a fresh one. The first call prints it.
 uint64_t run_seed();
 
-/// Random numbers that depend on the run's seed and on `name` alone, so that each test can be repeated by itself.
+/// Random numbers that depend only on the run's seed and on `name`, so that each test can be repeated alone.
 class Random {
  public:
   explicit Random(std::string_view name);

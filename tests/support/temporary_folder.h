@@ -10,12 +10,12 @@
 
 namespace residua::test {
 
-/// A new folder that is removed, with all it holds, at the end of the scope.
+/// A new folder, removed with its contents at the end of the scope.
 class TemporaryFolder {
  public:
   TemporaryFolder() : path_((std::filesystem::temp_directory_path() / "residua-test-XXXXXX").string()) {
     if (::mkdtemp(path_.data()) == nullptr) {
-      throw std::runtime_error("cannot make a temporary folder " + path_);
+      throw std::runtime_error("cannot create a temporary folder " + path_);
     }
   }
   ~TemporaryFolder() {

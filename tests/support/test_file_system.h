@@ -11,23 +11,23 @@
 
 namespace residua::test {
 
-/// The system's files, with a record of what is asked for and a fault at one of the operations.
+/// The real file system with a record of all operations and a fault at one of them.
 class TestFileSystem final : public FileSystem {
  public:
   enum class Fault : uint8_t {
     none,
-    fail,  // the operation fails, and no other
-    stop,  // as if the process had been killed: neither it nor any later one has an effect
+    fail,  // this operation fails, and no other
+    stop,  // as if the process were killed: this operation and all later ones have no effect
   };
 
   TestFileSystem() = default;
-  /// The fault comes with operation number `at`, counted from 0.
+  /// The fault occurs at operation number `at`, counted from 0.
   TestFileSystem(Fault fault, int64_t at, int error = EIO) : fault_(fault), at_(at), error_(error) {}
 
-  /// What was asked for: "open weights", "write 5", "rename temporary weights", ...
+  /// The operations so far: "open weights", "write 5", "rename temporary weights", ...
   const std::vector<std::string>& operations() const { return operations_; }
 
-  /// The most bytes that one read or write takes.
+  /// The most bytes that one read or write transfers.
   size_t most_bytes = SIZE_MAX;
 
   int open(const std::string& path, int flags) override {
@@ -50,7 +50,7 @@ class TestFileSystem final : public FileSystem {
   int close(int descriptor) override {
     const bool failed = fails("close");
     const int error = errno;
-    const int result = FileSystem::close(descriptor);  // in any case, or the tests would run out of descriptors
+    const int result = FileSystem::close(descriptor);  // always, or the tests would run out of descriptors
     errno = error;
     return failed ? -1 : result;
   }

@@ -6,7 +6,7 @@
 
 namespace residua::test {
 
-/// The warnings of the library while it lives, a line each.
+/// Collects the library's warnings during its lifetime, one per line.
 class WarningLog {
  public:
   WarningLog() {

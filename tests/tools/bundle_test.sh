@@ -35,7 +35,7 @@ done
 models=$(cd / && clean "$root/bin/train-imagenet" --list-models)
 [[ $models == *resnet18* && $models == *plain20* ]] || fail "train-imagenet --list-models printed: $models"
 ln -s "$root/bin/classify" "$work/link"
-clean "$work/link" --help | grep -q 'Names what images show' || fail "a link to a program does not start it"
+clean "$work/link" --help | grep -q 'Classifies images' || fail "a link to a program does not start it"
 
 # Nothing that is in the archive may come from the system.
 loaded=$(env -i LD_TRACE_LOADED_OBJECTS=1 "$root/libexec/train-imagenet")
@@ -143,13 +143,13 @@ else
 fi
 
 message=$("$root/tools/degradation" --preset smoke --report --output "$work/none" 2>&1) || true
-[[ $message == *'nothing was begun'* ]] || fail "tools/degradation: $message"
+[[ $message == *'nothing was started'* ]] || fail "tools/degradation: $message"
 
 # The checks of a GPU say that there is none; rehearsed, each part runs that needs no PyTorch.
 if [[ ! -e /dev/nvidia0 ]]; then
   status=0
   message=$("$root/tools/gpu-check" 2>&1) || status=$?
-  [[ $status == 2 && $(wc -l <<<"$message") == 1 && $message == *'no NVIDIA GPU'* ]] || fail "gpu-check: exit $status: $message"
+  [[ $status == 2 && $(wc -l <<<"$message") == 1 && $message == *'no usable NVIDIA GPU'* ]] || fail "gpu-check: exit $status: $message"
 fi
 export RESIDUA_CUDA_LIBRARIES=$cuda_libraries
 status=0

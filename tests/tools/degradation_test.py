@@ -231,7 +231,7 @@ class Budget(unittest.TestCase):
         least = self.hours(planning.Size((20, 56), 0, 3, 16 * 391, 391, 10000))
         size, _ = self.fit(least * 1.001, seeds=5)
         self.assertEqual((size.iterations, size.seeds), (16 * 391, 3))
-        with self.assertRaisesRegex(Refusal, r"the smallest grid takes [0-9.]+ hours on this machine, and --budget is .*: 6256 iterations, 3 seeds, depths 20, 56; give more hours, fewer depths or fewer seeds$"):
+        with self.assertRaisesRegex(Refusal, r"the smallest grid takes [0-9.]+ hours on this machine, but --budget is .*: 6256 iterations, 3 seeds, depths 20, 56; give more hours, fewer depths or fewer seeds$"):
             self.fit(least * 0.99)
 
     def test_a_single_seed_that_was_asked_for_stays(self):
@@ -327,7 +327,7 @@ class Calls(Experiment):
         self.ran()
         code, printed = self.call("--seeds", "3", *self.SMALL)
         self.assertEqual(code, 2)
-        self.assertIn("was made with no --seeds, and this call has --seeds 3", printed)
+        self.assertIn("was made with no --seeds, but this call has --seeds 3", printed)
         self.assertEqual(self.call("--seeds", "3", "--replan", *self.SMALL)[0], 0)
         self.assertEqual(self.ran(), [f"{arm}-seed{seed} from 0" for arm in ("plain20", "plain32", "resnet20", "resnet32") for seed in (1, 2)])
         report = self.report()
@@ -350,7 +350,7 @@ class Calls(Experiment):
     def test_data_must_be_there(self):
         code, printed = self.call(preset="cifar10")
         self.assertEqual(code, 2)
-        self.assertIn("the preset cifar10 needs images: --data DIR", printed)
+        self.assertIn("the preset cifar10 needs a data set: --data DIR", printed)
         code, printed = self.call("--data", str(self.folder / "nowhere"), preset="cifar10")
         self.assertEqual(code, 2)
         self.assertIn("nowhere is not there", printed)
@@ -367,14 +367,14 @@ class Calls(Experiment):
         before = self.result_path("plain20-seed0").read_bytes()
         code, printed = self.call("--iterations", "30", "--no-shortcuts", "--replan")
         self.assertEqual(code, 2)
-        self.assertIn("plain20-seed0/result.json is of another configuration: iterations is 20 there, and 30 in the plan", printed)
+        self.assertIn("plain20-seed0/result.json is of another configuration: iterations is 20 there, but 30 in the plan", printed)
         self.assertIn("resnet32-seed0/result.json is of another configuration", printed)
         self.assertEqual((self.result_path("plain20-seed0").read_bytes(), self.ran()), (before, []))
         self.assertEqual(self.call(*self.SMALL)[0], 0, "the old plan is still there")
         self.change(self.result_path("plain20-seed0"), lambda content: content.update(digest="0", train_set="xyz"))
         code, printed = self.call(*self.SMALL)
         self.assertEqual(code, 2)
-        self.assertIn("train_set is xyz there, and abc in the plan", printed)
+        self.assertIn("train_set is xyz there, but abc in the plan", printed)
 
     def test_an_unfinished_arm_of_another_configuration_is_refused(self):
         self.call(*self.SMALL)
@@ -386,8 +386,8 @@ class Calls(Experiment):
             (self.result_path(arm).parent / "arm.json").unlink()
         code, printed = self.call("--iterations", "30", "--no-shortcuts")
         self.assertEqual(code, 2)
-        self.assertIn("plain20-seed0/arm.json is of another configuration: iterations is 20 there, and 30 in the plan", printed)
-        self.assertIn("resnet20-seed0 has weights of a run that was not begun here", printed)
+        self.assertIn("plain20-seed0/arm.json is of another configuration: iterations is 20 there, but 30 in the plan", printed)
+        self.assertIn("resnet20-seed0 has weights of a run that this script did not start", printed)
 
     def test_a_program_or_data_that_changed_are_told(self):
         self.call(*self.SMALL)
@@ -395,12 +395,12 @@ class Calls(Experiment):
         for fault, text in (("lr", "lr was 0.1 and is 0.2"), ("data", "train_set was abc and is otherimages")):
             code, printed = self.call(*self.SMALL, fault=fault)
             self.assertEqual(code, 2)
-            self.assertIn(f"plain20-seed0 would not be the arm that was planned: {text}", printed)
+            self.assertIn(f"plain20-seed0 would differ from the planned arm: {text}", printed)
 
     def test_damaged_files_are_told(self):
         self.call(*self.SMALL)
         good = self.result_path("plain20-seed0").read_text()
-        for text, told in (("{", "cannot read"), ("[]", "has not the format 1"), (json.dumps({**json.loads(good), "final": {}}), "lacks what is wanted of it: KeyError 'validation'")):
+        for text, told in (("{", "cannot read"), ("[]", "does not have format 1"), (json.dumps({**json.loads(good), "final": {}}), "is incomplete: KeyError 'validation'")):
             self.result_path("plain20-seed0").write_text(text)
             code, printed = self.call(*self.SMALL)
             self.assertEqual(code, 2)
@@ -415,11 +415,11 @@ class Calls(Experiment):
     def test_divergence_is_a_result(self):
         code, printed = self.call("--seeds", "3", *self.SMALL, fault="diverge --model plain32 --seed 1")
         self.assertEqual(code, 0, printed)
-        self.assertIn("plain32-seed1 diverged: its loss is not finite", printed)
+        self.assertIn("plain32-seed1 diverged: its loss became NaN or infinite", printed)
         report = self.report()
         self.assertRegex(report, r"plain-32 trains worse than plain-20 \|.*\| not decided: plain-32 diverged \|")
         self.assertRegex(report, r"ResNet-32 trains no worse than ResNet-20 \|.*\| supported \|")
-        self.assertIn("plain32-seed1 diverged: its loss was not finite.", report)
+        self.assertIn("plain32-seed1 diverged: its loss became NaN or infinite.", report)
         self.assertRegex(report, r"plain-32 \| 416,000 \| 2, 1 diverged \|")
         self.ran()
         self.assertEqual((self.call("--seeds", "3", *self.SMALL)[0], self.ran()), (0, []))
@@ -438,7 +438,7 @@ class Calls(Experiment):
         self.assertNotIn("different processors", self.report())
         self.result_path("plain20-seed0").unlink()
         self.call(*self.SMALL, fault="processor")
-        self.assertIn("The arms of seed 0 ran on different processors: a processor; another processor. Run that seed again on one kind of processor.", self.report())
+        self.assertIn("The arms of seed 0 ran on different processors: a processor; another processor. Rerun that seed on one kind of processor.", self.report())
 
     def test_an_arm_that_was_moved_between_processors_is_flagged(self):
         code, printed = self.call(*self.SMALL, fault="moved")
@@ -466,7 +466,7 @@ class Calls(Experiment):
         self.assertIn("invalid choice: 'f32'", printed)
         code, printed = self.call(*self.SMALL, fault="precision")
         self.assertEqual(code, 2)
-        self.assertIn("--dry-run tells the precision f32, wanted one of fp32, bf16, fp16", printed)
+        self.assertIn("--dry-run printed the precision f32, wanted one of fp32, bf16, fp16", printed)
 
     def test_times_are_apart(self):
         self.call(*self.SMALL)
@@ -490,7 +490,7 @@ class Calls(Experiment):
 
         code, printed = self.call(*self.SMALL, draw=none)
         self.assertEqual(code, 0)
-        self.assertIn("the figures were not drawn: No module named 'matplotlib': run tools/setup", printed)
+        self.assertIn("cannot draw the figures: No module named 'matplotlib': run tools/setup", printed)
         self.assertNotIn("figures/", self.report())
 
     def test_the_plan_is_printed_and_not_kept(self):
@@ -499,8 +499,8 @@ class Calls(Experiment):
         self.assertFalse(self.output.exists())
         self.assertIn("6 arms of 80 iterations (8.0 epochs), 1 seed, bf16", printed)
         # The stand-in's speed is 1000 / depth: (80 x 128 + 8 x (1024 + 512) / 3) images at 50 a second.
-        self.assertRegex(printed, r"plain-20 +260,000 parameters +50 img/s +0\.08 h an arm")
-        self.assertRegex(printed, r"all of it: 0\.\d\d hours")
+        self.assertRegex(printed, r"plain-20 +260,000 parameters +50 img/s +0\.08 h per arm")
+        self.assertRegex(printed, r"total: 0\.\d\d hours")
 
     def test_a_budget_is_kept(self):
         words = ("--iterations", "2000", "--depths", "20,32", "--seeds", "3")
@@ -518,7 +518,7 @@ class Calls(Experiment):
         self.assertEqual(json.loads((self.output / "plan.json").read_text()), plan, "resolved once")
         code, printed = self.call("--budget", "0.3", *words)
         self.assertEqual(code, 2)
-        self.assertIn("was made with --budget 0.2, and this call has --budget 0.3", printed)
+        self.assertIn("was made with --budget 0.2, but this call has --budget 0.3", printed)
 
     def stopped_in(self, function, *words):
         """What is printed where Ctrl-C comes while `function` of planning works: what it says, and the words of the command."""
@@ -529,7 +529,7 @@ class Calls(Experiment):
         return told, shlex.split(command)[1:]
 
     def test_a_stopped_call_tells_what_is_kept(self):
-        begin, go_on = "degradation: stopped; there was nothing to save yet. To begin again:", "degradation: stopped; what was done is saved. To go on:"
+        begin, go_on = "degradation: stopped; nothing to save yet. To start again:", "degradation: stopped; the work so far is saved. To resume:"
         replanned = ("--seeds", "2", "--replan", *self.SMALL)
         self.assertEqual(self.stopped_in("make", *self.SMALL), (begin, self.words(*self.SMALL)))
         self.call(*self.SMALL)
@@ -547,9 +547,9 @@ class Calls(Experiment):
             code, printed = self.call(*words)
             self.assertEqual(code, 2)
             self.assertIn(told, printed)
-        self.assertIn("has no plan to go on with: say --preset NAME", self.call(preset=None)[1])
-        self.assertIn("plan.json is not there: nothing was begun", self.call("--report", preset=None)[1])
-        for words, preset, told in ((("--replan",), None, "--replan needs --preset NAME (smoke, cifar10"), (("--replan", "--report"), "smoke", "leave --replan out"),
+        self.assertIn("has no plan to resume: give --preset NAME", self.call(preset=None)[1])
+        self.assertIn("plan.json does not exist: nothing was started", self.call("--report", preset=None)[1])
+        for words, preset, told in ((("--replan",), None, "--replan needs --preset NAME (smoke, cifar10"), (("--replan", "--report"), "smoke", "leave out --replan"),
                                     (("--repl",), "smoke", "unrecognized arguments: --repl")):  # fmt: skip
             code, printed = self.call(*words, preset=preset)
             self.assertEqual(code, 2)
@@ -558,9 +558,9 @@ class Calls(Experiment):
         self.assertEqual(code, 2)
         self.assertRegex(printed, r"^degradation: .*Not a directory: .*output'\n$")
         self.assertIn("lr is 7, wanted less", self.call(fault="refuse")[1])
-        self.assertIn("--dry-run printed no JSON object", self.call(fault="junk")[1])
+        self.assertIn("--dry-run did not print a JSON object", self.call(fault="junk")[1])
         (self.programs / "train-imagenet").unlink()
-        self.assertIn("train-imagenet is not there: build it", self.call()[1])
+        self.assertIn("train-imagenet does not exist: build it", self.call()[1])
 
 
 class Kills(Experiment):
@@ -640,11 +640,11 @@ class Kills(Experiment):
         first = self.start(*self.SMALL)
         self.assertTrue(self.wait_for_steps(first, self.output, 2))
         refused = self.finish(self.start(*self.SMALL), 2)
-        self.assertIn("another call works in", refused)
+        self.assertIn("another call is using", refused)
         self.kill(first, trainers_too=False)
         self.environment["WORK"] = "1"
         second = self.start(*self.SMALL)
-        self.assertIn("waiting for the trainers that an earlier call left", second.stdout.readline())
+        self.assertIn("waiting for the trainers of an earlier call", second.stdout.readline())
         (self.folder / "hold").touch()
         self.finish(second)
         ran = self.ran()
@@ -658,7 +658,7 @@ class Kills(Experiment):
         running = [path.parent for path in self.output.glob("arms/*/log.jsonl")]
         process.send_signal(signal.SIGINT)
         printed = self.finish(process, 130)
-        self.assertIn("stopped; what was done is saved. To go on:", printed)
+        self.assertIn("stopped; the work so far is saved. To resume:", printed)
         self.assertIn(" ".join(["tools/degradation", *self.words(*self.SMALL)]), printed)
         self.assertNotIn("failed", printed)
         for folder in running:

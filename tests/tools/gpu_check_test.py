@@ -172,19 +172,19 @@ class Faults(GpuCheck):
             "step",
             ("step-bench crash", "CUDA error 700: an illegal memory access"),
             ("step-bench signal", "exited -6"),
-            ("step-bench nan", "nan img/s is no speed"),
-            ("step-bench zero", "0 img/s is no speed"),
-            ("step-bench junk", "the report cannot be read"),
-            ("step-bench empty", "the report lacks what is wanted of it: KeyError 'images_per_second'"),
-            ("step-bench slow bf16", "1000 img/s is less than the 23"),
+            ("step-bench nan", "got a speed of nan img/s"),
+            ("step-bench zero", "got a speed of 0 img/s"),
+            ("step-bench junk", "cannot read the report"),
+            ("step-bench empty", "the report is incomplete: KeyError 'images_per_second'"),
+            ("step-bench slow bf16", "1000 img/s is below the target of 23"),
             needs=["ceilings"],
         )
 
     def test_step_that_hangs(self):
-        self.check("step", ("step-bench hang --precision bf16", "did not end within its 1 s"), seconds=0.1, limit_s=1)
+        self.check("step", ("step-bench hang --precision bf16", "did not end within 1 s"), seconds=0.1, limit_s=1)
 
     def test_fused(self):
-        failed, died = "1 failed: OpForward.Agrees/add_cuda", "exited -6: [ RUN      ] OpForward.Agrees/add_cuda; the last test was OpForward.Agrees/add_cuda"
+        failed, died = "1 failed: OpForward.Agrees/add_cuda", "exited -6: [ RUN      ] OpForward.Agrees/add_cuda; the last test started was OpForward.Agrees/add_cuda"
         self.check("fused", ("residua-tests fails FusedConvolution", failed), ("residua-tests dies", died))
 
     def test_ops(self):
@@ -192,7 +192,7 @@ class Faults(GpuCheck):
         self.check("ops", ("residua-tests nocuda OpGradientFormula", no_device), ("residua-tests none", none), ("residua-tests fails", "1 failed: "))
 
     def test_steps(self):
-        slow, crash = ("step-bench slow resnet34", "1000 img/s is less than the 12"), ("step-bench crash resnet56", "CUDA error 700")
+        slow, crash = ("step-bench slow resnet34", "1000 img/s is below the target of 12"), ("step-bench crash resnet56", "CUDA error 700")
         self.check("steps", slow, crash, needs=["ceilings"])
 
     def test_ceilings(self):
@@ -201,9 +201,9 @@ class Faults(GpuCheck):
     def test_kernels(self):
         self.check(
             "kernels",
-            ("kernel-bench slow", "1 of 1 kernels take longer than bytes / (0.9 x copy) + 3 us a launch: Add 256x56x56x64 f16 takes 3.0"),
-            ("kernel-bench nan", "no time of Add 256x56x56x64"),
-            ("kernel-bench norows", "no time of any kernel"),
+            ("kernel-bench slow", "1 of 1 kernels take longer than bytes / (0.9 x copy) + 3 us per launch: Add 256x56x56x64 f16 takes 3.0"),
+            ("kernel-bench nan", "no valid time for Add 256x56x56x64"),
+            ("kernel-bench norows", "no valid time for any kernel"),
             ("kernel-bench crash --precision", "CUDA error 700"),
             needs=["ceilings"],
         )
@@ -211,26 +211,26 @@ class Faults(GpuCheck):
     def test_pytorch(self):
         self.check(
             "pytorch",
-            ("python fast resnet18", "Residua has 0.50 times its speed, and more than 1 is wanted"),
-            ("python nan", "nan img/s is no speed"),
+            ("python fast resnet18", "Residua's speed is 0.50 times PyTorch's; wanted more than 1"),
+            ("python nan", "got a speed of nan img/s"),
             ("python crash step_torch", "CUDA error 700"),
             needs=["step"],
         )
 
     def test_compile(self):
-        self.check("compile", ("python fast resnet18", "Residua has 0.50 times its speed, and more than 1 is wanted"), needs=["step"])
+        self.check("compile", ("python fast resnet18", "Residua's speed is 0.50 times PyTorch's; wanted more than 1"), needs=["step"])
 
     def test_sanitizers(self):
         self.write_plans("{}", "cache/residua-gpu-check")
         for tool in ("memcheck", "racecheck", "initcheck", "synccheck"):
-            self.check(tool, (f"compute-sanitizer finds {tool}", "exited 99"), (f"compute-sanitizer sees {tool}", "did not say that it found nothing"))
+            self.check(tool, (f"compute-sanitizer finds {tool}", "exited 99"), (f"compute-sanitizer sees {tool}", "did not report 0 errors"))
         self.check("memcheck", ("compute-sanitizer crash", "CUDA error 700"))
 
     def test_training(self):
         self.check(
             "training",
-            ("train-imagenet off --device cuda --precision fp16", "error 60.0 % is more than 5.0 from the CPU device's 30.0 %"),
-            ("train-imagenet nan --device cuda", "error nan % is more than 5.0"),
+            ("train-imagenet off --device cuda --precision fp16", "error 60.0 % differs by more than 5.0 points from the CPU device's 30.0 %"),
+            ("train-imagenet nan --device cuda", "error nan % differs by more than 5.0"),
             ("train-imagenet unlearned", "nothing was learned: error 90.0 %"),
             ("train-imagenet unvalidated", "the run left no validation error"),
         )
@@ -244,9 +244,9 @@ class Faults(GpuCheck):
         unfused = {**PLANS, work: {"choice": "composed", "ways": [["composed", 0.2]], "refusal": "cuDNN has no engine"}}
         device = "NVIDIA H200"
         for content, expected in (
-            ("junk", "has no plans"),
+            ("junk", "cannot read plans from"),
             ({"devices": {device: {}}}, "has no convolution"),
-            ({"devices": {device: {work: {"choice": "eng3", "ways": [], "refusal": ""}}}}, "the report lacks what is wanted"),
+            ({"devices": {device: {work: {"choice": "eng3", "ways": [], "refusal": ""}}}}, "the report is incomplete"),
             ({"devices": {device: unfused}}, "no fused form can be used, cuDNN has no engine"),
             ({"devices": {device: PLANS}, "rejected": {device: {work: {"eng9": "process 7 ended while it tried this plan"}}}}, "1 plans were rejected: eng9 for"),
         ):
@@ -275,7 +275,7 @@ class Calls(GpuCheck):
     def test_everything_passes(self):
         code, table = self.call("--budget", "3600")
         self.assertEqual(code, 0, table)
-        for text in ("NVIDIA H200, driver 580.65.06, cuDNN 9.19.0", "step/resnet18 fp16: 30000 img/s, 23", "steps/resnet34 fp16: 17000 img/s, 12",
+        for text in ("NVIDIA H200, driver 580.65.06, cuDNN 9.19.0", "step/resnet18 fp16: 30000 img/s, target 23", "steps/resnet34 fp16: 17000 img/s, target 12",
                      "resnet56 fp16: 2.00 times PyTorch's best mode so far", "of 1 fused forms in fp16 cuDNN has 1, of which 1 are the fastest plan"):  # fmt: skip
             self.assertIn(text, table)
         results = json.loads(self.json.read_text(encoding="utf-8"))
@@ -340,7 +340,7 @@ class Calls(GpuCheck):
     def test_targets_wait_for_the_ceilings(self):
         code, table = self.call("--only", "step", fault="step-bench slow")
         self.assertEqual(code, 0, table)
-        self.assertIn("step/resnet18 fp16 is held to its target when the ceilings are measured", table)
+        self.assertIn("step/resnet18 fp16 has no target until the ceilings are measured", table)
         code, table = self.call("--only", "step,ceilings")
         self.assertEqual(code, 1, table)
 

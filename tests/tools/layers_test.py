@@ -44,7 +44,7 @@ class Layers(unittest.TestCase):
 
     def test_a_folder_that_is_in_no_line(self):
         code, printed = check({"core/utilities/x.cpp": []})
-        self.assertEqual((code, "in no line of tools/layers" in printed), (1, True), printed)
+        self.assertEqual((code, "is not in tools/layers" in printed), (1, True), printed)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ TEST(Actions, AnEvaluationHoldsTheLimitsOfBadImages) {
     return evaluate_weights(file, network, validation, run.config, Device{}, DType::f32, run.observer).images;
   };
   EXPECT_EQ(evaluate("3", "0.05"), 61);
-  EXPECT_THAT(run.observer.notes.back(), HasSubstr("3 of the 64 images could not be read, and do not count"));
+  EXPECT_THAT(run.observer.notes.back(), HasSubstr("3 of the 64 images could not be read and were ignored"));
   EXPECT_TRUE(fails_with([&] { evaluate("2", "0.05"); }, {"3 of 64 images cannot be read; wanted at most 2"}));
   EXPECT_TRUE(fails_with([&] { evaluate("3", "0.04"); }, {"3 of 64 images cannot be read; wanted at most 2"}));
 }

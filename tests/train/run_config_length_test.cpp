@@ -59,7 +59,7 @@ TEST(RunConfig, StepsAreEpochsUnlessIterationsWereGiven) {
 TEST(RunConfig, StepsNeedALengthWhereTheRecipesIsOfTheOtherUnit) {
   LayeredRun small;
   small.flag("lr-steps", {"80", "120"});
-  EXPECT_THAT(small.error(false), AllOf(HasSubstr("lr-steps: got '80,120'"), HasSubstr("the length too")));
+  EXPECT_THAT(small.error(false), AllOf(HasSubstr("lr-steps: got '80,120'"), HasSubstr("length too")));
   LayeredRun photos;
   photos.flag("lr-steps", {"30", "60"}).finish(true);
   EXPECT_THAT(photos.falls(), ElementsAre(3000, 6000));

@@ -167,7 +167,7 @@ TEST(RunState, OfTheFirstFormatGoesOn) {
     check(now.running_variances[i]);
   }
   begun.images = 334;
-  EXPECT_TRUE(fails_with([&] { resume_run(path, begun, network.store); }, {"333 training images, this run has 334"}));
+  EXPECT_TRUE(fails_with([&] { resume_run(path, begun, network.store); }, {"333 training images, but this run has 334"}));
 }
 
 TEST(RunState, WeightsOfTheFirstFormatAreTheSameFile) {
@@ -209,7 +209,7 @@ TEST(RunState, AnotherRunIsRefusedAndNothingIsChanged) {
           {path, "class 0 was \"ten\" and is \"zwölf\", class 2 was \"zwölf\" and is \"ten\""});
   // With weights beside it, it is said that a new run can begin from them.
   write_bytes(folder / "last.safetensors", "");
-  refused([](RunState& s) { s.train_set = "8888888888888880"; }, {"begin from its weights, in " + folder / "last.safetensors"});
+  refused([](RunState& s) { s.train_set = "8888888888888880"; }, {"start from its weights in " + folder / "last.safetensors"});
 }
 
 TEST(RunState, ThatIsDamagedIsNamed) {

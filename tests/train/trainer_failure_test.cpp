@@ -30,7 +30,7 @@ TEST(Trainer, ANanLossEndsTheRunWithAdvice) {
   const TemporaryFolder folder;
   SmallRun run(folder.path());
   run.set("lr", {"1e9"}).set("weight-decay", {"1e9"});
-  EXPECT_TRUE(fails_with([&] { run.train(); }, {"not finite", "lower the learning rate", "no state had been saved yet"}));
+  EXPECT_TRUE(fails_with([&] { run.train(); }, {"not finite", "lower the learning rate", "no state has been saved yet"}));
   EXPECT_FALSE(fs::exists(folder / kCheckpointFile));
   EXPECT_FALSE(fs::exists(folder / kLastFile));
 }
@@ -44,7 +44,7 @@ TEST(Trainer, WhatIsNotFiniteReplacesNoGoodState) {
   // The last step's own loss is still finite: what it does to the weights shows in the validation.
   SmallRun run(folder.path());
   run.set("iterations", {"4"}).set("lr", {"1e9"}).set("weight-decay", {"1e9"}).resume(folder / kCheckpointFile);
-  EXPECT_TRUE(fails_with([&] { run.train(); }, {"not finite by iteration 4", "the last good state is in", folder.path()}));
+  EXPECT_TRUE(fails_with([&] { run.train(); }, {"not finite at iteration 4", "the last good state is in", folder.path()}));
   EXPECT_TRUE(read_bytes(folder / kCheckpointFile) == good);
   EXPECT_TRUE(read_bytes(folder / kLastFile) == last);
   EXPECT_TRUE(read_bytes(folder / kBestFile) == best);

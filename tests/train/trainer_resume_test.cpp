@@ -89,7 +89,7 @@ TEST(Trainer, ResumeRefusesAnotherModelSeedOrBatchSize) {
     SmallRun run(folder.path());
     run.set("iterations", {"1"}).set(name, {word}).resume(folder / kCheckpointFile).trainer();
   };
-  EXPECT_TRUE(fails_with([&] { resume("model", "resnet32"); }, {"is of the model resnet20", "this run trains resnet32"}));
+  EXPECT_TRUE(fails_with([&] { resume("model", "resnet32"); }, {"is a checkpoint of the model resnet20", "this run trains resnet32"}));
   EXPECT_TRUE(fails_with([&] { resume("seed", "5"); }, {"with seed 0", "this run has seed 5"}));
   EXPECT_TRUE(fails_with([&] { resume("batch-size", "8"); }, {"batch size 16", "batch size 8"}));
   EXPECT_TRUE(fails_with([&] { SmallRun(folder.path()).resume(folder / kLastFile).trainer(); }, {"last.safetensors"}));
@@ -167,7 +167,7 @@ TEST(Trainer, AFinishedRunThatIsResumedStaysAsItIs) {
   const std::string log = read_bytes(folder / kLogFile);
   SmallRun again(folder.path());
   ASSERT_EQ(again.set("iterations", {"3"}).resume(folder / kCheckpointFile).train(), 0);
-  EXPECT_THAT(again.observer.notes, testing::Contains("resumed at iteration 3 of 3: nothing is left to be done"));
+  EXPECT_THAT(again.observer.notes, testing::Contains("resumed at iteration 3 of 3: nothing left to do"));
   EXPECT_TRUE(again.observer.steps.empty());
   EXPECT_TRUE(read_bytes(folder / kCheckpointFile) == checkpoint);
   EXPECT_EQ(read_bytes(folder / kLogFile), log);

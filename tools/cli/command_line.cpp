@@ -12,7 +12,7 @@
 namespace residua {
 namespace {
 
-constexpr size_t kHelpColumn = 34;  // where descriptions begin
+constexpr size_t kHelpColumn = 34;  // column of the descriptions
 constexpr size_t kHelpWidth = 106;
 
 std::string flag_of(const std::string& name) { return (name.size() == 1 ? "-" : "--") + name; }
@@ -45,7 +45,7 @@ std::string wrapped(const std::string& text, size_t width) {
   return lines;
 }
 
-/// The help with the default, which every setting that is not an action or a flag has.
+/// The help text, with the default unless the setting is an action or a flag.
 std::string description_of(const Setting& setting) {
   std::string text = setting.help;
   if (!setting.default_note.empty()) {
@@ -70,7 +70,7 @@ bool is_number(const std::string& word) {
   return !word.empty() && end == word.c_str() + word.size();
 }
 
-/// The words as CLI11 takes them: a number that begins with a dash is joined to its flag, and so are the numbers of a list.
+/// The words as CLI11 expects them: joins a negative number, or the numbers of a list, to the flag.
 std::vector<std::string> joined(const Settings& settings, int argc, const char* const* argv) {
   std::map<std::string, const Setting*> numbers;
   for (const auto& setting : settings.all()) {
@@ -117,10 +117,10 @@ std::vector<std::string> joined(const Settings& settings, int argc, const char* 
     }
   }
   if (unknown.empty()) {
-    fail_usage("'{}' is one word too many (a list is one word with commas: 0.5,0.4,0.3); see {} --help", extras.front(),
+    fail_usage("unexpected argument '{}' (write a list as one word with commas: 0.5,0.4,0.3); see {} --help", extras.front(),
                program);
   }
-  fail_usage("there is no flag {}; see {} --help", join(unknown, ", "), program);
+  fail_usage("unknown flag {}; see {} --help", join(unknown, ", "), program);
 }
 
 std::string one_line(std::string text) {
@@ -129,7 +129,7 @@ std::string one_line(std::string text) {
   return text;
 }
 
-/// As a shell takes it for one word.
+/// Quotes the text as one shell word.
 std::string shell_quoted(const std::string& text) {
   std::string quoted = "'";
   for (const char c : text) {
@@ -196,7 +196,7 @@ CommandLine read_command_line(const Settings& settings, const std::string& progr
 
 std::string worded(const UsageError& error, const Settings& settings, const std::string& program) {
   if (const auto* exists = dynamic_cast<const RunExists*>(&error)) {
-    return fmt::format("{}: {} holds a run already; choose another --output for a new run, or go on with it: {}", program,
+    return fmt::format("{}: {} already holds a run; choose another --output for a new run, or continue it: {}", program,
                        exists->folder(), "--resume auto --output " + shell_quoted(exists->folder()));
   }
   const Setting* setting = error.setting().empty() ? nullptr : settings.find(error.setting());

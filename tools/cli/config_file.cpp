@@ -14,7 +14,7 @@ namespace {
 
 bool means_unset(const Words& words) { return words.size() == 1 && (words[0].empty() || words[0] == "[]" || words[0] == "{}"); }
 
-/// CLI11 wrote a backslash as it is, and a line without spaces around '='.
+/// CLI11 did not escape backslashes, and wrote no spaces around '='.
 bool has_literal_backslashes(const std::string& text) {
   std::istringstream lines(text);
   bool backslash = false;
@@ -42,8 +42,7 @@ bool ends_as_it_begins(const std::string& value) {
   return (value[0] != '"' && value[0] != '\'' && value[0] != '[') || (value.size() > 1 && value.back() == end);
 }
 
-/// Whether each line is one that CLI11 could have written, or a person for it: a known key, once, and a whole value. CLI11
-/// itself takes nearly everything.
+/// Whether each line is valid for CLI11: a known key, given once, with a complete value. CLI11 itself accepts nearly anything.
 bool is_whole(const std::string& text, const Settings& settings) {
   std::set<std::string> keys;
   std::istringstream lines(text);

@@ -6,8 +6,8 @@
 
 namespace residua {
 
-/// Draws curves.png and curves.svg of a run's folder by tools/plot-curves. Without it, or without matplotlib, the run stands
-/// all the same: the observer is told how to draw them.
+/// Draws curves.png and curves.svg into a run's folder with tools/plot-curves. If that or matplotlib is missing, the run still
+/// succeeds, and the observer gets a note on how to draw them.
 void draw_curves(const std::string& folder, RunObserver& observer);
 
 }  // namespace residua

@@ -52,7 +52,7 @@ std::string layers_of(const Network& network) { return summary_of(network).table
 
 std::string headline(const Network& network, const std::string& images) {
   const ModelSummary summary = summary_of(network);
-  return fmt::format("{} ({:.2f} M parameters, {:.2f} G multiply-adds an image) on {} images, {} classes, {}x{} px",
+  return fmt::format("{} ({:.2f} M parameters, {:.2f} G multiply-adds per image) on {} images, {} classes, {}x{} px",
                      network.name, static_cast<double>(summary.parameters) * 1e-6,
                      static_cast<double>(summary.multiply_adds) * 1e-9, images, network.classes(), network.input.size,
                      network.input.size);

@@ -9,22 +9,22 @@
 
 namespace residua {
 
-/// "epoch 3.20  iter 1250/5000  loss 1.2345  top-1 45.12 %  top-5 12.30 %  2900 img/s  wait 1 %  lr 0.1  ETA 1:02:03"; the
-/// errors are in percent of the images since the last line, `wait` is the share of time without data.
+/// "epoch 3.20  iter 1250/5000  loss 1.2345  top-1 45.12 %  top-5 12.30 %  2900 img/s  wait 1 %  lr 0.1  ETA 1:02:03".
+/// Loss and errors are means over the images since the last line; `wait` is the share of time spent waiting for data.
 std::string format_train(const TrainRecord& record, int64_t total_iterations, double seconds_left);
 
 /// "epoch 4.00  iter 1560/5000  validation  loss 1.1002  top-1 40.30 %  top-5 3.90 %", without the total.
 std::string format_evaluation(const EvaluationRecord& record);
 
-/// What fits into `columns` characters: a bar of the share of iterations done before the line of format_train(); the line
-/// alone; or, cut if need be, "25 % loss 1.2345 top-1 45.12 % 2900 img/s wait 1 % lr 0.1 ETA 1:02:03".
+/// The longest of these that fits into `columns` characters: a progress bar and the line of format_train(); the line alone; or,
+/// truncated if necessary, "25 % loss 1.2345 top-1 45.12 % 2900 img/s wait 1 % lr 0.1 ETA 1:02:03".
 std::string format_bar(const TrainRecord& record, int64_t total_iterations, double seconds_left, int columns);
 
 /// "0:07", "12:34", "1:02:03", "3 d 04:05"; "?" when not finite.
 std::string format_duration(double seconds);
 
-/// Tells a person how a run is going. On a terminal one line with a bar is rewritten in place, and validations and notes stay
-/// above it; elsewhere each report is a line.
+/// Prints a run's progress. On a terminal, a line with a progress bar is redrawn in place, below validations and notes;
+/// elsewhere each report is a line.
 class Progress final : public RunObserver {
  public:
   /// `stream` must outlive this.
@@ -35,14 +35,14 @@ class Progress final : public RunObserver {
 
   void trained(const TrainRecord& record, int64_t total_iterations, double seconds_left) override;
   void evaluated(const EvaluationRecord& record) override { note(format_evaluation(record)); }
-  /// A line that stays.
+  /// Prints a line that stays.
   void note(const std::string& text) override;
   void notes(const std::vector<std::string>& texts);
 
  private:
   std::FILE* stream_;
   bool terminal_;
-  std::string bar_;  // what the terminal's last line shows
+  std::string bar_;  // the terminal's last line
 };
 
 }  // namespace residua

@@ -9,7 +9,7 @@ namespace {
 constexpr std::array kStopSignals = {SIGINT, SIGTERM, SIGHUP};
 
 volatile std::sig_atomic_t stopped_by = 0;
-volatile std::sig_atomic_t caught[kStopSignals.size()] = {};  // which of them end the run
+volatile std::sig_atomic_t caught[kStopSignals.size()] = {};  // those that end the run
 
 }  // namespace
 

@@ -4,9 +4,8 @@
 
 namespace residua {
 
-/// From now on the first of SIGINT, SIGTERM and SIGHUP only sets stop_signal(), and a second one ends the program at once. A
-/// signal that was ignored stays so (nohup). That nobody reads the output any more, or that a file may not grow, ends nothing:
-/// writing says so.
+/// Installs signal handlers: the first SIGINT, SIGTERM or SIGHUP only sets stop_signal(); a second one ends the program at
+/// once. Ignored signals stay ignored (nohup). SIGPIPE and SIGXFSZ no longer end the program: the write fails instead.
 void catch_signals();
 
 /// The number of the signal that was caught, or 0.

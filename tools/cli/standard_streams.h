@@ -2,8 +2,8 @@
 
 namespace residua {
 
-/// Opens standard streams that were closed on /dev/null: a file of the program must not get the number of one, or what is
-/// printed would go into it.
+/// Opens closed standard streams on /dev/null. Otherwise a file of the program could get the number of one, and receive what is
+/// printed.
 void open_standard_streams();
 
 }  // namespace residua

@@ -16,7 +16,7 @@ namespace {
 
 struct EvaluateOn {
   std::string set;     // "val", "train" or "test"
-  int64_t images = 0;  // of train; 0: all
+  int64_t images = 0;  // for train; 0: all
 };
 
 EvaluateOn evaluate_on(const std::string& text, bool holdout) {
@@ -50,7 +50,7 @@ void evaluate(TrainCommand& command, Device device, DType precision, Progress& p
   RunConfig& run = command.run;
   const EvaluateOn on = evaluate_on(command.actions.evaluate_on, run.dataset.holdout > 0);
   if (run.weights.file.empty()) {
-    fail_setting("evaluate", "no weights", "a file of weights too (weights)");
+    fail_setting("evaluate", "no weights", "a weights file too (weights)");
   }
   const Safetensors file = read_weights(run.weights.file);
   Network network = network_of_weights(file, run, command.settings, precision);
@@ -91,8 +91,8 @@ bool act_on_data(TrainCommand& command, const RunData& data, Network& network, D
     const NetworkStatistics statistics =
         measure_layers(network, data.train, run, device, precision, actions.statistics_batches, progress);
     atomic_write(actions.layer_statistics, to_json(statistics, network).dump(1) + "\n");
-    progress.note(fmt::format("statistics of {} layers over {} batches in {}", statistics.layers.size(), statistics.batches,
-                              actions.layer_statistics));
+    progress.note(fmt::format("wrote statistics of {} layers over {} batches to {}", statistics.layers.size(),
+                              statistics.batches, actions.layer_statistics));
   }
   return true;
 }

@@ -6,10 +6,10 @@
 
 namespace residua {
 
-/// --evaluate: the weights of the settings' file on the images of --evaluate-on.
+/// --evaluate: evaluates the weights of --weights on the images of --evaluate-on.
 void evaluate(TrainCommand& command, Device device, DType precision, Progress& progress);
 
-/// Does the action that a command asks for on its opened data, if it does; returns whether it did.
+/// Performs the command's action on its data, if it asks for one; returns whether it did.
 bool act_on_data(TrainCommand& command, const RunData& data, Network& network, Device device, DType precision,
                  Progress& progress);
 

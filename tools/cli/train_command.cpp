@@ -20,7 +20,7 @@ constexpr const char* kDescription =
     "Trains the plain and residual networks of He et al. 2015 on ImageNet-style folders, CIFAR, Fashion-MNIST or synthetic "
     "images.";
 
-/// "256 in photos, 128 in small-images", or "0.1" in both: what the help says of settings that the recipes for data have.
+/// Adds the recipes' values to the help: "256 (recipe photos), 128 (recipe small-images)", or "0.1" where both agree.
 void note_recipes(Settings& settings) {
   const std::array<std::string_view, 2> defaults = {default_recipe(true), default_recipe(false)};
   for (const auto& setting : settings.all()) {
@@ -31,7 +31,7 @@ void note_recipes(Settings& settings) {
       for (const Assignment& line : find_recipe(name).settings()) {
         if (line.key == setting->name) {
           const std::string value = join(line.words, ",");
-          note += fmt::format("{}{} in {}", note.empty() ? "" : ", ", value, name);
+          note += fmt::format("{}{} (recipe {})", note.empty() ? "" : ", ", value, name);
           values.insert(value);
           ++count;
         }
@@ -45,10 +45,10 @@ void note_recipes(Settings& settings) {
   }
 }
 
-/// The folder of a run that names none. Its model may be the recipe's, and the recipe the data's.
+/// The default output folder. Its model may come from the recipe, and the recipe from the data.
 std::string folder_of_unnamed_run(const RunConfig& c) {
   if (c.dataset.folder.empty() && c.dataset.name == "auto") {
-    fail_setting("resume", "auto", "the run's folder too (output), or the data set, which the default folder is named after");
+    fail_setting("resume", "auto", "the run's folder too (output), or the data set that the default folder is named after");
   }
   std::string model = c.model.name;
   if (model.empty()) {
@@ -64,7 +64,7 @@ void read_file_of(TrainCommand& command, const std::string& path) {
   command.settings.assign(read_config_file(path, command.settings), Layer::file, path);
 }
 
-/// Fails on two actions at once, and on what belongs to an action that is not asked for.
+/// Fails on two actions at once, and on an option of an action that was not asked for.
 void check_actions(const TrainCommand& command) {
   const TrainActions& a = command.actions;
   const std::vector<std::pair<const char*, bool>> actions = {
@@ -119,24 +119,25 @@ void find_checkpoint(TrainCommand& command) {
 
 void declare(Settings& s, TrainActions& a) {
   s.group("Actions");
-  s.text("config", a.config, "TOML file with any of these settings by their long names; flags win over it.").action();
-  s.flag("evaluate", a.evaluate, "Validate the weights of --weights and stop; what is not given comes from their file.")
+  s.text("config", a.config, "TOML file with any of these settings, named like the long flags; flags override it.").action();
+  s.flag("evaluate", a.evaluate, "Evaluate the weights of --weights and exit; settings that are not given come from that file.")
       .action();
   s.text("evaluate-on", a.evaluate_on,
-         "Images for --evaluate: val, train, or train:N for N of them, spread evenly over the set. With --holdout, val are the "
-         "images held out, and test is the validation set.")
+         "Images for --evaluate: val, train, or train:N for N training images spread evenly over the set. With --holdout, val "
+         "is the held-out images and test is the validation split.")
       .action();
-  s.flag("dry-run", a.dry_run, "Print the run's resolved settings and their digest as JSON and stop.").action();
+  s.flag("dry-run", a.dry_run, "Print the run's resolved settings and their digest as JSON, and exit.").action();
   s.text("layer-statistics", a.layer_statistics,
-         "Write, for each layer, the deviation of its responses and the norm of its gradients to this JSON file and stop. The "
-         "weights are those of --weights, or the first ones.")
+         "Write the standard deviation of each layer's responses and its gradient norm to this JSON file, and exit. Uses the "
+         "weights of --weights, or the initial ones.")
       .action();
-  s.number("statistics-batches", a.statistics_batches, between(1, 1e6), "Training batches for --layer-statistics.").action();
-  s.flag("list-models", a.list_models, "Print the names of all networks and stop.").action();
-  s.flag("list-recipes", a.list_recipes, "Print the names of all recipes and stop.").action();
-  s.flag("summary", a.summary, "Print the layers of the network with shapes, parameters and FLOPs and stop.").action();
-  s.flag("overfit-batch", a.overfit_batch, "Train on the first batch only: its loss must go to zero.").action();
-  s.flag("data-only", a.data_only, "Read the training images of one epoch without training, and print the speed.").action();
+  s.number("statistics-batches", a.statistics_batches, between(1, 1e6), "Number of training batches for --layer-statistics.")
+      .action();
+  s.flag("list-models", a.list_models, "List all networks and exit.").action();
+  s.flag("list-recipes", a.list_recipes, "List all recipes and exit.").action();
+  s.flag("summary", a.summary, "Print the network's layers with shapes, parameters and FLOPs, and exit.").action();
+  s.flag("overfit-batch", a.overfit_batch, "Train on the first batch only; the loss should approach zero.").action();
+  s.flag("data-only", a.data_only, "Load one epoch of training images without training, print the speed, and exit.").action();
 }
 
 TrainCommand::TrainCommand() {

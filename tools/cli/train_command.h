@@ -9,7 +9,7 @@
 
 namespace residua {
 
-/// What a command line can ask for besides a run.
+/// The actions besides training, and their options.
 struct TrainActions {
   bool evaluate = false;
   bool list_models = false;
@@ -18,31 +18,31 @@ struct TrainActions {
   bool overfit_batch = false;
   bool data_only = false;
   bool dry_run = false;
-  std::string evaluate_on = "val";  // what `evaluate` takes
+  std::string evaluate_on = "val";  // the images for `evaluate`
   std::string layer_statistics;     // file to write, or empty
   int64_t statistics_batches = 10;
-  std::string config;  // file of settings
+  std::string config;  // settings file
 };
 
 void declare(Settings& settings, TrainActions& actions);
 
-/// The command line of train-imagenet with all its settings. It keeps its place: the settings are bound to it.
+/// The command line of train-imagenet with all its settings, which are bound to this object: it must not move.
 struct TrainCommand {
   TrainCommand();
 
   RunConfig run;
   TrainActions actions;
   Settings settings;
-  std::string checkpoint;  // to go on from, or empty
+  std::string checkpoint;  // to resume from, or empty
 
-  /// What the run does with an output folder that holds one: another run's is not overwritten.
+  /// What to do if the output folder already holds a run.
   Existing existing() const;
 };
 
-/// Reads the command line and the file of --config or, for a run that is resumed, the config.toml beside its checkpoint; flags
-/// win over the file. Returns the text to print and leave by, where there is one. A run that is resumed without --output has
-/// the folder of its checkpoint, wherever it was moved to; `--resume auto` without --output looks in the default folder. The
-/// recipe is applied when the data is known (apply_recipe). Fails with UsageError.
+/// Reads the command line and the file of --config or, for a resumed run, the config.toml beside its checkpoint; flags override
+/// the file. Returns the text to print before exiting, if any. A run resumed without --output writes to the folder of its
+/// checkpoint, even if that has moved; `--resume auto` without --output looks in the default folder. apply_recipe() must follow
+/// when the data is known. Fails with UsageError.
 std::optional<std::string> read_train_command(TrainCommand& command, int argc, const char* const* argv);
 
 }  // namespace residua

@@ -10,7 +10,7 @@
 namespace residua {
 
 void show_warnings() {
-  // Not through spdlog's registry, which the process's end destroys while plans are still being saved.
+  // Not through spdlog's registry: it is destroyed at exit while plans are still being saved.
   const auto logger = std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   set_warning_sink([logger](const std::string& text) { logger->warn(text); });
 }

@@ -2,7 +2,7 @@
 
 namespace residua {
 
-/// From now on each warning of the library is a line on standard error.
+/// Prints each later warning of the library as a line on standard error.
 void show_warnings();
 
 }  // namespace residua

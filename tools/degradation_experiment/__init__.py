@@ -1,17 +1,17 @@
-"""What tools/degradation is made of.
+"""The parts of tools/degradation.
 
-  presets      the experiments that there are
-  arms         one training run of the grid, and the grid
-  trainer      train-imagenet: its words, its answers, its processes
-  twins        holds arms to differ in nothing but the network
+  presets      the experiments
+  arms         an arm (one training run) and the grid of arms
+  trainer      train-imagenet: its flags, its output, its processes
+  twins        checks that arms differ only in the network
   planning     the grid of an output folder, resolved once: plan.json
-  budget       which part of the grid fits into some hours
-  results      what a finished arm left, and whether a folder is that arm's
-  runner       runs arms side by side, saves and goes on
-  progress     how far the grid is
-  intervals    means, deviations, and Welch's interval
+  budget       which part of the grid fits into a number of hours
+  results      the files of a finished arm, and whether a folder belongs to an arm
+  runner       runs arms in parallel, saves and resumes
+  progress     the progress of the grid
+  intervals    means, standard deviations, and Welch's interval
   verdicts     the paper's claims, and the rule that decides them
   paper        the paper's numbers
-  figures, tables, report    what comes out
+  figures, tables, report    the output
   refusal      the exception that ends a call with a message
 """

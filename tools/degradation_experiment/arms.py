@@ -1,8 +1,8 @@
-"""One training run, an arm, and the grid of them."""
+"""An arm (one training run), and the grid of arms."""
 
 from dataclasses import dataclass
 
-TWIN_SHORTCUT = "A"  # no parameters of its own: the residual twin has those of the plain net
+TWIN_SHORTCUT = "A"  # has no parameters, so a residual net has as many as its plain twin
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Net:
         return name if self.shortcut in ("none", TWIN_SHORTCUT) else f"{name} {self.shortcut}"
 
     def words(self):
-        """That choose the network."""
+        """Flags that choose the network."""
         return ["--model", self.model] + ([] if self.plain else ["--shortcut", self.shortcut])
 
 
@@ -51,11 +51,11 @@ def residual_net(depth, shortcut=TWIN_SHORTCUT):
 
 
 def nets_of(depths, shortcut_depth):
-    """Twins at each depth, then shortcuts B and C at one; `shortcut_depth` 0: none."""
+    """Plain and residual nets of each depth, then shortcuts B and C at `shortcut_depth`; 0: no shortcuts."""
     nets = [make(depth) for make in (plain_net, residual_net) for depth in depths]
     return nets + ([residual_net(shortcut_depth, shortcut) for shortcut in "BC"] if shortcut_depth else [])
 
 
 def grid_of(nets, seeds):
-    """All arms. A seed is complete before the next begins, and its longest arms come first: so the slots end together."""
+    """All arms. Finishes a seed before the next one; runs the longest arms of a seed first, so that parallel slots end together."""
     return [Arm(net, seed) for seed in range(seeds) for net in sorted(nets, key=lambda net: -net.depth)]

@@ -1,21 +1,21 @@
-"""How long a grid takes, and which part of it fits into some hours."""
+"""How long a grid takes, and which part of it fits into a number of hours."""
 
 from .arms import grid_of, nets_of
 from .intervals import FEWEST
 from .refusal import Refusal
 
-EVALUATION_COST = 1 / 3  # of a training step's, for each image
+EVALUATION_COST = 1 / 3  # relative to training, per image
 
 
 def seconds_of(net, size, speeds, preset):
-    """One arm: its steps, and an evaluation after each epoch."""
+    """Time of an arm: its training steps, and an evaluation after each epoch."""
     images = size.iterations * preset.batch
     evaluated = (size.validation_images + preset.clean_train) * size.iterations / size.iterations_per_epoch
     return (images + EVALUATION_COST * evaluated) / speeds[net.key]
 
 
 def makespan(durations, slots):
-    """Seconds until all are done, each begun in its order in the slot that is free first."""
+    """Seconds until all are done, if each starts in order in the first free slot."""
     ends = [0.0] * slots
     for duration in durations:
         index = ends.index(min(ends))
@@ -29,7 +29,7 @@ def grid_seconds(size, speeds, preset, slots):
 
 
 def fit(size, hours, speeds, preset, slots):
-    """(size that fits, what was cut): depths first, then the shortcuts' arms, then iterations; more than 3 seeds last, and never below 3."""
+    """(size that fits, list of cuts). Cuts depths first, then shortcuts, then iterations, and at last seeds, but keeps at least 3."""
     cut = []
 
     def fits():
@@ -55,5 +55,5 @@ def fit(size, hours, speeds, preset, slots):
         cut.append(f"{size.seeds} seeds")
     if not fits():
         needed = grid_seconds(size, speeds, preset, slots) / 3600
-        raise Refusal(f"the smallest grid takes {needed:.1f} hours on this machine, and --budget is {hours:g}: {size.iterations} iterations, {size.seeds} seeds, depths {', '.join(map(str, size.depths))}; give more hours, fewer depths or fewer seeds")
+        raise Refusal(f"the smallest grid takes {needed:.1f} hours on this machine, but --budget is {hours:g}: {size.iterations} iterations, {size.seeds} seeds, depths {', '.join(map(str, size.depths))}; give more hours, fewer depths or fewer seeds")
     return size, cut

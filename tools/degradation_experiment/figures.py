@@ -1,4 +1,4 @@
-"""The figures, as PNG and SVG. The same results give the same bytes."""
+"""The figures, as PNG and SVG. Equal results give equal bytes."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ from .intervals import mean
 from .refusal import Refusal
 from .results import number
 
-COLORS = ["#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00"]  # of Okabe and Ito's
+COLORS = ["#e69f00", "#0072b2", "#009e73", "#cc79a7", "#d55e00"]  # from the Okabe-Ito palette
 
 
 def colored(depths):
@@ -19,7 +19,7 @@ def colored(depths):
 
 
 class NoMatplotlib(Exception):
-    """There is nothing to draw with."""
+    """matplotlib is not installed."""
 
 
 def load_matplotlib():
@@ -30,14 +30,14 @@ def load_matplotlib():
         import matplotlib.pyplot
     except ImportError as problem:
         raise NoMatplotlib(f"{problem}: run tools/setup, or apt-get install python3-matplotlib, then this command again") from None
-    matplotlib.rcdefaults()  # the user's own settings would change the bytes
+    matplotlib.rcdefaults()  # the user's settings would change the bytes
     matplotlib.rcParams.update({"svg.hashsalt": "residua", "font.size": 10, "font.family": "DejaVu Sans", "axes.spines.top": False, "axes.spines.right": False,
                                 "axes.grid": True, "grid.color": "#e5e5e5", "grid.linewidth": 0.6, "legend.frameon": True, "legend.edgecolor": "none", "legend.framealpha": 0.85})  # fmt: skip
     return matplotlib.pyplot
 
 
 def save(figure, folder, name, pyplot):
-    """Without dates and versions."""
+    """Saves a figure without dates and versions in its metadata."""
     folder.mkdir(exist_ok=True)
     for kind, metadata in (("svg", {"Date": None, "Creator": None}), ("png", {"Software": None})):
         path = folder / f"{name}.{kind}"
@@ -47,7 +47,7 @@ def save(figure, folder, name, pyplot):
 
 
 def mean_curve(curves):
-    """The mean over seeds at each iteration that all of them have: one that only some have would make a step."""
+    """The mean over seeds at each iteration that all of them have; one that only some have would cause a jump."""
     if not curves:
         return []
     values = [dict(curve) for curve in curves]
@@ -56,7 +56,7 @@ def mean_curve(curves):
 
 
 def thinned(points, most=400):
-    """Means over neighbors where there are more points than a line can show."""
+    """Averages neighboring points if there are more than a line can show."""
     step = math.ceil(len(points) / most)
     groups = [points[index : index + step] for index in range(0, len(points), step)]
     return [(mean([x for x, _ in group]), mean([y for _, y in group])) for group in groups]
@@ -80,7 +80,7 @@ def error_curves(plan, results_of, pyplot):
                 points = thinned(mean_curve([result.curve(name) for result in results]))
                 if points:
                     axes.plot(*zip(*points), color=color, **style)
-                    # The first tenth of a run stands too high to be of interest.
+                    # Ignore the first tenth of a run, where errors are high.
                     highest = max([highest] + [y for x, y in points if x > plan.size.iterations / 10])
         axes.set_title(title)
         axes.set_xlabel("iteration")
@@ -95,21 +95,21 @@ def error_curves(plan, results_of, pyplot):
 
 
 def read_layers(path):
-    """(deviation of the response, norm of the gradient, kernel) of each layer, NaN where a value is not finite; None where there is no file."""
+    """(std of the response, norm of the gradient, kernel size) of each layer, NaN if a value is not finite; None if there is no file."""
     try:
         layers = json.loads(path.read_text(encoding="utf-8"))["layers"]
         return [(number(layer["response_std"]), number(layer["gradient_norm"]), int(layer["kernel"])) for layer in layers]
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise Refusal(f"cannot read {path}: {problem}; move it away, and it is made anew where the weights still are") from None
+        raise Refusal(f"cannot read {path}: {problem}; move it away to compute it again, if the weights still exist") from None
 
 
 def mean_layers(folders, column, final):
     """The mean over seeds of each 3x3 layer, in the order of the forward pass."""
     read = [read_layers(folder.layers_final if final else folder.layers_initial) for folder in folders]
     seeds = [[layer[column] for layer in layers if layer[2] == 3] for layers in read if layers]
-    # NaN: a value that overflowed in one of the seeds. The line has a gap there.
+    # NaN: the value overflowed in one of the seeds. The line has a gap there.
     return [mean(values) for values in zip(*seeds)]
 
 
@@ -118,7 +118,7 @@ def twin_nets(plan):
 
 
 def layer_responses(plan, folders_of, pyplot):
-    """Figure 7: the standard deviations of the responses of 3x3 layers after batch normalization, in order and by size."""
+    """Figure 7: the standard deviations of the responses of 3x3 layers after batch normalization, in layer order and by magnitude."""
     figure, panels = pyplot.subplots(2, 1, figsize=(9, 6.4), constrained_layout=True)
     drawn = False
     for net, color, style in twin_nets(plan):
@@ -127,9 +127,9 @@ def layer_responses(plan, folders_of, pyplot):
             if values:
                 axes.plot(range(1, len(values) + 1), values, color=color, linestyle=style, linewidth=1.3, label=net.label)
                 drawn = True
-    for axes, label in zip(panels, ("layer, in order", "layer, by size")):
+    for axes, label in zip(panels, ("layer, in order", "layer, by magnitude")):
         axes.set_xlabel(label)
-        axes.set_ylabel("deviation of the response")
+        axes.set_ylabel("std of the response")
         axes.set_ylim(bottom=0)
         if axes.lines:
             axes.legend(ncol=2, fontsize=8)
@@ -137,7 +137,7 @@ def layer_responses(plan, folders_of, pyplot):
 
 
 def gradient_norms(plan, folders_of, pyplot):
-    """The norm of each layer's gradient, at the beginning and at the end of training."""
+    """The gradient norm of each layer, at initialization and after training."""
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4.4), sharey=True, constrained_layout=True)
     drawn = False
     for axes, final, title in ((panels[0], False, "at initialization"), (panels[1], True, "after training")):
@@ -151,21 +151,21 @@ def gradient_norms(plan, folders_of, pyplot):
     if drawn:
         panels[0].set_yscale("log")
         panels[0].legend(ncol=2, fontsize=8)
-    panels[0].set_ylabel("norm of the gradient")
+    panels[0].set_ylabel("gradient norm")
     return figure if drawn else None
 
 
 def draw(plan, results_of, folders_of, folder):
-    """Draws all that there are results for; returns [(file's name without its end, caption)]."""
+    """Draws every figure that has data; returns [(file name without extension, caption)]."""
     pyplot = load_matplotlib()
     seeds = "means over the seeds"
     number = plan.preset.curves.removeprefix("figure")
     wanted = (
-        (plan.preset.curves, f"As the paper's Figure {number}: running training error dashed, test error bold, clean training error thin; {seeds}.",
+        (plan.preset.curves, f"As in the paper's Figure {number}: running training error (dashed), test error (bold), clean training error (thin); {seeds}.",
          lambda: error_curves(plan, results_of, pyplot)),
-        ("figure7", f"As the paper's Figure 7: the deviation of the responses of 3x3 layers after batch normalization, before the addition or the ReLU, in training mode; plain nets dashed; {seeds}.",
+        ("figure7", f"As in the paper's Figure 7: the standard deviations of the responses of 3x3 layers, after batch normalization and before addition and ReLU, in training mode; plain nets dashed; {seeds}.",
          lambda: layer_responses(plan, folders_of, pyplot)),
-        ("gradient-norms", f"The norm of the gradient by layer; plain nets dashed; {seeds}. The paper argues that the gradients of plain nets do not vanish (section 4.1).",
+        ("gradient-norms", f"The gradient norm of each layer; plain nets dashed; {seeds}. The paper argues that the gradients of plain nets do not vanish (section 4.1).",
          lambda: gradient_norms(plan, folders_of, pyplot)),
     )  # fmt: skip
     drawn = []

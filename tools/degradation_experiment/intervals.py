@@ -1,9 +1,9 @@
-"""Means, deviations, and the interval of a difference of means by Welch (1947): the variances may differ."""
+"""Means, standard deviations, and Welch's (1947) interval for a difference of means, which allows different variances."""
 
 import math
 from dataclasses import dataclass
 
-FEWEST = 3  # seeds an arm, for an interval
+FEWEST = 3  # seeds per net that an interval needs
 
 
 def mean(values):
@@ -11,7 +11,7 @@ def mean(values):
 
 
 def deviation(values):
-    """The sample's standard deviation, or None for less than two values."""
+    """The sample standard deviation, or None for fewer than two values."""
     if len(values) < 2:
         return None
     center = mean(values)
@@ -19,10 +19,10 @@ def deviation(values):
 
 
 def incomplete_beta(a, b, x):
-    """I_x(a, b), regularized, by its continued fraction (Lentz's method)."""
+    """The regularized incomplete beta function I_x(a, b), by its continued fraction (Lentz's method)."""
     if x <= 0 or x >= 1:
         return 0.0 if x <= 0 else 1.0
-    if x > (a + 1) / (a + b + 2):  # where the fraction converges fast
+    if x > (a + 1) / (a + b + 2):  # the fraction converges faster there
         return 1 - incomplete_beta(b, a, 1 - x)
     front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)) / a
     tiny = 1e-300
@@ -41,13 +41,13 @@ def incomplete_beta(a, b, x):
 
 
 def t_cdf(t, freedom):
-    """Student's distribution; `freedom` need not be whole."""
+    """The CDF of Student's t distribution; `freedom` may be fractional."""
     tail = incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t)) / 2
     return 1 - tail if t > 0 else tail
 
 
 def t_quantile(probability, freedom):
-    """The t below which Student's distribution has `probability`, from 0.5 up to less than 1."""
+    """The quantile of Student's t distribution, for 0.5 <= probability < 1."""
     low, high = 0.0, 1.0
     while t_cdf(high, freedom) < probability:
         high *= 2
@@ -59,13 +59,13 @@ def t_quantile(probability, freedom):
 
 @dataclass(frozen=True)
 class Interval:
-    difference: float  # of the means
+    difference: float  # difference of the means
     low: float
     high: float
 
 
 def welch(a, b, level=0.95):
-    """The interval of mean(a) - mean(b), or None with fewer than 3 values in either."""
+    """The confidence interval of mean(a) - mean(b), or None if either has fewer than 3 values."""
     if min(len(a), len(b)) < FEWEST:
         return None
     difference = mean(a) - mean(b)

@@ -1,4 +1,4 @@
-"""The grid of an output folder. It is resolved once, into plan.json, and kept: a later call goes on with the same arms."""
+"""The grid of an output folder, resolved once and kept in plan.json, so that later calls run the same arms."""
 
 import concurrent.futures
 import dataclasses
@@ -13,7 +13,7 @@ from .results import FORMAT, read_json, write_json
 
 @dataclass(frozen=True)
 class Size:
-    """What the hours of a grid depend on. A budget cuts the first four."""
+    """The size of a grid, which determines its hours. A budget cuts the first four."""
 
     depths: tuple
     shortcut_depth: int  # 0: no arms with shortcuts B and C
@@ -28,7 +28,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Request:
-    """What a call asks for; None is the preset's own."""
+    """What a call asks for; None: the preset's value."""
 
     preset: str | None = None
     seeds: int | None = None
@@ -40,7 +40,7 @@ class Request:
     budget: float | None = None
 
     def words(self):
-        """Flag -> value of what was asked for."""
+        """Flag -> value, for the given flags."""
         def shown(value):
             return "" if value is True else ",".join(map(str, value)) if isinstance(value, (tuple, list)) else f"{value:g}" if isinstance(value, float) else str(value)
 
@@ -55,7 +55,7 @@ class Plan:
     facts: dict  # arm's name -> what it would train: digest, configuration, train_set, validation_set, parameters
     request: dict
     cut: list = dataclasses.field(default_factory=list)
-    speeds: dict = dataclasses.field(default_factory=dict)  # net's key -> images a second, where they were measured
+    speeds: dict = dataclasses.field(default_factory=dict)  # net's key -> images per second, if measured
 
     @property
     def nets(self):
@@ -74,7 +74,7 @@ class Plan:
         return self.preset.iterations or round(self.preset.epochs * self.size.iterations_per_epoch)
 
     def shared_configuration(self):
-        """The settings that all arms have in common."""
+        """The settings that all arms share."""
         all_settings = [self.facts[arm.name]["configuration"] for arm in self.arms]
         return {name: value for name, value in all_settings[0].items() if all(settings.get(name, twins.NOT_SET) == value for settings in all_settings)}
 
@@ -83,7 +83,7 @@ class Plan:
 
 
 def wanted_size(preset, request, iterations_per_epoch, validation_images):
-    """The grid that was asked for, before a budget cuts it."""
+    """The requested grid, before a budget cuts it."""
     depths = tuple(sorted(request.depths or preset.depths))
     if request.epochs:
         iterations = max(1, round(request.epochs * iterations_per_epoch))
@@ -97,19 +97,19 @@ def measure(trainer, size, precision, devices, seconds, say):
     speeds = {}
     for net in nets_of(size.depths, size.shortcut_depth):
         speeds[net.key] = trainer.measure(trainer.settings(Arm(net, 0), precision), devices, seconds)
-        say(f"{net.label}: {speeds[net.key]:.0f} img/s an arm, {len(devices)} side by side")
+        say(f"{net.label}: {speeds[net.key]:.0f} img/s per arm, {len(devices)} in parallel")
     return speeds
 
 
 def ask(trainer, words_of, arms, devices):
-    """What the program would train, for each arm."""
+    """What the program would train for each arm."""
     with concurrent.futures.ThreadPoolExecutor(len(devices)) as pool:
         found = pool.map(lambda arm: trainer.dry_run(words_of(arm), devices[0]), arms)
         return {arm.name: facts for arm, facts in zip(arms, found)}
 
 
 def make(trainer, preset, request, devices, measured, measure_seconds, say):
-    """A new plan. `measured`: take the speeds also without a budget."""
+    """Makes a new plan. `measured`: measure speeds even without a budget."""
     probe = Arm(nets_of(preset.depths, 0)[0], 0)
     first = trainer.dry_run(trainer.settings(probe, request.precision or "auto"), devices[0])
     precision = first["precision"]
@@ -125,7 +125,7 @@ def make(trainer, preset, request, devices, measured, measure_seconds, say):
 
 
 def measured(plan, trainer, devices, seconds, say):
-    """The plan with its speeds on this machine, now."""
+    """The plan with speeds measured now on this machine."""
     return dataclasses.replace(plan, speeds=measure(trainer, plan.size, plan.precision, devices, seconds, say))
 
 
@@ -155,47 +155,47 @@ def load(path):
             facts[entry["name"]] = {name: entry[name] for name in KEPT_FACTS} | {"configuration": content["configuration"] | entry["configuration"]}
         plan = Plan(PRESETS[content["preset"]], Size(**sizes), content["precision"], facts, content["request"], content["cut"], content["images_per_second"])
         if {arm.name for arm in plan.arms} != facts.keys():
-            raise ValueError("its arms are not those of its size")
+            raise ValueError("its arms do not match its size")
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise Refusal(f"{path} is no plan of this version: {type(problem).__name__} {problem}; --replan makes a new one") from None
+        raise Refusal(f"{path} is not a plan of this version: {type(problem).__name__} {problem}; --replan makes a new one") from None
     return plan
 
 
 def check_request(plan, request, path):
-    """A call that goes on asks for the same, or for nothing in particular."""
+    """Fails if a flag of a resuming call contradicts the plan."""
     for flag, value in request.words().items():
         there = plan.preset.name if flag == "--preset" else plan.request.get(flag)
         if there != value:
             wanted = f"{flag} {value}".strip()
             had = f"{flag} {there}".strip() if there is not None else f"no {flag}"
-            raise Refusal(f"{path} was made with {had}, and this call has {wanted}: leave it out to go on, give --replan to make a new plan, or use another --output")
+            raise Refusal(f"{path} was made with {had}, but this call has {wanted}: leave it out to resume, give --replan to make a new plan, or use another --output")
 
 
 def check_unchanged(plan, trainer, arms, devices):
-    """Fails where the program or the data are no longer those that the plan was made with."""
+    """Fails if the program or the data have changed since the plan was made."""
     now = ask(trainer, lambda arm: plan.words(trainer, arm), arms, devices)
     for arm in arms:
         planned = plan.facts[arm.name]
         if now[arm.name]["digest"] != planned["digest"]:
             found = twins.differences(planned["configuration"], now[arm.name]["configuration"])
             found += [(name, planned[name], now[arm.name][name]) for name in ("train_set", "validation_set") if planned[name] != now[arm.name][name]]
-            text = "; ".join(f"{name} was {left} and is {right}" for name, left, right in found) or "its digest alone"
-            raise Refusal(f"{arm.name} would not be the arm that was planned: {text}. Use the program and the data of the plan, or another --output")
+            text = "; ".join(f"{name} was {left} and is {right}" for name, left, right in found) or "only its digest differs"
+            raise Refusal(f"{arm.name} would differ from the planned arm: {text}. Use the plan's program and data, or another --output")
 
 
 def lines(plan, slots):
-    """The grid and its hours, to print."""
+    """Lines that describe the grid and its hours."""
     size = plan.size
-    text = [f"{plan.preset.title}: {len(plan.arms)} arms of {size.iterations} iterations ({plan.epochs:.1f} epochs), {size.seeds} seed{'s'[: size.seeds - 1]}, {plan.precision}, {slots} side by side"]
+    text = [f"{plan.preset.title}: {len(plan.arms)} arms of {size.iterations} iterations ({plan.epochs:.1f} epochs), {size.seeds} seed{'s'[: size.seeds - 1]}, {plan.precision}, {slots} in parallel"]
     if size.iterations < plan.full_iterations:
         text.append(f"  shorter than the preset's {plan.full_iterations} iterations")
-    text += [f"  the budget cut: {what}" for what in plan.cut]
+    text += [f"  cut for the budget: {what}" for what in plan.cut]
     for net in plan.nets:
         line = f"  {net.label:<14} {plan.facts[Arm(net, 0).name]['parameters']:>11,} parameters"
         if plan.speeds:
             hours = budget.seconds_of(net, size, plan.speeds, plan.preset) / 3600
-            line += f" {plan.speeds[net.key]:>9.0f} img/s {hours:>8.2f} h an arm"
+            line += f" {plan.speeds[net.key]:>9.0f} img/s {hours:>8.2f} h per arm"
         text.append(line)
     if plan.speeds:
-        text.append(f"  all of it: {budget.grid_seconds(size, plan.speeds, plan.preset, slots) / 3600:.2f} hours")
+        text.append(f"  total: {budget.grid_seconds(size, plan.speeds, plan.preset, slots) / 3600:.2f} hours")
     return text

@@ -1,4 +1,4 @@
-"""The experiments that there are. A preset is data: what differs from one to the next."""
+"""The experiments. A preset is the data in which they differ."""
 
 from dataclasses import dataclass, field
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 class Preset:
     name: str
     title: str
-    words: tuple  # train-imagenet's, the same for every arm
-    depths: tuple  # the shallowest first
+    words: tuple  # flags of train-imagenet, the same for every arm
+    depths: tuple  # shallowest first
     batch: int
-    epochs: float  # length of a run, where `iterations` is 0
+    epochs: float  # length of a run, if `iterations` is 0
     iterations: int = 0
     seeds: int = 3
     shortcut_depth: int = 0  # depth at which shortcuts A, B and C are compared
-    clean_train: int = 5000  # training images on which the clean error is measured
+    clean_train: int = 5000  # training images for the clean training error
     statistics_batches: int = 10
-    cut_depths: tuple = ()  # a budget leaves these out, in this order
+    cut_depths: tuple = ()  # depths that a budget leaves out, in this order
     fewest_epochs: float = 16  # a budget goes no lower
-    warmups: dict = field(default_factory=dict)  # depth: words of both twins
-    paper: str = ""  # which of the paper's numbers these are: cifar10, imagenet, or none
-    curves: str = "figure6"  # the figure of the paper that the curves are drawn like
-    data: str = ""  # folder that $RESIDUA_DATA has it under
+    warmups: dict = field(default_factory=dict)  # depth -> flags of both twins
+    paper: str = ""  # which of the paper's numbers to compare with: cifar10, imagenet, or none
+    curves: str = "figure6"  # the paper's figure whose style the curves have
+    data: str = ""  # name of its folder in $RESIDUA_DATA
 
 
 # Section 4.2: "we use 0.01 to warm up the training until the training error is below 80 %".

@@ -1,4 +1,4 @@
-"""How far the grid is: one line."""
+"""The progress of the grid, in one line."""
 
 import shutil
 import time
@@ -8,7 +8,7 @@ from .trainer import log_records
 
 
 def cost_of(arm):
-    """Of one iteration, in any unit: layers of one stage cost alike."""
+    """Cost of one iteration in an arbitrary unit: roughly proportional to depth."""
     return arm.net.depth
 
 
@@ -18,17 +18,17 @@ def duration(seconds):
 
 
 def last_step(folder):
-    """(iteration, last error) of a run, as far as its log tells."""
+    """(iteration, last training error) in a run's log."""
     records = [record for record in log_records(folder.file("log.jsonl"), 1 << 16) if record["type"] == "train"]
     return (int(records[-1]["iteration"]), float(records[-1]["top1_error"])) if records else (0, None)
 
 
 class Progress:
-    """Knows what was done before this call, so that its speed is that of this call."""
+    """Excludes work done before this call from the speed."""
 
     def __init__(self, arms, iterations, slots, done, folders, terminal):
         self.arms, self.iterations, self.slots, self.folders = arms, iterations, slots, folders
-        self.terminal = terminal  # rewrites one line there, else prints one a minute
+        self.terminal = terminal  # redraws one line on a terminal, else prints one per minute
         self.total = sum(map(cost_of, arms)) * iterations
         self.began = time.monotonic()
         self.before = self._work(done)
@@ -46,7 +46,7 @@ class Progress:
         parts = [f"{len(done)} of {len(self.arms)} arms, {100 * work / self.total:.0f} %"]
         moved, passed = work - self.before, time.monotonic() - self.began
         if moved > 0:
-            # The seconds that a unit of work takes in one slot, while as many slots as run are busy.
+            # Seconds per unit of work in one slot, with the running arms in parallel.
             unit_s = passed * max(len(running), 1) / moved
             ahead = [arm for arm in running] + [arm for arm in self.arms if arm.name not in done and arm not in running]
             left = [cost_of(arm) * (self.iterations - self._step(arm, done)) * unit_s for arm in ahead]
@@ -73,7 +73,7 @@ class Progress:
         stream.flush()
 
     def clear(self, stream):
-        """Makes room for another line."""
+        """Erases the line, to print another."""
         if self.width:
             stream.write("\r\x1b[K")
             self.width = 0

@@ -2,4 +2,4 @@
 
 
 class Refusal(Exception):
-    """The call cannot be done as asked; the text says what was got, what was wanted and what to do."""
+    """The call cannot do what was asked; the text says what was got, what was wanted and what to do."""

@@ -1,4 +1,4 @@
-"""report.md and report.html, and the files that they show. Times are in a file of their own: all else is the same for the same arms."""
+"""report.md, report.html, and the files that they show. Times are in a separate file; everything else is identical for identical arms."""
 
 import base64
 import html
@@ -13,18 +13,18 @@ th { background: #f4f4f4; } img { max-width: 100%; } figcaption { font-size: 14p
 
 
 def notes_of(plan, results):
-    """How it was run, and how that differs from the paper."""
+    """How the grid was run, and how that differs from the paper."""
     size, preset = plan.size, plan.preset
     notes = [
         f"{len(results)} of {len(plan.arms)} arms are finished: {size.seeds} seed{'s'[: size.seeds - 1]} of each network. Numbers are means over the finished seeds, ± their standard deviation.",
         f"Every arm trains for {size.iterations} iterations of {preset.batch} images ({plan.epochs:.1f} epochs), in {plan.precision}, with one thread, "
-        "and sees the images in the order of its seed. Errors are of the last iteration: no iteration is chosen by its error.",
+        "and its seed determines the order of the images. Errors are those of the last iteration; no iteration is selected by its error.",
     ]
     if size.iterations < plan.full_iterations:
-        notes.append(f"The schedule is shorter than the full one of {plan.full_iterations} iterations; its drops of the learning rate are in proportion.")
+        notes.append(f"The schedule is shorter than the full one of {plan.full_iterations} iterations; the learning rate drops at the same fractions of it.")
         if preset.paper:
-            notes.append("So the differences from the paper's numbers are not those of a repetition.")
-    notes += [f"The budget cut: {what}." for what in plan.cut]
+            notes.append("So this is not an exact repetition of the paper, and differences from its numbers are expected.")
+    notes += [f"Cut for the budget: {what}." for what in plan.cut]
     warm = [depth for depth in size.depths if depth in preset.warmups]
     notes += [f"Both nets of depth {depth} warm up, as the paper's ResNet-{depth} does ({' '.join(preset.warmups[depth])})." for depth in warm]
     if preset.paper:
@@ -33,22 +33,22 @@ def notes_of(plan, results):
 
 
 def flags_of(plan, results, folders):
-    """What makes a comparison doubtful."""
+    """Warnings about what makes a comparison doubtful."""
     flags = []
     for seed in range(plan.size.seeds):
         finished = [arm.name for arm in plan.arms if arm.seed == seed and arm.name in results]
         processors = sorted({processor for name in finished for processor in (results[name].content["processor"], *folders[name].processors())})
         if len(processors) > 1:
-            flags.append(f"The arms of seed {seed} ran on different processors: {'; '.join(processors)}. Run that seed again on one kind of processor.")
+            flags.append(f"The arms of seed {seed} ran on different processors: {'; '.join(processors)}. Rerun that seed on one kind of processor.")
     versions = sorted({result.content["version"] for result in results.values()})
     if len(versions) > 1:
         flags.append(f"The arms were trained by different versions of the program: {', '.join(versions)}.")
-    flags += [f"{arm.name} diverged: its loss was not finite." for arm in plan.arms if arm.name in results and results[arm.name].diverged]
+    flags += [f"{arm.name} diverged: its loss became NaN or infinite." for arm in plan.arms if arm.name in results and results[arm.name].diverged]
     return flags
 
 
 def blocks_of(plan, results, folders, results_of, drawn):
-    """The report as a list of (kind, content)."""
+    """The report, as a list of (kind, content)."""
     verdicts = verdicts_of(plan, results_of)
     blocks = [("title", f"The degradation experiment: {plan.preset.title}"), ("list", notes_of(plan, results))]
     flags = flags_of(plan, results, folders)
@@ -61,7 +61,7 @@ def blocks_of(plan, results, folders, results_of, drawn):
     if shortcuts:
         blocks += [("heading", f"Shortcuts A, B and C at {plan.size.shortcut_depth} layers"), ("table", tables.error_table(plan, results_of, shortcuts))]
         if plan.preset.paper != "imagenet":
-            blocks.append(("text", "The paper compares them in ResNet-34 on ImageNet alone; so there is no verdict here."))
+            blocks.append(("text", "The paper compares them only for ResNet-34 on ImageNet, so there is no verdict here."))
     if drawn:
         blocks.append(("heading", "Figures"))
         blocks += [("figure", figure) for figure in drawn]
@@ -91,7 +91,7 @@ def markdown(blocks):
 
 
 def web_page(blocks, folder):
-    """One file: the figures are in it."""
+    """A self-contained HTML page with the figures in it."""
     body = []
     for kind, content in blocks:
         if kind == "title":
@@ -122,7 +122,7 @@ def write_text(path, text):
 
 
 def write(plan, results, folders, output):
-    """Writes everything; returns what could not be drawn, or an empty text."""
+    """Writes all files; returns why figures are missing, or an empty string."""
 
     def results_of(net):
         return [results[arm.name] for arm in plan.arms if arm.net == net and arm.name in results]

@@ -1,4 +1,4 @@
-"""What an arm left in its folder. An arm is known by the digest of what changes its results."""
+"""The files of an arm. A digest of everything that affects its results identifies an arm."""
 
 import json
 import math
@@ -12,7 +12,7 @@ FORMAT = 1
 
 
 def write_json(path, content):
-    """Replaces the file as a whole."""
+    """Replaces the file atomically."""
     temporary = path.with_name(f"{path.name}.new")
     with open(temporary, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=1)
@@ -23,20 +23,20 @@ def write_json(path, content):
 
 
 def read_json(path):
-    """The object of a file, or None where there is no file."""
+    """The JSON object in a file, or None if there is no file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as problem:
-        raise Refusal(f"cannot read {path}: {problem}; move it away to have it made anew") from None
+        raise Refusal(f"cannot read {path}: {problem}; move it away to make it again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise Refusal(f"{path} has not the format {FORMAT}; move it away, or use the version of this script that wrote it")
+        raise Refusal(f"{path} does not have format {FORMAT}; move it away, or use the version of this script that wrote it")
     return content
 
 
 def number(value):
-    """JSON has no numbers that are not finite: they are null, or a text that float() takes."""
+    """A number from JSON; null or a string that float() accepts if it is not finite."""
     return math.nan if value is None else float(value)
 
 
@@ -49,13 +49,13 @@ class Error:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished arm. The errors are of the last iteration, never of the best one; None where it diverged."""
+    """A finished arm. Errors are those of the last iteration, not of the best one; None if it diverged."""
 
     arm: object
     content: dict
     test: Error | None
     clean: Error | None  # fixed training images without augmentation, in evaluation mode
-    running: Error | None  # training images as they were trained on
+    running: Error | None  # augmented training images, during training
 
     @property
     def diverged(self):
@@ -67,7 +67,7 @@ class Result:
         return [point for point in points if math.isfinite(point[1])]
 
     def clean_before_first_drop(self):
-        """Mean clean training error up to the first fall of the learning rate, or None."""
+        """Mean clean training error before the first drop of the learning rate, or None."""
         rates = self.curve("running_train", "learning_rate")
         if not rates:
             return None
@@ -82,7 +82,7 @@ def _error(metrics):
 
 
 def result_of(arm, content, path):
-    """Checks what is read later."""
+    """Makes a Result; checks everything that is read later."""
     try:
         if content["diverged"]:
             result = Result(arm, content, None, None, None)
@@ -98,19 +98,19 @@ def result_of(arm, content, path):
         for name in ("digest", "iterations", "device", "processor", "threads", "seconds", "images_per_second", "version", "precision", "parameters"):
             content[name]
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise Refusal(f"{path} lacks what is wanted of it: {type(problem).__name__} {problem}") from None
+        raise Refusal(f"{path} is incomplete: {type(problem).__name__} {problem}") from None
     return result
 
 
 def what_differs(expected, found):
-    """In words."""
+    """Describes the differences."""
     pairs = differences(expected["configuration"], found.get("configuration", {}))
     pairs += [(name, expected[name], found.get(name)) for name in ("train_set", "validation_set") if expected[name] != found.get(name)]
-    return "; ".join(f"{name} is {right} there, and {left} in the plan" for name, left, right in pairs) or "what it holds is not told apart by its settings"
+    return "; ".join(f"{name} is {right} there, but {left} in the plan" for name, left, right in pairs) or "the settings are the same, but the digest differs"
 
 
 class ArmFolder:
-    """The folder of one arm below the output folder."""
+    """The folder of one arm in the output folder."""
 
     def __init__(self, output, arm, expected):
         self.path, self.arm, self.expected = output / "arms" / arm.name, arm, expected
@@ -127,7 +127,7 @@ class ArmFolder:
         return self.file("layers-final.json")
 
     def result(self):
-        """The finished arm, or None. Fails where the folder has the run of another configuration: that is never overwritten."""
+        """The finished arm, or None. Fails if the folder holds a run of another configuration, which is never overwritten."""
         path = self.file("result.json")
         content = read_json(path)
         if content is None:
@@ -136,24 +136,24 @@ class ArmFolder:
         return result_of(self.arm, content, path)
 
     def check_unfinished(self):
-        """Fails where a run that was begun here is not this arm."""
+        """Fails if an unfinished run in this folder is not this arm."""
         path = self.file("arm.json")
         begun = read_json(path)
         if begun is not None:
             self._check(path, begun)
         elif any(self.path.glob("*.safetensors")):
-            raise Refusal(f"{self.path} has weights of a run that was not begun here: move it away, or use another --output")
+            raise Refusal(f"{self.path} has weights of a run that this script did not start: move it away, or use another --output")
 
     def begin(self, processors):
-        """Says whose folder it is and adds the processors that it now trains on, before anything is trained."""
+        """Before training, records the arm that the folder belongs to, and adds the processors of this call."""
         self.path.mkdir(parents=True, exist_ok=True)
         facts = {name: self.expected[name] for name in ("digest", "configuration", "train_set", "validation_set")}
         write_json(self.file("arm.json"), {"format": FORMAT, **facts, "processors": sorted({*self.processors(), *processors})})
 
     def processors(self):
-        """All that the arm was trained on, as far as is known: result.json has the last one alone."""
+        """All known processors that the arm was trained on; result.json has only the last one."""
         return (read_json(self.file("arm.json")) or {}).get("processors", [])
 
     def _check(self, path, content):
         if content.get("digest") != self.expected["digest"]:
-            raise Refusal(f"{path} is of another configuration: {what_differs(self.expected, content)}. It is kept: use another --output, or move it away")
+            raise Refusal(f"{path} is of another configuration: {what_differs(self.expected, content)}. It is not overwritten: use another --output, or move it away")

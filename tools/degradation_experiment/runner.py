@@ -1,4 +1,4 @@
-"""Runs the arms side by side. What is done is known by files: a call that was stopped at any moment goes on in the next."""
+"""Runs arms in parallel. Files record what is done, so that a call stopped at any time can be resumed."""
 
 import fcntl
 import os
@@ -19,21 +19,21 @@ def say(text):
 
 
 class OutputLock:
-    """One call at a time works in an output folder, and only when the trainers of a call that was killed have ended."""
+    """Only one call at a time uses an output folder, and only after the trainers of a killed call have ended."""
 
     def __init__(self, output):
         output.mkdir(parents=True, exist_ok=True)
         self.script = open(output / ".lock", "a+b")
-        # Each trainer keeps this file open too: its lock lasts until the last of them has ended.
+        # Each trainer also keeps this file open, so the lock lasts until the last trainer has ended.
         self.trainers = open(output / ".trainers.lock", "a+b")
         try:
             fcntl.flock(self.script, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Refusal(f"another call works in {output}: wait for it, or use another --output") from None
+            raise Refusal(f"another call is using {output}: wait until it ends, or use another --output") from None
         try:
             fcntl.flock(self.trainers, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"waiting for the trainers that an earlier call left in {output}: they save and end")
+            say(f"waiting for the trainers of an earlier call in {output} to save and exit")
             fcntl.flock(self.trainers, fcntl.LOCK_EX)
 
     def kept(self):
@@ -56,11 +56,11 @@ class Runner:
         self.results = {}
         self.failed = {}  # arm's name -> why
         self.running = []
-        self.processors = {}  # device -> what --dry-run calls it
+        self.processors = {}  # device -> its processor, from --dry-run
         self.signal, self.signals = 0, 0
 
     def look(self):
-        """Takes in what is done. Fails on folders that hold something else, all of them at once."""
+        """Reads the finished arms. Fails if folders hold something else, and lists all of them."""
         problems = []
         for arm in self.plan.arms:
             try:
@@ -78,8 +78,8 @@ class Runner:
         return [arm for arm in self.plan.arms if self.stage(arm) is not None]
 
     def stage(self, arm):
-        """(file that it makes, function that gives its command) of what is next in an arm, or None. Statistics of a finished arm are made where its
-        weights still are."""
+        """The next stage of an arm: (file that it makes, function that returns its command), or None. Statistics of a finished arm need its
+        weights."""
         folder, result = self.folders[arm.name], self.results.get(arm.name)
         if result is None and not folder.layers_initial.exists():
             return folder.layers_initial, lambda trainer, words, device: trainer.layer_statistics(words, device, new(folder.layers_initial))
@@ -91,11 +91,11 @@ class Runner:
         return None
 
     def run(self, trainer, devices, kept):
-        """Runs what is not done. The processes keep the files `kept` open. Returns the signal that stopped it, or 0."""
+        """Runs the remaining arms. Their processes keep the files `kept` open. Returns the signal that stopped it, or 0."""
         queue = self.to_run()
         self.processors = self._processors(trainer, queue, devices)
         progress = Progress(self.plan.arms, self.plan.size.iterations, len(devices), self.results.keys(), self.folders, sys.stderr.isatty())
-        say(f"{len(self.results)} of {len(self.plan.arms)} arms are done; {len(queue)} to run, {len(devices)} side by side")
+        say(f"{len(self.results)} of {len(self.plan.arms)} arms are done; {len(queue)} to run, {len(devices)} in parallel")
         before = {number: signal.signal(number, self._stop) for number in STOPPING}
         free = list(range(len(devices)))
         try:
@@ -103,7 +103,7 @@ class Runner:
                 while queue and free and not self.signal:
                     slot = free.pop(0)
                     self._start(queue.pop(0), slot, trainer, devices[slot], kept)
-                # After a signal too: trainers need their time to save.
+                # Wait even after a signal: trainers need time to save.
                 ended, _, _ = select.select([run.pidfd for run in self.running], [], [], progress.interval_s())
                 for run in [run for run in self.running if run.pidfd in ended]:
                     progress.clear(sys.stderr)
@@ -114,14 +114,14 @@ class Runner:
                 progress.show(self.results.keys(), [run.arm for run in self.running], sys.stderr)
         finally:
             progress.clear(sys.stderr)
-            for run in self.running:  # only where this script itself fails
+            for run in self.running:  # only if this script itself fails
                 run.process.terminate()
             for number, handler in before.items():
                 signal.signal(number, handler)
         return self.signal
 
     def _processors(self, trainer, queue, devices):
-        """What each device is called, where an arm is still to be trained."""
+        """The processor of each device, if any arm is still to be trained."""
         arm = next((arm for arm in queue if arm.name not in self.results), None)
         return {device: trainer.dry_run(self.plan.words(trainer, arm), device)["processor"] for device in set(devices)} if arm else {}
 
@@ -133,10 +133,10 @@ class Runner:
         words = command(trainer, self.plan.words(trainer, arm), device)
         process = trainer.start(words, folder.file("console.txt"), kept)
         self.running.append(Running(arm, made, process, slot))
-        self._forward()  # a signal that came while it was being started
+        self._forward()  # a signal may have come during the start
 
     def _ended(self, run):
-        """Notes what became of a process. Returns whether its arm goes on."""
+        """Records how a process ended. Returns whether its arm has another stage."""
         code = run.process.wait()
         os.close(run.pidfd)
         self.running.remove(run)
@@ -145,7 +145,7 @@ class Runner:
             result = folder.result()
             if result is not None:
                 self.results[name] = result
-                say(f"{name} diverged: its loss is not finite" if result.diverged else f"{name} is done: test error {result.test.top1:.2f} %")
+                say(f"{name} diverged: its loss became NaN or infinite" if result.diverged else f"{name} is done: test error {result.test.top1:.2f} %")
         if code == 0 and new(run.made).exists():
             os.replace(new(run.made), run.made)
         if run.made.exists():
@@ -163,7 +163,7 @@ class Runner:
         self._forward()
 
     def _forward(self):
-        """Each signal reaches each trainer once: the first lets it save, the second ends it at once."""
+        """Sends each signal to each trainer once: the first makes it save, the second ends it at once."""
         for run in list(self.running):
             while run.signals_sent < self.signals:
                 run.signals_sent += 1
@@ -174,5 +174,5 @@ class Runner:
 
 
 def new(path):
-    """Where a file is made before it takes its place."""
+    """The temporary path of a file while it is written."""
     return path.with_name(f"{path.name}.new")

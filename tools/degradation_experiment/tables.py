@@ -1,4 +1,4 @@
-"""The tables of the report, and the files with a line a seed."""
+"""The tables of the report, and the CSV files with one line per arm."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from .intervals import deviation, mean
 
 
 def spread(values, digits=2):
-    """Mean and deviation over seeds."""
+    """Mean and standard deviation over seeds."""
     if not values:
         return "-"
     text = f"{mean(values):.{digits}f}"
@@ -22,7 +22,7 @@ def signed(value):
 
 
 def error_table(plan, results_of, nets):
-    """measured | paper | difference, for each net."""
+    """Measured error, the paper's, and the difference, for each net."""
     top5 = plan.preset.paper == "imagenet"
     header = ["network", "parameters", "seeds", "test error %", "paper", "difference", "clean training error %", "training error %"]
     if top5:
@@ -78,7 +78,7 @@ def _number(value):
 
 
 def results_csv(plan, results):
-    """A line an arm, without what differs from one run to the next of the same arm."""
+    """One line per arm, only with values that are the same for each run of an arm."""
     rows = [["network", "model", "shortcut", "depth", "seed", "parameters", "iterations", "precision", "diverged", "test_top1_error", "test_top5_error", "test_loss",
              "clean_train_top1_error", "clean_train_loss", "running_train_top1_error", "running_train_loss", "clean_train_before_first_drop", "digest"]]  # fmt: skip
     for arm in plan.arms:
@@ -96,7 +96,7 @@ def results_csv(plan, results):
 
 
 def times_csv(plan, results):
-    """A line an arm: what took how long on what."""
+    """One line per arm: its time, speed and hardware."""
     rows = [["network", "seed", "seconds", "images_per_second", "threads", "device", "processor", "version"]]
     for arm in plan.arms:
         if arm.name in results:

@@ -1,4 +1,4 @@
-"""train-imagenet: its words, its answers, its processes."""
+"""train-imagenet: its flags, its output, its processes."""
 
 import ctypes
 import json
@@ -12,7 +12,7 @@ import time
 from .refusal import Refusal
 
 DRY_RUN_FIELDS = ("version", "digest", "configuration", "train_set", "validation_set", "iterations", "iterations_per_epoch", "validation_images", "parameters", "device", "processor", "precision")  # fmt: skip
-PRECISIONS = ("fp32", "bf16", "fp16")  # beside auto: what --precision takes is what --dry-run tells
+PRECISIONS = ("fp32", "bf16", "fp16")  # besides auto: the values of --precision, and of --dry-run's precision
 
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -23,12 +23,12 @@ def last_line(text):
 
 
 def divisor_near(number, most):
-    """The largest divisor that is not above `most`: so the records of a log begin where checkpoints are."""
+    """The largest divisor of `number` up to `most`, so that log records start at checkpoints."""
     return max(divisor for divisor in range(1, min(number, most) + 1) if number % divisor == 0)
 
 
 def end_with_parent(parent):
-    """In a child before it starts its program: it gets SIGTERM, and saves, where this script is killed."""
+    """For a child before exec: it gets SIGTERM, and saves, if this script is killed."""
 
     def prepare():
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
@@ -39,17 +39,17 @@ def end_with_parent(parent):
 
 
 class Trainer:
-    """The program, with the words that all arms of a grid share."""
+    """The program, and the flags that all arms of a grid share."""
 
     def __init__(self, program, preset, data):
         self.program, self.preset = pathlib.Path(program), preset
         self.shared = ([str(data)] if data else []) + list(preset.words)
-        self.workers = 1  # threads that read and decode images, of each arm
+        self.workers = 1  # loader threads per arm
         if not self.program.exists():
-            raise Refusal(f"{self.program} is not there: build it (cmake --preset cpu && cmake --build --preset cpu --target train-imagenet), or name its folder by --programs")
+            raise Refusal(f"{self.program} does not exist: build it (cmake --preset cpu && cmake --build --preset cpu --target train-imagenet), or give its folder by --programs")
 
     def settings(self, arm, precision, iterations=None, iterations_per_epoch=None):
-        """All that changes results."""
+        """All flags that affect results."""
         words = [*self.shared, *arm.net.words(), "--seed", str(arm.seed), "--precision", precision, *self.preset.warmups.get(arm.net.depth, ())]
         words += ["--clean-train", str(self.preset.clean_train), "--evaluate-every", "1"]
         if iterations:
@@ -59,11 +59,11 @@ class Trainer:
         return words
 
     def machine(self, device):
-        """Computes with one thread: results change in their last bits with their number. They do not with the workers'."""
+        """Always one compute thread, because the number changes the last bits of results; the number of workers does not."""
         return ["--device", device, "--threads", "1", "--workers", str(self.workers)]
 
     def dry_run(self, words, device):
-        """What the program would train: the object that it prints."""
+        """What the program would train: the JSON object that it prints."""
         command = [str(self.program), *words, *self.machine(device), "--dry-run"]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         if done.returncode:
@@ -72,11 +72,11 @@ class Trainer:
             facts = json.loads(done.stdout)
             missing = [name for name in DRY_RUN_FIELDS if name not in facts]
         except (ValueError, TypeError) as problem:
-            raise Refusal(f"{self.program.name} --dry-run printed no JSON object: {problem}") from None
+            raise Refusal(f"{self.program.name} --dry-run did not print a JSON object: {problem}") from None
         if missing:
-            raise Refusal(f"{self.program.name} --dry-run does not tell {', '.join(missing)}: it is of another version than this script")
+            raise Refusal(f"{self.program.name} --dry-run did not print {', '.join(missing)}: its version does not match this script")
         if facts["precision"] not in PRECISIONS:
-            raise Refusal(f"{self.program.name} --dry-run tells the precision {facts['precision']}, wanted one of {', '.join(PRECISIONS)}: it is of another version than this script")
+            raise Refusal(f"{self.program.name} --dry-run printed the precision {facts['precision']}, wanted one of {', '.join(PRECISIONS)}: its version does not match this script")
         return facts
 
     def train(self, words, device, folder):
@@ -89,13 +89,13 @@ class Trainer:
 
     @staticmethod
     def start(command, console, kept=()):
-        """Starts a program in a group of its own, which the terminal's Ctrl-C does not reach. It keeps the files `kept` open."""
+        """Starts a program in its own process group, which Ctrl-C in the terminal does not reach. It keeps the files `kept` open."""
         with open(console, "ab") as output:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, pass_fds=kept, process_group=0,
                                     preexec_fn=end_with_parent(os.getpid()))  # fmt: skip
 
     def measure(self, words, devices, seconds):
-        """Images per second of one arm while as many run beside it as there are `devices`."""
+        """Images per second of one arm while one arm runs on each of `devices`."""
         words = [*words, "--iterations", "1000000", "--log-every", "4"]
         with tempfile.TemporaryDirectory(prefix="degradation-") as folder:
             places = [pathlib.Path(folder) / str(index) for index in range(len(devices))]
@@ -109,13 +109,13 @@ class Trainer:
                     if min(map(len, speeds)) >= 1 and first is None:
                         first = time.monotonic()
                     if min(map(len, speeds)) >= 3 and time.monotonic() - first >= seconds:
-                        # The first record has the warm-up of caches.
+                        # Skip the first record, which includes warm-up.
                         rates = [len(known[1:]) / sum(1 / speed for speed in known[1:]) for known in speeds]
                         return sum(rates) / len(rates)
                     for process, place in zip(processes, places):
                         if process.poll() is not None:
                             text = (place / "console.txt").read_text(encoding="utf-8", errors="replace")
-                            raise Refusal(f"{self.program.name} exited {process.returncode} while it was measured: {last_line(text)}")
+                            raise Refusal(f"{self.program.name} exited {process.returncode} during measurement: {last_line(text)}")
                     time.sleep(0.05)
             finally:
                 for process in processes:
@@ -124,7 +124,7 @@ class Trainer:
 
 
 def log_records(path, most_bytes=None):
-    """The whole records of a log.jsonl, or of its end."""
+    """The complete records of a log.jsonl, or of its last `most_bytes`."""
     try:
         with open(path, "rb") as file:
             if most_bytes:
@@ -139,7 +139,7 @@ def log_records(path, most_bytes=None):
             record["type"], record["iteration"]
             records.append(record)
         except (ValueError, KeyError, TypeError):
-            continue  # cut at its beginning, or by a kill
+            continue  # truncated by `most_bytes` or by a kill
     return records
 
 

@@ -1,21 +1,21 @@
-"""Holds arms to differ in nothing but the network: what the program resolved is compared, not what it was asked for."""
+"""Checks that arms differ only in the network. Compares the resolved settings, not the flags."""
 
 from .refusal import Refusal
 
-OWN = {"model", "shortcut", "seed"}  # that arms may differ in
+OWN = {"model", "shortcut", "seed"}  # settings in which arms may differ
 NOT_SET = "not set"
 
 
 def differences(one, other, but=frozenset()):
-    """Names of the settings that differ, with both values."""
+    """The settings that differ, with both values."""
     return [(name, one.get(name, NOT_SET), other.get(name, NOT_SET)) for name in sorted(one.keys() | other.keys())
             if name not in but and one.get(name, NOT_SET) != other.get(name, NOT_SET)]  # fmt: skip
 
 
 def check(arms, facts, warmups):
-    """Fails where two arms differ in more than the network. `facts`: arm's name -> what --dry-run printed.
+    """Fails if two arms differ in more than the network. `facts`: arm's name -> output of --dry-run.
 
-    Arms of one depth are alike in all else. A depth of `warmups` may have a warm-up of its own, which both its twins have."""
+    A depth in `warmups` may have its own warm-up, which both its twins must share."""
     first = next((arm for arm in arms if arm.net.depth not in warmups), arms[0])
     for arm in arms:
         _check_pair(next(other for other in arms if other.net.depth == arm.net.depth), arm, facts, OWN)

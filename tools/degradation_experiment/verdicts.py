@@ -9,12 +9,12 @@ SUPPORTED, CONTRADICTED, NOT_DECIDED = "supported", "contradicted", "not decided
 NO_WORSE, CLOSE = -0.5, 1.0  # points
 
 RULE = (
-    f"Each claim is err(A) - err(B) > m. It is {SUPPORTED} where the 95 % Welch interval of the difference, over at least {FEWEST} seeds an arm, "
-    f"lies above m, {CONTRADICTED} where it lies below m, and {NOT_DECIDED} otherwise or with fewer seeds. m is 0 for 'worse', 'beats' and 'falls faster', "
-    f"and {NO_WORSE} points for 'no worse'. 'Close' is {SUPPORTED} where the interval lies within ±{CLOSE} points, and {CONTRADICTED} where it lies outside. "
-    "Training errors are of the last iteration, on fixed training images without augmentation, in evaluation mode; test errors are of the last iteration. "
+    f"Each claim is err(A) - err(B) > m. It is {SUPPORTED} if the 95 % Welch interval of the difference, over at least {FEWEST} seeds per net, "
+    f"lies above m, {CONTRADICTED} if it lies below m, and {NOT_DECIDED} otherwise or with fewer seeds. m is 0 for 'worse', 'beats' and 'falls faster', "
+    f"and {NO_WORSE} points for 'no worse'. 'Close' is {SUPPORTED} if the interval lies within ±{CLOSE} points, and {CONTRADICTED} if it lies outside. "
+    "Errors are those of the last iteration; training errors are measured on fixed training images without augmentation, in evaluation mode. "
     "'Falls faster' compares the mean clean training error before the first drop of the learning rate. "
-    "An arm whose loss is not finite has diverged, and its comparisons are not decided."
+    "An arm whose loss becomes NaN or infinite has diverged, and comparisons with its net are not decided."
 )
 
 MEASURES = {
@@ -45,7 +45,7 @@ class Verdict:
 
 
 def claims_of(depths, shortcut_depth, paper):
-    """The shallowest net stands for 'shallower'."""
+    """The claims to decide. Deeper nets are compared with the shallowest one."""
     claims = []
     shallow = depths[0]
     for deep in depths[1:]:
@@ -69,7 +69,7 @@ def claims_of(depths, shortcut_depth, paper):
 
 
 def judge(claim, results_of):
-    """`results_of`: net -> its finished results."""
+    """Decides a claim. `results_of`: net -> its finished results."""
     values = []
     reason = ""
     for net in (claim.a, claim.b):

@@ -1,11 +1,12 @@
-"""What tools/gpu-check is made of.
+"""The parts of tools/gpu-check.
 
-  outcome    what can become of a piece of work, and the exceptions that say so
+  outcome    the possible outcomes of a piece, and their exceptions
   runner     starts programs within a time limit
-  piece      one command of a part: its name, its time, what it does
+  piece      a command of a part: its name, its time, what it does
   record     the results file
-  schedule   which pieces a budget takes, and in which order they run
-  targets    judges what was measured
-  report     the table
+  order      all pieces, in the order in which they run
+  schedule   runs the pieces that fit into a budget
+  targets    compares measurements with targets
+  report     prints the table
   steps, numerics, kernels, plans, pytorch, sanitizers, training    the parts
 """

@@ -1,9 +1,9 @@
-"""Parts `ceilings` and `kernels`: what the device can do at most, and what each kernel that memory bounds does of it."""
+"""Parts `ceilings` and `kernels`: the device's top speeds, and how near each memory-bound kernel comes to them."""
 
 from .outcome import PieceFailed
 from .piece import Piece
 
-# What takes the time of a step, at the shapes where it does.
+# The kernels and shapes that take most of a step's time.
 LARGE = "[A-Z].*x(56x56x64|28x28x128|112x112x64|224x224x4)$|SgdUpdate |PrepareInput "
 FIRST = f"^(?!Convolution|Matmul)(?={LARGE})"
 OTHERS = f"^(?!Convolution|Matmul|{LARGE})"
@@ -31,17 +31,17 @@ def kernels(only, precisions):
         flags = ["--only", "^Add "] if runner.rehearsal else ["--only", only, "--precision", precisions]
         report = runner.report(kernel_bench(runner, *flags))
         rows = report["rows"]
-        # Not a number is no time, and every comparison with it would pass.
+        # Reject NaN: every later comparison with it would pass.
         bad = [f"{row['kernel']} {row['shape']}" for row in rows if not 0 < row["median_us"] < float("inf")]
         if bad or not rows:
-            raise PieceFailed(f"no time of {', '.join(bad[:3]) or 'any kernel'}", {"rows": rows})
+            raise PieceFailed(f"no valid time for {', '.join(bad[:3]) or 'any kernel'}", {"rows": rows})
         return {"summary": f"{len(rows)} rows", "rows": rows}
 
     return work
 
 
 def pieces():
-    """`ceilings`; the kernels that come first; the others."""
+    """`ceilings`; the kernels to run first; the others."""
     return (
         [Piece("ceilings", "copy and matrix products", 12, 90, ceilings)],
         [Piece("kernels", "of the large layers, fp16", 45, 200, kernels(FIRST, "fp16"))],

@@ -1,4 +1,4 @@
-"""Parts `fused` and `ops`: the results of operations and steps on the device against their definitions and the CPU device."""
+"""Parts `fused` and `ops`: compares operations and steps on the device with their definitions and the CPU device."""
 
 import json
 import pathlib
@@ -12,16 +12,16 @@ from .runner import excerpt
 FUSED = "FusedConvolution.*:*TrainStep*cuda*:*Sgd*cuda*"
 FORWARD = "*Contracts*_cuda:*OpForward.Agrees*_cuda"
 GRADIENTS = "*OpGradientFormula*_cuda"
-# The tests that run on every device there is, by the names of their suites.
+# Suites whose tests run on every available device.
 EVERY_DEVICE = ("*cuda*:*Sgd*:*Contract*:*Kernel*:*Convolution*:*Norm*:*Pool*:Add*:Cast*:Relu*:Flatten*:SoftmaxCrossEntropy*:"
                 "AugmentInput*:Stopwatch*:Timestamp*-*_cpu:CudnnPlans*:KernelBench*")  # fmt: skip
 OTHERS = ":".join((EVERY_DEVICE, FUSED, FORWARD, GRADIENTS))
-# Rehearsals run a few of the same tests with the CUDA kernels on the CPU where that program is there, else on the CPU device.
+# Rehearsals run a few of these tests on the host CUDA device if its test program is built, else on the CPU device.
 HOST_CUDA = "residua-host-cuda-tests"
 
 
 def test_program(runner, tests):
-    """The program and its filter."""
+    """The test program and its filter."""
     if not runner.rehearsal:
         return [runner.program("residua-tests"), f"--gtest_filter={tests}"]
     try:
@@ -41,12 +41,12 @@ def run_tests(tests):
                 problem, output = error, error.found.get("output", "")
             if not path.exists():
                 begun = re.findall(r"\[ RUN +\] (\S+)", output)
-                raise PieceFailed(f"{problem or 'the tests wrote no report'}; the last test was {begun[-1] if begun else 'none'}", {"output": excerpt(output)})
+                raise PieceFailed(f"{problem or 'the tests wrote no report'}; the last test started was {begun[-1] if begun else 'none'}", {"output": excerpt(output)})
             report = json.loads(path.read_text(encoding="utf-8"))
         ran = [(f"{suite['name']}.{test['name']}", test) for suite in report["testsuites"] for test in suite["testsuite"] if test["result"] == "COMPLETED"]
         failed = {name: [failure["failure"][:2000] for failure in test["failures"][:3]] for name, test in ran if test.get("failures")}
         summary = f"{len(ran)} tests, {len(failed)} failed"
-        # Where the programs find no device, what is left of the tests passes on the CPU.
+        # If the programs find no CUDA device, the remaining tests pass on the CPU.
         if not runner.rehearsal and not any("cuda" in name for name, _ in ran):
             raise PieceFailed(f"{summary}, none of them on a CUDA device: bin/train-imagenet --device cuda says why", {"output": excerpt(output)})
         if failed or problem or not ran:
@@ -57,7 +57,7 @@ def run_tests(tests):
 
 
 def pieces():
-    """The two parts, and what is left of the tests."""
+    """The two parts, and the remaining tests."""
     return (
         [Piece("fused", "convolutions and whole steps", 35, 150, run_tests(FUSED))],
         [Piece("ops", "contracts and forward", 35, 150, run_tests(FORWARD)), Piece("ops", "gradients", 35, 150, run_tests(GRADIENTS))],

@@ -1,5 +1,4 @@
-"""All pieces, in the order in which they run: the cheapest and most decisive first, so that two calls of a short lease tell what
-matters most."""
+"""All pieces in run order: the cheapest and most decisive first, so that a short session gives the most important results."""
 
 from . import kernels, numerics, plans, pytorch, sanitizers, steps, training
 
@@ -32,7 +31,7 @@ def all_pieces():
 
 
 def rehearsed(pieces):
-    """For the CPU device: one piece of each part, network of `steps` and precision of `training`."""
+    """The pieces of a rehearsal on the CPU: one for each part, network of `steps` and precision of `training`."""
     chosen, seen = [], set()
     for piece in pieces:
         sort = (piece.part, piece.name.split()[0] if piece.part in ("steps", "training") else "")

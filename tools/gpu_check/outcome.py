@@ -1,14 +1,14 @@
-"""What can become of a piece of work."""
+"""The possible outcomes of a piece."""
 
 PASSED = "passed"
 FAILED = "FAILED"
-NOT_RUN = "not run"  # this machine has no way to run it
+NOT_RUN = "not run"  # cannot run on this machine
 CUT = "cut short"  # the budget ended; the next call runs it again
-WAITING = "waiting"  # it did not fit into the budget
+WAITING = "waiting"  # did not fit into the budget
 
 
 class CannotRun(Exception):
-    """A piece has no way to run on this machine."""
+    """A piece cannot run on this machine."""
 
 
 class BudgetEnded(Exception):
@@ -16,7 +16,7 @@ class BudgetEnded(Exception):
 
 
 class PieceFailed(Exception):
-    """A piece ran and failed; `found` is what it leaves in the results all the same."""
+    """A piece ran and failed; `found` still goes into the results."""
 
     def __init__(self, text, found=None):
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""One command or a few of a part: what is started, stopped and kept as one."""
+"""One or a few commands of a part, which are started, stopped and recorded as a unit."""
 
 from dataclasses import dataclass
 from typing import Callable
@@ -8,11 +8,11 @@ from typing import Callable
 class Piece:
     part: str
     name: str  # unique within its part
-    seconds: float  # that it is expected to take on an H200; it is started where so much is left
-    limit_s: float  # it has failed where it takes longer
-    work: Callable  # (runner, results) -> dict with `summary`; raises what outcome.py has
-    of_this_build: bool = True  # False: its result holds for other builds of Residua too
-    each_call: bool = False  # cheap, and looks at what other pieces left
+    seconds: float  # expected time on an H200; it starts only if that much is left
+    limit_s: float  # longer is a failure
+    work: Callable  # (runner, results) -> dict with `summary`; raises the exceptions of outcome.py
+    of_this_build: bool = True  # False: the result is also valid for other builds of Residua
+    each_call: bool = False  # run on each call: cheap, and reads the results of other pieces
 
     @property
     def key(self):

@@ -1,4 +1,4 @@
-"""Part `plans`: the times of all plans of each convolution and matrix product, as the steps have measured and kept them."""
+"""Part `plans`: the times of all plans of each convolution and matrix product, as measured by the steps."""
 
 import json
 import re
@@ -10,7 +10,7 @@ CONVOLUTION = re.compile(r"^\S+(?: without mask| left unused)? (f16|bf16|f32) (\
 
 
 def flops_of(work):
-    """Of a convolution by its name in the plans file; None for others."""
+    """FLOPs of a convolution, from its name in the plans file; None for other work."""
     found = CONVOLUTION.match(work)
     if not found:
         return None
@@ -20,7 +20,7 @@ def flops_of(work):
 
 
 def row_of(device, work, entry):
-    """`device` is the plans file's: also the libraries' versions and which plans were allowed."""
+    """`device` as in the plans file: it includes the libraries' versions and the allowed plans."""
     chosen = min(ms for name, ms in entry["ways"] if name == entry["choice"])
     row = {"device": device, "work": work, "chosen": entry["choice"], "milliseconds": chosen, "ways": entry["ways"], "refusal": entry["refusal"]}
     flops = flops_of(work)
@@ -32,18 +32,18 @@ def plans(runner, results):
     if not any(key.startswith(("step/", "steps/")) for key in results):
         raise CannotRun("no step has run yet")
     if runner.rehearsal:
-        return {"summary": "the CPU device times no plans"}
+        return {"summary": "the CPU device does not time plans"}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise PieceFailed(f"{path} has no plans: {error}") from None
+        raise PieceFailed(f"cannot read plans from {path}: {error}") from None
     rows = [row_of(device, work, entry) for device, works in content["devices"].items() for work, entry in works.items()]
     rejected = [f"{plan} for {work} ({reason})" for works in content.get("rejected", {}).values() for work, names in works.items() for plan, reason in names.items()]
     convolutions = [row for row in rows if "teraflops_per_second" in row]
     found = {"rows": rows, "rejected": rejected}
     if not convolutions:
         raise PieceFailed(f"{path} has no convolution", found)
-    # What cuDNN does not have fused, and where its fusion is slower, runs as the composition of simple kernels.
+    # If cuDNN has no fused plan, or it is slower, the composition of simple kernels runs instead.
     fused = [row for row in convolutions if " f16 " in row["work"] and "composed" in dict(row["ways"])]
     has_plans = [row for row in fused if len(row["ways"]) > 1]
     best = max(convolutions, key=lambda row: row["teraflops_per_second"])

@@ -1,4 +1,4 @@
-"""Parts `pytorch` and `compile`: the same steps in the PyTorch of this machine."""
+"""Parts `pytorch` and `compile`: the same steps in this machine's PyTorch."""
 
 import os
 import pathlib
@@ -11,7 +11,7 @@ PEER = pathlib.Path(__file__).resolve().parent.parent.parent / "bench" / "peers"
 
 
 def check_pytorch(runner):
-    """The version of a PyTorch that can be used; asked for once a call."""
+    """The version of a usable PyTorch; checked once per call."""
     if "pytorch" not in runner.known:
         test = "import torch, torchvision; print(torch.__version__)" + ("" if runner.rehearsal else "; assert torch.cuda.is_available()")
         try:
@@ -19,7 +19,7 @@ def check_pytorch(runner):
         except (PieceFailed, OSError):
             runner.known["pytorch"] = None
     if runner.known["pytorch"] is None:
-        raise CannotRun(f"{runner.python} has no torch and torchvision that use the GPU (--python names another)")
+        raise CannotRun(f"{runner.python} has no torch and torchvision that can use the GPU: give another interpreter by --python")
     return runner.known["pytorch"]
 
 
@@ -36,11 +36,11 @@ def run_peer(model, precision, execution):
                 raise
             row = rows[0]
         if "error" in row:
-            # PyTorch's own failure is no fault of Residua, and no speed to be compared with.
+            # PyTorch's own failure is not Residua's fault, and gives no speed to compare with.
             raise CannotRun(f"{mode} did not run: {row['error']}")
         speed = row["images_per_second"]
         if not 0 < speed < float("inf"):
-            raise PieceFailed(f"{speed} img/s is no speed", {"row": row})
+            raise PieceFailed(f"got a speed of {speed} img/s", {"row": row})
         return {"summary": f"PyTorch {version}, {mode}: {speed:.0f} img/s", "row": {**row, "execution": execution}}
 
     return work
@@ -52,7 +52,7 @@ def peer(model, precision, execution, seconds):
 
 
 def pieces():
-    """`pytorch` in fp16; `compile` of ResNet-18; the others."""
+    """`pytorch` in fp16; `compile` for ResNet-18; the others."""
     seconds = {"resnet18": 20, "resnet34": 25, "resnet56": 20, "resnet20": 15, "resnet50": 30}
     first = [peer(model, "fp16", execution, s) for model, s in seconds.items() for execution in ("eager", "graph")]
     others = [peer(model, "bf16", execution, s) for model, s in seconds.items() for execution in ("eager", "graph")]

@@ -1,4 +1,4 @@
-"""The results file: one JSON object, replaced as a whole each time a piece ends."""
+"""The results file: one JSON object, replaced atomically after each piece."""
 
 import datetime
 import hashlib
@@ -12,7 +12,7 @@ FORMAT = 1
 
 
 def digest_of(binaries):
-    """Names a build. In an archive bin/ has launchers, and libexec/ the programs."""
+    """Identifies a build. In an archive, bin/ has launchers and libexec/ has the programs."""
     digest = hashlib.sha256()
     for name in ("step-bench", "kernel-bench", "residua-tests", "train-imagenet"):
         for folder in (pathlib.Path(binaries).parent / "libexec", pathlib.Path(binaries)):
@@ -23,7 +23,7 @@ def digest_of(binaries):
 
 
 class Record:
-    """Results by piece. Those of another device are dropped, and those that are of another build as pieces ask for them."""
+    """Results by piece. Drops results of another device, and results of another build unless the piece allows them."""
 
     def __init__(self, path, machine, build):
         self.path, self.build = pathlib.Path(path), build
@@ -36,12 +36,12 @@ class Record:
         self.machine = machine
 
     def entry(self, piece):
-        """What is known of a piece, or None."""
+        """The recorded result of a piece, or None."""
         entry = self.pieces.get(piece.key)
         return None if entry is None or (piece.of_this_build and entry["build"] != self.build) else entry
 
     def results(self):
-        """The results that hold, by key."""
+        """The results of passed pieces, by key."""
         return {key: entry for key, entry in self.pieces.items() if entry["status"] == PASSED}
 
     def drop_other_builds(self, pieces):
@@ -49,7 +49,7 @@ class Record:
         self.pieces = {key: entry for key, entry in self.pieces.items() if key in keys}
 
     def settled(self, piece):
-        """Whether the piece has run; what could not run may be able to by now."""
+        """Whether the piece passed or failed; a piece that could not run may be able to now."""
         entry = self.entry(piece)
         return entry is not None and entry["status"] in (PASSED, FAILED)
 

@@ -7,7 +7,7 @@ EXIT_PASSED, EXIT_FAILED, EXIT_CANNOT_RUN, EXIT_UNFINISHED = 0, 1, 3, 4
 
 
 def outcomes(pieces, record, problems):
-    """(piece, status, seconds, summary) of each."""
+    """(piece, status, seconds, summary) of each piece."""
     found = []
     for piece in pieces:
         entry = record.entry(piece)
@@ -21,7 +21,7 @@ def outcomes(pieces, record, problems):
 
 
 def finish(pieces, record, rehearsal):
-    """Prints the table, keeps the verdicts in the results file, and returns the exit code."""
+    """Prints the table, saves the verdicts in the results file, and returns the exit code."""
     problems, notes = ({}, []) if rehearsal else judge(record.results())
     table = outcomes(pieces, record, problems)
     unfinished = [piece.key for piece, status, _, _ in table if status in (WAITING, CUT)]
@@ -34,7 +34,7 @@ def finish(pieces, record, rehearsal):
         print(f"  {note}")
     states = {status for _, status, _, _ in table}
     if unfinished:
-        print(f"{len(unfinished)} of {len(table)} pieces did not fit into this call; the next one goes on with them")
+        print(f"{len(unfinished)} of {len(table)} pieces did not fit into this call; the next call continues with them")
     if FAILED in states:
         return EXIT_FAILED
     return EXIT_UNFINISHED if unfinished else EXIT_CANNOT_RUN if NOT_RUN in states else EXIT_PASSED

@@ -1,4 +1,4 @@
-"""Starts programs, and holds each piece of work to its time."""
+"""Starts programs, and enforces each piece's time limit."""
 
 import json
 import os
@@ -12,22 +12,22 @@ from .outcome import BudgetEnded, CannotRun, PieceFailed
 
 
 def excerpt(text, shown=6000):
-    """Beginning and end of what a program printed, where it printed much."""
+    """A program's output, with the middle of long output cut out."""
     return text if len(text) <= 2 * shown else f"{text[:shown]}\n[...]\n{text[-shown:]}"
 
 
 class Runner:
-    """The surroundings of the pieces: programs, device, caches and the time of the current piece."""
+    """The environment of the pieces: programs, device, caches, and the time left for the current piece."""
 
     def __init__(self, binaries, device, rehearsal, python, data):
         self.binaries, self.device, self.rehearsal = pathlib.Path(binaries), device, rehearsal
         self.python, self.data = python, data
         self.cache = pathlib.Path(os.environ["XDG_CACHE_HOME"])
         self.deadline, self.budget_is_limit, self.limit_s = 0.0, False, 0.0
-        self.known = {}  # what one piece found out for the others of this call
+        self.known = {}  # what a piece has found out for later ones of this call
 
     def begin(self, limit_s, budget_left_s):
-        """Starts the clock of a piece: it may take `limit_s`, and no more than the budget has left."""
+        """Starts a piece's clock: it may take `limit_s`, but no more than is left of the budget."""
         self.budget_is_limit = budget_left_s < limit_s
         self.limit_s = min(limit_s, budget_left_s)
         self.deadline = time.monotonic() + self.limit_s
@@ -38,11 +38,11 @@ class Runner:
     def program(self, name):
         path = self.binaries / name
         if not path.exists():
-            raise CannotRun(f"{path} is not there")
+            raise CannotRun(f"{path} does not exist")
         return str(path)
 
     def test_environment(self):
-        """The tests have a plan cache of their own: their small, guarded memory makes other plans the fastest."""
+        """The tests have their own plan cache, because other plans are fastest in their small, guarded memory."""
         return {**os.environ, "XDG_CACHE_HOME": str(self.test_cache())}
 
     def test_cache(self):
@@ -50,18 +50,18 @@ class Runner:
 
     def stop_for_time(self, found):
         if not self.budget_is_limit:
-            raise PieceFailed(f"did not end within its {self.limit_s:.0f} s", found)
-        # The plan that was being tried is not to blame: the engine would reject what did not come back.
+            raise PieceFailed(f"did not end within {self.limit_s:.0f} s", found)
+        # The plan being tried is not to blame: without this, the engine would reject a plan that did not return.
         for cache in (self.cache, self.test_cache()):
             for trial in (cache / "residua").glob("plans.json.trying-*"):
                 trial.unlink(missing_ok=True)
         raise BudgetEnded()
 
     def run(self, command, **options):
-        """Runs a program within the piece's time; returns the finished process, or fails with its last words."""
+        """Runs a program within the piece's time; returns the finished process, or fails with its last line of output."""
         if self.seconds_left() <= 0:
             self.stop_for_time({})
-        # In a group of its own: what a sanitizer has started must not go on beside the next piece.
+        # In its own process group, so that nothing a sanitizer has started survives into the next piece.
         process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                    errors="replace", start_new_session=True, **options)  # fmt: skip
         in_time = True
@@ -73,7 +73,7 @@ class Runner:
             try:
                 os.killpg(process.pid, signal.SIGKILL)
             except ProcessLookupError:
-                pass  # all of the group have ended
+                pass  # the whole group has ended
             if not in_time or process.poll() is None:  # it may have ended just now
                 stdout, stderr = process.communicate()
         if not in_time:
@@ -85,7 +85,7 @@ class Runner:
         return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
     def report(self, command, **options):
-        """Runs a program that writes a JSON object to the file it is given by --json; returns the object."""
+        """Runs a program that writes a JSON object to its --json file; returns the object."""
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder) / "report.json"
             try:
@@ -98,11 +98,11 @@ class Runner:
 
 
 def read_object(path):
-    """The JSON object that a program has written."""
+    """The JSON object in a file."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise PieceFailed(f"the report cannot be read: {error}") from None
+        raise PieceFailed(f"cannot read the report: {error}") from None
     if not isinstance(value, dict):
-        raise PieceFailed("the report is no JSON object")
+        raise PieceFailed("the report is not a JSON object")
     return value

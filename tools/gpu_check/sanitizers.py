@@ -1,4 +1,4 @@
-"""Parts `memcheck`, `racecheck`, `initcheck` and `synccheck`: NVIDIA's sanitizers over the operations' tests."""
+"""Parts `memcheck`, `racecheck`, `initcheck` and `synccheck`: the operations' tests under NVIDIA's compute-sanitizer."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ from .piece import Piece
 from .runner import excerpt
 
 MORE = "*OpBackward.WritesIntoGradientBuffersAndAddsToThem*cuda*:*SgdTest*cuda*"
-NOT_WATCHED = "-*conv2d*:*linear*"  # their outputs are written by kernels that are not watched
+NOT_WATCHED = "-*conv2d*:*linear*"  # kernels that are not checked write their outputs
 
 
 def compute_sanitizer():
@@ -27,8 +27,8 @@ def command_of(runner, tool):
     if runner.rehearsal:
         return []
     command = [compute_sanitizer(), "--tool", tool, "--error-exitcode", 99, "--print-limit", 5, "--target-processes", "all"]
-    # Only this project's kernels: what NVIDIA's do is not for us to mend, and slow to watch. A call that a library tries and does
-    # without is no error either.
+    # Check only this project's kernels: NVIDIA's are not ours to fix, and slow to check. Failed API calls inside its libraries are
+    # not errors either.
     options = runner.run([command[0], "--help"]).stdout
     command += next(([option, "kns=residua"] for option in ("--kernel-name", "--kernel-regex") if option in options), [])
     return command + (["--report-api-errors", "no"] if tool == "memcheck" else [])
@@ -40,7 +40,7 @@ def sanitize(tool, tests):
         tested = [*test_program(runner, tests), "--gtest_brief=1"]
         chosen = runner.test_cache() / "residua" / "plans.json"
         if not runner.rehearsal and not chosen.exists():
-            # Plans are chosen without the tool: their times under it would be slow to take, and not to be kept.
+            # Choose plans without the tool: timing them under it would be slow and misleading.
             runner.run(tested, env=runner.test_environment())
         with tempfile.TemporaryDirectory() as cache:
             if chosen.exists():
@@ -53,14 +53,14 @@ def sanitize(tool, tests):
         if not ran or ran.group(1) == "0":
             raise PieceFailed("no test was run", {"output": excerpt(done.stdout + done.stderr)})
         if not runner.rehearsal and not re.search(r"(ERROR|RACECHECK) SUMMARY: 0 ", done.stdout + done.stderr):
-            raise PieceFailed("the sanitizer did not say that it found nothing: it may not have seen the tests", {"output": excerpt(done.stdout + done.stderr)})
-        return {"summary": f"{ran.group(1)} tests without a finding"}
+            raise PieceFailed("the sanitizer did not report 0 errors: it may not have checked the tests", {"output": excerpt(done.stdout + done.stderr)})
+        return {"summary": f"{ran.group(1)} tests without errors"}
 
     return work
 
 
 def pieces():
-    """The two that come first, on a subset; the same on more tests, and the others."""
+    """The first two tools on a subset of tests; the same on more tests, and the other tools."""
     return (
         [Piece("memcheck", "forward", 60, 200, sanitize("memcheck", FORWARD)), Piece("racecheck", "forward", 45, 200, sanitize("racecheck", FORWARD))],
         [

@@ -1,4 +1,4 @@
-"""Which pieces a budget takes."""
+"""Runs the pieces that fit into a budget."""
 
 import time
 
@@ -6,13 +6,13 @@ from .outcome import CUT, FAILED, NOT_RUN, PASSED, BudgetEnded, CannotRun, Piece
 
 
 def seconds_needed(piece, ran_before_cut_s):
-    """What must be left of the budget for the piece to start: more than sufficed last time, and its limit always suffices."""
+    """The time that must be left for a piece to start: its expected time, or more than it ran before it was cut short, up to its limit."""
     return min(max(piece.seconds, 1.3 * ran_before_cut_s), piece.limit_s)
 
 
 def run_pieces(pieces, record, runner, budget_s, say, clock=time.monotonic):
-    """Runs, in their order, the pieces that are not settled and for which enough of the budget is left. A small piece may so
-    run before a large one that has to wait."""
+    """Runs the unsettled pieces for which enough of the budget is left, in order. A small piece may run before a large one that must
+    wait."""
     end = clock() + budget_s
     for piece in pieces:
         if record.settled(piece) and not piece.each_call:
@@ -33,12 +33,12 @@ def run_pieces(pieces, record, runner, budget_s, say, clock=time.monotonic):
         except PieceFailed as problem:
             status, summary, found = FAILED, str(problem), problem.found
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            status, summary, found = FAILED, f"the report lacks what is wanted of it: {type(error).__name__} {error}", {}
+            status, summary, found = FAILED, f"the report is incomplete: {type(error).__name__} {error}", {}
         record.put(piece, status, summary, clock() - start, found)
 
 
 def plan_lines(pieces, record, budget_s):
-    """The order, the expected seconds, and the call that each piece should fall into when each call has the budget."""
+    """Lists the pieces in order with their expected seconds, and the call in which each should run if every call has this budget."""
     calls, lines, waiting = 0, [], [piece for piece in pieces if not record.settled(piece)]
     while waiting:
         calls += 1

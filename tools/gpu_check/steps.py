@@ -8,7 +8,7 @@ DEFAULT_BATCH = 256
 
 
 def sizes(runner, model, warmup, steps):
-    """The flags that step-bench and its peer in PyTorch share."""
+    """The flags shared by step-bench and its PyTorch counterpart."""
     if runner.rehearsal:
         return ["--size", 32, "-b", 2, "--warmup", 1, "--steps", 2]
     return ["-b", BATCH.get(model, DEFAULT_BATCH), "--warmup", warmup, "--steps", steps]
@@ -20,8 +20,8 @@ def run_step(model, precision, *flags, warmup=12, steps=40):
         row = runner.report([*command, *sizes(runner, model, warmup, steps), *flags])
         speed = row["images_per_second"]
         if not 0 < speed < float("inf"):
-            raise PieceFailed(f"{speed} img/s is no speed", {"row": row})
-        return {"summary": f"{speed:.0f} img/s, {row['median_ms']:.2f} ms a step", "row": row}
+            raise PieceFailed(f"got a speed of {speed} img/s", {"row": row})
+        return {"summary": f"{speed:.0f} img/s, {row['median_ms']:.2f} ms/step", "row": row}
 
     return work
 
@@ -31,11 +31,11 @@ def step(part, model, precision, seconds):
 
 
 def pieces():
-    """`step`; the steps that come first; the others; `options`."""
+    """`step`; the steps to run first; the others; `options`."""
     flags = {"nondeterministic": "--allow-nondeterministic", "runtime compilation": "--allow-runtime-compilation"}
     return (
         [
-            # Plans are tuned in the first one, and few steps tell whether it works.
+            # The first piece tunes plans; a few steps show whether it works.
             Piece("step", "resnet18 fp16 eager", 50, 180, run_step("resnet18", "fp16", "--cuda-graph", "off", warmup=2, steps=5)),
             step("step", "resnet18", "fp16", 12),
             step("step", "resnet18", "bf16", 40),

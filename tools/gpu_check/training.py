@@ -1,4 +1,4 @@
-"""Part `training`: ResNet-20 trained on the GPU to the CPU device's error."""
+"""Part `training`: trains ResNet-20 on the GPU and compares the error with the CPU device's."""
 
 import json
 import pathlib
@@ -18,7 +18,7 @@ def last_error(folder):
 
 
 def data_of(runner):
-    """What is trained on, and for how many steps."""
+    """The data set's flags, and the number of steps."""
     if runner.rehearsal:
         return ["--dataset", "synthetic", "--synthetic-images", "64", "-b", 32], 2
     if runner.data:

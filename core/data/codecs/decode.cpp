@@ -25,9 +25,9 @@ void copy_region(const EncodedImage& image, const std::string& name, const Regio
 }
 
 [[noreturn]] void fail_format(std::span<const uint8_t> bytes, const std::string& name) {
-  std::string_view kind = "not an image that can be read";
+  std::string_view kind = "not an image in a known format";
   if (bytes.empty()) {
-    kind = "the file is empty";
+    kind = "an empty file";
   } else if (starts_with(bytes, 0, "RIFF") && starts_with(bytes, 8, "WEBP")) {
     kind = "a WebP image";
   } else if (starts_with(bytes, 0, "GIF8")) {
@@ -35,7 +35,7 @@ void copy_region(const EncodedImage& image, const std::string& name, const Regio
   } else if (starts_with(bytes, 0, "II*") || starts_with(bytes, 0, "MM")) {
     kind = "a TIFF image";
   } else if (bytes.size() >= 2 && bytes[0] == 'P' && bytes[1] >= '1' && bytes[1] <= '7') {
-    kind = "a PNM image of another kind than P5 and P6";
+    kind = "a PNM image that is neither P5 nor P6";
   }
   fail("{}: {}; wanted JPEG, PNG, BMP or PNM", name, kind);
 }

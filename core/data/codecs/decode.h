@@ -9,20 +9,20 @@
 
 namespace residua {
 
-/// Decodes an image into RGB: the region that `choose` picks, and of a JPEG little more than that region. The pixels are those
-/// of the whole decode. JPEG, PNG, BMP and PNM are told apart by their first bytes, whatever the file is called. Grayscale is
-/// replicated, alpha dropped, 16-bit samples cut to 8, CMYK converted as R = (255 - C)(255 - K)/255; EXIF orientation is
-/// ignored, as torchvision does. Fails, naming `name`, on anything else and on empty, damaged, truncated or oversized data;
-/// damage below the region of a JPEG is not seen, and a region that fails fails with the whole.
+/// Decodes the region of an image that `choose` picks, as RGB. The pixels equal those of a full decode; of a JPEG, little more
+/// than the region is decoded. The first bytes tell JPEG, PNG, BMP and PNM apart, not the file's name. Grayscale is replicated,
+/// alpha is dropped, 16-bit samples are truncated to 8 bits, CMYK is converted as R = (255 - C)(255 - K)/255, and EXIF
+/// orientation is ignored, as in torchvision. Fails, naming `name`, on any other format and on empty, damaged, truncated or
+/// oversized data. Damage below the region of a JPEG goes unnoticed; if a region fails, so does the full decode.
 void decode(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out);
 
-/// The same for an image of either encoding.
+/// The same for an image in either encoding.
 void decode(const EncodedImage& image, const std::string& name, const RegionChooser& choose, Image& out);
 
 /// Decodes the whole image.
 Image decode(std::span<const uint8_t> bytes, const std::string& name);
 
-/// The size that the header states; checks the format and the limit on pixels, and decodes nothing.
+/// Returns the size in the header. Checks the format and the limit on pixels; decodes nothing.
 ImageSize image_size(std::span<const uint8_t> bytes, const std::string& name);
 
 }  // namespace residua

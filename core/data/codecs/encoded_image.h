@@ -8,15 +8,15 @@
 
 namespace residua {
 
-/// An image as a source stores it: the bytes of an image file, or pixels as they are. The bytes lie in `storage`, or in memory
-/// that the source keeps.
+/// An image as a source stores it: the bytes of an image file, or raw pixels. The bytes are in `storage`, or in memory that the
+/// source owns.
 struct EncodedImage {
   enum class Encoding : uint8_t { file, rgb };
 
   Encoding encoding = Encoding::file;
   std::span<const uint8_t> bytes;
-  ImageSize size;                // of rgb, whose bytes are [height, width, 3]
-  std::vector<uint8_t> storage;  // its memory is used again from one image to the next
+  ImageSize size;                // for rgb: the bytes are [height, width, 3]
+  std::vector<uint8_t> storage;  // its memory is reused from image to image
 
   /// Sets `bytes` to all of `storage`.
   void set_file() {

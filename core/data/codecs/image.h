@@ -34,7 +34,7 @@ struct Image {
   int64_t width = 0;
   std::vector<uint8_t> pixels;  // [height, width, 3]
 
-  /// Makes room for height x width pixels, whose values are unspecified. Memory is kept when the image shrinks.
+  /// Resizes to height x width pixels with unspecified values. Shrinking does not free memory.
   void reset(ImageSize size) {
     height = size.height;
     width = size.width;

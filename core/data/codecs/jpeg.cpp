@@ -2,7 +2,7 @@
 
 #include <cstddef>
 #include <cstdio>
-// libjpeg's headers need size_t and FILE first, and jerror.h numbers its codes by what jpeglib.h has configured.
+// jpeglib.h needs size_t and FILE; jerror.h needs jpeglib.h, whose configuration determines its codes.
 #include <jpeglib.h>
 
 #include <jerror.h>
@@ -16,10 +16,10 @@
 namespace residua {
 namespace {
 
-/// More scans than any encoder writes: a small file with thousands of them would decode for hours.
+/// More scans than any encoder writes. A small file with thousands of scans would take hours to decode.
 constexpr int kMaxScans = 500;
 
-/// Columns decoded on either side of a region: chroma upsampling looks one sample further, and differs at an image's edge.
+/// Extra columns to decode on each side of a region: chroma upsampling reads one more sample, and differs at an image's edge.
 constexpr int64_t kMargin = 8;
 
 struct ErrorManager : jpeg_error_mgr {
@@ -32,8 +32,8 @@ struct ErrorManager : jpeg_error_mgr {
   fail("{}: cannot decode JPEG: {}", *static_cast<ErrorManager*>(info->err)->name, text);
 }
 
-/// Warnings after which every pixel is still what the file says: stray bytes between segments, odd version numbers. Photos that
-/// every viewer shows have them, ImageNet's among them. After the others libjpeg would go on with pixels made up.
+/// Warnings that do not affect pixels, such as stray bytes between segments and odd version numbers. They occur in photos that
+/// every viewer opens, including ImageNet's. After any other warning libjpeg would continue with invented pixels.
 bool is_harmless(int code) {
   return code == JWRN_EXTRANEOUS_DATA || code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM || code == JWRN_BOGUS_ICC ||
          code == JWRN_NOT_SEQUENTIAL || code == JWRN_TOO_MUCH_DATA;
@@ -51,8 +51,8 @@ void check_scans(j_common_ptr info) {
   }
 }
 
-/// Owns a libjpeg decompressor on bytes in memory. Its errors leave libjpeg's frames as C++ exceptions: the ABIs of x86-64 and
-/// AArch64 give C code unwind tables, and libjpeg keeps all that it allocates in pools that the destructor frees.
+/// Owns a libjpeg decompressor for bytes in memory. Errors propagate through libjpeg's frames as C++ exceptions: on x86-64 and
+/// AArch64, C code has unwind tables, and the destructor frees the pools that hold all of libjpeg's memory.
 class Decompressor {
  public:
   Decompressor(std::span<const uint8_t> bytes, const std::string& name) {
@@ -73,7 +73,7 @@ class Decompressor {
   ImageSize size() const { return {int64_t{info_.image_height}, int64_t{info_.image_width}}; }
 
  private:
-  /// A member of its own, so that it runs when the constructor throws.
+  /// A separate member, so that cleanup runs even if the constructor throws.
   struct Destroy {
     jpeg_decompress_struct* info = nullptr;
     Destroy() = default;
@@ -92,7 +92,7 @@ class Decompressor {
   Destroy created_;
 };
 
-/// CMYK as Adobe writes it, inverted: every CMYK JPEG in circulation, and what PIL assumes.
+/// Converts CMYK in Adobe's inverted form, which practically all CMYK JPEGs use and PIL assumes.
 void inverted_cmyk_to_rgb(const uint8_t* cmyk, int64_t width, uint8_t* rgb) {
   for (int64_t x = 0; x < width; ++x) {
     const int k = cmyk[4 * x + 3];

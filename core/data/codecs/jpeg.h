@@ -8,10 +8,11 @@ namespace residua {
 
 bool is_jpeg(std::span<const uint8_t> bytes);
 
-/// Size from the JPEG header.
+/// The size in the JPEG header.
 ImageSize jpeg_size(std::span<const uint8_t> bytes, const std::string& name);
 
-/// `decode` for JPEG, by libjpeg-turbo: entropy decoding stops below the region, and only the region's columns are transformed.
+/// `decode` for JPEG, with libjpeg-turbo. Entropy decoding stops below the region, and the inverse DCT covers only the region's
+/// columns.
 void decode_jpeg(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out);
 
 }  // namespace residua

@@ -14,7 +14,7 @@
 namespace residua {
 namespace {
 
-/// The largest block that stb_image may allocate: a small PNG can unpack without end.
+/// The largest block that stb_image may allocate: a small PNG can expand without bound.
 thread_local size_t allocation_limit = 0;
 
 void* limited_allocate(size_t bytes) { return bytes <= allocation_limit ? std::malloc(bytes) : nullptr; }
@@ -60,12 +60,12 @@ ImageSize png_size(Bytes bytes, const std::string& name) {
     fail("{}: PNG ends early, at byte {}", name, bytes.size());
   }
   if (std::memcmp(bytes.data() + 12, "IHDR", 4) != 0) {
-    fail("{}: PNG is damaged: it does not begin with its header", name);
+    fail("{}: PNG is damaged: it does not start with a header", name);
   }
   return {big_endian(bytes.data() + 20), big_endian(bytes.data() + 16)};
 }
 
-/// stb_image would call what it cannot read an unknown image type.
+/// Also names BMP variants that are not supported; stb_image would report an unknown image type.
 ImageSize bmp_size(Bytes bytes, const std::string& name) {
   constexpr size_t kFileHeaderBytes = 14;
   constexpr uint32_t kUncompressed = 0, kRle8 = 1, kRle4 = 2, kBitFields = 3;
@@ -78,20 +78,20 @@ ImageSize bmp_size(Bytes bytes, const std::string& name) {
     return {little_endian(header + 6, 2), little_endian(header + 4, 2)};
   }
   if (header_bytes < 40 || bytes.size() < kFileHeaderBytes + 40) {
-    fail("{}: BMP header is damaged: it says that it has {} bytes", name, header_bytes);
+    fail("{}: BMP header is damaged: it states its own size as {} bytes", name, header_bytes);
   }
   const uint32_t compression = little_endian(header + 16, 4);
   if (compression == kRle8 || compression == kRle4) {
-    fail("{}: a BMP with run-length encoding (RLE), which cannot be read; wanted an uncompressed one", name);
+    fail("{}: a BMP with run-length encoding (RLE) is not supported; wanted an uncompressed one", name);
   }
   if (compression != kUncompressed && compression != kBitFields) {
-    fail("{}: a BMP with compression {}, which cannot be read; wanted an uncompressed one", name, compression);
+    fail("{}: a BMP with compression {} is not supported; wanted an uncompressed one", name, compression);
   }
-  const auto height = static_cast<int32_t>(little_endian(header + 8, 4));  // negative where rows are stored from the top down
+  const auto height = static_cast<int32_t>(little_endian(header + 8, 4));  // negative if rows are stored top-down
   return {std::abs(int64_t{height}), static_cast<int32_t>(little_endian(header + 4, 4))};
 }
 
-/// Walks a PNG's chunks up to IEND and compares each CRC.
+/// Walks a PNG's chunks up to IEND and checks each CRC.
 void check_png(Bytes bytes, const std::string& name) {
   size_t offset = 8;
   for (;;) {
@@ -101,10 +101,10 @@ void check_png(Bytes bytes, const std::string& name) {
     const uint8_t* chunk = bytes.data() + offset;
     const size_t length = big_endian(chunk);
     if (length > bytes.size() - offset - 12) {
-      fail("{}: PNG ends early, at byte {} of a chunk that needs {}", name, bytes.size(), offset + length + 12);
+      fail("{}: PNG ends early, at byte {}; a chunk needs {}", name, bytes.size(), offset + length + 12);
     }
     if (::crc32(0, chunk + 4, static_cast<uInt>(length + 4)) != big_endian(chunk + 8 + length)) {
-      fail("{}: PNG is damaged: wrong checksum of the chunk at byte {}", name, offset);
+      fail("{}: PNG is damaged: wrong checksum in the chunk at byte {}", name, offset);
     }
     if (std::memcmp(chunk + 4, "IEND", 4) == 0) {
       return;
@@ -113,7 +113,7 @@ void check_png(Bytes bytes, const std::string& name) {
   }
 }
 
-/// Bytes as stb_image's callbacks; notes a read past the end, where stb_image itself goes on with zeros.
+/// stb_image's callbacks over bytes in memory. Records a read past the end, which stb_image itself would fill with zeros.
 struct Reader {
   Bytes rest;
   bool overrun = false;
@@ -133,7 +133,7 @@ struct Reader {
   static int eof(void* user) { return static_cast<Reader*>(user)->rest.empty() ? 1 : 0; }
 };
 
-/// Copies a region of [size.height, size.width, 3] pixels.
+/// Copies a region of an image [size.height, size.width, 3].
 void copy_region(const uint8_t* pixels, ImageSize size, const Rect& region, Image& out) {
   out.reset({region.height, region.width});
   for (int64_t y = 0; y < region.height; ++y) {
@@ -159,7 +159,7 @@ void decode_stb(Bytes bytes, ImageSize size, const std::string& name, const Rect
     fail("{}: BMP ends early, at byte {}", name, bytes.size());
   }
   if (ImageSize{height, width} != size) {
-    fail("{}: decoded to {} x {} pixels where the header says {} x {}", name, width, height, size.width, size.height);
+    fail("{}: decoded to {} x {} pixels, but the header says {} x {}", name, width, height, size.width, size.height);
   }
   copy_region(pixels.get(), size, region, out);
 }
@@ -199,7 +199,7 @@ PnmHeader read_pnm_header(Bytes bytes, const std::string& name) {
   header.data_offset = at + 1;
   check_image_size(header.size, name);
   if (header.max_value < 1 || header.max_value > 65535) {
-    fail("{}: PNM header says a largest value of {}; wanted 1 to 65535", name, header.max_value);
+    fail("{}: PNM header has the maximum value {}; wanted 1 to 65535", name, header.max_value);
   }
   return header;
 }

@@ -6,13 +6,13 @@
 
 namespace residua {
 
-/// PNG, BMP and binary PNM (P5, P6), by their first bytes.
+/// Whether the first bytes are those of PNG, BMP or binary PNM (P5, P6).
 bool is_raster(std::span<const uint8_t> bytes);
 
 ImageSize raster_size(std::span<const uint8_t> bytes, const std::string& name);
 
-/// `decode` for PNG and BMP by stb_image, which leaves out a PNG's checksums and the end of the data: both are checked here.
-/// PNM is read by own code, because stb_image ignores its sample range and byte order.
+/// `decode` for PNG and BMP with stb_image, plus checks that stb_image lacks: a PNG's checksums and truncated data. PNM has its
+/// own decoder, because stb_image ignores its sample range and byte order.
 void decode_raster(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out);
 
 }  // namespace residua

@@ -13,7 +13,7 @@ void check_image_size(ImageSize size, const std::string& name) {
 
 void check_region(ImageSize size, const Rect& region, const std::string& name) {
   if (!contains(size, region)) {
-    fail("{}: region of {} x {} at ({}, {}) is not inside the {} x {} image", name, region.width, region.height, region.left,
+    fail("{}: region {} x {} at ({}, {}) is not inside the {} x {} image", name, region.width, region.height, region.left,
          region.top, size.width, size.height);
   }
 }

@@ -8,10 +8,10 @@
 
 namespace residua {
 
-/// Images with more pixels than this are refused before anything is allocated for them.
+/// Larger images are rejected before anything is allocated for them.
 inline constexpr int64_t kMaxImagePixels = int64_t{1} << 28;
 
-/// Given the size that an image's header states, picks the part of it that is wanted.
+/// Picks the region to decode, given the size in the image's header.
 using RegionChooser = std::function<Rect(ImageSize)>;
 
 /// Fails unless 0 < height * width <= kMaxImagePixels.

@@ -12,7 +12,7 @@ namespace {
 
 using Float4 [[gnu::vector_size(16)]] = float;
 
-/// The source pixels [first, first + count) that one output pixel averages, and where its weights start.
+/// The source pixels [first, first + count) that an output pixel averages, and where its weights start.
 struct Taps {
   int64_t first;
   int64_t count;
@@ -24,7 +24,7 @@ struct Axis {
   std::vector<float> weights;
 };
 
-/// Filter of outputs [begin, end) along an axis of `in` source pixels scaled to `out`.
+/// The filter of outputs [begin, end) along an axis of `in` source pixels scaled to `out`.
 Axis make_axis(int64_t in, int64_t out, int64_t begin, int64_t end) {
   const double step = static_cast<double>(in) / static_cast<double>(out);
   const double radius = std::max(step, 1.0);
@@ -63,7 +63,7 @@ Axis horizontal_axis(const Resize& r) {
   return make_axis(r.domain.width, r.resized.width, r.window.left, r.window.left + r.window.width);
 }
 
-/// Both ends of the taps grow with the output's position, so the outermost outputs bound them all.
+/// Both ends of the taps increase with the output's position, so the outermost outputs bound all of them.
 Rect region_of(const Resize& r, const Axis& rows, const Axis& columns) {
   const int64_t top = rows.taps.front().first;
   const int64_t left = columns.taps.front().first;
@@ -77,7 +77,7 @@ bool is_copy(const Resize& r) { return ImageSize{r.domain.height, r.domain.width
 
 void check(const Resize& r) {
   if (r.domain.height <= 0 || r.domain.width <= 0 || !contains(r.resized, r.window)) {
-    fail("resize: cannot take {} x {} pixels at ({}, {}) of {} x {} scaled to {} x {}", r.window.width, r.window.height,
+    fail("resize: cannot crop {} x {} pixels at ({}, {}) from {} x {} scaled to {} x {}", r.window.width, r.window.height,
          r.window.left, r.window.top, r.domain.width, r.domain.height, r.resized.width, r.resized.height);
   }
 }
@@ -90,7 +90,7 @@ Float4 load(const float* from) {
 
 void store(float* to, Float4 value) { std::memcpy(to, &value, sizeof value); }
 
-/// Rows of floats are padded to whole blocks, which stay in registers while a filter runs over them.
+/// Rows of floats are padded to whole blocks; a block stays in registers while a filter runs over it.
 constexpr int64_t kBlock = 16;
 
 /// out = sum over taps of weight * row.
@@ -151,14 +151,14 @@ void scale(const Resize& resize, const Image& region, uint8_t* out) {
   const int64_t first_row = rows.taps.front().first;
   const int64_t first_column = columns.taps.front().first;
 
-  // Source rows as floats, each converted once, in a ring as long as the tallest filter; one float is read past a row's last
-  // pixel.
+  // A ring of source rows as floats, as many as the tallest filter needs, each converted once. Loads read one float past a
+  // row's last pixel.
   int64_t ring = 0;
   for (const Taps& taps : rows.taps) {
     ring = std::max(ring, taps.count);
   }
   const int64_t width = region.width * 3;
-  const int64_t padded_width = width / kBlock * kBlock + kBlock;  // at least one more: loading a pixel takes four floats
+  const int64_t padded_width = width / kBlock * kBlock + kBlock;  // at least one more float: loading a pixel reads four
   std::vector<float> converted(static_cast<size_t>(ring * padded_width));
   std::vector<float> blended(static_cast<size_t>(padded_width));
   std::vector<const float*> tap_rows;
@@ -182,8 +182,7 @@ void scale(const Resize& resize, const Image& region, uint8_t* out) {
     for (const Taps& column : columns.taps) {
       const float* pixel = blended.data() + (column.first - first_column) * 3;
       const float* weight = columns.weights.data() + column.weights;
-      // Starts at a half: cutting the fraction off then rounds. A mean of bytes is less than half a unit outside of their
-      // range.
+      // Start at 0.5, so that truncation rounds. A mean of bytes exceeds their range by less than 0.5.
       Float4 sum{0.5f, 0.5f, 0.5f, 0.5f};
       for (int64_t t = 0; t < column.count; ++t) {
         sum += weight[t] * load(pixel + 3 * t);

@@ -1,5 +1,5 @@
-/// CIFAR-10 and CIFAR-100 in their official binary layout (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html):
-/// records of the label bytes and then the red, the green and the blue plane of a 32 x 32 image.
+/// CIFAR-10 and CIFAR-100 in their official binary layout (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html): each
+/// record is the label bytes followed by the red, green and blue planes of a 32 x 32 image.
 #include <string>
 #include <vector>
 
@@ -22,7 +22,7 @@ struct Layout {
   std::string val_file;
   std::string class_names_file;
   size_t classes;
-  size_t label_bytes;  // the last of them is the label
+  size_t label_bytes;  // the last one is the label
 };
 
 const Layout& cifar10() {
@@ -41,7 +41,7 @@ const Layout& cifar100() {
   return layout;
 }
 
-/// The folder itself or the one that the official archive unpacks to in it; empty if neither has the test file.
+/// The folder itself, or the folder of the official archive inside it; empty if neither has the test file.
 fs::path locate(const Layout& layout, const fs::path& folder) {
   for (const fs::path& candidate : {folder, folder / layout.archive_folder}) {
     if (fs::is_regular_file(candidate / layout.val_file) && fs::is_regular_file(candidate / layout.train_files.front())) {
@@ -77,7 +77,7 @@ void append_records(const fs::path& path, const Layout& layout, MemorySource::Co
 std::shared_ptr<const ImageSource> open_layout(const Layout& layout, const fs::path& folder, Split split) {
   const fs::path root = locate(layout, folder);
   if (root.empty()) {
-    fail_usage("data folder '{}' {}; wanted {} and {}, in it or in its folder {}", folder.string(), describe_folder(folder),
+    fail_usage("data folder '{}' {}; wanted {} and {} in it or in its subfolder {}", folder.string(), describe_folder(folder),
                join(layout.train_files, ", "), layout.val_file, layout.archive_folder);
   }
   const std::vector<std::string> files = split == Split::train ? layout.train_files : std::vector{layout.val_file};
@@ -109,7 +109,7 @@ class Cifar final : public SourceKind {
     const Layout& l = kLayout();
     const std::string train =
         l.train_files.size() > 1 ? l.train_files.front() + " to " + l.train_files.back() : l.train_files.front();
-    return fmt::format("{}, {}, {}, or their folder {}", train, l.val_file, l.class_names_file, l.archive_folder);
+    return fmt::format("{}, {} and {}, or a subfolder {} with them", train, l.val_file, l.class_names_file, l.archive_folder);
   }
   bool detect(const fs::path& folder) const override { return !locate(kLayout(), folder).empty(); }
   std::shared_ptr<const ImageSource> open(const fs::path& folder, Split split,

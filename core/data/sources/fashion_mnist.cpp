@@ -1,5 +1,5 @@
-/// Fashion-MNIST (Xiao, Rasul, Vollgraf 2017) in IDX files, compressed or not. The 28 x 28 gray images are given a border of 2
-/// black pixels and three equal channels, so that every network for 32 x 32 RGB takes them unchanged.
+/// Fashion-MNIST (Xiao, Rasul, Vollgraf 2017) in IDX files, compressed or not. The 28 x 28 grayscale images are padded with 2
+/// black pixels on each side and copied to three channels, so that networks for 32 x 32 RGB images can use them.
 #include <zlib.h>
 
 #include <cstring>
@@ -33,12 +33,12 @@ fs::path find_file(const fs::path& folder, const std::string& name) {
   return {};
 }
 
-/// An IDX file, through zlib, which hands uncompressed files through as they are.
+/// An IDX file, read through zlib, which also reads uncompressed files.
 class IdxFile {
  public:
   explicit IdxFile(const fs::path& path) : name_(path.string()), file_(gzopen(name_.c_str(), "rb")) {
     if (file_ == nullptr) {
-      fail("{}: cannot be opened", name_);
+      fail("{}: cannot open the file", name_);
     }
   }
   IdxFile(const IdxFile&) = delete;
@@ -51,10 +51,10 @@ class IdxFile {
     const int got = gzread(file_, to, static_cast<unsigned>(bytes));
     if (got < 0) {
       int code = 0;
-      fail("{}: damaged or truncated in its {}: {}", name_, what, gzerror(file_, &code));
+      fail("{}: damaged or truncated in the {}: {}", name_, what, gzerror(file_, &code));
     }
     if (static_cast<size_t>(got) != bytes) {
-      fail("{}: ends early: {} bytes of {}, wanted {}", name_, got, what, bytes);
+      fail("{}: ends early: got {} bytes of {}, wanted {}", name_, got, what, bytes);
     }
   }
   uint32_t read_u32() {
@@ -68,7 +68,7 @@ class IdxFile {
       fail("{}: {} is {:#x}, wanted {:#x}", name_, what, got, wanted);
     }
   }
-  /// The compressed stream's checksum and length are verified when its end is read.
+  /// Reading the end makes zlib verify the checksum and length of a compressed stream.
   void expect_end() {
     uint8_t byte = 0;
     const int got = gzread(file_, &byte, 1);
@@ -78,7 +78,7 @@ class IdxFile {
       fail("{}: has more data than its header says", name_);
     }
     if (code != Z_OK) {
-      fail("{}: damaged or truncated at its end: {}", name_, message);
+      fail("{}: damaged or truncated at the end: {}", name_, message);
     }
   }
 
@@ -105,7 +105,7 @@ std::vector<uint8_t> read_images(const fs::path& path, size_t labels) {
   file.expect(0x803, "the magic number (unsigned bytes, 3 dimensions)");
   const uint32_t count = file.read_u32();
   if (count != labels) {
-    fail("{}: the header says {} images, and there are {} labels", file.name(), count, labels);
+    fail("{}: the header says {} images, but there are {} labels", file.name(), count, labels);
   }
   file.expect(kSide, "the number of rows");
   file.expect(kSide, "the number of columns");
@@ -140,7 +140,7 @@ class FashionMnist final : public SourceKind {
     const fs::path images = find_file(folder, images_name);
     const fs::path labels = find_file(folder, labels_name);
     if (images.empty() || labels.empty()) {
-      fail_usage("data folder '{}' {}; wanted {}.gz and {}.gz (Debian's package dataset-fashion-mnist puts them into {})",
+      fail_usage("data folder '{}' {}; wanted {}.gz and {}.gz (Debian's package dataset-fashion-mnist installs them in {})",
                  folder.string(), describe_folder(folder), images_name, labels_name, kDefaultFolder);
     }
     MemorySource::Contents contents;
@@ -155,7 +155,7 @@ class FashionMnist final : public SourceKind {
 };
 
 const auto kFashionMnist = registered<SourceKind, FashionMnist>(
-    "fashion-mnist", "Fashion-MNIST in IDX files; without a folder, those of Debian's package");
+    "fashion-mnist", "Fashion-MNIST in IDX files; without a folder, from Debian's package");
 
 }  // namespace
 }  // namespace residua

@@ -1,5 +1,5 @@
-/// Image folder: FOLDER/train/CLASS/*.jpg and FOLDER/val/CLASS/*.jpg, as ImageNet is usually laid out and torchvision's
-/// ImageFolder reads it.
+/// Image folder: FOLDER/train/CLASS/*.jpg and FOLDER/val/CLASS/*.jpg, the usual layout of ImageNet and of torchvision's
+/// ImageFolder.
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -17,8 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The types that can be read. What a file really holds is seen when it is decoded, and one that cannot be is reported there by
-/// name.
+/// Extensions of image files. The decoder looks at the contents, and reports by name a file that it cannot decode.
 constexpr std::array<std::string_view, 7> kExtensions{".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".ppm", ".pgm"};
 
 std::string_view folder_name(Split split) { return split == Split::train ? "train" : "val"; }
@@ -31,12 +30,12 @@ std::string lower_case_extension(const fs::path& path) {
   return extension;
 }
 
-/// Sorted names of the folders in `folder`, without the hidden ones.
+/// Sorted names of the subfolders of `folder`, without hidden ones.
 std::vector<std::string> class_folders(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    std::error_code unreadable;  // such as a link to nowhere: not a folder
+    std::error_code unreadable;  // such as a broken link: not a folder
     if (entry->is_directory(unreadable) && !is_hidden(entry->path())) {
       names.push_back(entry->path().filename().string());
     }
@@ -48,7 +47,7 @@ std::vector<std::string> class_folders(const fs::path& folder) {
   return names;
 }
 
-/// Whether a link to a folder leads to one that the way to it has come through, or that holds such a one.
+/// Whether a link to a folder leads back to a folder on its own path, or to one that contains such a folder.
 bool is_loop(const fs::path& link, const fs::path& folder) {
   std::error_code error;
   const fs::path target = fs::canonical(link, error);
@@ -61,13 +60,13 @@ bool is_loop(const fs::path& link, const fs::path& folder) {
       return false;
     }
   }
-  return true;  // what cannot be followed leads nowhere
+  return true;  // skip a link that cannot be followed
 }
 
-/// What a class folder and its sub-folders hold, linked ones too.
+/// The contents of a class folder and its subfolders, linked ones included.
 struct Listing {
   std::vector<std::string> images;          // sorted paths relative to the folder
-  std::map<std::string, int64_t> left_out;  // files with other names, counted by extension
+  std::map<std::string, int64_t> left_out;  // number of other files by extension
 };
 
 Listing list_images(const fs::path& folder) {
@@ -102,14 +101,14 @@ class ImageFolder final : public ImageSource {
   ImageFolder(const fs::path& folder, Split split) : root_(folder / folder_name(split)) {
     const fs::path train = folder / folder_name(Split::train);
     if (!fs::is_directory(root_)) {
-      fail_usage("data folder '{}' {}; wanted {}/ with one folder of images a class", folder.string(), describe_folder(folder),
-                 folder_name(split));
+      fail_usage("data folder '{}' {}; wanted {}/ with one folder of images per class", folder.string(),
+                 describe_folder(folder), folder_name(split));
     }
-    // Labels are positions in train/, so that a val/ without some of the classes still agrees with it.
+    // A label is the class's position in train/, so val/ may lack some classes.
     const std::vector<std::string> present = class_folders(root_);
     class_names_ = fs::is_directory(train) ? class_folders(train) : present;
     if (present.empty()) {
-      fail_usage("data folder '{}' {}; wanted one folder of images a class", root_.string(), describe_folder(root_));
+      fail_usage("data folder '{}' {}; wanted one folder of images per class", root_.string(), describe_folder(root_));
     }
     for (const std::string& name : present) {
       const auto found = std::lower_bound(class_names_.begin(), class_names_.end(), name);
@@ -155,7 +154,7 @@ class ImageFolder final : public ImageSource {
     if (files == 0) {
       return {};
     }
-    return {fmt::format("{}: {} {} left out because of {}: {}; images are named {}", root_.string(), files,
+    return {fmt::format("{}: {} {} skipped because of {}: {}; images are named {}", root_.string(), files,
                         files == 1 ? "file is" : "files are", files == 1 ? "its name" : "their names", join(kinds, ", "),
                         wanted_names())};
   }
@@ -189,7 +188,7 @@ class ImageFolderKind final : public SourceKind {
 };
 
 const auto kImageFolder =
-    registered<SourceKind, ImageFolderKind>("imagefolder", "a folder of images for each class, in train and val");
+    registered<SourceKind, ImageFolderKind>("imagefolder", "one folder of images per class, in train and val");
 
 }  // namespace
 }  // namespace residua

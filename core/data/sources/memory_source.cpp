@@ -9,7 +9,7 @@ namespace residua {
 MemorySource::MemorySource(Contents contents) : contents_(std::move(contents)) {
   const int64_t classes = static_cast<int64_t>(contents_.class_names.size());
   if (contents_.labels.empty()) {
-    fail("{}: no images", contents_.origin);
+    fail("{}: got no images", contents_.origin);
   }
   for (size_t i = 0; i < contents_.labels.size(); ++i) {
     if (contents_.labels[i] < 0 || contents_.labels[i] >= classes) {
@@ -18,7 +18,7 @@ MemorySource::MemorySource(Contents contents) : contents_(std::move(contents)) {
   }
   const int64_t wanted = size() * contents_.size.height * contents_.size.width * 3;
   if (static_cast<int64_t>(contents_.pixels.size()) != wanted) {
-    fail("{}: {} bytes of pixels; wanted {}", contents_.origin, contents_.pixels.size(), wanted);
+    fail("{}: got {} bytes of pixels, wanted {}", contents_.origin, contents_.pixels.size(), wanted);
   }
 }
 

@@ -7,18 +7,18 @@
 
 namespace residua {
 
-/// Images of one size held in memory, as the small classic datasets are.
+/// Images of one size held in memory, for small data sets.
 class MemorySource final : public ImageSource {
  public:
   struct Contents {
-    std::string origin;  // file or folder, for messages
+    std::string origin;  // file or folder name, for messages
     ImageSize size;
-    std::vector<uint8_t> pixels;  // [labels, size.height, size.width, 3]
+    std::vector<uint8_t> pixels;  // [images, size.height, size.width, 3]
     std::vector<int32_t> labels;
     std::vector<std::string> class_names;
   };
 
-  /// Fails with Error when there is no image, a label is not a class, or the pixels do not add up.
+  /// Fails with Error if there are no images, a label is out of range, or the number of pixels is wrong.
   explicit MemorySource(Contents contents);
 
   int64_t size() const override { return static_cast<int64_t>(contents_.labels.size()); }

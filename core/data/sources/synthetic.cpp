@@ -1,6 +1,6 @@
-/// Synthetic images that can be learned: one colored shape at a random place, of random size, on a shaded background, with
-/// noise. The shape is the label's last digit; with more than 10 classes the shape's hue is the tens digit, and with more than
-/// 100 its stripes are the hundreds.
+/// Synthetic images that a network can learn: one colored shape of random size at a random place on a shaded, noisy background.
+/// The label's last digit picks the shape; with more than 10 classes its tens digit picks the hue, and with more than 100 its
+/// hundreds digit picks the stripes.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -20,11 +20,11 @@ namespace fs = std::filesystem;
 constexpr int64_t kMaxClasses = 1000;
 constexpr int64_t kMinSide = 8;
 constexpr int64_t kMaxSide = 4096;
-constexpr int64_t kNoise = 24;  // largest change of a channel
+constexpr int64_t kNoise = 24;  // largest change of a channel value
 
 using Color = std::array<double, 3>;
 
-/// Whether (u, v), in units of the shape's radius, lies inside of it.
+/// `inside`: whether (u, v), in units of the shape's radius, lies inside the shape.
 struct Shape {
   std::string_view name;
   bool (*inside)(double u, double v);
@@ -55,10 +55,9 @@ Color color_of(double hue, double saturation, double value) {
   return {channel(5.0), channel(3.0), channel(1.0)};
 }
 
-/// What a user sets.
 struct SyntheticOptions {
   int64_t classes = 10;
-  int64_t images = 10'000;  // of training; a fifth as many, at least 16, for validation
+  int64_t images = 10'000;  // training images; validation has a fifth as many, at least 16
 };
 
 class Synthetic final : public ImageSource {
@@ -119,7 +118,7 @@ class Synthetic final : public ImageSource {
  private:
   struct Scene {
     double x, y, radius;  // pixels
-    double stripes;       // radians a radius; 0 is none
+    double stripes;       // radians per radius; 0: no stripes
     Color paint, sky, ground;
   };
 
@@ -137,7 +136,7 @@ class Synthetic final : public ImageSource {
     const bool hue_is_label = class_names_.size() > 10;
     const double hue = hue_is_label ? (k / 10 % 10 + random.uniform(-0.2, 0.2)) / 10.0 + 1.0 : random.uniform();
     scene.paint = color_of(std::fmod(hue, 1.0), random.uniform(0.6, 1.0), random.uniform(190.0, 255.0));
-    // The background is darker than any paint, so that the shape can always be seen.
+    // The background is darker than any paint, so the shape is always visible.
     scene.sky = color_of(random.uniform(), random.uniform(0.0, 0.6), random.uniform(20.0, 110.0));
     scene.ground = color_of(random.uniform(), random.uniform(0.0, 0.6), random.uniform(20.0, 110.0));
     return scene;
@@ -153,11 +152,11 @@ class Synthetic final : public ImageSource {
 class SyntheticKind final : public SourceKind {
  public:
   void declare(Settings& settings) override {
-    settings.number("synthetic-classes", options_.classes, between(2, kMaxClasses), "Classes of the synthetic set.");
+    settings.number("synthetic-classes", options_.classes, between(2, kMaxClasses), "Number of classes in the synthetic set.");
     settings.number("synthetic-images", options_.images, at_least(16),
-                    "Training images of the synthetic set; it has a fifth as many for validation.");
+                    "Training images in the synthetic set; the validation set has a fifth as many.");
   }
-  std::string layout() const override { return "nothing: its images are made up, and only the setting dataset asks for them"; }
+  std::string layout() const override { return "no files: the program draws the images; choose it with the setting dataset"; }
   bool detect(const fs::path& /*folder*/) const override { return false; }
   std::shared_ptr<const ImageSource> open(const fs::path& /*folder*/, Split split,
                                           const SourceContext& context) const override {
@@ -168,7 +167,7 @@ class SyntheticKind final : public SourceKind {
   SyntheticOptions options_;
 };
 
-const auto kSynthetic = registered<SourceKind, SyntheticKind>("synthetic", "colored shapes made up by the program");
+const auto kSynthetic = registered<SourceKind, SyntheticKind>("synthetic", "colored shapes that the program draws");
 
 }  // namespace
 }  // namespace residua

@@ -5,7 +5,7 @@
 namespace residua {
 namespace {
 
-/// torchvision's CenterCrop rounds half to even, which lrint does.
+/// lrint rounds half to even, as torchvision's CenterCrop does.
 Rect centered(ImageSize size, int64_t crop) {
   return {.top = std::lrint(static_cast<double>(size.height - crop) / 2),
           .left = std::lrint(static_cast<double>(size.width - crop) / 2),
@@ -24,8 +24,8 @@ class Center final : public ViewPolicy {
 };
 
 const auto kCenter =
-    registered<ViewKind, PlainViewKind<Center>>("center", "the view of evaluation: shorter side scaled, center crop");
-const auto kNone = registered<ViewKind, PlainViewKind<Center>>("none", "no augmentation: the same as center");
+    registered<ViewKind, PlainViewKind<Center>>("center", "resize the shorter side, center crop (as in evaluation)");
+const auto kNone = registered<ViewKind, PlainViewKind<Center>>("none", "no augmentation, the same as center");
 
 }  // namespace
 

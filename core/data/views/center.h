@@ -4,8 +4,8 @@
 
 namespace residua {
 
-/// The evaluation window: shorter side scaled to crop_size * 256 / 224, the center crop of that. An image of exactly the crop
-/// size stays as it is.
+/// The evaluation view: resizes the shorter side to crop_size * 256 / 224 and takes the center crop. An image of exactly
+/// crop_size x crop_size stays as it is.
 PlacedView center_view(ImageSize size, int64_t crop_size);
 
 }  // namespace residua

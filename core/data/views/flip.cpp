@@ -1,4 +1,4 @@
-/// The center view, mirrored half of the time.
+/// The center view with a random horizontal flip (p = 0.5).
 #include "core/data/views/center.h"
 
 namespace residua {
@@ -18,7 +18,7 @@ class Flip final : public ViewPolicy {
   int64_t crop_size_;
 };
 
-const auto kFlip = registered<ViewKind, PlainViewKind<Flip>>("flip", "the center view, mirrored half of the time");
+const auto kFlip = registered<ViewKind, PlainViewKind<Flip>>("flip", "the center view, random horizontal flip");
 
 }  // namespace
 }  // namespace residua

@@ -1,4 +1,5 @@
-/// 4 pixels of zeros around the center view, a random window of that, mirrored half of the time (He et al. 2015, section 4.2).
+/// The center view padded with 4 zero pixels on each side, a random crop and a random horizontal flip (He et al. 2015,
+/// section 4.2).
 #include "core/data/views/center.h"
 
 namespace residua {
@@ -23,7 +24,7 @@ class PadCrop final : public ViewPolicy {
 };
 
 const auto kPadCrop = registered<ViewKind, PlainViewKind<PadCrop>>(
-    "pad-crop", "4 pixels of zeros around the center view, a random window of that, flip: the paper's for CIFAR");
+    "pad-crop", "4 pixels of zero padding, random crop, random horizontal flip (the paper's for CIFAR)");
 
 }  // namespace
 }  // namespace residua

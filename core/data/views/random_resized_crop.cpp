@@ -1,5 +1,5 @@
-/// A random rectangle of 8 to 100 % of the area and aspect 3/4 to 4/3, scaled to the crop, mirrored half of the time (Szegedy
-/// et al. 2015; torchvision's RandomResizedCrop, with its ten tries and its fallback).
+/// A random rectangle of 8 to 100 % of the area with aspect ratio 3/4 to 4/3, resized to the crop size, and a random horizontal
+/// flip (Szegedy et al. 2015; torchvision's RandomResizedCrop, with its ten tries and its fallback).
 #include <algorithm>
 #include <cmath>
 
@@ -12,7 +12,7 @@ constexpr double kMinArea = 0.08;
 constexpr double kMaxRatio = 4.0 / 3.0;
 constexpr int kTries = 10;
 
-/// For an image too long for any of the ratios: the largest centered rectangle of the nearest ratio.
+/// The fallback: the largest centered rectangle with the nearest allowed aspect ratio.
 Rect largest_centered(ImageSize size) {
   const double ratio = static_cast<double>(size.width) / static_cast<double>(size.height);
   int64_t height = size.height;
@@ -57,7 +57,8 @@ class RandomResizedCrop final : public ViewPolicy {
 };
 
 const auto kRandomResizedCrop = registered<ViewKind, PlainViewKind<RandomResizedCrop>>(
-    "random-resized-crop", "a random rectangle of 8 to 100 % of the image, scaled to the crop, flip");
+    "random-resized-crop",
+    "a random rectangle of 8 to 100 % of the area, resized to the crop size, random horizontal flip (torchvision's)");
 
 }  // namespace
 }  // namespace residua

@@ -1,6 +1,6 @@
-/// Shorter side uniform in [256, 480] (times crop_size / 224), a random crop of that, mirrored half of the time, and one shift
-/// of all its colors: N(0, 0.1) times the eigenvalue along each eigenvector of the covariance of ImageNet's colors (He et al.
-/// 2015, section 3.4; Krizhevsky et al. 2012, section 4.1).
+/// Resizes the shorter side to a random length in [256, 480] (times crop_size / 224), then takes a random crop, a random
+/// horizontal flip and AlexNet's PCA color shift: along each eigenvector of ImageNet's RGB covariance, N(0, 0.1) times the
+/// eigenvalue (He et al. 2015, section 3.4; Krizhevsky et al. 2012, section 4.1).
 #include <array>
 
 #include "core/data/views/view.h"
@@ -8,8 +8,8 @@
 namespace residua {
 namespace {
 
-/// The covariance of ImageNet's colors (red, green, blue, each from 0 to 1): its eigenvalues and, as columns, its
-/// eigenvectors, with the figures of fb.resnet.torch.
+/// Eigenvalues and, as columns, eigenvectors of the RGB covariance of ImageNet's pixels, each channel from 0 to 1. The values
+/// are those of fb.resnet.torch.
 constexpr std::array kEigenvalues = {0.2175, 0.0188, 0.0045};
 constexpr std::array<std::array<double, 3>, 3> kEigenvectors = {
     {{-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}}};
@@ -45,8 +45,10 @@ class ScaleCrop final : public ViewPolicy {
   int64_t crop_size_;
 };
 
-const auto kScaleCrop = registered<ViewKind, PlainViewKind<ScaleCrop>>(
-    "scale-crop", "shorter side of 256 to 480 pixels at a crop of 224, a random crop, flip, shifted colors: the paper's");
+const auto kScaleCrop =
+    registered<ViewKind, PlainViewKind<ScaleCrop>>("scale-crop",
+                                                   "resize the shorter side to 256 to 480 pixels (for a crop of 224), random "
+                                                   "crop, random horizontal flip, color shift (the paper's for ImageNet)");
 
 }  // namespace
 }  // namespace residua

@@ -1,4 +1,4 @@
-/// The center view of each image, with its scores as they are.
+/// Evaluates the center view of each image.
 #include "core/evaluate/protocol.h"
 
 namespace residua {
@@ -11,7 +11,7 @@ class Center final : public Protocol {
   }
 };
 
-const auto kCenter = registered<Protocol, Center>("center", "shorter side scaled, center crop: one view of each image");
+const auto kCenter = registered<Protocol, Center>("center", "resize the shorter side, center crop: one view per image");
 
 }  // namespace
 }  // namespace residua

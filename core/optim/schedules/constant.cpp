@@ -17,7 +17,7 @@ class ConstantKind final : public ScheduleKind {
   std::unique_ptr<Schedule> make(const ScheduleRun& run) const override { return std::make_unique<Constant>(run.rate); }
 };
 
-const Registration<ScheduleKind> kConstant = registered<ScheduleKind, ConstantKind>("constant", "the rate stays as it is");
+const Registration<ScheduleKind> kConstant = registered<ScheduleKind, ConstantKind>("constant", "the rate does not change");
 
 }  // namespace
 }  // namespace residua

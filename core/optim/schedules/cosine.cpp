@@ -7,14 +7,15 @@
 namespace residua {
 namespace {
 
-/// From the highest rate after the warm-up to the final one at the end of the run along half a cosine (Loshchilov and Hutter
-/// 2017, eq. 5, without restarts).
+/// Half a cosine from the peak rate after the warm-up to the final rate at the end of the run (Loshchilov and Hutter 2017, eq.
+/// 5, without restarts).
 class Cosine final : public Schedule {
  public:
   Cosine(const ScheduleRun& run, double final_rate) : run_(run), final_rate_(final_rate) {
     if (run.total_iterations <= run.first_iteration) {
-      fail_usage("a cosine schedule must know where it ends: got a run of {} iterations, {} of them before the schedule begins",
-                 run.total_iterations, run.first_iteration);
+      fail_usage(
+          "a cosine schedule needs at least one iteration after the warm-up: got a run of {} iterations with a warm-up of {}",
+          run.total_iterations, run.first_iteration);
     }
     if (!(final_rate <= run.rate)) {
       fail_setting("lr-final", fmt::format("{}", final_rate), fmt::format("at most the learning rate of {}", run.rate));
@@ -44,7 +45,7 @@ class CosineKind final : public ScheduleKind {
 };
 
 const Registration<ScheduleKind> kCosine =
-    registered<ScheduleKind, CosineKind>("cosine", "it falls along half a cosine, to the final rate at the end of the run");
+    registered<ScheduleKind, CosineKind>("cosine", "it follows half a cosine down to lr-final at the end of the run");
 
 }  // namespace
 }  // namespace residua

@@ -7,12 +7,12 @@ namespace residua {
 namespace {
 
 struct PlateauOptions {
-  int64_t patience = 5;     // observations without improvement that are borne
+  int64_t patience = 5;     // validations without improvement that are tolerated
   double threshold = 1e-4;  // an improvement is an error below (1 - threshold) * best
 };
 
-/// rate * factor^(number of plateaus seen), a plateau being `patience` + 1 observations in a row without improvement: PyTorch's
-/// ReduceLROnPlateau.
+/// rate * factor^(number of plateaus so far). A plateau is `patience` + 1 validations in a row without improvement, as in
+/// PyTorch's ReduceLROnPlateau.
 class Plateau final : public Schedule {
  public:
   Plateau(const ScheduleRun& run, const PlateauOptions& options) : run_(run), options_(options) {}
@@ -39,8 +39,7 @@ class Plateau final : public Schedule {
     const auto count_like = [](double x) { return x >= 0 && x <= 0x1p53 && std::floor(x) == x; };
     if (numbers.size() != 3 || std::isnan(numbers[0]) || !count_like(numbers[1]) || !count_like(numbers[2])) {
       fail(
-          "learning-rate schedule plateau: a checkpoint holds {} numbers that are no state of it; wanted the best error and "
-          "two "
+          "learning-rate schedule plateau: the checkpoint's state of {} numbers is not valid; wanted the best error and two "
           "counts",
           numbers.size());
     }
@@ -61,10 +60,9 @@ class PlateauKind final : public ScheduleKind {
  public:
   void declare(Settings& s) override {
     s.number("lr-patience", options_.patience, between(0, 1e6),
-             "Validations in a row without a lower error that the plateau schedule waits before it falls at the next.");
+             "Validations without improvement that the plateau schedule tolerates before it drops the rate.");
     s.number("lr-threshold", options_.threshold, between(0, 0.5),
-             "Share by which the validation error must be lower than the lowest so far to count as lower for the plateau "
-             "schedule.");
+             "Relative decrease of the validation error that the plateau schedule counts as an improvement.");
   }
   std::unique_ptr<Schedule> make(const ScheduleRun& run) const override { return std::make_unique<Plateau>(run, options_); }
 
@@ -73,7 +71,7 @@ class PlateauKind final : public ScheduleKind {
 };
 
 const Registration<ScheduleKind> kPlateau =
-    registered<ScheduleKind, PlateauKind>("plateau", "it falls when the validation error stops falling");
+    registered<ScheduleKind, PlateauKind>("plateau", "it drops when the validation error stops improving");
 
 }  // namespace
 }  // namespace residua

@@ -52,37 +52,30 @@ void Schedule::restore(const ScheduleState& state) {
 
 void Schedule::set_numbers(std::span<const double> numbers) {
   if (!numbers.empty()) {
-    fail("learning-rate schedule {}: a checkpoint holds {} numbers for it, and it gathers none", name_, numbers.size());
+    fail("learning-rate schedule {}: the checkpoint holds {} numbers for it; wanted none", name_, numbers.size());
   }
 }
 
 void declare(Settings& s, ScheduleOptions& o) {
-  s.number("lr", o.rate, above(0), "Learning rate, the highest of the run.");
-  s.number(
-      "lr-batch-size", o.rate_batch_size, between(1, 1 << 20),
-      "Batch size that the learning rate is meant for: a smaller batch takes the rate in proportion, a larger one takes it "
-      "as it is. A learning rate that is given without it is taken as it is.");
-  s.choice("lr-schedule", o.name, Registry<ScheduleKind>::names(),
-           "How the learning rate falls. " + help_of_kinds<ScheduleKind>());
-  s.numbers(
-       "lr-steps", o.steps, above(0),
-       "Where the step schedule falls, as a list: in epochs, or in iterations where the length of the run is given in these.")
+  s.number("lr", o.rate, above(0), "Peak learning rate.");
+  s.number("lr-batch-size", o.rate_batch_size, between(1, 1 << 20),
+           "Batch size that lr is meant for: a smaller batch scales lr down in proportion, a larger one leaves it. Ignored if "
+           "you give lr without it.");
+  s.choice("lr-schedule", o.name, Registry<ScheduleKind>::names(), "Learning-rate schedule. " + help_of_kinds<ScheduleKind>());
+  s.numbers("lr-steps", o.steps, above(0),
+            "When the step schedule drops the rate: a list of iterations if the run's length is in iterations, else of epochs.")
       .checked_by([&o] { check_increasing(o.steps); })
       .default_is("1/2 and 3/4 of the run");
   s.number("lr-factor", o.factor, {.low = 0, .high = 1, .above_low = true},
-           "What the step and plateau schedules multiply the rate by at each fall.");
+           "Factor that the step and plateau schedules multiply the rate by at each drop.");
   s.number("warmup-iterations", o.warmup_iterations, between(0, 1e12),
-           "Iterations of a linear or constant warm-up at the start of the run; 0 is no warm-up.");
-  s.choice(
-      "warmup", o.warmup,
-      "How the rate moves in the warm-up. linear: from the warm-up's rate to the schedule's in a straight line. constant: it "
-      "is the warm-up's rate. until-error: it is the warm-up's rate until the training error falls below warmup-error, as in "
-      "the "
-      "paper for 110 layers.");
+           "Length of the linear or constant warm-up in iterations; 0: no warm-up.");
+  s.choice("warmup", o.warmup,
+           "Kind of warm-up. linear: from warmup-lr to the schedule's rate in a straight line. constant: warmup-lr throughout. "
+           "until-error: warmup-lr until the training error falls below warmup-error, as in the paper for ResNet-110.");
   s.number("warmup-error", o.warmup_error, {.low = 0, .high = 100, .above_low = true},
-           "Top-1 training error in percent that ends the until-error warm-up. It is checked every 100 iterations, over those "
-           "100.");
-  s.number("warmup-lr", o.warmup_rate, above(0), "Learning rate of the warm-up, or at its start.")
+           "Top-1 training error in percent that ends the until-error warm-up; checked every 100 iterations, over those 100.");
+  s.number("warmup-lr", o.warmup_rate, above(0), "Learning rate at the start of a linear warm-up, or throughout another one.")
       .default_is("a tenth of the learning rate");
   o.kinds.declare(s);
 }
@@ -104,8 +97,7 @@ std::unique_ptr<Schedule> make_schedule(const ScheduleOptions& o, const RunLengt
   check_increasing(o.steps);
   const bool until_error = o.warmup == WarmupKind::until_error;
   if (until_error && o.warmup_iterations > 0) {
-    fail_setting("warmup-iterations", fmt::format("{}", o.warmup_iterations),
-                 "0 with the warm-up until-error, which has no fixed length");
+    fail_setting("warmup-iterations", fmt::format("{}", o.warmup_iterations), "0: the until-error warm-up has no fixed length");
   }
   check(o.warmup_error > 0 && o.warmup_error <= 100, "warmup-error", o.warmup_error, "above 0, at most 100");
   if (o.warmup_iterations > 0 && o.warmup_iterations >= length.total_iterations) {
@@ -124,7 +116,7 @@ std::unique_ptr<Schedule> make_schedule(const ScheduleOptions& o, const RunLengt
   }
   std::unique_ptr<Schedule> schedule = o.kinds.at("lr-schedule", o.name).make(run);
   schedule->set_name(o.name);
-  if (until_error) {  // a state of its own
+  if (until_error) {  // its state differs from the schedule's own
     schedule = with_warmup_until_error(std::move(schedule), o.warmup_error, warmup_rate);
     schedule->set_name("until-error, " + o.name);
   } else if (o.warmup_iterations > 0) {

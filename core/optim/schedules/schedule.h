@@ -13,7 +13,7 @@
 
 namespace residua {
 
-/// What a schedule has gathered by observing: its name, and numbers that are its own.
+/// The state of a schedule: its name, and what it has observed, as numbers that only it interprets.
 struct ScheduleState {
   std::string name = {};
   std::vector<double> numbers = {};
@@ -23,11 +23,11 @@ struct ScheduleState {
 
 /// For checkpoints. JSON has no infinity: it is written as null.
 void to_json(nlohmann::json& json, const ScheduleState& state);
-/// Reads it back, and also the bare array of a plateau schedule's numbers that checkpoints of format 1 hold for every schedule.
-/// Fails with nlohmann::json::exception on anything else.
+/// Reads it back. Also accepts the bare array of a plateau schedule's numbers, which checkpoints of format 1 hold for every
+/// schedule. Fails with nlohmann::json::exception on anything else.
 void from_json(const nlohmann::json& json, ScheduleState& state);
 
-/// The learning rate over a training. Iterations are counted from 0.
+/// A learning-rate schedule. Iterations count from 0.
 class Schedule {
  public:
   Schedule() = default;
@@ -35,23 +35,22 @@ class Schedule {
   Schedule& operator=(const Schedule&) = delete;
   virtual ~Schedule() = default;
 
-  /// The rate of the step that is made after `iteration` others.
+  /// The learning rate of step `iteration`.
   virtual double rate(int64_t iteration) const = 0;
-  /// Tells the error of a validation, in any unit. A NaN is no improvement.
+  /// Reports a validation error, in any unit. NaN does not count as an improvement.
   virtual void observe(double /*error*/) {}
-  /// Iterations between the training errors that it wants to be told; 0: it wants none.
+  /// Iterations between calls of observe_training(); 0: the schedule does not use the training error.
   virtual int64_t training_window() const { return 0; }
-  /// Tells how many of the images that were trained since the last call were classified wrongly, `iteration` steps into the
-  /// run.
+  /// Reports after `iteration` steps how many of the `images` trained since the last call were misclassified.
   virtual void observe_training(int64_t /*iteration*/, int64_t /*wrong*/, int64_t /*images*/) {}
 
-  /// As registered.
+  /// The registered name.
   const std::string& name() const { return name_; }
   void set_name(std::string name) { name_ = std::move(name); }
 
   ScheduleState state() const { return {name_, numbers()}; }
-  /// Goes on from a state. That of another schedule says nothing: this one begins anew. Fails on numbers that this schedule
-  /// cannot have gathered.
+  /// Restores a state. Ignores the state of another schedule and starts afresh. Fails on numbers that are not a state of this
+  /// schedule.
   void restore(const ScheduleState& state);
 
   virtual std::vector<double> numbers() const { return {}; }
@@ -61,22 +60,22 @@ class Schedule {
   std::string name_;
 };
 
-/// What a schedule is made for.
+/// The run that a schedule is made for.
 struct ScheduleRun {
-  double rate = 0.1;                     // the highest one
-  double factor = 0.1;                   // of each fall
-  std::vector<int64_t> boundaries = {};  // iterations that the user named, or half and three quarters of the run
+  double rate = 0.1;                     // peak learning rate
+  double factor = 0.1;                   // of each drop
+  std::vector<int64_t> boundaries = {};  // iterations, from lr-steps; default: half and three quarters of the run
   int64_t first_iteration = 0;           // after the warm-up
   int64_t total_iterations = 0;
 };
 
-/// A kind of schedule, with the options that are its own. To add one, write a file in core/optim/schedules that registers it
+/// A kind of schedule with its own options. To add one, write a file in core/optim/schedules that registers it
 /// (core/base/registry.h).
 class ScheduleKind {
  public:
   virtual ~ScheduleKind() = default;
   virtual void declare(Settings& /*settings*/) {}
-  /// Fails with UsageError when an option is out of range.
+  /// Fails with UsageError if an option is out of range.
   virtual std::unique_ptr<Schedule> make(const ScheduleRun& run) const = 0;
 };
 
@@ -89,9 +88,9 @@ inline constexpr auto kEnumText<WarmupKind> = enum_text<WarmupKind>({{WarmupKind
 /// The learning rate of a run.
 struct ScheduleOptions {
   double rate = 0.1;                            // after the warm-up
-  std::optional<int64_t> rate_batch_size = {};  // a smaller batch takes the rate in proportion
+  std::optional<int64_t> rate_batch_size = {};  // a smaller batch scales the rate down in proportion
   std::string name = "step";
-  std::vector<double> steps = {};  // where `step` falls: epochs or iterations, as the run's length
+  std::vector<double> steps = {};  // when `step` drops: epochs or iterations, as the run's length
   double factor = 0.1;             // of `step` and `plateau`
   WarmupKind warmup = WarmupKind::linear;
   int64_t warmup_iterations = 0;           // of linear and constant; 0: none
@@ -111,13 +110,13 @@ struct RunLength {
   StepUnit step_unit = StepUnit::epochs;
 };
 
-/// The highest rate for batches of a size: in proportion below `rate_batch_size`, and never above `rate` (Goyal et al. 2017
-/// need a warm-up for that).
+/// The peak learning rate for a batch size: rate * min(1, batch_size / rate_batch_size). Larger batches do not scale it up:
+/// that needs a warm-up (Goyal et al. 2017).
 double rate_for_batch(const ScheduleOptions& options, int64_t batch_size);
 
-/// The schedule of a run, with its warm-up: for `warmup_iterations` the rate is the warm-up's (constant) or goes from it to the
-/// schedule's own in a straight line (linear), or it is the warm-up's until the training error is low enough (until_error).
-/// Fails with UsageError when an option is out of range, and when the warm-up is not shorter than the run.
+/// The schedule of a run, with its warm-up. constant: the warm-up rate for `warmup_iterations`. linear: a straight line from
+/// the warm-up rate to the schedule's own over `warmup_iterations`. until_error: the warm-up rate until the training error is
+/// below `warmup_error`. Fails with UsageError if an option is out of range or the warm-up is not shorter than the run.
 std::unique_ptr<Schedule> make_schedule(const ScheduleOptions& options, const RunLength& length, int64_t batch_size);
 
 }  // namespace residua

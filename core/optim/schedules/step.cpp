@@ -31,7 +31,7 @@ class StepKind final : public ScheduleKind {
   std::unique_ptr<Schedule> make(const ScheduleRun& run) const override { return std::make_unique<Step>(run); }
 };
 
-const Registration<ScheduleKind> kStep = registered<ScheduleKind, StepKind>("step", "it falls at fixed points of the run");
+const Registration<ScheduleKind> kStep = registered<ScheduleKind, StepKind>("step", "it drops at lr-steps");
 
 }  // namespace
 }  // namespace residua

@@ -38,7 +38,7 @@ class WarmupUntilError final : public Schedule {
   void set_numbers(std::span<const double> numbers) override {
     const auto count_like = [](double x) { return x >= 0 && x <= 0x1p53 && std::floor(x) == x; };
     if (numbers.size() < kNumbers || !std::ranges::all_of(numbers.first(kNumbers), count_like)) {
-      fail("the warm-up until-error: a checkpoint holds {} numbers that are no state of it; wanted {} counts", numbers.size(),
+      fail("the until-error warm-up: the checkpoint's state of {} numbers is not valid; wanted {} counts", numbers.size(),
            kNumbers);
     }
     if (const auto own = numbers.subspan(kNumbers); !own.empty()) {
@@ -56,7 +56,7 @@ class WarmupUntilError final : public Schedule {
   const double error_;  // %
   const double rate_;
   bool ended_ = false;
-  int64_t wrong_ = 0, images_ = 0;  // of this window so far
+  int64_t wrong_ = 0, images_ = 0;  // in this window so far
 };
 
 }  // namespace

@@ -70,7 +70,7 @@ TEST(FashionMnist, RefusesWrongHeaders) {
   write_bytes(labels, two_images());
   EXPECT_THAT(failure(folder), HasSubstr("is 0x803, wanted 0x801"));
   write_bytes(labels, big_endian({0x801, 3}) + std::string(3, '\0'));
-  EXPECT_THAT(failure(folder), HasSubstr("2 images, and there are 3 labels"));
+  EXPECT_THAT(failure(folder), HasSubstr("2 images, but there are 3 labels"));
   write_bytes(labels, big_endian({0x801, 2}) + '\x03' + '\x0a');
   EXPECT_THAT(failure(folder), HasSubstr("label 10"));
   write_bytes(labels, big_endian({0x801, 4'000'000'000}));
