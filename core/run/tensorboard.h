@@ -8,7 +8,7 @@
 
 namespace residua {
 
-/// Writes scalars for TensorBoard to an event file (`events.out.tfevents.*`) in a run's folder. The file is a sequence of
+/// Writes scalars for TensorBoard to an event file (events.out.tfevents.*) in a run's folder. The file is a sequence of
 /// TFRecord frames, each an encoded tensorflow.Event. A folder may hold several files; a resumed run adds one. Every member
 /// throws Error, which names the file and the system's reason.
 class TensorBoardWriter {

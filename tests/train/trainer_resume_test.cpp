@@ -89,7 +89,8 @@ TEST(Trainer, ResumeRefusesAnotherModelSeedOrBatchSize) {
     SmallRun run(folder.path());
     run.set("iterations", {"1"}).set(name, {word}).resume(folder / kCheckpointFile).trainer();
   };
-  EXPECT_TRUE(fails_with([&] { resume("model", "resnet32"); }, {"is a checkpoint of the model resnet20", "this run trains resnet32"}));
+  EXPECT_TRUE(
+      fails_with([&] { resume("model", "resnet32"); }, {"is a checkpoint of the model resnet20", "this run trains resnet32"}));
   EXPECT_TRUE(fails_with([&] { resume("seed", "5"); }, {"with seed 0", "this run has seed 5"}));
   EXPECT_TRUE(fails_with([&] { resume("batch-size", "8"); }, {"batch size 16", "batch size 8"}));
   EXPECT_TRUE(fails_with([&] { SmallRun(folder.path()).resume(folder / kLastFile).trainer(); }, {"last.safetensors"}));
