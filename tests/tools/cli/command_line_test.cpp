@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <sstream>
 
+#include "core/base/version.h"
+#include "core/device/built_with_cuda.h"
 #include "tools/cli/train_command.h"
 
 namespace residua::test {
@@ -114,9 +116,15 @@ TEST(CommandLineTest, AFlagComesOnceUnlessItIsAList) {
   EXPECT_EQ(given({"--lr-steps", "1", "--lr-steps", "2,3"}), "lr-steps=1,2,3");
 }
 
+TEST(CommandLineTest, TheVersionNamesTheProgramAndItsDevices) {
+  const TrainCommand command;
+  const char* devices = kBuiltWithCuda ? "CPU and CUDA devices" : "CPU device";
+  EXPECT_EQ(*read(command.settings, {"--version"}).text, fmt::format("tool {} ({})\n", version(), devices));
+}
+
 TEST(CommandLineTest, TheHelpHasEverySettingWithItsDefaultAndChoices) {
   const TrainCommand command;
-  const std::string help = *read(command.settings, {"--help"}).help;
+  const std::string help = *read(command.settings, {"--help"}).text;
   for (const auto& setting : command.settings.all()) {
     EXPECT_THAT(help, HasSubstr(setting->positional ? setting->name : "--" + setting->name));
     EXPECT_THAT(help, HasSubstr("\n" + setting->group + ":\n"));
@@ -129,7 +137,7 @@ TEST(CommandLineTest, TheHelpHasEverySettingWithItsDefaultAndChoices) {
   std::ranges::replace(flat, '\n', ' ');
   flat.erase(std::ranges::unique(flat, [](char a, char b) { return a == ' ' && b == ' '; }).begin(), flat.end());
   for (const auto& setting : command.settings.all()) {
-    EXPECT_THAT(flat, HasSubstr(setting->help));
+    EXPECT_THAT(flat, HasSubstr(setting->text));
   }
   EXPECT_THAT(flat, AllOf(HasSubstr("Momentum of SGD. Default: 0.9."),
                           HasSubstr("L2 weight decay, applied to all parameters as in the paper. Default: 0.0001."),
