@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "core/base/error.h"
 #include "core/base/warning.h"
@@ -34,8 +35,8 @@ void make_folder_of(const std::string& path) {
 }
 
 /// An object's member that is an object too, made anew where it is not.
-json& object(json& of, const std::string& member) {
-  json& value = of[member];
+json& object(json& of, std::string_view member) {
+  json& value = of[std::string(member)];
   if (!value.is_object()) {
     value = json::object();
   }
