@@ -66,17 +66,17 @@ int64_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 Setting& Settings::flag(std::string name, bool& value, std::string help) {
-  const auto set = [&value, name](const Words& words) {
-    const std::string& word = config_detail::single(name, words, "true or false");
+  const std::string wanted = "true or false";
+  const auto set = [&value, name, wanted](const Words& words) {
+    const std::string& word = config_detail::single(name, words, wanted);
     const bool yes = word == "true" || word == "on" || word == "yes" || word == "1";
     if (!yes && word != "false" && word != "off" && word != "no" && word != "0") {
-      fail_setting(name, word, "true or false");
+      fail_setting(name, word, wanted);
     }
     value = yes;
   };
   const auto get = [&value]() -> Words { return {value ? "true" : "false"}; };
-  return add(
-      {.name = name, .help = std::move(help), .wanted = "true or false", .kind = WordKind::flag, .set = set, .get = get});
+  return add({.name = name, .help = std::move(help), .wanted = wanted, .kind = WordKind::flag, .set = set, .get = get});
 }
 
 Setting& Settings::numbers(std::string name, std::vector<double>& value, Range range, std::string help) {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "core/base/error.h"
 #include "core/base/warning.h"
@@ -34,8 +35,8 @@ void make_folder_of(const std::string& path) {
 }
 
 /// The member `member` of an object, which is an object too. Creates it if it is missing or of another type.
-json& object(json& of, const std::string& member) {
-  json& value = of[member];
+json& object(json& of, std::string_view member) {
+  json& value = of[std::string(member)];
   if (!value.is_object()) {
     value = json::object();
   }
