@@ -137,7 +137,7 @@ TEST(CommandLineTest, TheHelpHasEverySettingWithItsDefaultAndChoices) {
   std::ranges::replace(flat, '\n', ' ');
   flat.erase(std::ranges::unique(flat, [](char a, char b) { return a == ' ' && b == ' '; }).begin(), flat.end());
   for (const auto& setting : command.settings.all()) {
-    EXPECT_THAT(flat, HasSubstr(setting->text));
+    EXPECT_THAT(flat, HasSubstr(setting->help));
   }
   EXPECT_THAT(flat, AllOf(HasSubstr("Momentum of SGD. Default: 0.9."),
                           HasSubstr("L2 weight decay, applied to all parameters as in the paper. Default: 0.0001."),
