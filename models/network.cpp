@@ -17,7 +17,7 @@ constexpr int64_t kLargestInput = 4096;  // side in pixels
 /// Fails with UsageError on an invalid description; `origin` is where it comes from.
 void check(const InputDescription& input, const std::string& origin) {
   if (input.size < 1 || input.size > kLargestInput) {
-    fail_usage("{}: got an input size of {}, wanted 1 to {} pixels", origin, input.size, kLargestInput);
+    fail_usage("{}: got a crop size of {}, wanted 1 to {} pixels", origin, input.size, kLargestInput);
   }
   const int64_t image = input.size * input.size * 3;
   if (const auto numbers = static_cast<int64_t>(input.mean.size()); numbers != 3 && numbers != image) {

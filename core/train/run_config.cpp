@@ -64,7 +64,7 @@ void declare(Settings& s, DatasetOptions& o) {
 
 void declare(Settings& s, FirstWeights& o) {
   s.choice("init", o.initialization, "Mode of He initialization: fan-in (the paper) or fan-out (torchvision).");
-  s.text("weights", o.file, "safetensors file with the initial weights, or with those to evaluate.")
+  s.text("weights", o.file, "Safetensors file with the initial weights, or with the weights to evaluate.")
       .without_result();  // its contents count, not its path
 }
 

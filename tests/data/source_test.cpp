@@ -132,7 +132,7 @@ TEST(OpenSource, OneClassIsNoTask) {
   put(folder / "train/cat/a.bmp", encode_bmp(pattern_image(5, 6)));
   put(folder / "val/cat/a.bmp", encode_bmp(pattern_image(5, 6)));
   for (const Split split : {Split::train, Split::val}) {
-    EXPECT_THAT(usage_error("auto", folder.path(), split), HasSubstr("has one class, 'cat'; wanted at least two"));
+    EXPECT_THAT(usage_error("auto", folder.path(), split), HasSubstr("has only the class 'cat'; wanted at least two"));
   }
 }
 

@@ -184,7 +184,7 @@ TEST(Inference, RefusesWhatDoesNotFit) {
       HasSubstr("downsample"));
   EXPECT_THAT(
       refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .overrides = {.class_names = {{"a", "b"}}}}),
-      HasSubstr("into 3 classes, but 2 names"));
+      HasSubstr("has 3 classes, but 2 class names"));
   EXPECT_THAT(refusal({.weights = make_weights(folder, kMetadata, Weights::biased), .overrides = {.size = 0}}),
               HasSubstr("crop"));
   EXPECT_THAT(with("classes", "[1,2,3]"), HasSubstr("'classes'"));

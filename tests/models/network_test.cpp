@@ -176,7 +176,7 @@ TEST(Network, RefusesAFileThatContradictsItself) {
   EXPECT_THAT(with("input_size", "16.5"), HasSubstr("'input_size'"));
   EXPECT_THAT(with("input_size", "99999999999999999999"), HasSubstr("'input_size'"));
   EXPECT_THAT(with("input_size", "9223372036854775807"), HasSubstr("wanted 1 to 4096"));
-  EXPECT_THAT(with("classes", "[\"one\"]"), HasSubstr("into 3 classes, but 1 names"));
+  EXPECT_THAT(with("classes", "[\"one\"]"), HasSubstr("has 3 classes, but 1 class names"));
   EXPECT_THAT(with("classes", "[1,2,3]"), HasSubstr("'classes'"));
 
   Safetensors headless = saved(folder, network);

@@ -386,9 +386,9 @@ TEST(StateSnapshot, IsRestoredWholeOrNotAtAll) {
     }
   };
   refused([](auto& all) { std::erase_if(all, [](const HostArray& a) { return a.name == "running_variance.layer3.2.bn2"; }); },
-          {"file", "no array running_variance.layer3.2.bn2"});
+          {"file", "no array named running_variance.layer3.2.bn2"});
   refused([](auto& all) { std::erase_if(all, [](const HostArray& a) { return a.name == "velocity.fc.bias"; }); },
-          {"no array velocity.fc.bias"});
+          {"no array named velocity.fc.bias"});
   refused([](auto& all) { named(all, "weight.fc.weight").shape = {64, 10}; }, {"weight.fc.weight", "[64, 10]", "[10, 64]"});
   refused([](auto& all) { named(all, "running_mean.bn1").dtype = DType::i32; }, {"running_mean.bn1", "i32", "wanted f32"});
 

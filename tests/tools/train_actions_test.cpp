@@ -103,9 +103,9 @@ TEST_F(TrainActionsTest, LayerStatisticsAreDrawn) {
   };
   ASSERT_EQ(plot("first.json first.json -o both"), 0) << read("err");
   EXPECT_THAT(read("both.png"), StartsWith("\x89PNG"));
-  EXPECT_THAT(read("both.svg"), HasSubstr("norm of the gradient"));
+  EXPECT_THAT(read("both.svg"), HasSubstr("gradient norm"));
   EXPECT_EQ(plot("missing.json"), 2);
-  EXPECT_EQ(read("err"), "plot-layers: missing.json is not there\n");
+  EXPECT_EQ(read("err"), "plot-layers: missing.json does not exist\n");
 }
 
 TEST_F(TrainActionsTest, TheRecipeForCifarIsThePapers) {

@@ -275,7 +275,7 @@ TEST_F(TrainImagenet, RefusesInOneLineAndWithExitCode2) {
     }
   }
   ASSERT_EQ(train("photos --mean pixel"), 2);
-  EXPECT_THAT(error(), HasSubstr("--mean: got 'pixel', wanted channel: images have many sizes"));
+  EXPECT_THAT(error(), HasSubstr("--mean: got 'pixel', wanted channel: image sizes vary"));
   ASSERT_EQ(train("photos --lr nan"), 2);
   EXPECT_THAT(error(), HasSubstr("got 'nan', wanted a number above 0"));
   ASSERT_EQ(train("nowhere"), 2);
