@@ -8,9 +8,10 @@
 namespace residua {
 
 void add_version_flag(CLI::App& app) {
-  app.set_version_flag("--version", [&app] {
+  const auto text = [&app] {
     return fmt::format("{} {} ({})", app.get_name(), version(), kBuiltWithCuda ? "CPU and CUDA devices" : "CPU device");
-  });
+  };
+  app.set_version_flag("--version", text, "Print the version and exit");
 }
 
 }  // namespace residua
