@@ -1,6 +1,7 @@
 #include "tools/cli/config_file.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -61,13 +62,30 @@ bool is_whole(const std::string& text, const Settings& settings) {
   return true;
 }
 
+/// Stands for a backslash while CLI11 reads: its version 2.4 takes a backslash as an escape, earlier versions do not.
+constexpr char kBackslash = '\x1f';
+
+/// The text without its backslashes, except those that escape a quote inside a value, as all versions of CLI11 read them.
+std::string without_backslashes(std::string text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool escapes_quote = i + 2 < text.size() && text[i + 1] == '"' && text[i + 2] != '\n';
+    if (text[i] == '\\' && !escapes_quote) {
+      text[i] = kBackslash;
+    }
+  }
+  return text;
+}
+
 std::optional<std::vector<Assignment>> read_by_cli11(const std::string& text, const Settings& settings) {
   if (!is_whole(text, settings)) {
     return std::nullopt;
   }
-  std::istringstream stream(text);
+  std::istringstream stream(without_backslashes(text));
   std::vector<Assignment> lines;
-  for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(stream)) {
+  for (CLI::ConfigItem& item : CLI::ConfigTOML().from_config(stream)) {
+    for (std::string& word : item.inputs) {
+      std::replace(word.begin(), word.end(), kBackslash, '\\');
+    }
     lines.push_back({item.name, item.inputs});
   }
   return lines;

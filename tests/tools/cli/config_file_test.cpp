@@ -58,6 +58,9 @@ TEST(ConfigFile, FilesThatCli11WroteAreRead) {
   // A backslash is itself, also where TOML would take it for a tab.
   EXPECT_EQ(read("output=\"C:\\x\"\n"), "output=C:\\x|");
   EXPECT_EQ(read("output=\"runs\\test\"\nlr=0.1\n"), "output=runs\\test|lr=0.1|");
+  EXPECT_EQ(read("output=\"C:\\runs\\\"\nlr=.1\n"), "output=C:\\runs\\|lr=.1|");
+  EXPECT_EQ(read("output=C:\\new\n"), "output=C:\\new|");
+  EXPECT_EQ(read("output='C:\\new'\n"), "output=C:\\new|");
 }
 
 TEST(ConfigFile, WhatWasNotSetIsLeftOut) {
