@@ -73,4 +73,6 @@ target_compile_definitions(residua_cuda PUBLIC RESIDUA_WITH_CUDA)
 # A target that links this and its twin cuda/host does not configure.
 set_target_properties(residua_cuda PROPERTIES INTERFACE_RESIDUA_CUDA_DEVICE cuda COMPATIBLE_INTERFACE_STRING RESIDUA_CUDA_DEVICE)
 # The frontend's unused functions call the driver's library, which a machine without a GPU has not got: they must not survive.
-set_source_files_properties(${PROJECT_SOURCE_DIR}/cuda/libraries/cudnn_graph.cpp PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Debug>:-O1>")
+# Its messages name its files, which must not be those of this machine.
+set_source_files_properties(${PROJECT_SOURCE_DIR}/cuda/libraries/cudnn_graph.cpp PROPERTIES
+  COMPILE_OPTIONS "$<$<CONFIG:Debug>:-O1>;-fmacro-prefix-map=${CUDNN_FRONTEND_INCLUDE_DIR}/=")
