@@ -1,6 +1,7 @@
 #include "models/catalog.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "core/base/join.h"
 #include "core/base/registry.h"
@@ -49,6 +50,14 @@ std::string nearest_models(const std::string& name) {
   fail_setting(option.key, join(option.words, ","), fmt::format("no value: the model {} has no such option", model));
 }
 
+/// Whether a family has this option at this value by default. Files of settings hold the options of all families.
+bool is_default_of_a_family(const Assignment& option) {
+  return std::ranges::any_of(Registry<ModelFamily>::entries(), [&](const auto& entry) {
+    return std::ranges::any_of(options_of(*entry.make()),
+                               [&](const Assignment& other) { return other.key == option.key && other.words == option.words; });
+  });
+}
+
 }  // namespace
 
 const std::vector<CatalogEntry>& model_catalog() {
@@ -84,17 +93,20 @@ std::unique_ptr<ModelFamily> make_family(const std::string& model, const std::ve
   Settings settings;
   family->declare(settings);
   for (const OptionLines& layer : layers) {
+    std::vector<Assignment> own;
     for (const Assignment& option : layer.lines) {
-      if (settings.find(option.key) == nullptr) {
+      if (settings.find(option.key) != nullptr) {
+        own.push_back(option);
+      } else if (!is_default_of_a_family(option)) {
         fail_option(option, model);
       }
     }
     if (layer.origin.empty()) {
-      for (const Assignment& option : layer.lines) {
+      for (const Assignment& option : own) {
         settings.assign(option.key, option.words, Layer::command_line);
       }
     } else {
-      settings.assign(layer.lines, Layer::command_line, layer.origin);
+      settings.assign(own, Layer::command_line, layer.origin);
     }
   }
   family->resolve(model);
@@ -140,22 +152,9 @@ std::vector<Assignment> ModelOptions::given(const Settings& settings) const {
 }
 
 std::unique_ptr<ModelFamily> ModelOptions::family() const {
-  const std::string& chosen = catalog_entry(name).family;
   OptionLines options;
   for (const auto& [family_name, member] : families_.all()) {
-    std::vector<Assignment> now = options_of(*member);
-    if (family_name == chosen) {
-      options.lines = std::move(now);
-      continue;
-    }
-    const std::vector<Assignment> defaults = options_of(*fresh_family(std::string(family_name)));
-    for (const Assignment& option : now) {
-      if (std::ranges::find_if(defaults, [&](const Assignment& other) {
-            return other.key == option.key && other.words == option.words;
-          }) == defaults.end()) {
-        fail_option(option, name);
-      }
-    }
+    std::ranges::move(options_of(*member), std::back_inserter(options.lines));
   }
   return make_family(name, {options});
 }

@@ -47,7 +47,7 @@ struct OptionLines {
 };
 
 /// The family of a model with its default options overridden by each layer in turn, resolved. Fails with UsageError on an
-/// option that the model does not have.
+/// option that the model does not have, unless it has the value that is another family's default.
 std::unique_ptr<ModelFamily> make_family(const std::string& model, const std::vector<OptionLines>& layers);
 
 /// The current options of a family, without unset ones.

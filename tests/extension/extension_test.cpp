@@ -110,6 +110,16 @@ TEST_F(Extension, TrainsAndGoesOnWithItsSettings) {
   EXPECT_TRUE(read("first/last.safetensors") == read("second/last.safetensors"));
 }
 
+// config.toml holds the options of all families. Those of another one say nothing at their defaults.
+TEST_F(Extension, AnotherFamilysWeightsAreReadBackWithTheirSettings) {
+  ASSERT_EQ(train(kRun + kData + "--model resnet20 --iterations 2 --output run"), 0) << read("err");
+  EXPECT_THAT(read("run/config.toml"), HasSubstr("\ntiny-width = 4\n"));
+  ASSERT_EQ(train("--config run/config.toml --evaluate --weights run/last.safetensors"), 0) << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("resnet20"));
+  ASSERT_EQ(train("--config run/config.toml --evaluate --weights run/last.safetensors --tiny-width 6"), 2);
+  EXPECT_THAT(read("err"), HasSubstr("--tiny-width: got '6', wanted no value: the model resnet20 has no such option"));
+}
+
 TEST_F(Extension, ItsWeightsAreReadBack) {
   const std::string options = "--gradients-angle 30 --tiny-width 6 --tint-strength 5 --polynomial-power 2 ";
   ASSERT_EQ(train(kParts + options + "--iterations 60 --lr 0.05 --output run"), 0) << read("err");

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/own_setting.h"
 #include "tests/train/layered_run.h"
 
 namespace residua::test {
@@ -125,8 +126,12 @@ const std::vector<std::pair<std::string, std::vector<Words>>> kRefused = {
 };
 
 TEST(RunConfig, EverySettingReadsBackFromTheFileThatItWrites) {
+  std::vector<std::pair<std::string, std::pair<Words, Words>>> all(kValues.begin(), kValues.end());
+  for (const OwnSetting& own : own_settings()) {
+    all.emplace_back(own.name, std::pair(own.one, own.other));
+  }
   std::vector<std::string> tested;
-  for (const auto& [name, values] : kValues) {
+  for (const auto& [name, values] : all) {
     tested.push_back(name);
     for (const Words& words : {values.first, values.second}) {
       LayeredRun run;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/own_setting.h"
 #include "tests/train/short_run.h"
 
 namespace residua::test {
@@ -276,6 +277,9 @@ TEST(SettingsReach, EverySettingHasATest) {
   std::vector<std::string> tested = kOnTheirOwn;
   for (const Row& row : rows()) {
     tested.push_back(row.name);
+  }
+  for (const OwnSetting& own : own_settings()) {
+    tested.push_back(own.name);
   }
   std::vector<std::string> declared;
   RunConfig config;
