@@ -19,7 +19,9 @@ namespace fs = std::filesystem;
 fs::path tools_folder() {
   std::error_code error;
   // Not /proc/self/exe: that is the loader where the archive's own one was started.
-  const fs::path programs = fs::canonical(reinterpret_cast<const char*>(getauxval(AT_EXECFN)), error).parent_path();
+  // The kernel passes the address as a number.
+  const auto* name = reinterpret_cast<const char*>(getauxval(AT_EXECFN));  // NOLINT(performance-no-int-to-ptr)
+  const fs::path programs = fs::canonical(name, error).parent_path();
   fs::path folder;
   for (const char* place : {"../share/residua/tools", "../tools", RESIDUA_TOOLS_FROM_PROGRAMS}) {
     folder = (programs / place).lexically_normal();
