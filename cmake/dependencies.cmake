@@ -15,6 +15,6 @@ if(NOT DNNL_CPU_RUNTIME STREQUAL "OMP")
 endif()
 message(STATUS "oneDNN ${dnnl_VERSION}: ${dnnl_DIR}")
 
-# Behind the headers: a program that uses the library links these, and need not know them.
+# A program that uses the library links these, but its code does not see them.
 set(RESIDUA_ENGINE_LIBRARIES DNNL::dnnl OpenMP::OpenMP_CXX Threads::Threads)
 set(RESIDUA_DATA_LIBRARIES JPEG::JPEG ZLIB::ZLIB Threads::Threads)

@@ -20,7 +20,7 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/residuaConfigVersion.cmak
 install(FILES ${PROJECT_BINARY_DIR}/residuaConfig.cmake ${PROJECT_BINARY_DIR}/residuaConfigVersion.cmake
   ${CMAKE_CURRENT_LIST_DIR}/FindcuDNN.cmake DESTINATION ${package})
 
-# The CPU device's own headers are behind `run(device, args)`.
+# Code above the devices does not include the CPU device's headers.
 set(headers ${CMAKE_INSTALL_INCLUDEDIR}/residua)
 install(DIRECTORY core models DESTINATION ${headers} FILES_MATCHING PATTERN "*.h" PATTERN core/cpu EXCLUDE PATTERN recipes EXCLUDE)
 if(RESIDUA_BUILD_CUDA)
