@@ -13,7 +13,6 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using ::testing::IsSupersetOf;
 using ::testing::UnorderedElementsAre;
 
 std::string refusal(const std::function<void()>& f) {

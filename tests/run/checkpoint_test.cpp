@@ -15,9 +15,6 @@
 namespace residua::test {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-
 const std::string kGolden = RESIDUA_SOURCE_DIR "/tests/run/golden/";
 
 std::vector<HostArray> two_arrays() {

@@ -15,8 +15,6 @@
 namespace residua::test {
 namespace {
 
-using ::testing::ElementsAre;
-
 const std::string kGolden = RESIDUA_SOURCE_DIR "/tests/run/golden/";
 
 ResNetConfig tiny() {

@@ -9,7 +9,6 @@
 namespace residua::test {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 /// What a file with this text gives: "key=a,b|key=c|".
