@@ -28,6 +28,9 @@ for folder in "$source_folder" "$build"; do
   [[ -z $named ]] || fail "$folder is named in: $named"
 done
 
+# The loader finds CUDA's libraries where the build did.
+libraries=$(ldd "$build/bin/step-bench" | sed -nE 's,.* => (.*)/lib(cudnn|cublas)[^/]*$,\1,p' | sort -u | paste -sd:)
+[[ $libraries != *"$source_folder"* ]] || export LD_LIBRARY_PATH=$libraries
 for program in train-imagenet classify step-bench kernel-bench; do
   version=$(cd / && "$prefix/bin/$program" --version)
   [[ $version =~ ^$program\ [0-9]+\.[0-9]+\.[0-9]+ ]] || fail "$program --version printed: $version"
@@ -37,8 +40,14 @@ quietly "$prefix/bin/train-imagenet" --dataset synthetic --model resnet20 --crop
 "$prefix/share/residua/tools/degradation" --help >"$work/help" || fail "tools/degradation --help failed"
 grep -qF "default: $prefix/bin" <(tr -d '\n' <"$work/help" | tr -s ' ') || fail "tools/degradation does not find the programs: $(cat "$work/help")"
 
+# CUDA's libraries that tools/setup put into the source folder are named by nothing that is installed.
+cached() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
+own_cuda=()
+if [[ $(cached CUDNN_LIBRARY) == "$source_folder"/* ]]; then
+  own_cuda=("-DCUDNN_LIBRARY=$(cached CUDNN_LIBRARY)" "-DCUDNN_INCLUDE_DIR=$(cached CUDNN_INCLUDE_DIR)" "-DCUDAToolkit_ROOT=$source_folder/.venv/cuda")
+fi
 configure() {
-  quietly cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$prefix"
+  quietly cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$prefix" "${own_cuda[@]}"
 }
 configure "$source_folder/tests/install" "$work/headers"
 quietly cmake --build "$work/headers"
