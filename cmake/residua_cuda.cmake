@@ -66,6 +66,10 @@ set_target_properties(residua_cuda PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS O
 # Registers that spill and arrays that end up in local memory, which is device memory, are errors like any other warning.
 set(RESIDUA_CUDA_OPTIONS --Werror=all-warnings -Xcompiler=-Wall,-Wextra -Xptxas=-warn-spills,-warn-lmem-usage)
 target_compile_options(residua_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:${RESIDUA_CUDA_OPTIONS}>)
+# Error messages name source files: by their path in the project, not by this machine's.
+foreach(folder ${PROJECT_SOURCE_DIR} ${CUDNN_FRONTEND_INCLUDE_DIR})
+  target_compile_options(residua_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=>-fmacro-prefix-map=${folder}/=)
+endforeach()
 target_include_directories(residua_cuda SYSTEM PRIVATE ${CUDNN_FRONTEND_INCLUDE_DIR})
 target_link_libraries(residua_cuda PUBLIC residua_interface CUDA::cudart_static cuDNN::cudnn CUDA::cublasLt
   PRIVATE $<BUILD_INTERFACE:residua_private>)
@@ -73,6 +77,5 @@ target_compile_definitions(residua_cuda PUBLIC RESIDUA_WITH_CUDA)
 # A target that links this and its twin cuda/host does not configure.
 set_target_properties(residua_cuda PROPERTIES INTERFACE_RESIDUA_CUDA_DEVICE cuda COMPATIBLE_INTERFACE_STRING RESIDUA_CUDA_DEVICE)
 # The frontend's unused functions call the driver's library, which a machine without a GPU has not got: they must not survive.
-# Its messages name its files, which must not be those of this machine.
 set_source_files_properties(${PROJECT_SOURCE_DIR}/cuda/libraries/cudnn_graph.cpp PROPERTIES
-  COMPILE_OPTIONS "$<$<CONFIG:Debug>:-O1>;-fmacro-prefix-map=${CUDNN_FRONTEND_INCLUDE_DIR}/=")
+  COMPILE_OPTIONS $<$<CONFIG:Debug>:-O1>)
