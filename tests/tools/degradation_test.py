@@ -322,6 +322,18 @@ class Calls(Experiment):
         self.assertEqual(self.call(preset=None)[0], 0, "neither program nor data are needed")
         self.assertIn("ResNet-32", self.report())
 
+    @unittest.skipUnless(importlib.util.find_spec("matplotlib"), "needs matplotlib; tools/setup installs it")
+    def test_a_report_of_a_part_of_the_grid_has_figures(self):
+        self.call(*self.SMALL)
+        for arm in ("plain20-seed0", "resnet32-seed0"):
+            shutil.rmtree(self.output / "arms" / arm)
+        code, printed = self.call("--report", *self.SMALL, draw=figures.draw)
+        self.assertEqual(code, 0, printed)
+        self.assertEqual(self.ran(), [f"{arm}-seed0 from 0" for arm in ("plain20", "plain32", "resnet20", "resnet32")], "trained by the first call alone")
+        self.assertIn("2 of 4 arms are finished", self.report())
+        for name in ("figure6", "figure7", "gradient-norms"):
+            self.assertTrue((self.output / "figures" / f"{name}.svg").exists(), printed)
+
     def test_more_seeds_keep_those_that_are_done(self):
         self.call(*self.SMALL)
         self.ran()

@@ -57,7 +57,7 @@ def mean_curve(curves):
 
 def thinned(points, most=400):
     """Averages neighboring points if there are more than a line can show."""
-    step = math.ceil(len(points) / most)
+    step = max(1, math.ceil(len(points) / most))
     groups = [points[index : index + step] for index in range(0, len(points), step)]
     return [(mean([x for x, _ in group]), mean([y for _, y in group])) for group in groups]
 
