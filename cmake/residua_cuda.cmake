@@ -66,10 +66,8 @@ set_target_properties(residua_cuda PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS O
 # Registers that spill and arrays that end up in local memory, which is device memory, are errors like any other warning.
 set(RESIDUA_CUDA_OPTIONS --Werror=all-warnings -Xcompiler=-Wall,-Wextra -Xptxas=-warn-spills,-warn-lmem-usage)
 target_compile_options(residua_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:${RESIDUA_CUDA_OPTIONS}>)
-# Error messages name source files: by their path in the project, not by this machine's.
-foreach(folder ${PROJECT_SOURCE_DIR} ${CUDNN_FRONTEND_INCLUDE_DIR})
-  target_compile_options(residua_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=>-fmacro-prefix-map=${folder}/=)
-endforeach()
+target_compile_options(residua_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=>${RESIDUA_RELATIVE_PATHS}
+  $<$<COMPILE_LANGUAGE:CXX>:-fmacro-prefix-map=${CUDNN_FRONTEND_INCLUDE_DIR}/=>)
 target_include_directories(residua_cuda SYSTEM PRIVATE ${CUDNN_FRONTEND_INCLUDE_DIR})
 target_link_libraries(residua_cuda PUBLIC residua_interface CUDA::cudart_static cuDNN::cudnn CUDA::cublasLt
   PRIVATE $<BUILD_INTERFACE:residua_private>)

@@ -57,10 +57,14 @@ function(residua_add_objects name)
   add_library(residua::${exported} ALIAS ${name})
 endfunction()
 
+# Error messages name source files: by their path in the project, not by this machine's.
+set(RESIDUA_RELATIVE_PATHS -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+
 # The executable <name> of <name>.cpp, dashes for underscores.
 function(residua_add_executable source)
   get_filename_component(name ${source} NAME_WE)
   string(REPLACE _ - name ${name})
   add_executable(${name} ${source})
   target_link_libraries(${name} PRIVATE residua_cli)
+  target_compile_options(${name} PRIVATE ${RESIDUA_RELATIVE_PATHS})
 endfunction()
