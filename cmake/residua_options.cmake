@@ -57,7 +57,7 @@ function(residua_add_objects name)
   add_library(residua::${exported} ALIAS ${name})
 endfunction()
 
-# Error messages name source files: by their path in the project, not by this machine's.
+# Error messages name source files by their path in the project, not by their path on this machine.
 set(RESIDUA_RELATIVE_PATHS -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 
 # The executable <name> of <name>.cpp, dashes for underscores.
