@@ -133,7 +133,8 @@ void ModelOptions::declare(Settings& settings) {
             .wanted = "the name of a model",
             .set = set,
             .get = get})
-      .alias("m");
+      .alias("m")
+      .chosen_by_run();
   families_.declare(settings);
 }
 

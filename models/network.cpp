@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/io/read_file.h"
+#include "core/nn/state_dict.h"
 
 namespace residua {
 namespace {
@@ -13,6 +14,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kLargestInput = 4096;  // side in pixels
+const std::string kMeanImage = std::string(kInputPrefix) + "mean";
 
 /// Fails with UsageError on an invalid description; `origin` is where it comes from.
 void check(const InputDescription& input, const std::string& origin) {
@@ -96,6 +98,16 @@ class Metadata {
         result.push_back(fits ? static_cast<float>(number) : std::numeric_limits<float>::infinity());
       }
       return j.is_array() ? std::optional(result) : std::nullopt;
+    });
+  }
+
+  std::optional<PrincipalColors> colors(const std::string& key) const {
+    return value<PrincipalColors>(key, [](const json& j) -> std::optional<PrincipalColors> {
+      try {
+        return PrincipalColors{.eigenvalues = j.at("eigenvalues"), .components = j.at("components")};
+      } catch (const json::exception&) {
+        return {};
+      }
     });
   }
 
@@ -185,8 +197,12 @@ Network network_from_weights(const Safetensors& file, const NetworkOverrides& ov
 
   InputDescription input;
   input.size = overrides.size ? *overrides.size : metadata.whole("input_size").value_or(catalog_entry(model).model.image_size);
-  if (const auto mean = overrides.mean ? overrides.mean : metadata.numbers("mean")) {
-    input.mean = *mean;
+  if (overrides.mean) {
+    input.mean = *overrides.mean;
+  } else if (std::vector<float> image = stored_mean_image(file, input.size); !image.empty()) {
+    input.mean = std::move(image);
+  } else if (std::optional<std::vector<float>> mean = metadata.numbers("mean")) {
+    input.mean = *std::move(mean);
   }
   if (overrides.std) {
     input.std = *overrides.std;
@@ -196,6 +212,7 @@ Network network_from_weights(const Safetensors& file, const NetworkOverrides& ov
     }
     std::ranges::copy(*stored, input.std.begin());
   }
+  input.colors = metadata.colors("colors");
   name_classes(input, overrides.class_names ? overrides.class_names : metadata.names("classes"), classes_of(file, *family),
                file.path);
   check(input, file.path);
@@ -207,10 +224,14 @@ std::vector<std::string> stored_class_names(const Safetensors& file) {
 }
 
 SafetensorsMetadata network_metadata(const Network& network) {
+  const std::array<float, 3> mean = channel_means(network.input.mean);
   SafetensorsMetadata metadata{{"model", network.name},
                                {"input_size", std::to_string(network.input.size)},
-                               {"mean", json(network.input.mean).dump()},
+                               {"mean", json(mean).dump()},
                                {"std", json(network.input.std).dump()}};
+  if (const std::optional<PrincipalColors>& colors = network.input.colors) {
+    metadata["colors"] = json{{"eigenvalues", colors->eigenvalues}, {"components", colors->components}}.dump();
+  }
   if (network.input.classes_named) {
     metadata["classes"] = json(network.input.class_names).dump();
   }
@@ -218,6 +239,34 @@ SafetensorsMetadata network_metadata(const Network& network) {
     metadata[metadata_key(option.key)] = config_detail::single(option.key, option.words, "one word");
   }
   return metadata;
+}
+
+std::vector<HostArray> input_arrays(const Network& network) {
+  const InputDescription& input = network.input;
+  if (input.mean.size() == 3) {
+    return {};
+  }
+  return {host_array<float>(kMeanImage, {input.size, input.size, 3}, input.mean)};
+}
+
+std::vector<float> stored_mean_image(const Safetensors& file, int64_t size) {
+  const HostArray* image = file.find(kMeanImage);
+  if (image == nullptr) {
+    return {};
+  }
+  if (image->dtype != DType::f32 || image->shape.size() != 3 || image->shape[0] != image->shape[1] || image->shape[2] != 3) {
+    fail_usage("{}: its tensor {} is {} {}, wanted f32 [size, size, 3]", file.path, kMeanImage, name(image->dtype),
+               shape_text(image->shape));
+  }
+  std::vector<float> values = image->to_floats();
+  if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) {
+    fail_usage("{}: its tensor {} has values that are not finite: the file is damaged", file.path, kMeanImage);
+  }
+  if (image->shape[0] != size) {
+    const std::array<float, 3> means = channel_means(values);
+    values.assign(means.begin(), means.end());
+  }
+  return values;
 }
 
 InputFormat input_format(const Network& network, DType compute, Device device) {

@@ -23,8 +23,9 @@ struct InputDescription {
   int64_t size = 0;  // side in pixels; 0: the size that the model was designed for
   std::vector<float> mean = {kImageNetStatistics.mean.begin(), kImageNetStatistics.mean.end()};  // [3], or [size, size, 3]
   std::array<float, 3> std = kImageNetStatistics.std;                                            // of each channel
-  std::vector<std::string> class_names = {};  // "class 7" if the classes have no names
-  bool classes_named = false;                 // whether the classes have names
+  std::optional<PrincipalColors> colors = {};  // of the training set, if they were measured
+  std::vector<std::string> class_names = {};   // "class 7" if the classes have no names
+  bool classes_named = false;                  // whether the classes have names
 };
 
 /// A network: the module, whose parameters have no memory yet; the family with the network's options; and the description of
@@ -64,9 +65,14 @@ Network network_from_weights(const Safetensors& file, const NetworkOverrides& ov
 /// The class names in a weights file; empty if it has none.
 std::vector<std::string> stored_class_names(const Safetensors& file);
 
-/// The metadata to store with a network's weights; network_from_weights() recreates the network from it. Even a mean image is
-/// stored as text: an extra tensor would make PyTorch's load_state_dict(strict=True) fail.
+/// The metadata to store with a network's weights; with input_arrays(), network_from_weights() recreates the network from it.
+/// For a mean image, the metadata have the mean of each channel.
 SafetensorsMetadata network_metadata(const Network& network);
+/// The tensors to store with a network's weights: "input.mean" [size, size, 3] for a mean image.
+std::vector<HostArray> input_arrays(const Network& network);
+/// The mean image in a safetensors file, for an input of size x size pixels; if the image has another size, the mean of each
+/// channel. Empty if the file has none. Fails with UsageError if it is damaged.
+std::vector<float> stored_mean_image(const Safetensors& file, int64_t size);
 
 /// The input format for core/ops/prepare_input.h, on a device.
 InputFormat input_format(const Network& network, DType compute, Device device);

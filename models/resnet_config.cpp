@@ -84,6 +84,7 @@ void declare(Settings& settings, ResNetOptions& options) {
       .choice("shortcut", options.shortcut,
               "Shortcut of residual blocks (section 4.1 of the paper). A: identity, zero-padded where dimensions change. B: "
               "1x1 projection where dimensions change. C: projection in every block. none: plain networks.")
+      .chosen_by_run()
       .default_is("depends on the model");
   settings.choice("shortcut-pad", options.shortcut_pad,
                   "Where shortcut A adds the zero channels. end: after the others. both: half before, half after.");

@@ -5,6 +5,7 @@
 
 #include <iostream>
 
+#include "core/base/join.h"
 #include "core/io/atomic_file.h"
 #include "core/train/run_description.h"
 #include "core/train/run_result.h"
@@ -29,7 +30,7 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
   if (!folder.note().empty()) {
     progress.note(folder.note());
   }
-  measure_input(run, *data.train, network.input);
+  measure_input(run, data.train, network.input, progress.pass("measuring the training images"));
   Trainer trainer({.network = network,
                    .config = run,
                    .device = device,
@@ -43,6 +44,9 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
   atomic_write(folder.file(kConfigFile), command.settings.toml());
   catch_signals();
   const RunDescription description = describe_run(command.settings, run, data, network, device, precision);
+  if (!description.deviations.empty()) {
+    progress.note(fmt::format("deviates from the recipe {}:\n  {}", description.recipe, join(description.deviations, "\n  ")));
+  }
   const int stopped = train_with_result(trainer, folder, description, stop_signal());
   draw_curves(folder.path(), progress);
   return stopped == 0 ? 0 : 128 + stopped;

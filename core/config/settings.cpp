@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "core/base/join.h"
 
@@ -217,14 +218,24 @@ std::string Settings::toml() const {
   return text;
 }
 
-std::vector<std::string> Settings::differences(const std::vector<Assignment>& lines) const {
+std::vector<std::string> Settings::deviations(const std::vector<Assignment>& lines) const {
   std::vector<std::string> texts;
+  std::set<const Setting*> of_recipe;
   for (const Assignment& line : lines) {
     const Setting& setting = at(line.key);
+    of_recipe.insert(&setting);
     const Words now = setting.get();
-    if (now != line.words) {
+    if (now != line.words && !setting.own_choice) {
       texts.push_back(fmt::format("{}: {}, the recipe has {}", setting.name, now.empty() ? "unset" : join(now, ","),
                                   line.words.empty() ? "none" : join(line.words, ",")));
+    }
+  }
+  for (const auto& setting : settings_) {
+    const Words now = setting->get();
+    if (setting->layer > Layer::recipe && setting->result && !setting->own_choice && !of_recipe.contains(setting.get()) &&
+        now != setting->default_words) {
+      texts.push_back(fmt::format("{}: {}, the default is {}", setting->name, now.empty() ? "unset" : join(now, ","),
+                                  setting->default_words.empty() ? "unset" : join(setting->default_words, ",")));
     }
   }
   return texts;

@@ -49,6 +49,7 @@ struct Setting {
   bool positional = false;  // given on the command line without its name
   bool saved = true;        // whether a file may set it; an action applies to one call only
   bool result = true;       // whether it changes what a run computes; paths, threads and logs do not
+  bool own_choice = false;  // whether each run chooses it: another value than a recipe's is no deviation
   /// Sets the value. No words mean unset, which only an optional or a list accepts. Throws UsageError.
   std::function<void(const Words&)> set = {};
   /// The current value; empty if unset.
@@ -74,6 +75,11 @@ struct Setting {
   /// Marks a setting that does not change what a run computes.
   Setting& without_result() {
     result = false;
+    return *this;
+  }
+  /// Marks a setting that each run chooses, whatever its recipe.
+  Setting& chosen_by_run() {
+    own_choice = true;
     return *this;
   }
   /// `check` runs after each change. It throws UsageError if the value as a whole is wrong.
@@ -140,8 +146,10 @@ class Settings {
 
   /// All saved settings that have a value, as the lines of a TOML file.
   std::string toml() const;
-  /// The settings in `lines` that now have a different value: "weight-decay: 0.0005, the recipe has 0.0001".
-  std::vector<std::string> differences(const std::vector<Assignment>& lines) const;
+  /// The deviations from a recipe. Settings in its `lines` that now have a different value: "weight-decay: 0.0005, the recipe
+  /// has 0.0001". Other settings that a file or the command line changed, if they affect results: "label-smoothing: 0.1, the
+  /// default is 0".
+  std::vector<std::string> deviations(const std::vector<Assignment>& lines) const;
 
  private:
   Setting* lookup(std::string_view name) const;

@@ -1,5 +1,7 @@
 #include "core/data/input_options.h"
 
+#include <filesystem>
+
 #include "core/base/join.h"
 
 namespace residua {
@@ -7,7 +9,7 @@ namespace {
 
 void declare_mean(Settings& s, InputOptions& o) {
   const std::string name = "mean";
-  const std::string wanted = "pixel, channel, or three numbers R,G,B from 0 to 1";
+  const std::string wanted = "pixel, channel, three numbers R,G,B from 0 to 1, or a safetensors file that exists";
   const auto set = [&o, name, wanted](const Words& words) {
     if (words.empty()) {
       o.mean = MeanKind::by_source;
@@ -18,6 +20,9 @@ void declare_mean(Settings& s, InputOptions& o) {
         o.mean_values[i] = config_detail::parse_number(name, words[i], between(0, 1), wanted);
       }
       o.mean = MeanKind::values;
+    } else if (words.size() == 1 && std::filesystem::is_regular_file(words[0])) {
+      o.mean_file = words[0];
+      o.mean = MeanKind::file;
     } else {
       fail_setting(name, join(words, ","), wanted);
     }
@@ -27,6 +32,7 @@ void declare_mean(Settings& s, InputOptions& o) {
       case MeanKind::by_source: return {};
       case MeanKind::pixel: return {"pixel"};
       case MeanKind::channel: return {"channel"};
+      case MeanKind::file: return {o.mean_file};
       case MeanKind::values: break;
     }
     Words words;
@@ -36,8 +42,10 @@ void declare_mean(Settings& s, InputOptions& o) {
     return words;
   };
   s.add({.name = name,
-         .help = "Mean to subtract from each image. pixel: the training set's mean image (section 3.4 of the paper). channel: "
-                 "its mean per channel. R,G,B: these values, each from 0 to 1.",
+         .help =
+             "Mean to subtract from each image. pixel: the training set's mean image (section 3.4 of the paper). channel: "
+             "its mean per channel. R,G,B: these values, each from 0 to 1. FILE: the mean image in a safetensors file, such "
+             "as a run's weights.",
          .wanted = wanted,
          .default_note = "pixel if all images have the size of the input; channel if they all have another size; ImageNet's "
                          "mean per channel if sizes vary",

@@ -13,9 +13,9 @@
 namespace residua {
 
 /// The mean to subtract from images. pixel: the training set's mean image (He et al. 2015, section 3.4). channel: its mean per
-/// channel. values: given means per channel. by_source: pixel if all images have the size of the input, channel if they all
-/// have another size, ImageNet's mean per channel if sizes vary.
-enum class MeanKind : uint8_t { by_source, pixel, channel, values };
+/// channel. values: given means per channel. file: the mean image of a file. by_source: pixel if all images have the size of
+/// the input, channel if they all have another size, ImageNet's mean per channel if sizes vary.
+enum class MeanKind : uint8_t { by_source, pixel, channel, values, file };
 
 /// How images become the network's input.
 struct InputOptions {
@@ -24,6 +24,7 @@ struct InputOptions {
   std::optional<int64_t> crop_size = {};  // side in pixels; default: the images' own size
   MeanKind mean = MeanKind::by_source;
   std::array<double, 3> mean_values = {};  // red, green, blue from 0 to 1, if `mean` is values
+  std::string mean_file = {};              // safetensors, if `mean` is file
   std::vector<double> std = {};            // red, green, blue from 0 to 1; empty: chosen as for `mean`
   bool no_shuffle = false;                 // training images in the data set's order
 };

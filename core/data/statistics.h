@@ -2,11 +2,16 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <vector>
 
+#include "core/data/principal_colors.h"
 #include "core/data/source.h"
 
 namespace residua {
+
+struct LoaderOptions;
 
 /// Mean and standard deviation of each channel over all pixels, in units of a pixel value (0 to 255).
 struct ChannelStatistics {
@@ -14,21 +19,29 @@ struct ChannelStatistics {
   std::array<float, 3> std;
 };
 
-/// The normalization of a network's input: (pixel - mean) / std.
-struct InputStatistics {
-  std::vector<float> mean;   // [3], or the mean image [height, width, 3]
-  std::array<float, 3> std;  // of each channel
-};
-
 /// ImageNet's statistics as torchvision's models expect them, times 255.
 inline constexpr ChannelStatistics kImageNetStatistics{{123.675f, 116.28f, 103.53f}, {58.395f, 57.12f, 57.375f}};
 
-/// Computes the statistics over at most `max_images` images spread evenly over the source. Skips images that cannot be decoded;
-/// fails if none can.
-ChannelStatistics compute_channel_statistics(const ImageSource& source, int64_t max_images);
+/// Statistics of a set of images, over their center views of size x size pixels.
+struct ImageStatistics {
+  int64_t images = 0;                  // those that can be read
+  int64_t size = 0;                    // pixels
+  std::vector<float> mean_image = {};  // [size, size, 3], 0 to 255: the mean that He et al. 2015 subtract
+  ChannelStatistics channels{};
+  PrincipalColors colors{};
+};
 
-/// Computes the mean image [height, width, 3], in units of a pixel value, that He et al. 2015 subtract. All images of the
-/// source must have the same size.
-std::vector<float> compute_pixel_mean(const ImageSource& source, int64_t max_images);
+/// Called now and then while images are measured.
+using MeasureProgress = std::function<void(int64_t done, int64_t total)>;
+
+/// Measures the center views of size x size pixels of all images; of `options`, the workers and the limits on bad images count.
+/// Unless all images are size x size pixels, the mean image is that of the views and of their mirror images, as training sees
+/// both. The sums are exact, so the result does not depend on the number of workers. Fails with Error if there are too many bad
+/// images, or if no image can be read.
+ImageStatistics measure_images(const std::shared_ptr<const ImageSource>& source, int64_t size, const LoaderOptions& options,
+                               const MeasureProgress& progress = {});
+
+/// The mean of each channel over the pixels of a mean image [pixels, 3].
+std::array<float, 3> channel_means(const std::vector<float>& mean_image);
 
 }  // namespace residua

@@ -36,14 +36,19 @@ std::vector<HostArrayView> weight_arrays(const StateSnapshot& snapshot);
 /// into the snapshot.
 std::vector<HostArrayView> checkpoint_arrays(const StateSnapshot& snapshot);
 
-/// Writes weight_arrays() to a safetensors file. Replaces `path` atomically.
-void save_weights(const std::string& path, const StateSnapshot& snapshot, const SafetensorsMetadata& metadata);
+/// The names of tensors that describe a network's input, and are not weights, start with this.
+inline constexpr std::string_view kInputPrefix = "input.";
+
+/// Writes weight_arrays() and the tensors `input` to a safetensors file. Replaces `path` atomically.
+void save_weights(const std::string& path, const StateSnapshot& snapshot, const SafetensorsMetadata& metadata,
+                  std::span<const HostArray> input = {});
 
 /// Reads a weights file. Removes the prefix "module." that PyTorch's DataParallel adds to every name. Throws UsageError on a
 /// training checkpoint or a PyTorch file; the message says what to use instead.
 Safetensors read_weights(const std::string& path);
 
-/// Loads weights from a file of ours or torchvision's, in f32, f16 or bf16. `num_batches_tracked` may be missing. Arrays whose
+/// Loads weights from a file of ours or torchvision's, in f32, f16 or bf16. `num_batches_tracked` may be missing; tensors that
+/// describe the input are left out. Arrays whose
 /// names start with `classifier` ("fc.") belong to the classifier: a different number of classes gets a message of its own.
 /// Throws UsageError on missing, unexpected or wrongly shaped arrays and on values that are not finite. Changes nothing unless
 /// the whole file fits.

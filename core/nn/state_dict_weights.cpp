@@ -31,7 +31,9 @@ class Checked {
  public:
   Checked(const Safetensors& file, std::string_view classifier) : path_(file.path), classifier_(classifier) {
     for (const HostArray& array : file.arrays) {
-      arrays_.emplace(array.name, &array);
+      if (!array.name.starts_with(kInputPrefix)) {
+        arrays_.emplace(array.name, &array);
+      }
     }
   }
 
@@ -120,8 +122,13 @@ std::vector<HostArrayView> weight_arrays(const StateSnapshot& snapshot) {
   return result;
 }
 
-void save_weights(const std::string& path, const StateSnapshot& snapshot, const SafetensorsMetadata& metadata) {
-  save_safetensors(path, weight_arrays(snapshot), metadata);
+void save_weights(const std::string& path, const StateSnapshot& snapshot, const SafetensorsMetadata& metadata,
+                  std::span<const HostArray> input) {
+  std::vector<HostArrayView> arrays = weight_arrays(snapshot);
+  for (const HostArray& array : input) {
+    arrays.push_back(view(array, array.name));
+  }
+  save_safetensors(path, arrays, metadata);
 }
 
 Safetensors read_weights(const std::string& path) {

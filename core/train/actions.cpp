@@ -39,7 +39,7 @@ double overfit_batch(Network& network, std::shared_ptr<const ImageSource> train,
                      DType precision, int64_t iterations, RunObserver& observer) {
   Training training(network, config, device, precision);
   load_first_weights(config, network, training.store());
-  const std::unique_ptr<Loader> loader = training_loader(std::move(train), config, network.input.size, device);
+  const std::unique_ptr<Loader> loader = training_loader(std::move(train), config, network.input, device);
   loader->start(0);
   const Batch* batch = loader->next();
   note_unreadable(*loader, "were replaced by others", observer);
@@ -61,9 +61,9 @@ double overfit_batch(Network& network, std::shared_ptr<const ImageSource> train,
   return loss;
 }
 
-double loader_speed(std::shared_ptr<const ImageSource> train, const RunConfig& config, int64_t input_size, Device device,
-                    RunObserver& observer) {
-  const std::unique_ptr<Loader> loader = training_loader(std::move(train), config, input_size, device);
+double loader_speed(std::shared_ptr<const ImageSource> train, const RunConfig& config, const InputDescription& input,
+                    Device device, RunObserver& observer) {
+  const std::unique_ptr<Loader> loader = training_loader(std::move(train), config, input, device);
   const auto start = std::chrono::steady_clock::now();
   int64_t images = 0;
   loader->start(0);

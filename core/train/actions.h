@@ -20,7 +20,7 @@ double overfit_batch(Network& network, std::shared_ptr<const ImageSource> train,
                      DType precision, int64_t iterations, RunObserver& observer);
 
 /// Measures the images per second of the training loader alone over one epoch.
-double loader_speed(std::shared_ptr<const ImageSource> train, const RunConfig& config, int64_t input_size, Device device,
-                    RunObserver& observer);
+double loader_speed(std::shared_ptr<const ImageSource> train, const RunConfig& config, const InputDescription& input,
+                    Device device, RunObserver& observer);
 
 }  // namespace residua

@@ -104,7 +104,7 @@ NetworkStatistics measure_layers(Network& network, const std::shared_ptr<const I
   NetworkStatistics statistics{
       .iteration = load_first_weights(config, network, store), .batches = batches, .batch_size = config.training.batch_size};
   std::vector<Probe> probes = probes_of(network, store, config.training.batch_size);
-  const std::unique_ptr<Loader> loader = training_loader(train, config, network.input.size, device);
+  const std::unique_ptr<Loader> loader = training_loader(train, config, network.input, device);
   BatchUpload upload(device);
   InputFormat format = input_format(network, precision, device);
   const auto forward_backward = [&](const Batch& batch, float scale) {

@@ -77,7 +77,8 @@ void declare(Settings& s, TrainingOptions& o) {
            "Label smoothing: the share of the target spread evenly over all classes, from 0 to 1.");
   s.choice("precision", o.precision,
            "Data type of activations and their gradients; weights and sums are always fp32. auto: bf16 if the device supports "
-           "it, else fp32.");
+           "it, else fp32.")
+      .chosen_by_run();
   s.text("device", o.device, "Device to run on: auto, cpu, cuda or cuda:N. auto uses a GPU if there is one.").without_result();
   s.choice("cuda-graph", o.cuda_graph, "Whether to replay the training step as one CUDA graph.").without_result();
   s.flag("allow-nondeterministic", o.plans.nondeterministic,
@@ -88,7 +89,7 @@ void declare(Settings& s, TrainingOptions& o) {
          "nondeterministic.")
       .without_result();
   s.number("threads", o.threads, between(0, 1024), "Compute threads of the CPU device; 0: one per core.").without_result();
-  s.number("seed", o.seed, between(0, 1e15), "Random seed for initialization, shuffling and augmentation.");
+  s.number("seed", o.seed, between(0, 1e15), "Random seed for initialization, shuffling and augmentation.").chosen_by_run();
 }
 
 void declare(Settings& s, OutputOptions& o) {
@@ -105,7 +106,8 @@ void declare(Settings& s, OutputOptions& o) {
   s.number("evaluate-every", o.evaluate_every, above(0), "Epochs between validations.");
   s.number("clean-train", o.clean_train, between(0, kMost),
            "Number of training images to evaluate at each validation, without augmentation and with the running batch-norm "
-           "statistics. The same images each time; 0: none.");
+           "statistics. The same images each time; 0: none.")
+      .chosen_by_run();
 }
 
 void declare(Settings& s, RunConfig& c) {

@@ -13,6 +13,7 @@
 #include "core/io/read_file.h"
 #include "core/nn/summary.h"
 #include "core/train/training.h"
+#include "models/recipes.h"
 
 namespace residua {
 namespace {
@@ -120,7 +121,9 @@ RunDescription describe_run(const Settings& settings, const RunConfig& c, const 
   const int64_t batches = batches_per_epoch(data.train->size(), c);
   const device_api::DeviceDescription processor = device_api::describe(device);
   const ModelSummary summary = summarize(*network.module, {1, network.input.size, network.input.size, 3});
-  RunDescription d{.configuration = configuration_of(settings, c, network),
+  RunDescription d{.recipe = c.recipe,
+                   .deviations = settings.deviations(find_recipe(c.recipe).settings()),
+                   .configuration = configuration_of(settings, c, network),
                    .train_set = set_digest(*data.train),
                    .validation_set = data.validation != nullptr ? set_digest(*data.validation) : std::string(),
                    .test_set = data.test != nullptr ? set_digest(*data.test) : std::string(),
@@ -144,6 +147,8 @@ nlohmann::ordered_json to_json(const RunDescription& d) {
           {"version", version()},
           {"digest", d.digest()},
           {"model", d.configuration.value("model", "")},
+          {"recipe", d.recipe},
+          {"deviations", d.deviations},
           {"configuration", d.configuration},
           {"train_set", d.train_set},
           {"validation_set", d.validation_set},

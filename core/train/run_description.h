@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "core/config/settings.h"
 #include "core/train/run_config.h"
@@ -15,6 +16,8 @@ namespace residua {
 /// threads, workers, logging, the device, the processor, the program's version, and the options of sources, views, schedules,
 /// protocols and model families that the run does not use.
 struct RunDescription {
+  std::string recipe;                               // its name
+  std::vector<std::string> deviations;              // from the recipe, as Settings::deviations() tells them
   nlohmann::ordered_json configuration;             // the settings that affect results, by name, as numbers, strings and lists
   std::string train_set, validation_set, test_set;  // their set_digest(); empty if there is no such set
   std::string weights;                              // digest of the initial weights file; empty: none

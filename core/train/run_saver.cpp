@@ -36,9 +36,10 @@ void RunSaver::save(RunState& state, bool best) {
   }
   SafetensorsMetadata metadata = network_metadata(training_.network());
   metadata["iteration"] = std::to_string(state.iteration);
-  save_weights(folder_.file(kLastFile), now, metadata);
+  const std::vector<HostArray> input = input_arrays(training_.network());
+  save_weights(folder_.file(kLastFile), now, metadata, input);
   if (best) {
-    save_weights(best_path(), now, metadata);
+    save_weights(best_path(), now, metadata, input);
   }
   save_run(folder_.file(kCheckpointFile), state, now);
 }

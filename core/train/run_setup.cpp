@@ -8,8 +8,9 @@
 
 #include "core/base/random.h"
 #include "core/data/digest.h"
-#include "core/data/statistics.h"
+#include "core/data/statistics_cache.h"
 #include "core/data/subset.h"
+#include "core/io/cache_folder.h"
 #include "core/nn/state_dict.h"
 
 namespace residua {
@@ -24,19 +25,6 @@ void check_named(const DatasetOptions& o) {
   if (!o.folder.empty() && !std::filesystem::is_directory(o.folder)) {
     fail_usage("the data folder {} does not exist or is not a folder", o.folder);
   }
-}
-
-/// A mean image needs images as large as the network's input.
-bool subtracts_mean_image(const RunConfig& c, const ImageSource& train, int64_t input_size) {
-  const std::optional<ImageSize> size = train.fixed_size();
-  const bool possible = size && size->height == input_size && size->width == input_size;
-  if (c.input.mean == MeanKind::pixel && !possible) {
-    fail_setting("mean", "pixel",
-                 fmt::format("channel: {}, but a mean image needs images of the input's size, {} x {} pixels",
-                             size ? fmt::format("images are {} x {}", size->height, size->width) : "image sizes vary",
-                             input_size, input_size));
-  }
-  return c.input.mean == MeanKind::pixel || (c.input.mean == MeanKind::by_source && possible);
 }
 
 /// Moves `count` random training images to the validation set. The choice depends only on `count` and the set's size.
@@ -109,23 +97,39 @@ Network make_network(const RunConfig& c, const std::vector<std::string>& class_n
   return make_network(c.model, {.size = c.input.crop_size.value_or(0), .class_names = class_names}, precision);
 }
 
-void measure_input(const RunConfig& c, const ImageSource& train, InputDescription& input) {
-  constexpr int64_t kSample = 60000;  // images: all of CIFAR and Fashion-MNIST
+void measure_input(const RunConfig& c, const std::shared_ptr<const ImageSource>& train, InputDescription& input,
+                   const MeasureProgress& progress) {
   const InputOptions& o = c.input;
-  const bool given = o.mean == MeanKind::values;
-  const bool measured = train.fixed_size() || o.mean == MeanKind::channel;
-  const bool complete = given && !o.std.empty();
-  const ChannelStatistics channels =
-      measured && !complete ? compute_channel_statistics(train, train.fixed_size() ? kSample : 2000) : kImageNetStatistics;
+  const std::optional<ImageSize> fixed = train->fixed_size();
+  const bool of_input_size = fixed && *fixed == ImageSize{input.size, input.size};
+  const bool mean_image = o.mean == MeanKind::pixel || (o.mean == MeanKind::by_source && of_input_size);
+  const bool mean_given = o.mean == MeanKind::values || o.mean == MeanKind::file;
+  const bool of_set = fixed || mean_image || o.mean == MeanKind::channel;  // else ImageNet's
+  const bool colors = o.views.at("augment", o.view).measures_colors();
+
+  ImageStatistics measured{.channels = kImageNetStatistics};
+  if (colors || (of_set && !(mean_given && !o.std.empty()))) {
+    const std::string folder = fixed ? "" : cache_folder();  // images of one size are small: they are read in no time
+    measured = measure_images_once(folder, train, input.size, c.loader, progress);
+  }
+  const ChannelStatistics& channels = of_set ? measured.channels : kImageNetStatistics;
   input.mean.assign(channels.mean.begin(), channels.mean.end());
   input.std = channels.std;
-  if (given) {
+  if (o.mean == MeanKind::values) {
     in_bytes(o.mean_values, input.mean);
-  } else if (subtracts_mean_image(c, train, input.size)) {
-    input.mean = compute_pixel_mean(train, kSample);
+  } else if (o.mean == MeanKind::file) {
+    input.mean = stored_mean_image(load_safetensors(o.mean_file), input.size);
+    if (input.mean.empty()) {
+      fail_setting("mean", o.mean_file, "a safetensors file with a mean image: the tensor input.mean");
+    }
+  } else if (mean_image) {
+    input.mean = std::move(measured.mean_image);
   }
   if (!o.std.empty()) {
     in_bytes(o.std, input.std);
+  }
+  if (colors) {
+    input.colors = measured.colors;
   }
 }
 

@@ -36,9 +36,11 @@ void settle_with_data(Settings& settings, RunConfig& config, const RunData& data
 /// Makes the network in the settings for these classes, without the mean and standard deviation of its input.
 Network make_network(const RunConfig& config, const std::vector<std::string>& class_names, DType precision);
 
-/// Sets the mean and standard deviation of the network's input as the settings say: given, ImageNet's, or measured over the
-/// training set. Fails with UsageError on a mean image for images of another size.
-void measure_input(const RunConfig& config, const ImageSource& train, InputDescription& input);
+/// Sets the mean, the standard deviation and the colors of the network's input as the settings say: given, ImageNet's, or
+/// measured over the training set. The statistics of images whose sizes vary are kept in cache_folder() for the next run. Fails
+/// with UsageError if a file of the settings has no mean image.
+void measure_input(const RunConfig& config, const std::shared_ptr<const ImageSource>& train, InputDescription& input,
+                   const MeasureProgress& progress = {});
 
 /// Makes the network of a weights file. The settings override the file's metadata.
 Network network_of_weights(const Safetensors& file, const RunConfig& config, const Settings& settings, DType precision);

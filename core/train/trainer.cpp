@@ -38,7 +38,7 @@ Trainer::Trainer(const TrainerSetup& s)
       observer_(s.observer),
       training_(s.network, s.config, s.device, s.precision),
       evaluator_(*s.network.module, input_format(s.network, s.precision, s.device), s.device),
-      loader_(training_loader(s.data.train, s.config, s.network.input.size, s.device)),
+      loader_(training_loader(s.data.train, s.config, s.network.input, s.device)),
       validation_loader_(loader_of(s.data.validation, s)),
       clean_loader_(loader_of(clean_images(s.data.train, s.config.output.clean_train), s)),
       test_loader_(loader_of(s.data.test, s)),

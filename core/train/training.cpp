@@ -41,10 +41,11 @@ int64_t batches_per_epoch(int64_t images, const RunConfig& config) {
   return whole + (incomplete ? 1 : 0);
 }
 
-std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config, int64_t input_size,
-                                        Device device) {
-  LoaderOptions options = loader_options(config, input_size, device);
-  options.view = make_view(config.input.views, config.input.view, input_size);
+std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
+                                        const InputDescription& input, Device device) {
+  LoaderOptions options = loader_options(config, input.size, device);
+  options.view = make_view(config.input.views, config.input.view,
+                           {.crop_size = input.size, .colors = input.colors.value_or(kImageNetColors)});
   options.shuffle = !config.input.no_shuffle;
   options.drop_last = drops_last(source->size(), config);
   options.bad_images = BadImages::replace;

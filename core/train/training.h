@@ -37,10 +37,10 @@ class Training {
 /// Batches per epoch over `images` training images. With shuffling, an incomplete last batch is dropped.
 int64_t batches_per_epoch(int64_t images, const RunConfig& config);
 
-/// Makes the training loader for inputs of `input_size` x `input_size` pixels: augmented, and shuffled unless the settings say
-/// otherwise. Unreadable images are replaced by others.
-std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config, int64_t input_size,
-                                        Device device);
+/// Makes the training loader for a network's input: augmented, and shuffled unless the settings say otherwise. Unreadable
+/// images are replaced by others.
+std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
+                                        const InputDescription& input, Device device);
 
 /// Makes the loader for an evaluation by the settings' protocol: each image once; unreadable images are ignored. `config` must
 /// outlive it.

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -12,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/base/warning.h"
 #include "core/io/atomic_file.h"
+#include "core/io/cache_folder.h"
 #include "core/io/file_lock.h"
 #include "core/io/file_system.h"
 
@@ -140,13 +140,8 @@ void PlanCache::reject_unfinished() {
 }
 
 std::string PlanCache::default_path() {
-  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/') {
-    return std::string(cache) + "/residua/plans.json";
-  }
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/') {
-    return std::string(home) + "/.cache/residua/plans.json";
-  }
-  return "";
+  const std::string folder = cache_folder();
+  return folder.empty() ? "" : folder + "/plans.json";
 }
 
 std::optional<Choice> PlanCache::find(const std::string& key) const {

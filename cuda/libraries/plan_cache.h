@@ -31,7 +31,7 @@ class PlanCache {
   /// died.
   PlanCache(std::string path, std::string device);
 
-  /// $XDG_CACHE_HOME/residua/plans.json, or ~/.cache/residua/plans.json; empty if neither variable is set.
+  /// plans.json in cache_folder(); empty if there is none.
   static std::string default_path();
 
   std::optional<Choice> find(const std::string& key) const;

@@ -34,7 +34,7 @@ int main(int argc, char** argv) try {
   const RunData data = open_data(config);
   settle_with_data(settings, config, data);
   Network network = make_network(config, data.train->class_names(), precision);
-  measure_input(config, *data.train, network.input);
+  measure_input(config, data.train, network.input);
 
   const RunFolder folder(config.output.folder, Existing::start);
   Printer printer;

@@ -213,12 +213,34 @@ TEST(Settings, AFileCannotAskForAnActionOrAnUnknownSetting) {
   EXPECT_FALSE(e.act);
 }
 
-TEST(Settings, DifferencesAreTold) {
+TEST(Settings, DeviationsFromARecipeAreTold) {
   Everything e;
   const std::vector<Assignment> recipe = {{"whole", {"3"}}, {"real", {"0.5"}}, {"list", {"1", "2"}}, {"text", {}}};
   e.settings.assign("text", {"x"}, Layer::file);
-  EXPECT_THAT(e.settings.differences(recipe),
+  EXPECT_THAT(e.settings.deviations(recipe),
               ElementsAre("real: 0.1, the recipe has 0.5", "list: unset, the recipe has 1,2", "text: x, the recipe has none"));
+}
+
+TEST(Settings, ARunsOwnChoicesAreNoDeviations) {
+  double smoothing = 0, rate = 0.1;
+  int64_t seed = 0, workers = 2;
+  std::optional<double> final_rate;
+  Settings s;
+  s.number("smoothing", smoothing, between(0, 1), "");
+  s.number("rate", rate, between(0, 1), "").chosen_by_run();
+  s.number("seed", seed, between(0, 9), "").chosen_by_run();
+  s.number("workers", workers, between(0, 9), "").without_result();
+  s.number("final", final_rate, between(0, 1), "");
+  const std::vector<Assignment> recipe = {{"rate", {"0.2"}}};
+  s.assign(recipe, Layer::recipe, "recipe");
+  EXPECT_THAT(s.deviations(recipe), ElementsAre());
+  for (const auto& [name, word] :
+       {std::pair("smoothing", "0.5"), {"rate", "0.3"}, {"seed", "3"}, {"workers", "0"}, {"final", "0"}}) {
+    s.assign(name, {word}, Layer::file);
+  }
+  EXPECT_THAT(s.deviations(recipe), ElementsAre("smoothing: 0.5, the default is 0", "final: 0, the default is unset"));
+  s.assign("smoothing", {"0"}, Layer::command_line);
+  EXPECT_THAT(s.deviations(recipe), ElementsAre("final: 0, the default is unset"));
 }
 
 TEST(Settings, ANameIsDeclaredOnce) {

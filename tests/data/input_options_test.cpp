@@ -4,11 +4,27 @@
 #include <gtest/gtest.h>
 
 #include "core/config/toml_file.h"
+#include "tests/support/compare.h"
+#include "tests/support/temporary_folder.h"
 
 namespace residua::test {
 namespace {
 
 using ::testing::ElementsAre;
+
+TEST(InputOptions, TheMeanIsAFileThatExists) {
+  const TemporaryFolder folder;
+  InputOptions options;
+  Settings settings;
+  declare(settings, options);
+  EXPECT_TRUE(fails_with([&] { settings.assign("mean", {folder / "mean.safetensors"}, Layer::file); },
+                         {"mean", "mean.safetensors", "a safetensors file that exists"}));
+  write_bytes(folder / "mean.safetensors", "");
+  settings.assign("mean", {folder / "mean.safetensors"}, Layer::file);
+  EXPECT_EQ(options.mean, MeanKind::file);
+  EXPECT_EQ(options.mean_file, folder / "mean.safetensors");
+  EXPECT_THAT(settings.find("mean")->get(), ElementsAre(folder / "mean.safetensors"));
+}
 
 TEST(InputOptions, TheMeanIsAWordOrThreeNumbersAndReadsBack) {
   InputOptions options;

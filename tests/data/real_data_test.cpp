@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 
@@ -36,7 +37,7 @@ TEST(RealData, FashionMnist) {
   EXPECT_EQ(val->size(), 10'000);
   EXPECT_EQ(train->class_names()[static_cast<size_t>(train->label(0))], "Ankle boot");
   // The published mean of the 28 x 28 images is 0.2860; the border dilutes it.
-  EXPECT_NEAR(compute_channel_statistics(*train, 60'000).mean[0], 0.2860 * 255 * 784 / 1024, 0.05);
+  EXPECT_NEAR(measure_images(train, 32, {.workers = 2}).channels.mean[0], 0.2860 * 255 * 784 / 1024, 0.05);
 }
 
 TEST(RealData, Cifar10) {
@@ -49,7 +50,7 @@ TEST(RealData, Cifar10) {
   EXPECT_EQ(open_source("auto", folder.parent_path(), Split::val)->size(), 10'000);
   EXPECT_EQ(train->class_names()[static_cast<size_t>(train->label(0))], "frog");
   // The published means of the training images: 0.4914, 0.4822, 0.4465; deviations 0.2470, 0.2435, 0.2616.
-  const ChannelStatistics statistics = compute_channel_statistics(*train, 50'000);
+  const ChannelStatistics statistics = measure_images(train, 32, {.workers = 2}).channels;
   EXPECT_NEAR(statistics.mean[0], 0.4914 * 255, 0.05);
   EXPECT_NEAR(statistics.mean[1], 0.4822 * 255, 0.05);
   EXPECT_NEAR(statistics.mean[2], 0.4465 * 255, 0.05);
@@ -78,10 +79,12 @@ TEST(RealData, PhotosOfAnImageFolder) {
     }
   }
   EXPECT_EQ(images, 640);
-  const ChannelStatistics statistics = compute_channel_statistics(*train, 200);
+  const ImageStatistics statistics = measure_images(train, 64, {.workers = 2});
   for (size_t c = 0; c < 3; ++c) {
-    EXPECT_NEAR(statistics.mean[c], kImageNetStatistics.mean[c], 15);
-    EXPECT_NEAR(statistics.std[c], kImageNetStatistics.std[c], 20);
+    EXPECT_NEAR(statistics.channels.mean[c], kImageNetStatistics.mean[c], 15);
+    EXPECT_NEAR(statistics.channels.std[c], kImageNetStatistics.std[c], 20);
+    EXPECT_NEAR(statistics.colors.eigenvalues[c], kImageNetColors.eigenvalues[c], 0.3 * kImageNetColors.eigenvalues[c]);
+    EXPECT_NEAR(statistics.colors.components[0][c], std::fabs(kImageNetColors.components[0][c]), 0.03) << "brightness";
   }
 }
 

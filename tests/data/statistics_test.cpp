@@ -1,60 +1,83 @@
 #include "core/data/statistics.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "core/base/error.h"
+#include "core/data/loader.h"
 #include "core/data/sources/memory_source.h"
+#include "tests/data/two_by_two.h"
+#include "tests/support/compare.h"
 
 namespace residua::test {
 namespace {
 
-/// Two images of 1 x 2 pixels.
-MemorySource two_images() {
-  return MemorySource({"made up", {1, 2}, {0, 10, 255, 4, 10, 255, 8, 10, 255, 20, 10, 255}, {0, 1}, {"a", "b"}});
+using ::testing::ElementsAre;
+
+TEST(Statistics, OfImagesOfTheInputsSize) {
+  const ImageStatistics s = measure_images(two_by_two(ImageSize{2, 2}), 2, {});
+  EXPECT_EQ(s.images, 2);
+  EXPECT_EQ(s.size, 2);
+  EXPECT_THAT(s.mean_image, ElementsAre(4, 10, 255, 12, 10, 255, 4, 10, 255, 8, 10, 255));
+  EXPECT_FLOAT_EQ(s.channels.mean[0], 7.0f);
+  EXPECT_FLOAT_EQ(s.channels.std[0], std::sqrt(39.0f));
+  EXPECT_FLOAT_EQ(s.channels.mean[2], 255.0f);
+  EXPECT_FLOAT_EQ(s.channels.std[2], 0.0f);
+  EXPECT_NEAR(s.colors.eigenvalues[0], 39.0 / 65025, 1e-12) << "red alone varies";
+  EXPECT_NEAR(s.colors.eigenvalues[1], 0, 1e-12);
+  EXPECT_NEAR(s.colors.components[0][0], 1, 1e-9);
 }
 
-TEST(Statistics, OfChannels) {
-  const ChannelStatistics statistics = compute_channel_statistics(two_images(), 100);
-  EXPECT_FLOAT_EQ(statistics.mean[0], 8.0f);
-  EXPECT_FLOAT_EQ(statistics.std[0], std::sqrt((64.0f + 16.0f + 0.0f + 144.0f) / 4.0f));
-  EXPECT_FLOAT_EQ(statistics.mean[2], 255.0f);
-  EXPECT_FLOAT_EQ(statistics.std[2], 0.0f);
+TEST(Statistics, OfOtherImagesCountTheirMirrorImages) {
+  const ImageStatistics s = measure_images(two_by_two({}), 2, {});
+  EXPECT_THAT(s.mean_image, ElementsAre(8, 10, 255, 8, 10, 255, 6, 10, 255, 6, 10, 255));
+  EXPECT_FLOAT_EQ(s.channels.mean[0], 7.0f);
+  EXPECT_FLOAT_EQ(s.channels.std[0], std::sqrt(39.0f));
 }
 
-TEST(Statistics, OfPixels) {
-  EXPECT_EQ(compute_pixel_mean(two_images(), 100), (std::vector<float>{4, 10, 255, 12, 10, 255}));
-  EXPECT_EQ(compute_pixel_mean(two_images(), 1), (std::vector<float>{0, 10, 255, 4, 10, 255})) << "the cap keeps the first";
-}
-
-/// Of `images` images only the odd ones can be read, and they are 1 x 1 pixels of value 6.
-class HalfBroken final : public ImageSource {
- public:
-  explicit HalfBroken(int64_t images) : images_(images) {}
-  int64_t size() const override { return images_; }
-  const std::vector<std::string>& class_names() const override { return names_; }
-  int32_t label(int64_t) const override { return 0; }
-  std::string name(int64_t i) const override { return "image " + std::to_string(i); }
-  std::optional<ImageSize> fixed_size() const override { return std::nullopt; }
-  void read(int64_t i, EncodedImage& out) const override {
-    if (i % 2 == 0) {
-      fail("{}: broken", name(i));
-    }
-    out.storage = {6, 6, 6};
-    out.set_rgb(out.storage, {1, 1});
+TEST(Statistics, AreOfTheCenterViews) {
+  // The center of 64 x 32 pixels, resized to 24 x 12 in between: the outer rows are cut off.
+  std::vector<uint8_t> pixels;
+  for (int y = 0; y < 64; ++y) {
+    const bool center = y >= 18 && y < 46;
+    pixels.insert(pixels.end(), 32 * 3, center ? uint8_t{100} : uint8_t{200});
   }
+  const auto tall =
+      std::make_shared<MemorySource>(MemorySource::Contents{"made up", {64, 32}, std::move(pixels), {0}, {"a", "b"}});
+  const ImageStatistics s = measure_images(tall, 8, {});
+  EXPECT_FLOAT_EQ(s.channels.mean[0], 100.0f);
+  EXPECT_FLOAT_EQ(s.channels.std[0], 0.0f);
+}
 
- private:
-  int64_t images_;
-  std::vector<std::string> names_{"only"};
-};
+TEST(Statistics, DoNotDependOnTheWorkers) {
+  const auto source = many_two_by_two(1000);
+  const ImageStatistics alone = measure_images(source, 2, {});
+  int64_t done = 0;
+  const ImageStatistics both = measure_images(source, 2, {.workers = 2}, [&](int64_t now, int64_t total) {
+    EXPECT_GT(now, done);
+    EXPECT_EQ(total, 1000);
+    done = now;
+  });
+  EXPECT_EQ(done, 1000);
+  EXPECT_EQ(both.images, 1000);
+  EXPECT_EQ(both.mean_image, alone.mean_image);
+  EXPECT_EQ(both.channels.std, alone.channels.std);
+  EXPECT_EQ(both.colors, alone.colors);
+}
 
 TEST(Statistics, LeaveOutBadImages) {
-  EXPECT_FLOAT_EQ(compute_channel_statistics(HalfBroken(10), 100).mean[1], 6.0f);
-  EXPECT_THROW(compute_channel_statistics(HalfBroken(1), 100), Error);
-  EXPECT_THROW(compute_pixel_mean(HalfBroken(10), 100), UsageError) << "sizes differ";
-  EXPECT_THROW(compute_channel_statistics(HalfBroken(10), 0), UsageError);
+  const auto source = std::make_shared<HalfBroken>(10);
+  const ImageStatistics s = measure_images(source, 1, {.max_bad_images = 5});
+  EXPECT_EQ(s.images, 5);
+  EXPECT_FLOAT_EQ(s.channels.mean[1], 6.0f);
+  EXPECT_TRUE(fails_with([&] { measure_images(source, 1, {.max_bad_images = 4}); }, {"image 0"}));
+  EXPECT_THROW(measure_images(std::make_shared<HalfBroken>(1), 1, {.max_bad_images = 5, .max_bad_share = 1}), Error);
+}
+
+TEST(Statistics, ChannelMeansOfAMeanImage) {
+  EXPECT_THAT(channel_means({1, 2, 3, 5, 6, 7}), ElementsAre(3, 4, 5));
+  EXPECT_THAT(channel_means({1, 2, 3}), ElementsAre(1, 2, 3));
 }
 
 }  // namespace

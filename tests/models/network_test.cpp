@@ -8,6 +8,7 @@
 #include "core/nn/initialization.h"
 #include "core/nn/parameter_store.h"
 #include "core/nn/state_dict.h"
+#include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 
 namespace residua::test {
@@ -34,7 +35,7 @@ Network make(const std::vector<Assignment>& options, InputDescription input, DTy
 Safetensors saved(const TemporaryFolder& folder, const Network& network, const SafetensorsMetadata& metadata) {
   ParameterStore store(*network.module);
   initialize(store, 1);
-  save_weights(folder / "w.safetensors", snapshot(store), metadata);
+  save_weights(folder / "w.safetensors", snapshot(store), metadata, input_arrays(network));
   return read_weights(folder / "w.safetensors");
 }
 Safetensors saved(const TemporaryFolder& folder, const Network& network) {
@@ -103,6 +104,7 @@ TEST(Network, AFileOfWeightsMakesItAgain) {
     with_image.mean.push_back(std::sqrt(static_cast<float>(i)));
   }
   with_image.std = {std::sqrt(2.0f), 1e-3f, 1.0f / 3.0f};
+  with_image.colors = PrincipalColors{{std::sqrt(2.0), 0.1, 0}, {{{1.0 / 3, 2, 3}, {4, 5, 6}, {7, 8, 9}}}};
   const std::vector<std::vector<Assignment>> choices = {
       {{"model", {"plain20"}}},
       {{"model", {"resnet20"}}},
@@ -118,12 +120,58 @@ TEST(Network, AFileOfWeightsMakesItAgain) {
       EXPECT_EQ(again.input.size, 16);
       EXPECT_EQ(again.input.mean, input.mean) << "bit for bit";
       EXPECT_EQ(again.input.std, input.std);
+      EXPECT_EQ(again.input.colors, input.colors);
       EXPECT_EQ(again.input.class_names, input.class_names);
       EXPECT_TRUE(again.input.classes_named);
       EXPECT_EQ(network_metadata(again), network_metadata(made));
       ASSERT_EQ(again.module->parameters().size(), made.module->parameters().size());
     }
   }
+}
+
+TEST(Network, AMeanImageIsATensorAndItsChannelMeansServeOtherSizes) {
+  const TemporaryFolder folder;
+  InputDescription input = small_input();
+  input.mean.assign(16 * 16 * 3, 5.0f);
+  input.mean[0] = 5.0f + 256;
+  const Network network = make({{"model", {"resnet20"}}}, input);
+  const Safetensors file = saved(folder, network);
+  EXPECT_EQ(file.metadata.at("mean"), "[6.0,5.0,5.0]");
+  ASSERT_NE(file.find("input.mean"), nullptr);
+  EXPECT_THAT(file.find("input.mean")->shape, ElementsAre(16, 16, 3));
+  ParameterStore store(*network.module);
+  EXPECT_NO_THROW(load_weights(file, store, "fc."));
+  EXPECT_EQ(network_from_weights(file, {}, DType::f32).input.mean, input.mean);
+  EXPECT_THAT(network_from_weights(file, {.size = 32}, DType::f32).input.mean, ElementsAre(6, 5, 5));
+  EXPECT_THAT(network_from_weights(file, {.mean = {{1, 2, 3}}}, DType::f32).input.mean, ElementsAre(1, 2, 3));
+}
+
+TEST(Network, AMeanImageAsTextIsRead) {  // as earlier versions wrote it
+  const TemporaryFolder folder;
+  const Network network = make({{"model", {"resnet20"}}}, small_input());
+  SafetensorsMetadata metadata = network_metadata(network);
+  std::string image = "[1.5";
+  for (int i = 1; i < 16 * 16 * 3; ++i) {
+    image += ",2";
+  }
+  metadata["mean"] = image + "]";
+  const std::vector<float> mean = network_from_weights(saved(folder, network, metadata), {}, DType::f32).input.mean;
+  ASSERT_EQ(mean.size(), 16U * 16 * 3);
+  EXPECT_EQ(mean[0], 1.5f);
+  EXPECT_EQ(mean[767], 2.0f);
+}
+
+TEST(Network, ADamagedMeanImageIsRefused) {
+  Safetensors file{
+      .path = "w.safetensors", .arrays = {host_array<float>("input.mean", {1, 2, 3}, std::vector<float>(6))}, .metadata = {}};
+  const auto refused = [&] { stored_mean_image(file, 2); };
+  EXPECT_TRUE(fails_with(refused, {"w.safetensors", "input.mean is f32 [1, 2, 3], wanted f32 [size, size, 3]"}));
+  file.arrays = {host_array<float>("input.mean", {1, 1, 3}, std::vector<float>{1, NAN, 3})};
+  EXPECT_TRUE(fails_with(refused, {"w.safetensors", "not finite"}));
+  file.arrays = {host_array<int32_t>("input.mean", {1, 1, 3}, std::vector<int32_t>(3))};
+  EXPECT_TRUE(fails_with(refused, {"w.safetensors", "i32"}));
+  file.arrays.clear();
+  EXPECT_TRUE(stored_mean_image(file, 2).empty());
 }
 
 TEST(Network, TorchvisionsFilesSayNothing) {

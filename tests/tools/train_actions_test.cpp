@@ -40,6 +40,7 @@ TEST_F(TrainActionsTest, ADryRunIsTheRunsOwnDescription) {
   EXPECT_EQ(dry["iterations"], 3);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
   ASSERT_EQ(train(settings + "--output run --workers 0 --log-every 1"), 0) << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("deviates from the recipe small-images:\n  batch-size: 16, the recipe has 128\n"));
   const nlohmann::json result = json("run/result.json");
   for (const auto& [key, value] : dry.items()) {
     EXPECT_EQ(result[key], value) << key;

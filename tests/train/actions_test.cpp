@@ -73,7 +73,7 @@ TEST(Actions, TheLoaderAloneReadsAnEpoch) {
   run.network();
   int64_t read = 0;
   run.training = std::make_shared<WatchedSource>(run.training, [&](int64_t, int64_t) { ++read; });
-  const double speed = loader_speed(run.training, run.config, 16, Device{}, run.observer);
+  const double speed = loader_speed(run.training, run.config, run.network().input, Device{}, run.observer);
   EXPECT_GT(speed, 0);
   EXPECT_EQ(read, 64);
 }

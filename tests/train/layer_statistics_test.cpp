@@ -75,7 +75,7 @@ TEST(LayerStatistics, ResponsesAreThoseOfTheLayers) {
   Network& network = run.network();
   // The first convolution and its norm, alone.
   const Safetensors file = load_safetensors(folder / "odd.safetensors");
-  const std::unique_ptr<Loader> loader = training_loader(run.training, run.config, 16, Device{});
+  const std::unique_ptr<Loader> loader = training_loader(run.training, run.config, run.network().input, Device{});
   InputFormat format = input_format(network, DType::f32, Device{});
   format.height = format.width = 16;
   struct Pair final : Module {
@@ -154,7 +154,7 @@ TEST(LayerStatistics, GradientsAreThoseOfAStep) {
     for (const Parameter* parameter : training.store().parameters()) {
       before[parameter->name] = to_logical(*parameter, parameter->master);
     }
-    const std::unique_ptr<Loader> loader = training_loader(run.training, run.config, 16, Device{});
+    const std::unique_ptr<Loader> loader = training_loader(run.training, run.config, run.network().input, Device{});
     loader->start(0);
     constexpr float kRate = 0.5f;
     training.scaler().set_learning_rate(kRate);

@@ -76,15 +76,60 @@ TEST(RunConfig, TheWrittenFileMakesTheSameRun) {
   }
 }
 
-TEST(RunConfig, DifferencesToTheRecipeAreTold) {
+TEST(RunConfig, TheRecipeForImageNetIsThePapers) {
+  LayeredRun run;
+  run.flag("recipe", {"he2015"}).flag("model", {"plain34"}).flag("shortcut", {"none"}).finish(true);
+  const RunConfig& c = run.config;
+  EXPECT_EQ(c.input.view, "scale-crop");
+  EXPECT_TRUE(c.input.views.at("augment", c.input.view).measures_colors());
+  EXPECT_THAT(c.input.crop_size, Optional(224));
+  EXPECT_EQ(c.input.mean, MeanKind::pixel);
+  EXPECT_THAT(c.input.std, ElementsAre(1, 1, 1));
+  EXPECT_EQ(c.weights.initialization, FanMode::fan_in);
+  EXPECT_EQ(c.training.batch_size, 256);
+  EXPECT_THAT(c.training.iterations, Optional(600000));
+  EXPECT_EQ(c.training.label_smoothing, 0);
+  EXPECT_EQ(c.sgd.weight_decay, 1e-4f);
+  EXPECT_EQ(c.sgd.momentum, 0.9f);
+  EXPECT_EQ(run.rate(), 0.1);
+  EXPECT_EQ(c.schedule.name, "plateau");
+  EXPECT_EQ(c.schedule.factor, 0.1);
+  EXPECT_EQ(c.output.evaluate_every, 1);
+  EXPECT_THAT(run.settings.deviations(find_recipe("he2015").settings()), ElementsAre());
+  LayeredRun cropped;
+  cropped.flag("recipe", {"he2015"}).flag("crop-size", {"128"}).flag("mean", {"channel"}).finish(true);
+  EXPECT_THAT(cropped.settings.deviations(find_recipe("he2015").settings()),
+              ElementsAre("crop-size: 128, the recipe has 224", "mean: channel, the recipe has pixel"));
+}
+
+TEST(RunConfig, TheRecipeOfTorchvisionIsItsReference) {
+  LayeredRun run;
+  run.flag("recipe", {"torchvision-v1"}).finish(true);
+  const RunConfig& c = run.config;
+  EXPECT_EQ(c.input.view, "random-resized-crop");
+  EXPECT_THAT(c.input.crop_size, Optional(224));
+  EXPECT_THAT(c.input.mean_values, ElementsAre(0.485, 0.456, 0.406));
+  EXPECT_THAT(c.input.std, ElementsAre(0.229, 0.224, 0.225));
+  EXPECT_EQ(c.weights.initialization, FanMode::fan_out);
+  EXPECT_EQ(c.training.batch_size, 256);
+  EXPECT_THAT(c.training.epochs, Optional(90));
+  EXPECT_EQ(run.falls(), (std::vector<int64_t>{3000, 6000})) << "after 30 and 60 epochs of 100 iterations";
+  EXPECT_EQ(c.schedule.factor, 0.1);
+  EXPECT_EQ(run.rate(), 0.1);
+  EXPECT_EQ(c.sgd.weight_decay, 1e-4f);
+  EXPECT_EQ(c.sgd.momentum, 0.9f);
+}
+
+TEST(RunConfig, DeviationsFromTheRecipeAreTold) {
   LayeredRun run;
   run.flag("epochs", {"9"}).flag("batch-size", {"64"}).flag("lr", {"0.2"}).finish(false);
-  EXPECT_THAT(run.settings.differences(find_recipe(run.config.recipe).settings()),
+  EXPECT_THAT(run.settings.deviations(find_recipe(run.config.recipe).settings()),
               ElementsAre("batch-size: 64, the recipe has 128", "iterations: unset, the recipe has 64000",
-                          "lr: 0.2, the recipe has 0.1", "lr-batch-size: unset, the recipe has 128"));
+                          "lr: 0.2, the recipe has 0.1", "lr-batch-size: unset, the recipe has 128",
+                          "epochs: 9, the default is unset"));
   LayeredRun plain;
-  plain.finish(true);
-  EXPECT_THAT(plain.settings.differences(find_recipe("photos").settings()), ElementsAre());
+  plain.flag("model", {"resnet34"}).flag("seed", {"7"}).flag("precision", {"fp32"}).flag("clean-train", {"100"}).finish(true);
+  EXPECT_THAT(plain.settings.deviations(find_recipe("photos").settings()), ElementsAre());
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ const std::vector<std::pair<std::string, std::pair<Words, Words>>> kValues = {
     {"clean-train", {{"0"}, {"1000"}}},
     {"warmup-error", {{"80"}, {"0.5"}}},
     {"augment", {{"flip"}, {"random-resized-crop"}}},
+    {"color-shift", {{"measured"}, {"none"}}},
     {"crop-size", {{"8"}, {"4096"}}},
     {"mean", {{"pixel"}, {"0.5", "0.25", "1"}}},
     {"std", {{"0.5", "0.25", "1"}, {"0.0001", "1", "1"}}},

@@ -73,6 +73,10 @@ TEST(RunDescription, SaysWhatTheRunIs) {
   EXPECT_EQ(json["version"], version());
   EXPECT_EQ(json["digest"], d.digest());
   EXPECT_EQ(json["model"], "resnet20");
+  EXPECT_EQ(json["recipe"], "small-images");
+  const std::vector<std::string> deviations = json["deviations"];
+  EXPECT_THAT(deviations, testing::IsSupersetOf({"lr: 0.05, the recipe has 0.1", "epochs: 1.5, the default is unset"}));
+  EXPECT_THAT(deviations, testing::Not(testing::Contains(testing::StartsWith("precision"))));
   EXPECT_EQ(json["iterations"], 6);
   EXPECT_EQ(json["iterations_per_epoch"], 4);
   EXPECT_EQ(json["train_images"], 64);
@@ -101,7 +105,7 @@ TEST(RunDescription, TheBatchesAreTheLoaders) {
         run.set("synthetic-images", {images}).set("batch-size", {batch_size}).set("no-shuffle", {no_shuffle});
         run.network();
         EXPECT_EQ(batches_per_epoch(run.training->size(), run.config),
-                  training_loader(run.training, run.config, 16, Device{})->batches())
+                  training_loader(run.training, run.config, run.network().input, Device{})->batches())
             << images << " images in batches of " << batch_size << (run.config.input.no_shuffle ? " in order" : "");
       }
     }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 namespace residua {
@@ -74,6 +75,12 @@ std::string format_bar(const TrainRecord& record, int64_t total_iterations, doub
   return brief.substr(0, width);
 }
 
+std::string format_pass(const std::string& what, int64_t done, int64_t total, double seconds) {
+  const double speed = static_cast<double>(done) / seconds;
+  return fmt::format("{}  {}/{}  {:.0f} img/s  ETA {}", what, done, total, speed,
+                     format_duration(static_cast<double>(total - done) / speed));
+}
+
 Progress::Progress(std::FILE* stream) : stream_(stream), terminal_(::isatty(::fileno(stream)) == 1) {}
 
 Progress::~Progress() {
@@ -87,9 +94,35 @@ void Progress::trained(const TrainRecord& record, int64_t total_iterations, doub
     note(format_train(record, total_iterations, seconds_left));
     return;
   }
-  bar_ = format_bar(record, total_iterations, seconds_left, columns_of(stream_) - 1);
+  draw(format_bar(record, total_iterations, seconds_left, columns_of(stream_) - 1));
+}
+
+void Progress::draw(std::string bar) {
+  bar_ = std::move(bar);
   fmt::print(stream_, "{}{}", kEraseLine, bar_);
   std::fflush(stream_);
+}
+
+std::function<void(int64_t done, int64_t total)> Progress::pass(std::string what) {
+  using Clock = std::chrono::steady_clock;
+  const std::chrono::seconds interval(terminal_ ? 1 : 10);
+  const Clock::time_point start = Clock::now();
+  return [this, what = std::move(what), interval, start, next = start + interval](int64_t done, int64_t total) mutable {
+    const Clock::time_point now = Clock::now();
+    if (done == total && terminal_ && !bar_.empty()) {
+      draw("");
+    }
+    if (done == total || now < next) {
+      return;
+    }
+    next = now + interval;
+    const std::string line = format_pass(what, done, total, std::chrono::duration<double>(now - start).count());
+    if (terminal_) {
+      draw(line.substr(0, static_cast<size_t>(columns_of(stream_) - 1)));
+    } else {
+      note(line);
+    }
+  };
 }
 
 void Progress::note(const std::string& text) {

@@ -58,7 +58,7 @@ void evaluate(TrainCommand& command, Device device, DType precision, Progress& p
   const std::shared_ptr<const ImageSource> images = images_of(on, run);
   apply_recipe(command.settings, run, !images->fixed_size());
   if (run.input.mean == MeanKind::pixel || run.input.mean == MeanKind::channel) {
-    measure_input(run, *open_split(run, Split::train), network.input);
+    measure_input(run, open_split(run, Split::train), network.input, progress.pass("measuring the training images"));
   }
   check_classes(file, images->class_names());
   const char* set = on.set == "val" ? "validation" : on.set == "train" ? "training" : "test";
@@ -76,14 +76,13 @@ bool act_on_data(TrainCommand& command, const RunData& data, Network& network, D
   const RunConfig& run = command.run;
   const TrainActions& actions = command.actions;
   if (actions.data_only) {
-    progress.note(
-        fmt::format("loader alone: {:.0f} img/s", loader_speed(data.train, run, network.input.size, device, progress)));
+    progress.note(fmt::format("loader alone: {:.0f} img/s", loader_speed(data.train, run, network.input, device, progress)));
     return true;
   }
   if (!actions.overfit_batch && actions.layer_statistics.empty()) {
     return false;
   }
-  measure_input(run, *data.train, network.input);
+  measure_input(run, data.train, network.input, progress.pass("measuring the training images"));
   if (actions.overfit_batch) {
     const bool given = command.settings.layer("iterations") > Layer::recipe;
     overfit_batch(network, data.train, run, device, precision, given ? *run.training.iterations : 200, progress);

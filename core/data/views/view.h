@@ -8,6 +8,7 @@
 #include "core/base/random.h"
 #include "core/data/codecs/image.h"
 #include "core/data/codecs/resize.h"
+#include "core/data/principal_colors.h"
 #include "core/kernels/prepare_input.h"
 
 namespace residua {
@@ -32,6 +33,14 @@ class ViewPolicy {
   virtual PlacedView place(ImageSize size, Random& random, int64_t k) const = 0;
 };
 
+inline constexpr int64_t kMaxCropSize = 4096;
+
+/// The network's input that views are made for.
+struct ViewInput {
+  int64_t crop_size = 0;                     // side in pixels, 1 to kMaxCropSize
+  PrincipalColors colors = kImageNetColors;  // of the training set, if the kind asks for them
+};
+
 /// A kind of view policy that a setting can name. To add one, write a file in core/data/views that defines the kind and a
 /// `const Registration<ViewKind>` for it.
 class ViewKind {
@@ -39,22 +48,23 @@ class ViewKind {
   virtual ~ViewKind() = default;
   /// Declares its own options.
   virtual void declare(Settings& /*settings*/) {}
-  /// Makes the policy for inputs of crop_size x crop_size pixels, 1 to kMaxCropSize.
-  virtual std::unique_ptr<const ViewPolicy> make(int64_t crop_size) const = 0;
+  /// Whether make() needs the colors of the training set. They cost a pass over its images.
+  virtual bool measures_colors() const { return false; }
+  virtual std::unique_ptr<const ViewPolicy> make(const ViewInput& input) const = 0;
 };
 
 /// A kind without options, whose policies depend only on the crop size.
 template <class Policy>
 class PlainViewKind final : public ViewKind {
  public:
-  std::unique_ptr<const ViewPolicy> make(int64_t crop_size) const override { return std::make_unique<const Policy>(crop_size); }
+  std::unique_ptr<const ViewPolicy> make(const ViewInput& input) const override {
+    return std::make_unique<const Policy>(input.crop_size);
+  }
 };
-
-inline constexpr int64_t kMaxCropSize = 4096;
 
 /// Makes the policy `name` with the options in `kinds`. Fails with UsageError, for the setting `augment`, on an unknown name,
 /// and on a crop size outside 1..kMaxCropSize.
-std::unique_ptr<const ViewPolicy> make_view(const Kinds<ViewKind>& kinds, std::string_view name, int64_t crop_size);
+std::unique_ptr<const ViewPolicy> make_view(const Kinds<ViewKind>& kinds, std::string_view name, const ViewInput& input);
 /// The same with all options at their defaults.
 std::unique_ptr<const ViewPolicy> make_view(std::string_view name, int64_t crop_size);
 

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/base/error.h"
+#include "core/config/settings.h"
 #include "core/ops/prepare_input.h"
 #include "tests/data/image_fixtures.h"
 
@@ -136,6 +137,38 @@ TEST(Views, ScaleCropShiftsTheColorsAlongImageNetsMainAxis) {
       ASSERT_TRUE(std::ranges::all_of(p.view.color_shift, [](float shift) { return shift == 0; })) << policy;
     });
   }
+}
+
+/// The view scale-crop with this color shift.
+std::unique_ptr<const ViewPolicy> with_colors(const std::string& shift, const PrincipalColors& colors) {
+  Kinds<ViewKind> kinds;
+  Settings settings;
+  kinds.declare(settings);
+  settings.assign("color-shift", {shift}, Layer::file);
+  EXPECT_EQ(kinds.at("augment", "scale-crop").measures_colors(), shift == "measured");
+  return make_view(kinds, "scale-crop", {.crop_size = 32, .colors = colors});
+}
+
+TEST(Views, ScaleCropShiftsTheColorsAlongTheTrainingSetsAxes) {
+  const PrincipalColors colors{{0.5, 0, 0}, {{{0.6, 0, 0.8}, {0, 1, 0}, {0.8, 0, -0.6}}}};
+  const auto measured = with_colors("measured", colors);
+  const auto imagenet = with_colors("imagenet", colors);
+  const auto none = with_colors("none", colors);
+  double squares = 0;
+  for (uint64_t i = 0; i < kDraws; ++i) {
+    const auto shift = [i](const ViewPolicy& view) {
+      Random random(1, RandomPurpose::augmentation, 0, i);
+      const PlacedView placed = view.place({40, 50}, random, 0);
+      return std::to_array(placed.view.color_shift);
+    };
+    const std::array<float, 3> along = shift(*measured);
+    ASSERT_NEAR(along[2], along[0] * 0.8 / 0.6, 1e-5 * (1 + std::fabs(along[2])));
+    ASSERT_EQ(along[1], 0);
+    squares += (along[0] * along[0] + along[2] * along[2]) / kDraws;
+    ASSERT_NE(shift(*imagenet)[1], 0);
+    ASSERT_EQ(shift(*none), (std::array<float, 3>{0, 0, 0}));
+  }
+  EXPECT_NEAR(std::sqrt(squares), 255 * 0.5 * 0.1, 0.6) << "N(0, 0.1) times the eigenvalue";
 }
 
 TEST(Views, PadCropMovesByUpToFourPixels) {

@@ -1,0 +1,113 @@
+#include "core/data/statistics_cache.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+
+#include "core/base/error.h"
+#include "core/base/warning.h"
+#include "core/data/digest.h"
+#include "core/io/file_system.h"
+#include "core/io/safetensors.h"
+
+namespace residua {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kFormat = "residua-image-statistics-1";
+constexpr const char* kMeanImage = "input.mean";  // as in a file of weights
+
+std::string digest_of(const ImageSource& source, int64_t size) {
+  constexpr int64_t kSample = 64;  // images whose bytes count: reading all would take as long as measuring them
+  std::string text = fmt::format("{}\n{}\n", set_digest(source), size);
+  EncodedImage encoded;
+  for (int64_t i = 0; i < std::min(kSample, source.size()); ++i) {
+    try {
+      source.read(i * source.size() / std::min(kSample, source.size()), encoded);
+      text += text_digest({reinterpret_cast<const char*>(encoded.bytes.data()), encoded.bytes.size()});
+    } catch (const Error&) {
+      text += "unreadable";
+    }
+  }
+  return text_digest(text);
+}
+
+void store(const std::string& path, const ImageStatistics& s) {
+  const Json numbers = {{"images", s.images},
+                        {"size", s.size},
+                        {"mean", s.channels.mean},
+                        {"std", s.channels.std},
+                        {"eigenvalues", s.colors.eigenvalues},
+                        {"components", s.colors.components}};
+  const HostArray image = host_array<float>(kMeanImage, {s.size, s.size, 3}, s.mean_image);
+  save_safetensors(path, views({&image, 1}), {{"format", kFormat}, {"statistics", numbers.dump()}});
+}
+
+bool is_sound(const ImageStatistics& s) {
+  const auto finite = [](const auto& values) { return std::ranges::all_of(values, [](auto x) { return std::isfinite(x); }); };
+  return s.images > 0 && finite(s.mean_image) && finite(s.channels.mean) && finite(s.channels.std) &&
+         finite(s.colors.eigenvalues) && std::ranges::all_of(s.colors.components, finite);
+}
+
+ImageStatistics stored(const std::string& path, int64_t size) {
+  const Safetensors file = load_safetensors(path);
+  const HostArray* image = file.find(kMeanImage);
+  const auto text = file.metadata.find("statistics");
+  if (image == nullptr || text == file.metadata.end() || image->shape != std::vector<int64_t>{size, size, 3}) {
+    fail("{} does not hold the statistics of images of {} x {} pixels", path, size, size);
+  }
+  const Json numbers = Json::parse(text->second);
+  ImageStatistics s{.images = numbers.at("images"), .size = numbers.at("size"), .mean_image = image->to_floats()};
+  numbers.at("mean").get_to(s.channels.mean);
+  numbers.at("std").get_to(s.channels.std);
+  numbers.at("eigenvalues").get_to(s.colors.eigenvalues);
+  numbers.at("components").get_to(s.colors.components);
+  if (!is_sound(s)) {
+    fail("{} holds numbers that are not finite", path);
+  }
+  return s;
+}
+
+std::optional<ImageStatistics> stored_if_sound(const std::string& path, int64_t size) {
+  if (!fs::exists(path)) {
+    return {};
+  }
+  try {
+    return stored(path, size);
+  } catch (const std::exception& error) {
+    warn("the statistics of the training images are measured again: {}", error.what());
+    return {};
+  }
+}
+
+}  // namespace
+
+ImageStatistics measure_images_once(const std::string& folder, const std::shared_ptr<const ImageSource>& source, int64_t size,
+                                    const LoaderOptions& options, const MeasureProgress& progress) {
+  if (folder.empty()) {
+    return measure_images(source, size, options, progress);
+  }
+  const std::string path = fmt::format("{}/statistics-{}.safetensors", folder, digest_of(*source, size));
+  if (std::optional<ImageStatistics> before = stored_if_sound(path, size)) {
+    return *std::move(before);
+  }
+  ImageStatistics measured = measure_images(source, size, options, progress);
+  try {
+    if (file_system().make_folders(folder) != 0) {
+      fail("cannot make the folder {}", folder);
+    }
+    store(path, measured);
+  } catch (const std::exception& error) {
+    warn("the statistics of the training images are not kept for the next run: {}", error.what());
+  }
+  return measured;
+}
+
+}  // namespace residua
