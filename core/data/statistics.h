@@ -24,9 +24,9 @@ inline constexpr ChannelStatistics kImageNetStatistics{{123.675f, 116.28f, 103.5
 
 /// Statistics of a set of images, over their center views of size x size pixels.
 struct ImageStatistics {
-  int64_t images = 0;             // those that can be read
-  int64_t size = 0;               // pixels
-  std::vector<float> mean_image;  // [size, size, 3], 0 to 255: the mean that He et al. 2015 subtract
+  int64_t images = 0;                  // those that can be read
+  int64_t size = 0;                    // pixels
+  std::vector<float> mean_image = {};  // [size, size, 3], 0 to 255: the mean that He et al. 2015 subtract
   ChannelStatistics channels{};
   PrincipalColors colors{};
 };

@@ -162,7 +162,8 @@ TEST(Network, AMeanImageAsTextIsRead) {  // as earlier versions wrote it
 }
 
 TEST(Network, ADamagedMeanImageIsRefused) {
-  Safetensors file{.path = "w.safetensors", .arrays = {host_array<float>("input.mean", {1, 2, 3}, std::vector<float>(6))}};
+  Safetensors file{
+      .path = "w.safetensors", .arrays = {host_array<float>("input.mean", {1, 2, 3}, std::vector<float>(6))}, .metadata = {}};
   const auto refused = [&] { stored_mean_image(file, 2); };
   EXPECT_TRUE(fails_with(refused, {"w.safetensors", "input.mean is f32 [1, 2, 3], wanted f32 [size, size, 3]"}));
   file.arrays = {host_array<float>("input.mean", {1, 1, 3}, std::vector<float>{1, NAN, 3})};
