@@ -7,6 +7,7 @@ find_package(CLI11 REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
 find_package(JPEG REQUIRED)
+find_package(EXIF MODULE REQUIRED)
 find_package(ZLIB REQUIRED)
 find_path(STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb REQUIRED)
 find_package(dnnl REQUIRED CONFIG)
@@ -17,4 +18,4 @@ message(STATUS "oneDNN ${dnnl_VERSION}: ${dnnl_DIR}")
 
 # A program that uses the library links these, but its code does not see them.
 set(RESIDUA_ENGINE_LIBRARIES DNNL::dnnl OpenMP::OpenMP_CXX Threads::Threads)
-set(RESIDUA_DATA_LIBRARIES JPEG::JPEG ZLIB::ZLIB Threads::Threads)
+set(RESIDUA_DATA_LIBRARIES JPEG::JPEG EXIF::EXIF ZLIB::ZLIB Threads::Threads)

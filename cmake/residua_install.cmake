@@ -18,7 +18,7 @@ configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/residuaConfig.cmake.in $
   INSTALL_DESTINATION ${package} NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/residuaConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/residuaConfig.cmake ${PROJECT_BINARY_DIR}/residuaConfigVersion.cmake
-  ${CMAKE_CURRENT_LIST_DIR}/FindcuDNN.cmake DESTINATION ${package})
+  ${CMAKE_CURRENT_LIST_DIR}/FindEXIF.cmake ${CMAKE_CURRENT_LIST_DIR}/FindcuDNN.cmake DESTINATION ${package})
 
 # Code above the devices does not include the CPU device's headers.
 set(headers ${CMAKE_INSTALL_INCLUDEDIR}/residua)
@@ -29,7 +29,7 @@ endif()
 
 set(programs train-imagenet classify)
 if(RESIDUA_BENCH)
-  list(APPEND programs step-bench kernel-bench)
+  list(APPEND programs step-bench kernel-bench loader-bench)
 endif()
 install(TARGETS ${programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 set(scripts ${CMAKE_INSTALL_DATADIR}/residua/tools)

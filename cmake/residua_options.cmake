@@ -25,7 +25,7 @@ if(RESIDUA_SANITIZE)
   set(isa_optimization -O1)
 endif()
 
-# Files of core/cpu/isa are compiled once for each instruction set, in a namespace of its own; core/cpu/isa.h chooses at run time.
+# Files in a folder isa are compiled once for each instruction set, in a namespace of its own; core/base/isa.h chooses at run time.
 # One object library residua_isa_<level> each; RESIDUA_ISA_OBJECTS becomes all of their objects. The baseline comes first, so that
 # the linker takes shared inline functions from it.
 function(residua_add_isa_sources)

@@ -24,7 +24,8 @@ std::vector<double> softmax(const std::vector<float>& logits) {
 
 }  // namespace
 
-Inference::Inference(const InferenceOptions& options) {
+Inference::Inference(const InferenceOptions& options)
+    : orientation_(options.turns_by_exif ? Orientation::exif : Orientation::as_stored) {
   const Safetensors file = read_weights(options.weights);
   network_ = network_from_weights(file, options.overrides, DType::f32);
   store_ = std::make_unique<ParameterStore>(*network_.module,
@@ -44,7 +45,7 @@ std::vector<Prediction> Inference::classify(const std::string& image_file, int64
     placed = window_->place(size, unused, 0);
     return source_region(placed.resize);
   };
-  decode(bytes, image_file, choose, region);
+  decode(bytes, image_file, choose, region, orientation_);
   const Tensor pixels = empty({1, placed.resize.window.height, placed.resize.window.width, 3}, DType::u8);
   scale(placed.resize, region, pixels.data<uint8_t>());
 

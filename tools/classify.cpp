@@ -24,6 +24,7 @@ struct Arguments {
   std::vector<double> mean, std;
   std::optional<int64_t> crop_size;
   int64_t topk = 5;
+  bool exif = false;
   std::string device = "auto";
 };
 
@@ -54,6 +55,7 @@ void add_options(CLI::App& app, Arguments& a) {
       ->expected(3)
       ->allow_extra_args(false)
       ->check(CLI::Range(1e-4, 1.0));
+  app.add_flag("--exif", a.exif, "turn each photo as its EXIF orientation says; by default it is used as it is stored");
   app.add_option("-k,--topk", a.topk, "number of classes to print for each image")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
@@ -86,7 +88,8 @@ int run(const Arguments& a) {
   if (!a.std.empty()) {
     overrides.std = in_bytes(a.std);
   }
-  Inference inference({.weights = a.weights, .overrides = overrides, .device = parse_device(a.device)});
+  Inference inference(
+      {.weights = a.weights, .overrides = overrides, .device = parse_device(a.device), .turns_by_exif = a.exif});
   int exit_code = 0;
   for (const std::string& image : a.images) {
     try {

@@ -24,6 +24,27 @@
 namespace residua {
 namespace {
 
+/// Shows a training run: its progress on the terminal, and its curves, which are drawn again while it goes on.
+class TrainingView final : public RunObserver {
+ public:
+  TrainingView(Progress& progress, Curves& curves) : progress_(progress), curves_(curves) {}
+
+  void trained(const TrainRecord& record, int64_t total_iterations, double seconds_left) override {
+    progress_.trained(record, total_iterations, seconds_left);
+  }
+  void evaluated(const EvaluationRecord& record) override {
+    progress_.evaluated(record);
+    if (record.type == "validation") {
+      curves_.draw_in_background();
+    }
+  }
+  void note(const std::string& text) override { progress_.note(text); }
+
+ private:
+  Progress& progress_;
+  Curves& curves_;
+};
+
 int train(TrainCommand& command, const RunData& data, Network& network, Device device, DType precision, Progress& progress) {
   const RunConfig& run = command.run;
   const RunFolder folder(run.output.folder, command.existing());
@@ -31,13 +52,15 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
     progress.note(folder.note());
   }
   measure_input(run, data.train, network.input, progress.pass("measuring the training images"));
+  Curves curves(folder.path());
+  TrainingView view(progress, curves);
   Trainer trainer({.network = network,
                    .config = run,
                    .device = device,
                    .precision = precision,
                    .data = data,
                    .folder = folder,
-                   .observer = progress,
+                   .observer = view,
                    .checkpoint = command.checkpoint});
   progress.note(fmt::format("an epoch uses {} of the {} images; output in {}", trainer.epoch_images(), data.train->size(),
                             folder.path()));
@@ -48,7 +71,7 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
     progress.note(fmt::format("deviates from the recipe {}:\n  {}", description.recipe, join(description.deviations, "\n  ")));
   }
   const int stopped = train_with_result(trainer, folder, description, stop_signal());
-  draw_curves(folder.path(), progress);
+  curves.draw(progress);
   return stopped == 0 ? 0 : 128 + stopped;
 }
 

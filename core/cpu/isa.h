@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/base/isa.h"
 #include "core/cpu/stream.h"
 
 /// Files in core/cpu/isa are compiled once per instruction set. Such a file looks like this:
@@ -12,16 +13,6 @@
 /// @endcode
 /// RESIDUA_CPU_KERNEL(Args) defines the contract's `cpu::run(const Args&, Stream&)`, which calls the version for this
 /// processor. Such a file must not define inline functions outside its ISA namespace.
-namespace residua::cpu {
-
-enum class Isa { baseline, avx2, avx512, avx512bf16 };
-
-/// The best instruction set that this processor has and this build includes. The environment variable RESIDUA_ISA (baseline,
-/// avx2, avx512 or avx512bf16) lowers it.
-Isa isa();
-const char* isa_name();
-
-}  // namespace residua::cpu
 
 #ifdef RESIDUA_X86_64
 #define RESIDUA_DECLARE_ISA_VERSIONS(Args)                         \

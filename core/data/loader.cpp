@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "core/base/error.h"
@@ -21,6 +22,33 @@ constexpr int64_t kJobSamples = 4;
 constexpr int64_t kMaxBatchSize = 1 << 20;
 constexpr int64_t kMaxWorkers = 1024;
 
+/// Threads that the loader may use if it finds their number: one a core.
+int64_t threads_of(const LoaderOptions& options) {
+  return options.workers == kAutoWorkers ? std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, kMaxWorkers)
+                                         : options.workers;
+}
+
+std::optional<int64_t> first_workers(const LoaderOptions& options) {
+  return options.workers == kAutoWorkers ? std::optional<int64_t>(1) : std::nullopt;
+}
+
+Setting workers_setting(int64_t& workers) {
+  const std::string wanted = "auto or " + config_detail::describe(between(0, kMaxWorkers), true);
+  const auto set = [&workers, wanted](const Words& words) {
+    const std::string& word = config_detail::single("workers", words, wanted);
+    workers = word == "auto" ? kAutoWorkers : config_detail::parse_whole("workers", word, between(0, kMaxWorkers), wanted);
+  };
+  const auto get = [&workers]() -> Words { return {workers == kAutoWorkers ? "auto" : fmt::format("{}", workers)}; };
+  return {.name = "workers",
+          .help =
+              "Threads that load and decode images. auto: one thread, and more while training waits for images. 0: the "
+              "training thread does it.",
+          .wanted = wanted,
+          .kind = WordKind::number,
+          .set = set,
+          .get = get};
+}
+
 LoaderOptions checked(const std::shared_ptr<const ImageSource>& source, LoaderOptions options) {
   const auto check = [](const char* setting, int64_t got, int64_t low, int64_t high) {
     if (got < low || got > high) {
@@ -31,7 +59,7 @@ LoaderOptions checked(const std::shared_ptr<const ImageSource>& source, LoaderOp
     fail_usage("loader: got no source");
   }
   check("batch-size", options.batch_size, 1, kMaxBatchSize);
-  check("workers", options.workers, 0, kMaxWorkers);
+  check("workers", options.workers, kAutoWorkers, kMaxWorkers);
   check("prefetch", options.prefetch, 1, kMaxWorkers);
   check("max-bad-images", options.max_bad_images, 0, INT64_MAX);
   if (!(options.max_bad_share >= 0 && options.max_bad_share <= 1)) {
@@ -99,11 +127,10 @@ const Image& cut(const Image& image, const Rect& region, const Rect& part, Image
 }  // namespace
 
 void declare(Settings& settings, LoaderOptions& options) {
-  settings
-      .number("workers", options.workers, between(0, kMaxWorkers),
-              "Threads that load and decode images; 0: the training thread does it.")
-      .alias("j")
-      .without_result();
+  settings.add(workers_setting(options.workers)).alias("j").without_result();
+  settings.flag("exif", options.turns_by_exif,
+                "Turn each photo as its EXIF orientation says. By default, photos are used as they are stored, as in "
+                "torchvision.");
   settings
       .number("max-bad-images", options.max_bad_images, at_least(0),
               "Number of unreadable images to skip; the run fails at one more.")
@@ -119,8 +146,9 @@ Loader::Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options)
       options_(checked(source_, std::move(options))),
       sampler_({source_->size(), options_.seed, options_.shuffle, options_.rank, options_.world}),
       batches_(count_batches(sampler_.size(), options_)),
+      auto_workers_(threads_of(options_)),
       slots_(options_.workers == 0 ? 1 : static_cast<size_t>(options_.prefetch + 1)),
-      pool_(options_.workers) {
+      pool_(threads_of(options_), first_workers(options_)) {
   const int64_t crop = options_.crop_size;
   const int64_t rows = options_.batch_size * views_per_sample();
   for (Slot& slot : slots_) {
@@ -132,7 +160,7 @@ Loader::Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options)
                    .samples = {}};
     slot.pinned.emplace(options_.device, slot.memory.images.data(), slot.memory.images.bytes());
   }
-  scratch_.resize(static_cast<size_t>(pool_.workers()));
+  scratch_.resize(static_cast<size_t>(pool_.most_workers()));
   submitted_ = next_batch_ = batches_;  // nothing to load before start()
 }
 
@@ -152,6 +180,7 @@ void Loader::start(int64_t epoch, int64_t first_batch) {
     epoch_ = epoch;
   }
   bad_.clear();
+  auto_workers_.restart();
   batch_lent_ = false;
   submitted_ = next_batch_ = first_batch;
   submit_batches();
@@ -224,7 +253,7 @@ int64_t Loader::fetch(int64_t place, Scratch& scratch) {
   try {
     const auto choose = [&](ImageSize size) { return scratch.region = place_views(sample, size, scratch); };
     source_->read(sample, scratch.encoded);
-    decode(scratch.encoded, source_->name(sample), choose, scratch.image);
+    decode(scratch.encoded, source_->name(sample), choose, scratch.image, orientation());
     return sample;
   } catch (const Error& error) {
     note_bad(sample, error);
@@ -249,7 +278,7 @@ int64_t Loader::fetch_substitute(int64_t place, Scratch& scratch) {
     }
     try {
       source_->read(image, scratch.encoded);
-      decode(scratch.encoded, source_->name(image), whole, scratch.image);
+      decode(scratch.encoded, source_->name(image), whole, scratch.image, orientation());
       return image;
     } catch (const Error& error) {
       note_bad(image, error);
@@ -281,8 +310,13 @@ const Batch* Loader::next() {
   submit_batches();
   const Slot& slot = slot_of(next_batch_);
   pool_.wait_until([&slot] { return slot.unfinished == 0; });
-  wait_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const auto now = std::chrono::steady_clock::now();
+  const double waited = std::chrono::duration<double>(now - begin).count();
+  wait_seconds_ += waited;
   ++next_batch_;
+  if (options_.workers == kAutoWorkers) {
+    pool_.set_workers(auto_workers_.after_batch(std::chrono::duration<double>(now.time_since_epoch()).count(), waited));
+  }
   batch_lent_ = true;
   return &slot.batch;
 }

@@ -9,6 +9,8 @@
 #include <span>
 #include <vector>
 
+#include "core/data/auto_workers.h"
+#include "core/data/codecs/decode.h"
 #include "core/data/data_errors.h"
 #include "core/data/sampler.h"
 #include "core/data/source.h"
@@ -20,6 +22,9 @@
 namespace residua {
 
 class Settings;
+
+/// The value of LoaderOptions::workers that lets the loader find the number of threads.
+inline constexpr int64_t kAutoWorkers = -1;
 
 /// The input of `PrepareInput` (core/kernels/prepare_input.h), in host memory: source images and the view of each. A sample has
 /// one row for each view of the view policy, in sequence.
@@ -49,7 +54,10 @@ struct LoaderOptions {
   /// Give all batches the same shape, min(batch_size, samples): the last one is padded with rows to be ignored.
   bool pad_last = false;
   uint64_t seed = 0;
-  int64_t workers = 0;   // loader threads; 0: the thread that calls next() does the work
+  bool turns_by_exif = false;  // turn images as their EXIF data say
+  /// Loader threads. 0: the thread that calls next() does the work. kAutoWorkers: one thread, and more, up to one a core, while
+  /// next() has to wait for data.
+  int64_t workers = 0;
   int64_t prefetch = 2;  // batches to prepare ahead of next()
   BadImages bad_images = BadImages::leave_out;
   int64_t max_bad_images = 0;               // limit on distinct unreadable images
@@ -97,6 +105,8 @@ class Loader {
   const ImageSource& source() const { return *source_; }
   DataErrors& errors() { return *options_.errors; }
   const DataErrors& errors() const { return *options_.errors; }
+  /// Threads that load now.
+  int64_t workers() const { return pool_.workers(); }
   /// Total seconds that next() has waited for data.
   double wait_seconds() const { return wait_seconds_; }
 
@@ -123,6 +133,7 @@ class Loader {
   };
 
   int64_t batch_samples(int64_t batch) const;
+  Orientation orientation() const { return options_.turns_by_exif ? Orientation::exif : Orientation::as_stored; }
   /// Submits the jobs of all batches that have memory.
   void submit_batches();
   void submit_batch();
@@ -152,6 +163,7 @@ class Loader {
   std::mutex bad_mutex_;
   std::set<int64_t> bad_;  // images found in this epoch that do not decode as a whole
 
+  AutoWorkers auto_workers_;
   std::vector<Slot> slots_;
   std::vector<Scratch> scratch_;  // of each worker
   int64_t next_batch_ = 0;        // of next()

@@ -110,6 +110,7 @@ ImageStatistics measure_images(const std::shared_ptr<const ImageSource>& source,
   Loader loader(source, {.batch_size = kBatch,
                          .crop_size = size,
                          .view = make_view("center", size),
+                         .turns_by_exif = options.turns_by_exif,
                          .workers = options.workers,
                          .max_bad_images = options.max_bad_images,
                          .max_bad_share = options.max_bad_share});

@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/base/warning.h"
 #include "core/data/digest.h"
+#include "core/data/loader.h"
 #include "core/io/file_system.h"
 #include "core/io/safetensors.h"
 
@@ -24,9 +25,9 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kFormat = "residua-image-statistics-1";
 constexpr const char* kMeanImage = "input.mean";  // as in a file of weights
 
-std::string digest_of(const ImageSource& source, int64_t size) {
+std::string digest_of(const ImageSource& source, int64_t size, bool turned) {
   constexpr int64_t kSample = 64;  // images whose bytes count: reading all would take as long as measuring them
-  std::string text = fmt::format("{}\n{}\n", set_digest(source), size);
+  std::string text = fmt::format("{}\n{}\n{}\n", set_digest(source), size, turned);
   EncodedImage encoded;
   for (int64_t i = 0; i < std::min(kSample, source.size()); ++i) {
     try {
@@ -94,7 +95,7 @@ ImageStatistics measure_images_once(const std::string& folder, const std::shared
   if (folder.empty()) {
     return measure_images(source, size, options, progress);
   }
-  const std::string path = fmt::format("{}/statistics-{}.safetensors", folder, digest_of(*source, size));
+  const std::string path = fmt::format("{}/statistics-{}.safetensors", folder, digest_of(*source, size, options.turns_by_exif));
   if (std::optional<ImageStatistics> before = stored_if_sound(path, size)) {
     return *std::move(before);
   }

@@ -8,7 +8,7 @@
 
 namespace residua {
 
-WorkerPool::WorkerPool(int64_t threads) {
+WorkerPool::WorkerPool(int64_t threads, std::optional<int64_t> working) : working_(working.value_or(threads)) {
   threads_.reserve(static_cast<size_t>(threads));
   try {
     for (int64_t i = 0; i < threads; ++i) {
@@ -41,6 +41,14 @@ void WorkerPool::submit(std::vector<Job> jobs) {
   job_or_stop_.notify_all();
 }
 
+void WorkerPool::set_workers(int64_t working) {
+  {
+    const std::lock_guard lock(mutex_);
+    working_ = std::clamp<int64_t>(working, 1, most_workers());
+  }
+  job_or_stop_.notify_all();
+}
+
 void WorkerPool::run_job(std::unique_lock<std::mutex>& lock, int64_t worker) {
   Job job = std::move(jobs_.front());
   jobs_.pop_front();
@@ -64,7 +72,7 @@ void WorkerPool::run_job(std::unique_lock<std::mutex>& lock, int64_t worker) {
 void WorkerPool::work(int64_t worker) {
   std::unique_lock lock(mutex_);
   for (;;) {
-    job_or_stop_.wait(lock, [this] { return stopping_ || job_waits(); });
+    job_or_stop_.wait(lock, [this, worker] { return stopping_ || (worker < working_ && job_waits()); });
     if (stopping_) {
       return;
     }

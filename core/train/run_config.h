@@ -66,7 +66,7 @@ struct RunConfig {
   std::string recipe;  // provides the values that nothing else sets; empty until chosen
   DatasetOptions dataset;
   InputOptions input;
-  LoaderOptions loader = {.workers = 2, .max_bad_images = 100};  // the options that a user sets
+  LoaderOptions loader = {.workers = kAutoWorkers, .max_bad_images = 100};  // the options that a user sets
   ModelOptions model;
   FirstWeights weights;
   TrainingOptions training;

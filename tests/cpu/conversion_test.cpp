@@ -27,7 +27,7 @@ std::vector<T> every_pattern() {
 
 TYPED_TEST(Conversion, EveryPatternBecomesItsFloat) {
   const std::vector<TypeParam> x = every_pattern<TypeParam>();
-  for (const cpu::Isa level : levels()) {
+  for (const Isa level : levels()) {
     std::vector<float> y(x.size(), -1.0f);
     run_at(level, Cast{.x_dtype = dtype_of<TypeParam>,
                        .y_dtype = DType::f32,
@@ -64,9 +64,9 @@ std::vector<float> hard_to_round() {
 
 TYPED_TEST(Conversion, FloatsRoundToNearestEven) {
   const std::vector<float> x = hard_to_round<TypeParam>();
-  for (const cpu::Isa level : levels()) {
+  for (const Isa level : levels()) {
     // The processor's own bf16 conversion takes subnormal numbers for 0.
-    const bool flushes = dtype_of<TypeParam> == DType::bf16 && level == cpu::Isa::avx512bf16;
+    const bool flushes = dtype_of<TypeParam> == DType::bf16 && level == Isa::avx512bf16;
     std::vector<TypeParam> y(x.size(), TypeParam{1});
     run_at(level, Cast{.x_dtype = DType::f32,
                        .y_dtype = dtype_of<TypeParam>,
@@ -96,7 +96,7 @@ TYPED_TEST(Conversion, AMaskBitIsSetWhereTheStoredValueIsPositive) {
   }
   betas.push_back(NAN);
   const std::vector<TypeParam> x(100, TypeParam{0});
-  for (const cpu::Isa level : levels()) {
+  for (const Isa level : levels()) {
     for (const float beta : betas) {
       std::vector<TypeParam> y(x.size());
       std::vector<uint8_t> mask(13, 0xff);

@@ -50,7 +50,7 @@ class Guarded {
 /// What a kernel's case needs: inputs that are the same at each level, and outputs that are collected.
 class Bench {
  public:
-  Bench(cpu::Isa level, const std::string& name) : level_(level), random_(name) {}
+  Bench(Isa level, const std::string& name) : level_(level), random_(name) {}
 
   template <class Args>
   void run(const Args& args) const {
@@ -98,7 +98,7 @@ class Bench {
   }
 
  private:
-  cpu::Isa level_;
+  Isa level_;
   Random random_;
   std::vector<std::shared_ptr<void>> kept_;
   std::vector<std::function<std::vector<double>()>> results_;
@@ -115,7 +115,7 @@ double one_rounding() {
 template <class Case>
 void expect_agreement(const std::string& name, double tolerance, const Case& run_case) {
   std::vector<std::vector<double>> want;
-  for (const cpu::Isa level : levels()) {
+  for (const Isa level : levels()) {
     Bench bench(level, name);
     run_case(bench);
     const std::vector<std::vector<double>> got = bench.results();
@@ -195,7 +195,7 @@ TYPED_TEST(Levels, AgreeOnElementwiseKernels) {
 }
 
 TYPED_TEST(Levels, FindTheOneElementThatIsNotFinite) {
-  for (const cpu::Isa level : levels()) {
+  for (const Isa level : levels()) {
     for (const int64_t n : {1, 17, 100, 10007}) {
       for (const float odd : {INFINITY, -INFINITY, NAN, 1.0f}) {
         for (const int64_t at : {int64_t{0}, n / 2, n - 1}) {
@@ -541,16 +541,16 @@ TYPED_TEST(Levels, AgreeOnThePreparedInput) {
 }
 
 /// Ends the process with 0 if RESIDUA_ISA=`text` gives `want`.
-[[noreturn]] void choose(const char* text, cpu::Isa want) {
+[[noreturn]] void choose(const char* text, Isa want) {
   setenv("RESIDUA_ISA", text, 1);
-  std::_Exit(cpu::isa() == want ? 0 : 1);
+  std::_Exit(isa() == want ? 0 : 1);
 }
 
 TEST(Isa, IsLoweredByTheEnvironment) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  EXPECT_EXIT(choose("baseline", cpu::Isa::baseline), ::testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(choose("baseline", Isa::baseline), ::testing::ExitedWithCode(0), "");
 #ifdef RESIDUA_X86_64
-  const cpu::Isa want = __builtin_cpu_supports("avx2") != 0 ? cpu::Isa::avx2 : cpu::Isa::baseline;
+  const Isa want = __builtin_cpu_supports("avx2") != 0 ? Isa::avx2 : Isa::baseline;
   EXPECT_EXIT(choose("avx2", want), ::testing::ExitedWithCode(0), "");
 #endif
 }
@@ -560,7 +560,7 @@ TEST(Isa, ThatIsUnknownIsAnError) {
   const auto ask = [] {
     setenv("RESIDUA_ISA", "avx1024", 1);
     try {
-      cpu::isa();
+      isa();
     } catch (const UsageError& error) {
       fmt::print(stderr, "{}\n", error.what());
       std::_Exit(2);

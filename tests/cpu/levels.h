@@ -20,7 +20,7 @@
 #include "core/kernels/softmax_cross_entropy.h"
 #include "core/kernels/zero_pad_shortcut.h"
 
-/// Kernels of core/cpu/isa at an instruction set of the caller's choice, past the choice that cpu::isa() makes.
+/// Kernels of core/cpu/isa at an instruction set of the caller's choice, past the choice that isa() makes.
 #ifdef RESIDUA_X86_64
 #define RESIDUA_LEVELS(X) X(baseline) X(avx2) X(avx512) X(avx512bf16)
 #else
@@ -64,9 +64,9 @@ RESIDUA_LEVELS(RESIDUA_DECLARE_RUNS)
 
 namespace residua::test {
 
-inline std::string level_name(cpu::Isa level) {
+inline std::string level_name(Isa level) {
 #define RESIDUA_NAME(l)       \
-  if (level == cpu::Isa::l) { \
+  if (level == Isa::l) { \
     return #l;                \
   }
   RESIDUA_LEVELS(RESIDUA_NAME)
@@ -75,11 +75,11 @@ inline std::string level_name(cpu::Isa level) {
 }
 
 /// The levels that this processor can run, baseline first.
-inline std::vector<cpu::Isa> levels() {
-  std::vector<cpu::Isa> all;
+inline std::vector<Isa> levels() {
+  std::vector<Isa> all;
 #define RESIDUA_PUSH(l)            \
-  if (cpu::Isa::l <= cpu::isa()) { \
-    all.push_back(cpu::Isa::l);    \
+  if (Isa::l <= isa()) { \
+    all.push_back(Isa::l);    \
   }
   RESIDUA_LEVELS(RESIDUA_PUSH)
 #undef RESIDUA_PUSH
@@ -87,10 +87,10 @@ inline std::vector<cpu::Isa> levels() {
 }
 
 template <class Args>
-void run_at(cpu::Isa level, const Args& args) {
+void run_at(Isa level, const Args& args) {
   cpu::Stream stream;
 #define RESIDUA_RUN(l)         \
-  if (level == cpu::Isa::l) {  \
+  if (level == Isa::l) {  \
     cpu::l::run(args, stream); \
   }
   RESIDUA_LEVELS(RESIDUA_RUN)

@@ -137,4 +137,21 @@ std::string encode_bmp(const Image& image) {
   return bytes;
 }
 
+std::string with_orientation(const std::string& jpeg, int orientation, bool big_endian, int bytes) {
+  const auto number = [big_endian](int value, int size) {
+    std::string text;
+    for (int i = 0; i < size; ++i) {
+      text += static_cast<char>(value >> 8 * (big_endian ? size - 1 - i : i));
+    }
+    return text;
+  };
+  std::string tiff = (big_endian ? "MM" : "II") + number(42, 2) + number(8, 4);
+  // One directory with one entry: the tag, SHORT or LONG, one value, padded to four bytes; no next directory.
+  tiff += number(1, 2) + number(0x0112, 2) + number(bytes == 2 ? 3 : 4, 2) + number(1, 4) + number(orientation, bytes) +
+          std::string(static_cast<size_t>(4 - bytes), '\0') + number(0, 4);
+  const std::string content = std::string("Exif\0\0", 6) + tiff;
+  const size_t length = content.size() + 2;
+  return jpeg.substr(0, 2) + "\xff\xe1" + static_cast<char>(length >> 8) + static_cast<char>(length) + content + jpeg.substr(2);
+}
+
 }  // namespace residua::test

@@ -25,6 +25,8 @@ struct JpegSettings {
 };
 
 std::string encode_jpeg(const Image& image, const JpegSettings& settings = {});
+/// The JPEG with EXIF data that has this orientation, as a number of `bytes` 2 or 4, in big-endian or little-endian order.
+std::string with_orientation(const std::string& jpeg, int orientation, bool big_endian = true, int bytes = 2);
 /// A JPEG of four channels as Adobe writes them: `inverted_cmyk` is [height, width, 4]; stored as YCCK or plain CMYK.
 std::string encode_cmyk_jpeg(const std::vector<uint8_t>& inverted_cmyk, int64_t height, int64_t width, bool ycck);
 std::string encode_png(const Image& image);

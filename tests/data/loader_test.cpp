@@ -352,6 +352,25 @@ TEST(Loader, CanBeDestroyedAndRestartedAtAnyMoment) {
   EXPECT_EQ(epoch(loader, 1).size(), epoch(loader, 2).size());
 }
 
+TEST(Loader, FindsTheNumberOfItsWorkers) {
+  const auto most = static_cast<int64_t>(std::thread::hardware_concurrency());
+  const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 2000, .size = {256, 256}});
+  const LoaderOptions options{.batch_size = 8, .crop_size = 64, .view = make_view("random-resized-crop", 64), .shuffle = true};
+  LoaderOptions finding = options;
+  finding.workers = kAutoWorkers;
+  Loader loader(source, finding);
+  EXPECT_EQ(loader.workers(), 1);
+  // Nothing else is done between the batches, so all the time is waiting.
+  for (int64_t number = 0; loader.workers() < most && number < 200; ++number) {
+    loader.start(number);
+    while (loader.workers() < most && loader.next() != nullptr) {
+    }
+  }
+  EXPECT_EQ(loader.workers(), most);
+  Loader alone(source, options);
+  EXPECT_EQ(epoch(loader, 3), epoch(alone, 3)) << "whatever the number";
+}
+
 TEST(Loader, PrefetchIsBounded) {
   const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 1000});
   Loader loader(source, {.batch_size = 10, .crop_size = 8, .workers = 4, .prefetch = 2});

@@ -17,6 +17,7 @@ TEST(WorkerPool, RunsEveryJobOnceOnAWorkerOfItsOwn) {
   for (const int64_t threads : {0, 1, 4}) {
     WorkerPool pool(threads);
     ASSERT_EQ(pool.workers(), threads == 0 ? 1 : threads);
+    ASSERT_EQ(pool.most_workers(), pool.workers());
     std::vector<int64_t> runs(100);                                       // each of one job
     std::vector<int64_t> of_worker(static_cast<size_t>(pool.workers()));  // without a lock: a worker runs one job at a time
     std::atomic<int64_t> left = 100;
@@ -69,6 +70,35 @@ TEST(WorkerPool, WithoutThreadsNothingRunsBeforeItIsWaitedFor) {
   EXPECT_EQ(runs, 2);
   pool.cancel();
   EXPECT_THROW(pool.wait_until([&] { return runs == 3; }), Error) << "the third job was dropped";
+}
+
+TEST(WorkerPool, AsManyWorkAsItIsTold) {
+  WorkerPool pool(4, 1);
+  EXPECT_EQ(pool.workers(), 1);
+  EXPECT_EQ(pool.most_workers(), 4);
+  std::atomic<int> left = 50;
+  for (int i = 0; i < 50; ++i) {
+    submit(pool, [&](int64_t worker) {
+      EXPECT_EQ(worker, 0);
+      --left;
+    });
+  }
+  pool.wait_until([&] { return left == 0; });
+  pool.set_workers(9);
+  EXPECT_EQ(pool.workers(), 4) << "no more than there are";
+  std::atomic<int> together = 0;
+  for (int i = 0; i < 4; ++i) {
+    submit(pool, [&](int64_t) {
+      ++together;
+      together.notify_all();
+      for (int now = together; now < 4; now = together) {
+        together.wait(now);
+      }
+    });
+  }
+  pool.wait_until([&] { return together == 4; });
+  pool.set_workers(0);
+  EXPECT_EQ(pool.workers(), 1);
 }
 
 TEST(WorkerPool, AFailureStopsWhatComesBehindUntilCancel) {

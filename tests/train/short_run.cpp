@@ -32,8 +32,8 @@ void write_set(const std::string& folder, const std::vector<std::string>& classe
       for (int i = 0; i < 8; ++i) {
         const bool bad = damaged > 0 && std::string(split) == "train";
         damaged -= bad ? 1 : 0;
-        write_bytes(fmt::format("{}/{}.png", path, i),
-                    bad ? "damaged" : encode_png(photo_image(20, 24, static_cast<uint64_t>(i))));
+        write_bytes(fmt::format("{}/{}.jpg", path, i),
+                    bad ? "damaged" : with_orientation(encode_jpeg(photo_image(20, 24, static_cast<uint64_t>(i))), 6));
       }
     }
   }

@@ -1,12 +1,16 @@
 #include "tools/cli/curves.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
+#include <utility>
 #include <vector>
 
 namespace residua {
@@ -32,17 +36,67 @@ fs::path tools_folder() {
   return folder;
 }
 
+double seconds_of(const timeval& time) { return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec); }
+
+/// Starts a program. Returns 0 if the system cannot.
+pid_t start(std::vector<std::string> words, bool silent) {
+  std::vector<char*> argv;
+  for (std::string& word : words) {
+    argv.push_back(word.data());
+  }
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  if (silent) {
+    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  }
+  pid_t child = 0;
+  const bool started = posix_spawnp(&child, argv[0], &files, nullptr, argv.data(), environ) == 0;
+  posix_spawn_file_actions_destroy(&files);
+  return started ? child : 0;
+}
+
 }  // namespace
 
-void draw_curves(const std::string& folder, RunObserver& observer) {
-  const fs::path script = tools_folder() / "plot-curves";
-  std::vector<std::string> words = {script.string(), folder};
-  std::vector<char*> argv = {words[0].data(), words[1].data(), nullptr};
-  pid_t child = 0;
+Curves::Curves(std::string folder, std::chrono::seconds interval)
+    : folder_(std::move(folder)), script_((tools_folder() / "plot-curves").string()), interval_(interval) {}
+
+Curves::~Curves() {
+  if (child_ != 0) {
+    ::kill(child_, SIGTERM);
+    finish();
+  }
+}
+
+bool Curves::idle(int options) {
+  rusage usage{};
+  if (child_ != 0 && ::wait4(child_, nullptr, options, &usage) == child_) {
+    last_seconds_ = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
+    child_ = 0;
+  }
+  return child_ == 0;
+}
+
+void Curves::draw_in_background() {
+  constexpr double kShare = 0.03;
+  const auto now = std::chrono::steady_clock::now();
+  const auto since = now - last_start_;
+  if (!idle(WNOHANG) || since < interval_ || last_seconds_ > kShare * std::chrono::duration<double>(since).count()) {
+    return;
+  }
+  last_start_ = now;
+  child_ = start({"nice", "-n", "19", script_, folder_}, true);
+}
+
+void Curves::finish() { idle(0); }
+
+void Curves::draw(RunObserver& observer) {
+  finish();
+  const pid_t child = start({script_, folder_}, false);
   int status = 1;
-  if (posix_spawn(&child, argv[0], nullptr, nullptr, argv.data(), environ) != 0 || waitpid(child, &status, 0) != child ||
-      status != 0) {
-    observer.note(fmt::format("curves were not drawn: run {} {}", script.string(), folder));
+  if (child == 0 || waitpid(child, &status, 0) != child || status != 0) {
+    observer.note(fmt::format("curves were not drawn: run {} {}", script_, folder_));
   }
 }
 

@@ -66,8 +66,9 @@ std::string images_of(const RunData& data) {
 }
 
 std::string headline(const RunConfig& run, Device device, DType precision) {
-  return fmt::format("{} on {}, {} threads, global batch size {}, {} loader threads", name(precision), device.string(),
-                     omp_get_max_threads(), run.training.batch_size, run.loader.workers);
+  return fmt::format("{} on {}, {} threads, global batch size {}, loader threads {}", name(precision), device.string(),
+                     omp_get_max_threads(), run.training.batch_size,
+                     run.loader.workers == kAutoWorkers ? "auto" : std::to_string(run.loader.workers));
 }
 
 }  // namespace residua

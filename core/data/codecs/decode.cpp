@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/data/codecs/exif.h"
 #include "core/data/codecs/jpeg.h"
 #include "core/data/codecs/raster.h"
 
@@ -40,11 +41,29 @@ void copy_region(const EncodedImage& image, const std::string& name, const Regio
   fail("{}: {}; wanted JPEG, PNG, BMP or PNM", name, kind);
 }
 
+void decode_turned_jpeg(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Turn turn,
+                        Image& out) {
+  Image stored;
+  const auto choose_stored = [&](ImageSize size) {
+    const Rect region = choose(turned(size, turn));
+    check_region(turned(size, turn), region, name);
+    return stored_region(size, region, turn);
+  };
+  decode_jpeg(bytes, name, choose_stored, stored);
+  apply(turn, stored, out);
+}
+
 }  // namespace
 
-void decode(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out) {
+void decode(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out,
+            Orientation orientation) {
   if (is_jpeg(bytes)) {
-    decode_jpeg(bytes, name, choose, out);
+    const Turn turn = orientation == Orientation::exif ? exif_turn(bytes) : Turn{};
+    if (turn == Turn{}) {
+      decode_jpeg(bytes, name, choose, out);
+    } else {
+      decode_turned_jpeg(bytes, name, choose, turn, out);
+    }
   } else if (is_raster(bytes)) {
     decode_raster(bytes, name, choose, out);
   } else {
@@ -52,11 +71,12 @@ void decode(std::span<const uint8_t> bytes, const std::string& name, const Regio
   }
 }
 
-void decode(const EncodedImage& image, const std::string& name, const RegionChooser& choose, Image& out) {
+void decode(const EncodedImage& image, const std::string& name, const RegionChooser& choose, Image& out,
+            Orientation orientation) {
   if (image.encoding == EncodedImage::Encoding::rgb) {
     copy_region(image, name, choose, out);
   } else {
-    decode(image.bytes, name, choose, out);
+    decode(image.bytes, name, choose, out, orientation);
   }
 }
 

@@ -9,15 +9,24 @@
 
 namespace residua {
 
+/// Whether to turn an image as the camera says.
+enum class Orientation : uint8_t {
+  as_stored,  // as torchvision does
+  exif        // as viewers do, by a JPEG's EXIF data
+};
+
 /// Decodes the region of an image that `choose` picks, as RGB. The pixels equal those of a full decode; of a JPEG, little more
 /// than the region is decoded. The first bytes tell JPEG, PNG, BMP and PNM apart, not the file's name. Grayscale is replicated,
-/// alpha is dropped, 16-bit samples are truncated to 8 bits, CMYK is converted as R = (255 - C)(255 - K)/255, and EXIF
-/// orientation is ignored, as in torchvision. Fails, naming `name`, on any other format and on empty, damaged, truncated or
-/// oversized data. Damage below the region of a JPEG goes unnoticed; if a region fails, so does the full decode.
-void decode(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out);
+/// alpha is dropped, 16-bit samples are truncated to 8 bits, CMYK is converted as R = (255 - C)(255 - K)/255. With
+/// Orientation::exif, the size that `choose` gets and the region are those of the turned image. Fails, naming `name`, on any
+/// other format and on empty, damaged, truncated or oversized data. Damage below the region of a JPEG goes unnoticed; if a
+/// region fails, so does the full decode.
+void decode(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out,
+            Orientation orientation = Orientation::as_stored);
 
 /// The same for an image in either encoding.
-void decode(const EncodedImage& image, const std::string& name, const RegionChooser& choose, Image& out);
+void decode(const EncodedImage& image, const std::string& name, const RegionChooser& choose, Image& out,
+            Orientation orientation = Orientation::as_stored);
 
 /// Decodes the whole image.
 Image decode(std::span<const uint8_t> bytes, const std::string& name);

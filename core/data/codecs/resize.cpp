@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/data/codecs/scale_rows.h"
 
 namespace residua {
 namespace {
-
-using Float4 [[gnu::vector_size(16)]] = float;
 
 /// The source pixels [first, first + count) that an output pixel averages, and where its weights start.
 struct Taps {
@@ -82,37 +80,34 @@ void check(const Resize& r) {
   }
 }
 
-Float4 load(const float* from) {
-  Float4 value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
+/// An axis whose outputs all have as many taps as the one with the most; weights of 0 fill up the others. So the inner loops
+/// have a fixed length.
+struct EvenAxis {
+  std::vector<int32_t> first;  // relative to the first source pixel of all
+  std::vector<float> weights;  // [outputs, taps]
+  int64_t taps = 0;
 
-void store(float* to, Float4 value) { std::memcpy(to, &value, sizeof value); }
-
-/// Rows of floats are padded to whole blocks; a block stays in registers while a filter runs over it.
-constexpr int64_t kBlock = 16;
-
-/// out = sum over taps of weight * row.
-void blend_rows(const std::vector<const float*>& rows, const float* weights, int64_t padded_width, float* out) {
-  for (int64_t x = 0; x < padded_width; x += kBlock) {
-    Float4 a{};
-    Float4 b{};
-    Float4 c{};
-    Float4 d{};
-    for (size_t t = 0; t < rows.size(); ++t) {
-      const float* row = rows[t] + x;
-      const float weight = weights[t];
-      a += weight * load(row);
-      b += weight * load(row + 4);
-      c += weight * load(row + 8);
-      d += weight * load(row + 12);
-    }
-    store(out + x, a);
-    store(out + x + 4, b);
-    store(out + x + 8, c);
-    store(out + x + 12, d);
+  Filter filter() const {
+    return {.outputs = static_cast<int64_t>(first.size()), .taps = taps, .first = first.data(), .weights = weights.data()};
   }
+};
+
+EvenAxis even(const Axis& axis) {
+  EvenAxis result;
+  for (const Taps& taps : axis.taps) {
+    result.taps = std::max(result.taps, taps.count);
+  }
+  const int64_t begin = axis.taps.front().first;
+  const int64_t end = axis.taps.back().first + axis.taps.back().count;
+  for (const Taps& taps : axis.taps) {
+    const int64_t first = std::min(taps.first, end - result.taps);  // at the end, the zeros come first
+    result.first.push_back(static_cast<int32_t>(first - begin));
+    const size_t place = result.weights.size() + static_cast<size_t>(taps.first - first);
+    result.weights.resize(result.weights.size() + static_cast<size_t>(result.taps));
+    std::copy_n(axis.weights.begin() + static_cast<int64_t>(taps.weights), taps.count,
+                result.weights.begin() + static_cast<int64_t>(place));
+  }
+  return result;
 }
 
 }  // namespace
@@ -148,51 +143,15 @@ void scale(const Resize& resize, const Image& region, uint8_t* out) {
   if (region.size() != ImageSize{source.height, source.width}) {
     fail("resize: got a region of {} x {} pixels, wanted {} x {}", region.width, region.height, source.width, source.height);
   }
-  const int64_t first_row = rows.taps.front().first;
-  const int64_t first_column = columns.taps.front().first;
-
-  // A ring of source rows as floats, as many as the tallest filter needs, each converted once. Loads read one float past a
-  // row's last pixel.
-  int64_t ring = 0;
-  for (const Taps& taps : rows.taps) {
-    ring = std::max(ring, taps.count);
-  }
-  const int64_t width = region.width * 3;
-  const int64_t padded_width = width / kBlock * kBlock + kBlock;  // at least one more float: loading a pixel reads four
-  std::vector<float> converted(static_cast<size_t>(ring * padded_width));
-  std::vector<float> blended(static_cast<size_t>(padded_width));
-  std::vector<const float*> tap_rows;
-  int64_t next_row = 0;
-  for (int64_t y = 0; y < resize.window.height; ++y) {
-    const Taps& taps = rows.taps[static_cast<size_t>(y)];
-    const int64_t begin = taps.first - first_row;
-    for (; next_row < begin + taps.count; ++next_row) {
-      const uint8_t* from = region.row(next_row);
-      float* to = converted.data() + next_row % ring * padded_width;
-      for (int64_t x = 0; x < width; ++x) {
-        to[x] = from[x];
-      }
-    }
-    tap_rows.clear();
-    for (int64_t t = 0; t < taps.count; ++t) {
-      tap_rows.push_back(converted.data() + (begin + t) % ring * padded_width);
-    }
-    blend_rows(tap_rows, rows.weights.data() + taps.weights, padded_width, blended.data());
-
-    for (const Taps& column : columns.taps) {
-      const float* pixel = blended.data() + (column.first - first_column) * 3;
-      const float* weight = columns.weights.data() + column.weights;
-      // Start at 0.5, so that truncation rounds. A mean of bytes exceeds their range by less than 0.5.
-      Float4 sum{0.5f, 0.5f, 0.5f, 0.5f};
-      for (int64_t t = 0; t < column.count; ++t) {
-        sum += weight[t] * load(pixel + 3 * t);
-      }
-      out[0] = static_cast<uint8_t>(static_cast<int>(sum[0]));
-      out[1] = static_cast<uint8_t>(static_cast<int>(sum[1]));
-      out[2] = static_cast<uint8_t>(static_cast<int>(sum[2]));
-      out += 3;
-    }
-  }
+  const EvenAxis vertical = even(rows);
+  const EvenAxis horizontal = even(columns);
+  std::vector<float> row(static_cast<size_t>(scale_row_floats(region.width)));
+  scale_rows({.source = region.pixels.data(),
+              .width = region.width,
+              .vertical = vertical.filter(),
+              .horizontal = horizontal.filter(),
+              .row = row.data(),
+              .out = out});
 }
 
 }  // namespace residua

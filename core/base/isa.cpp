@@ -1,4 +1,4 @@
-#include "core/cpu/isa.h"
+#include "core/base/isa.h"
 
 #include <algorithm>
 #include <array>
@@ -8,7 +8,7 @@
 
 #include "core/base/error.h"
 
-namespace residua::cpu {
+namespace residua {
 namespace {
 
 constexpr std::array<std::pair<const char*, Isa>, 4> kNames = {
@@ -49,4 +49,4 @@ Isa isa() {
 
 const char* isa_name() { return std::ranges::find(kNames, isa(), &std::pair<const char*, Isa>::second)->first; }
 
-}  // namespace residua::cpu
+}  // namespace residua
