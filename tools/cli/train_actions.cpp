@@ -116,6 +116,7 @@ void evaluate(TrainCommand& command, Device device, DType precision, Progress& p
                                    {"input_size", network.input.size},
                                    {"protocol", run.evaluation.protocol},
                                    {"average", average},
+                                   {"views", count_views(run.evaluation.chosen(), network.input.size)},
                                    {"device", device.string()},
                                    {"precision", name(precision)},
                                    {"unreadable_images", images->size() - m.images}};

@@ -34,16 +34,12 @@ std::pair<std::string, std::string> split(const std::filesystem::path& list, con
   return {line.substr(0, name_end + 1), line.substr(space + 1, end - space)};
 }
 
-int32_t position(const std::filesystem::path& list, const std::string& word, size_t classes) {
-  const std::optional<int64_t> number = number_in(word);
-  if (!number) {
-    fail_usage("'{}' has the class '{}', which is not one of the {} classes", list.string(), word, classes);
-  }
-  if (*number < 0 || *number >= static_cast<int64_t>(classes)) {
-    fail_usage("'{}' has the label {}, wanted 0 to {}, the position in the list of class names. {}", list.string(), *number,
+int32_t position(const std::filesystem::path& list, int64_t number, size_t classes) {
+  if (number < 0 || number >= static_cast<int64_t>(classes)) {
+    fail_usage("'{}' has the label {}, wanted 0 to {}, the position in the list of class names. {}", list.string(), number,
                classes - 1, kGroundTruth);
   }
-  return static_cast<int32_t>(*number);
+  return static_cast<int32_t>(number);
 }
 
 }  // namespace
@@ -63,8 +59,9 @@ LabelList read_label_list(const std::filesystem::path& list, std::vector<std::st
   if (words.empty()) {
     fail_usage("'{}' lists no image", list.string());
   }
+  const bool numbered = std::ranges::all_of(words, [](const std::string& word) { return number_in(word).has_value(); });
   if (class_names.empty()) {
-    if (std::ranges::all_of(words, [](const std::string& word) { return number_in(word).has_value(); })) {
+    if (numbered) {
       fail_usage("'{}' has numbers for labels, but no class folders or classes.txt say which class a number is", list.string());
     }
     const std::set<std::string> names(words.begin(), words.end());
@@ -74,9 +71,13 @@ LabelList read_label_list(const std::filesystem::path& list, std::vector<std::st
   for (size_t c = 0; c < class_names.size(); ++c) {
     by_name.emplace(class_names[c], static_cast<int32_t>(c));
   }
-  const bool named = std::ranges::all_of(words, [&](const std::string& word) { return by_name.contains(word); });
+  const auto unknown = std::ranges::find_if(words, [&](const std::string& word) { return !by_name.contains(word); });
+  const bool named = unknown == words.end();
+  if (!named && !numbered) {
+    fail_usage("'{}' has the class '{}', which is not one of the {} classes", list.string(), *unknown, class_names.size());
+  }
   for (const std::string& word : words) {
-    result.labels.push_back(named ? by_name.at(word) : position(list, word, class_names.size()));
+    result.labels.push_back(named ? by_name.at(word) : position(list, *number_in(word), class_names.size()));
   }
   result.note = fmt::format(
       "{} labels {} images by {}", list.string(), words.size(),
