@@ -87,12 +87,14 @@ std::vector<Image> ten_crops(const Image& image) {
   const Image all = resized(image, 13);  // 12 * 256 / 224 = 13.7
   const int64_t bottom = all.height - kSize;
   const int64_t right = all.width - kSize;
+  const std::vector<std::pair<int64_t, int64_t>> corners = {
+      {0, 0},
+      {0, right},
+      {bottom, 0},
+      {bottom, right},
+      {std::lrint(static_cast<double>(bottom) / 2), std::lrint(static_cast<double>(right) / 2)}};
   std::vector<Image> views;
-  for (const auto& [top, left] : {std::pair<int64_t, int64_t>{0, 0},
-                                  {0, right},
-                                  {bottom, 0},
-                                  {bottom, right},
-                                  {std::lrint(static_cast<double>(bottom) / 2), std::lrint(static_cast<double>(right) / 2)}}) {
+  for (const auto& [top, left] : corners) {
     views.push_back(cropped(all, top, left, kSize));
     views.push_back(mirrored(views.back()));
   }
@@ -286,7 +288,7 @@ TEST(ViewDump, HasALimit) {
       {"first 2 images take", "evaluate fewer images"}));
 }
 
-TEST(Loader, OfWholeImagesHasABatchForEachImage) {
+TEST(EvaluationLoader, OfWholeImagesHasABatchForEachImage) {
   const auto source = std::make_shared<const ManySizes>(3);
   const Kinds<Protocol> protocols;
   EvaluationLoader loader(source, protocols.at("protocol", "multi-scale"), kSize, {.batch_size = 64, .workers = 2});

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <sstream>
 
 #include "core/data/sources/memory_source.h"
 #include "core/evaluate/predictions.h"

@@ -190,8 +190,8 @@ class ImageFolder final : public ImageSource {
     const std::set<std::string> listed(files_.begin(), files_.end());
     const auto missing = std::ranges::count_if(listing.images, [&](const std::string& file) { return !listed.contains(file); });
     if (missing > 0) {
-      notes_.push_back(
-          fmt::format("{}: {} images are skipped because {} does not list them", root_.string(), missing, kValidationList));
+      notes_.push_back(fmt::format("{}: {} {} skipped because {} does not list {}", root_.string(), missing,
+                                   missing == 1 ? "image is" : "images are", kValidationList, missing == 1 ? "it" : "them"));
     }
   }
 

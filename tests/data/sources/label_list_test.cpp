@@ -86,7 +86,7 @@ TEST_F(LabelListTest, AFlatValidationFolderHasTheTrainingFoldersClasses) {
   EXPECT_EQ(source->label(0), 1);
   EXPECT_EQ(source->label(1), 0);
   EXPECT_EQ(source->load(1).size(), (ImageSize{1, 1}));
-  EXPECT_THAT(source->notes(), ElementsAre(HasSubstr("from 0: 0 is cat"), HasSubstr("1 images are skipped because val.txt")));
+  EXPECT_THAT(source->notes(), ElementsAre(HasSubstr("from 0: 0 is cat"), HasSubstr("1 image is skipped because val.txt")));
   write_bytes(folder_ / "val.txt", "2.ppm cat\n");
   EXPECT_EQ(open_source("auto", folder_.path(), Split::val)->label(0), 0);
   write_bytes(folder_ / "val.txt", "2.ppm bird\n");
