@@ -261,7 +261,7 @@ TEST_P(PaperProtocols, TheDumpHoldsWhatTheNetworkSaw) {
         EXPECT_EQ(file.find("labels")->span<int32_t>()[i], source->label(indices[i]));
         const std::vector<Image> views = (crops ? ten_crops : whole_images)(source->load(indices[i]));
         for (size_t v = 0; v < views.size(); ++v) {
-          const HostArray* array = file.find(fmt::format("views.{}.{}", i, crops ? 0 : v / 2));
+          const auto* array = file.find(fmt::format("views.{}.{}", i, crops ? 0 : v / 2));
           ASSERT_NE(array, nullptr);
           ASSERT_EQ(array->shape, (std::vector<int64_t>{crops ? 10 : 2, views[v].height, views[v].width, 3}));
           const std::vector<float> seen = input_of(net, views[v]).to_vector();
