@@ -8,6 +8,7 @@
 #include "core/autograd/no_grad.h"
 #include "core/data/codecs/resize.h"
 #include "core/data/subset.h"
+#include "core/data/views/whole_image.h"
 #include "core/evaluate/image_results.h"
 #include "core/evaluate/view_dump.h"
 #include "tests/evaluate/trained.h"
@@ -304,6 +305,8 @@ TEST(EvaluationLoader, OfWholeImagesHasABatchForEachImage) {
     EXPECT_EQ(batches[4]->images.shape(), Shape({2, size.height, size.width, 3}));
   }
   EXPECT_EQ(images, 3);
+  EXPECT_TRUE(fails_with([&] { Loader(source, {.batch_size = 2, .crop_size = 12, .view = make_whole_image(12)}); },
+                         {"batches of 2 samples, wanted 1"}));
   EXPECT_FALSE(
       EvaluationLoader(random_images(), protocols.at("protocol", "multi-scale"), kSize, {.batch_size = 64}).sizes_vary());
 }
