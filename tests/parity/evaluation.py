@@ -170,7 +170,8 @@ def compare_counts(arguments, files, weights, protocol):
                     classes = tuple(tuple(c.values()) for c in report["classes"])
                     results.add((report["images"], report["top1_errors"], report["top5_errors"], classes))
         same = len(results) == 1 and next(iter(results))[0] == count
-        print(f"{protocol:12}{count} images: errors {sorted(result[1:3] for result in results)} {'holds' if same else 'BROKEN'}", flush=True)
+        errors = sorted(result[1:3] for result in results)
+        print(f"{protocol:12}{count} images: errors {errors} {'holds' if same else 'BROKEN'}", flush=True)
         good = good and same
     return good
 
