@@ -71,6 +71,9 @@ LoaderOptions checked(const std::shared_ptr<const ImageSource>& source, LoaderOp
   if (options.errors == nullptr) {
     options.errors = std::make_shared<DataErrors>(options.max_bad_images, options.max_bad_share, source->size());
   }
+  if (options.batch_size > 1 && !size_of_views(*options.view, options.crop_size, source->fixed_size())) {
+    fail_usage("loader: got batches of {} samples, wanted 1: the views' sizes vary with the images", options.batch_size);
+  }
   if (options.pad_last) {
     const Sampler sampler({source->size(), options.seed, options.shuffle, options.rank, options.world});
     options.batch_size = std::min(options.batch_size, sampler.size());
@@ -86,14 +89,14 @@ int64_t count_batches(int64_t samples, const LoaderOptions& options) {
   return batches;
 }
 
-/// The first `rows` rows of a batch.
-Batch first_rows(const Batch& batch, int64_t rows) {
-  return {.images = batch.images.slice(0, {rows, batch.height, batch.width, 3}),
-          .labels = batch.labels.slice(0, {rows}),
-          .views = batch.views.slice(0, {rows, batch.views.dim(1)}),
-          .height = batch.height,
-          .width = batch.width,
-          .samples = {}};
+/// A batch of `rows` images of `size` in the memory of another one.
+Batch in_memory_of(const Batch& memory, int64_t rows, ImageSize size, std::span<const int64_t> samples) {
+  return {.images = memory.images.slice(0, {rows, size.height, size.width, 3}),
+          .labels = memory.labels.slice(0, {rows}),
+          .views = memory.views.slice(0, {rows, memory.views.dim(1)}),
+          .height = size.height,
+          .width = size.width,
+          .samples = samples};
 }
 
 int64_t image_bytes(const Batch& batch) { return batch.height * batch.width * 3; }
@@ -103,12 +106,6 @@ void leave_out(const Batch& batch, int64_t row) {
   std::memset(batch.images.data<uint8_t>() + row * image_bytes(batch), 0, static_cast<size_t>(image_bytes(batch)));
   batch.labels.data<int32_t>()[row] = -1;
   views_in(batch.views)[static_cast<size_t>(row)] = {};
-}
-
-Rect bounding(const Rect& a, const Rect& b) {
-  const int64_t top = std::min(a.top, b.top);
-  const int64_t left = std::min(a.left, b.left);
-  return {top, left, std::max(a.top + a.height, b.top + b.height) - top, std::max(a.left + a.width, b.left + b.width) - left};
 }
 
 /// Returns `part` of a source image whose `region` is in `image`; copies to `memory` if `part` is smaller than `region`.
@@ -146,17 +143,16 @@ Loader::Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options)
       options_(checked(source_, std::move(options))),
       sampler_({source_->size(), options_.seed, options_.shuffle, options_.rank, options_.world}),
       batches_(count_batches(sampler_.size(), options_)),
+      view_size_(size_of_views(*options_.view, options_.crop_size, source_->fixed_size())),
       auto_workers_(threads_of(options_)),
       slots_(options_.workers == 0 ? 1 : static_cast<size_t>(options_.prefetch + 1)),
       pool_(threads_of(options_), first_workers(options_)) {
-  const int64_t crop = options_.crop_size;
+  const ImageSize most = view_size_.value_or(ImageSize{options_.view->most_pixels(), 1});
   const int64_t rows = options_.batch_size * views_per_sample();
   for (Slot& slot : slots_) {
-    slot.memory = {.images = empty({rows, crop, crop, 3}, DType::u8),
+    slot.memory = {.images = empty({rows, most.height, most.width, 3}, DType::u8),
                    .labels = empty({rows}, DType::i32),
                    .views = empty({rows, sizeof(SampleView)}, DType::u8),
-                   .height = crop,
-                   .width = crop,
                    .samples = {}};
     slot.pinned.emplace(options_.device, slot.memory.images.data(), slot.memory.images.bytes());
   }
@@ -198,8 +194,9 @@ void Loader::submit_batch() {
   const int64_t samples = batch_samples(submitted_);
   const int64_t filled = options_.pad_last ? options_.batch_size : samples;
   slot.first_place = submitted_ * options_.batch_size;
-  slot.batch = first_rows(slot.memory, filled * views_per_sample());
-  slot.batch.samples = std::span(order_).subspan(static_cast<size_t>(slot.first_place), static_cast<size_t>(samples));
+  const ImageSize square{options_.crop_size, options_.crop_size};  // until the image's size is known
+  slot.batch = in_memory_of(slot.memory, filled * views_per_sample(), view_size_.value_or(square),
+                            std::span(order_).subspan(static_cast<size_t>(slot.first_place), static_cast<size_t>(samples)));
   slot.unfinished = filled;
   std::vector<WorkerPool::Job> jobs;
   for (int64_t begin = 0; begin < filled; begin += kJobSamples) {
@@ -218,10 +215,14 @@ void Loader::load_samples(Slot& slot, int64_t begin, int64_t end, Scratch& scrat
   slot.unfinished -= end - begin;
 }
 
-void Loader::load_sample(const Slot& slot, int64_t position, Scratch& scratch) {
-  const Batch& batch = slot.batch;
+void Loader::load_sample(Slot& slot, int64_t position, Scratch& scratch) {
+  Batch& batch = slot.batch;
   const int64_t views = views_per_sample();
   const int64_t image = position < batch.size() ? fetch(slot.first_place + position, scratch) : -1;
+  if (!view_size_ && image >= 0) {
+    const Rect& window = scratch.placed.front().placed.resize.window;
+    batch = in_memory_of(slot.memory, views, {window.height, window.width}, batch.samples);
+  }
   for (int64_t k = 0; k < views; ++k) {
     const int64_t row = position * views + k;
     if (image < 0) {
@@ -229,8 +230,12 @@ void Loader::load_sample(const Slot& slot, int64_t position, Scratch& scratch) {
       continue;
     }
     const auto& [placed, region] = scratch.placed[static_cast<size_t>(k)];
-    const Image& part = cut(scratch.image, scratch.region, region, scratch.part);
-    scale(placed.resize, part, batch.images.data<uint8_t>() + row * image_bytes(batch));
+    uint8_t* pixels = batch.images.data<uint8_t>() + row * image_bytes(batch);
+    if (k > 0 && placed.resize == scratch.placed[static_cast<size_t>(k) - 1].placed.resize) {
+      std::memcpy(pixels, pixels - image_bytes(batch), static_cast<size_t>(image_bytes(batch)));  // such as a mirror image
+    } else {
+      scale(placed.resize, cut(scratch.image, scratch.region, region, scratch.part), pixels);
+    }
     batch.labels.data<int32_t>()[row] = source_->label(image);
     views_in(batch.views)[static_cast<size_t>(row)] = placed.view;
   }

@@ -29,7 +29,7 @@ inline constexpr int64_t kAutoWorkers = -1;
 /// The input of `PrepareInput` (core/kernels/prepare_input.h), in host memory: source images and the view of each. A sample has
 /// one row for each view of the view policy, in sequence.
 struct Batch {
-  Tensor images;       // u8 [rows, crop, crop, 3]
+  Tensor images;       // u8 [rows, height, width, 3]
   Tensor labels;       // i32 [rows]; -1 marks a row to be ignored, whose pixels are 0
   Tensor views;        // u8 [rows, sizeof(SampleView)]
   int64_t height = 0;  // of the network's input
@@ -47,7 +47,7 @@ enum class BadImages : uint8_t {
 
 struct LoaderOptions {
   int64_t batch_size = 0;                       // samples
-  int64_t crop_size = 0;                        // of the network's input
+  int64_t crop_size = 0;                        // of the network's input; its shorter side if the view's size varies
   std::shared_ptr<const ViewPolicy> view = {};  // null: the center view
   bool shuffle = false;
   bool drop_last = false;  // drop the epoch's last batch if it is not full
@@ -77,6 +77,8 @@ void declare(Settings& settings, LoaderOptions& options);
 /// With BadImages::replace, an unreadable image is replaced by the next image in the epoch's order, wrapping around at the end,
 /// that decodes as a whole. Image and label come from the substitute; the random numbers of its views come from the original
 /// position.
+///
+/// If the sizes of views vary with those of images, a batch has one sample, and each batch has its own height and width.
 class Loader {
  public:
   /// Fails with UsageError on an option out of range.
@@ -100,6 +102,8 @@ class Loader {
   int64_t samples() const;
   /// Rows per sample.
   int64_t views_per_sample() const { return options_.view->count(); }
+  /// The size of all views; nothing if it varies with the images.
+  std::optional<ImageSize> view_size() const { return view_size_; }
   /// The options, with defaults filled in.
   const LoaderOptions& options() const { return options_; }
   const ImageSource& source() const { return *source_; }
@@ -113,7 +117,7 @@ class Loader {
  private:
   /// The memory of one batch, and its progress.
   struct Slot {
-    Batch memory;                              // a full batch
+    Batch memory;                              // a full batch, of the largest views if their size varies
     std::optional<device_api::Pinned> pinned;  // the memory of its images
     Batch batch;                               // the rows in use
     int64_t first_place = 0;                   // position of its first sample in the epoch's order
@@ -138,7 +142,7 @@ class Loader {
   void submit_batches();
   void submit_batch();
   void load_samples(Slot& slot, int64_t begin, int64_t end, Scratch& scratch);
-  void load_sample(const Slot& slot, int64_t position, Scratch& scratch);
+  void load_sample(Slot& slot, int64_t position, Scratch& scratch);
   /// Reads and decodes the sample at a position of the epoch's order, and places its views. Returns the image's index, or -1
   /// if it cannot be read.
   int64_t fetch(int64_t place, Scratch& scratch);
@@ -154,6 +158,7 @@ class Loader {
   const LoaderOptions options_;
   const Sampler sampler_;
   const int64_t batches_;
+  const std::optional<ImageSize> view_size_;  // of all views; nothing if it varies
   double wait_seconds_ = 0.0;
 
   // Written by start() while no job runs.

@@ -20,12 +20,17 @@ std::vector<EvaluationPass> checked_passes(const Protocol& protocol, int64_t inp
   return passes;
 }
 
-/// The number of samples whose pixels fit into those of `batch_size` views of the network's own size.
-int64_t samples_of_a_batch(const std::vector<EvaluationPass>& passes, int64_t input_size, int64_t batch_size) {
+/// The number of samples whose pixels fit into those of `batch_size` views of the network's own size; 1 if sizes of views vary.
+int64_t samples_of_a_batch(const std::vector<EvaluationPass>& passes, std::optional<ImageSize> images, int64_t input_size,
+                           int64_t batch_size) {
   double most = 1;
   for (const EvaluationPass& pass : passes) {
-    const double side = static_cast<double>(pass.input_size) / static_cast<double>(input_size);
-    most = std::max(most, static_cast<double>(pass.views->count()) * side * side);
+    const std::optional<ImageSize> view = size_of_views(*pass.views, pass.input_size, images);
+    if (!view) {
+      return 1;
+    }
+    const double share = static_cast<double>(view->height * view->width) / static_cast<double>(input_size * input_size);
+    most = std::max(most, static_cast<double>(pass.views->count()) * share);
   }
   return std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(batch_size) / most));
 }
@@ -33,14 +38,14 @@ int64_t samples_of_a_batch(const std::vector<EvaluationPass>& passes, int64_t in
 }  // namespace
 
 EvaluationLoader::EvaluationLoader(const std::shared_ptr<const ImageSource>& source, const Protocol& protocol,
-                                   int64_t input_size, LoaderOptions options)
-    : protocol_(protocol) {
+                                   int64_t input_size, LoaderOptions options, Average average)
+    : average_(average) {
   if (options.bad_images != BadImages::leave_out || options.drop_last || options.shuffle) {
     fail_usage(
         "evaluation: the loader options replace bad images, drop the last batch or shuffle; wanted each image once, in order");
   }
   const std::vector<EvaluationPass> passes = checked_passes(protocol, input_size);
-  options.batch_size = samples_of_a_batch(passes, input_size, options.batch_size);
+  options.batch_size = samples_of_a_batch(passes, source->fixed_size(), input_size, options.batch_size);
   if (options.workers > 0) {
     options.workers = std::max<int64_t>(1, options.workers / static_cast<int64_t>(passes.size()));
   }
@@ -66,6 +71,10 @@ std::span<const Batch* const> EvaluationLoader::next() {
     }
   }
   return batches_;
+}
+
+bool EvaluationLoader::sizes_vary() const {
+  return std::ranges::any_of(loaders_, [](const auto& loader) { return !loader->view_size(); });
 }
 
 int64_t EvaluationLoader::views() const {

@@ -6,23 +6,49 @@
 
 #include "core/autograd/no_grad.h"
 #include "core/base/error.h"
-#include "core/evaluate/mean_image.h"
+#include "core/device/autotune.h"
 
 namespace residua {
+namespace {
+
+/// The mean [C] of a mean image [h, w, C].
+Tensor mean_of_channels(const Tensor& image) {
+  const auto channels = static_cast<size_t>(image.dim(2));
+  std::vector<double> sums(channels);
+  const std::vector<float> values = image.to_vector();
+  for (size_t i = 0; i < values.size(); ++i) {
+    sums[i % channels] += static_cast<double>(values[i]);
+  }
+  std::vector<float> means;
+  for (const double sum : sums) {
+    means.push_back(static_cast<float>(sum * static_cast<double>(channels) / static_cast<double>(values.size())));
+  }
+  return from_values({image.dim(2)}, means, DType::f32, image.device());
+}
+
+}  // namespace
 
 Evaluator::Evaluator(Module& model, InputFormat input, Device device)
-    : model_(model), input_(std::move(input)), device_(device) {}
+    : model_(model), input_(std::move(input)), device_(device) {
+  if (input_.mean.shape().rank() == 3) {
+    channel_mean_ = mean_of_channels(input_.mean);
+  }
+}
 
-std::optional<Metrics> Evaluator::evaluate(EvaluationLoader& loader, const std::function<bool()>& stop) {
+std::optional<Metrics> Evaluator::evaluate(EvaluationLoader& loader, const std::function<bool()>& stop, Observers observers) {
   MetricsAccumulator sum(device_);
-  const bool averages = loader.views() > 1;
+  const bool averages = loader.views() > 1 || !observers.empty();
+  std::optional<WithoutAutotune> quick;
+  if (loader.sizes_vary()) {
+    quick.emplace();  // most shapes occur a few times
+  }
   loader.start();
   for (auto batches = loader.next(); !batches.empty(); batches = loader.next()) {
     if (stop()) {
       return {};
     }
     if (averages) {
-      add_averages(loader, batches, sum);
+      add_averages(loader, batches, sum, observers);
     } else {
       add(*batches.front(), sum);
     }
@@ -34,26 +60,33 @@ std::optional<Metrics> Evaluator::evaluate(EvaluationLoader& loader, const std::
   return metrics;
 }
 
-Metrics Evaluator::evaluate(EvaluationLoader& loader) {
-  return *evaluate(loader, [] { return false; });
+Metrics Evaluator::evaluate(EvaluationLoader& loader, Observers observers) {
+  return *evaluate(
+      loader, [] { return false; }, observers);
 }
 
 void Evaluator::add(const Batch& batch, MetricsAccumulator& metrics) {
   const NoGrad no_grad;
-  const auto [logits, labels] = answers(batch, 0);
+  const auto [x, logits, labels] = answers(batch, 0);
   metrics.add(softmax_cross_entropy(logits, labels, 0.0f), labels);
   device_api::save_plans(device_);
   uploads_.front().used();
 }
 
-void Evaluator::add_averages(const EvaluationLoader& loader, std::span<const Batch* const> batches,
-                             MetricsAccumulator& metrics) {
+void Evaluator::add_averages(const EvaluationLoader& loader, std::span<const Batch* const> batches, MetricsAccumulator& metrics,
+                             Observers observers) {
   const NoGrad no_grad;
   const int64_t views = loader.views();
+  const std::span<const int64_t> indices = batches.front()->samples;
   std::vector<Tensor> logits;  // queue all passes before waiting for the first
   for (size_t pass = 0; pass < batches.size(); ++pass) {
-    logits.push_back(answers(*batches[pass], pass).logits);
+    const Answers now = answers(*batches[pass], pass);
+    logits.push_back(now.logits);
     uploads_[pass].used();
+    const auto rows = static_cast<int64_t>(indices.size()) * loader.views(pass);  // without padding
+    for (EvaluationObserver* observer : observers) {
+      observer->saw(indices, pass, now.x.slice(0, {rows, now.x.dim(1), now.x.dim(2), now.x.dim(3)}));
+    }
   }
   const int64_t classes = logits.front().dim(1);
   const int64_t samples = logits.front().dim(0) / loader.views(0);
@@ -76,9 +109,13 @@ void Evaluator::add_averages(const EvaluationLoader& loader, std::span<const Bat
 
   std::vector<float> scores(static_cast<size_t>(samples * classes));
   for (int64_t s = 0; s < samples; ++s) {
-    loader.protocol().average(
-        std::span(gathered).subspan(static_cast<size_t>(s * views * classes), static_cast<size_t>(views * classes)),
-        std::span(scores).subspan(static_cast<size_t>(s * classes), static_cast<size_t>(classes)));
+    average_views(loader.average(),
+                  std::span(gathered).subspan(static_cast<size_t>(s * views * classes), static_cast<size_t>(views * classes)),
+                  std::span(scores).subspan(static_cast<size_t>(s * classes), static_cast<size_t>(classes)));
+  }
+  for (EvaluationObserver* observer : observers) {
+    observer->scored(indices, labels.span<int32_t>().first(indices.size()),
+                     std::span(scores).first(indices.size() * static_cast<size_t>(classes)));
   }
   const Tensor device_labels = labels.to(device_);
   metrics.add(softmax_cross_entropy(from_values({samples, classes}, scores, DType::f32, device_), device_labels, 0.0f),
@@ -92,20 +129,15 @@ Evaluator::Answers Evaluator::answers(const Batch& batch, size_t pass) {
   }
   const Batch& on_device = uploads_[pass].upload(batch);
   const Tensor x = prepare_input(on_device.images, on_device.views, format_for(batch));
-  return {.logits = model_.forward(x, Mode::evaluate), .labels = on_device.labels};
+  return {.x = x, .logits = model_.forward(x, Mode::evaluate), .labels = on_device.labels};
 }
 
-InputFormat Evaluator::format_for(const Batch& batch) {
+InputFormat Evaluator::format_for(const Batch& batch) const {
   InputFormat format = input_;
   format.height = batch.height;
   format.width = batch.width;
-  const bool mean_image = input_.mean.shape().rank() == 3;
-  if (mean_image && input_.mean.dim(0) != batch.height) {
-    Tensor& scaled = mean_images_[batch.height];
-    if (!scaled.defined()) {
-      scaled = scaled_mean_image(input_.mean, batch.height);
-    }
-    format.mean = scaled;
+  if (channel_mean_.defined() && (input_.mean.dim(0) != batch.height || input_.mean.dim(1) != batch.width)) {
+    format.mean = channel_mean_;
   }
   return format;
 }

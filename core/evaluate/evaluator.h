@@ -3,12 +3,12 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <optional>
 #include <span>
 
 #include "core/data/batch_upload.h"
 #include "core/evaluate/evaluation_loader.h"
+#include "core/evaluate/evaluation_observer.h"
 #include "core/evaluate/metrics.h"
 #include "core/nn/module.h"
 #include "core/ops/prepare_input.h"
@@ -19,34 +19,38 @@ namespace residua {
 /// gradients and needs no optimizer.
 class Evaluator {
  public:
-  /// `input` is the network's input format; height and width come from the batches, and a mean image is scaled for views of
-  /// another size. `model` must outlive this and be on `device`.
+  /// `input` is the network's input format; height and width come from the batches. Views of another size than a mean image's
+  /// subtract its mean per channel. `model` must outlive this and be on `device`.
   Evaluator(Module& model, InputFormat input, Device device);
 
   /// Evaluates each image once, by the loader's protocol; ignores an image that a pass cannot read. Calls `stop` before each
   /// batch and returns nothing once it is true. Fails with Error if no image could be read.
-  std::optional<Metrics> evaluate(EvaluationLoader& loader, const std::function<bool()>& stop);
-  Metrics evaluate(EvaluationLoader& loader);
+  /// Tells the observers of each batch, which costs a wait for the device.
+  using Observers = std::span<EvaluationObserver* const>;
+  std::optional<Metrics> evaluate(EvaluationLoader& loader, const std::function<bool()>& stop, Observers observers = {});
+  Metrics evaluate(EvaluationLoader& loader, Observers observers = {});
 
   /// Queues the evaluation of one batch with one row per sample, and adds its results to `metrics`.
   void add(const Batch& batch, MetricsAccumulator& metrics);
 
  private:
-  /// The same for samples with several views, whose logits the protocol averages on the host.
-  void add_averages(const EvaluationLoader& loader, std::span<const Batch* const> batches, MetricsAccumulator& metrics);
-  /// The logits [rows, classes], queued on the device, and the labels there.
+  /// The same with scores that the host averages over a sample's views.
+  void add_averages(const EvaluationLoader& loader, std::span<const Batch* const> batches, MetricsAccumulator& metrics,
+                    Observers observers);
+  /// The network's input, its logits [rows, classes], queued on the device, and the labels there.
   struct Answers {
+    Tensor x;
     Tensor logits;
     Tensor labels;
   };
   Answers answers(const Batch& batch, size_t pass);
-  InputFormat format_for(const Batch& batch);
+  InputFormat format_for(const Batch& batch) const;
 
   Module& model_;
   InputFormat input_;
   Device device_;
-  std::deque<BatchUpload> uploads_;        // one per pass, because a pass has batches of one shape
-  std::map<int64_t, Tensor> mean_images_;  // scaled mean images, by side in pixels
+  Tensor channel_mean_;              // of the mean image, if there is one
+  std::deque<BatchUpload> uploads_;  // one per pass, because a pass has batches of one shape
 };
 
 }  // namespace residua

@@ -18,10 +18,6 @@ double log_sum_exp(std::span<const double> values) {
   return most + std::log(sum);
 }
 
-}  // namespace
-
-void Protocol::average(std::span<const float> logits, std::span<float> scores) const { average_logits(logits, scores); }
-
 void average_logits(std::span<const float> logits, std::span<float> scores) {
   const size_t classes = scores.size();
   const size_t views = logits.size() / classes;
@@ -53,9 +49,31 @@ void average_probabilities(std::span<const float> logits, std::span<float> score
   }
 }
 
+}  // namespace
+
+int64_t count_views(const Protocol& protocol, int64_t input_size) {
+  int64_t views = 0;
+  for (const EvaluationPass& pass : protocol.passes(input_size)) {
+    views += pass.views->count();
+  }
+  return views;
+}
+
+void average_views(Average average, std::span<const float> logits, std::span<float> scores) {
+  if (logits.size() == scores.size() || average == Average::logits) {
+    average_logits(logits, scores);
+  } else {
+    average_probabilities(logits, scores);
+  }
+}
+
 void declare(Settings& s, EvaluationOptions& o) {
   s.choice("protocol", o.protocol, Registry<Protocol>::names(),
-           "Which views of each image an evaluation uses, and how it combines their scores. " + help_of_kinds<Protocol>());
+           "Which views of each image an evaluation uses. " + help_of_kinds<Protocol>());
+  s.choice(
+      "average", o.average,
+      "What a protocol with several views takes the mean of: the softmax outputs, or the logits. The paper's ten-crop test "
+      "is that of Krizhevsky et al. 2012, who average the softmax outputs.");
   o.protocols.declare(s);
 }
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <utility>
 
-#include "core/evaluate/evaluator.h"
+#include "core/data/relabeled.h"
 #include "core/nn/state_dict.h"
 #include "core/train/run_setup.h"
 
@@ -24,13 +24,29 @@ void note_unreadable(const AnyLoader& loader, const char* what, RunObserver& obs
 
 }  // namespace
 
+std::shared_ptr<const ImageSource> images_for(const Safetensors& file, const Network& network,
+                                              std::shared_ptr<const ImageSource> images) {
+  const std::vector<std::string>& known = network.input.class_names;
+  if (network.input.classes_named) {
+    return images->class_names() == known ? images : std::make_shared<const Relabeled>(std::move(images), known, file.path);
+  }
+  if (images->class_names().size() != known.size()) {
+    fail_usage(
+        "{} has {} classes without names, but the data has {}: all class folders are wanted, or weights that name their "
+        "classes",
+        file.path, known.size(), images->class_names().size());
+  }
+  return images;
+}
+
 Metrics evaluate_weights(const Safetensors& file, Network& network, const std::shared_ptr<const ImageSource>& images,
-                         const RunConfig& config, Device device, DType precision, RunObserver& observer) {
+                         const RunConfig& config, Device device, DType precision, RunObserver& observer,
+                         Evaluator::Observers observers) {
   ParameterStore store(*network.module, {.device = device, .compute = precision, .purpose = Purpose::inference});
   load_weights(file, store, network.family->classifier() + ".");
   const std::unique_ptr<EvaluationLoader> loader = evaluation_loader(images, config, network.input.size, device);
   Evaluator evaluator(*network.module, input_format(network, precision, device), device);
-  const Metrics metrics = evaluator.evaluate(*loader);
+  const Metrics metrics = evaluator.evaluate(*loader, observers);
   note_unreadable(*loader, "were ignored", observer);
   return metrics;
 }

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "core/evaluate/evaluator.h"
 #include "core/evaluate/metrics.h"
 #include "core/train/run_observer.h"
 #include "core/train/training.h"
@@ -10,9 +11,17 @@ namespace residua {
 
 /// Actions other than training.
 
-/// Evaluates a network with the weights of a file on a set of images. Notes unreadable images. Fails if none could be read.
+/// The images with the labels that their classes have in the network of a weights file: a class keeps its name, and the images
+/// need not have all classes. Fails with UsageError on classes that the network does not know, and on another number of classes
+/// if the network's have no names.
+std::shared_ptr<const ImageSource> images_for(const Safetensors& file, const Network& network,
+                                              std::shared_ptr<const ImageSource> images);
+
+/// Evaluates a network with the weights of a file on a set of images, and tells `observers`. Notes unreadable images. Fails if
+/// none could be read.
 Metrics evaluate_weights(const Safetensors& file, Network& network, const std::shared_ptr<const ImageSource>& images,
-                         const RunConfig& config, Device device, DType precision, RunObserver& observer);
+                         const RunConfig& config, Device device, DType precision, RunObserver& observer,
+                         Evaluator::Observers observers = {});
 
 /// Trains on the first batch only, at the peak learning rate, and notes the loss every log-every iterations. Returns the last
 /// loss, which should approach zero. Fails if it is not finite.

@@ -71,6 +71,9 @@ std::set<std::string> unused_options(const RunConfig& c, const Network& network)
   add_unused<ScheduleKind>(c.schedule.name, names);
   add_unused<Protocol>(c.evaluation.protocol, names);
   add_unused<ModelFamily>(catalog_entry(network.name).family, names);
+  if (count_views(c.evaluation.chosen(), network.input.size) == 1) {  // nothing to average
+    names.insert("average");
+  }
   return names;
 }
 

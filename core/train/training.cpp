@@ -56,7 +56,8 @@ std::unique_ptr<EvaluationLoader> evaluation_loader(const std::shared_ptr<const 
                                                     int64_t input_size, Device device) {
   LoaderOptions options = loader_options(config, input_size, device);
   options.pad_last = device.type == Device::Type::cuda;  // so that no plan is tuned for a partial batch
-  return std::make_unique<EvaluationLoader>(source, config.evaluation.chosen(), input_size, std::move(options));
+  return std::make_unique<EvaluationLoader>(source, config.evaluation.chosen(), input_size, std::move(options),
+                                            config.evaluation.average);
 }
 
 }  // namespace residua

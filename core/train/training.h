@@ -42,8 +42,7 @@ int64_t batches_per_epoch(int64_t images, const RunConfig& config);
 std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
                                         const InputDescription& input, Device device);
 
-/// Makes the loader for an evaluation by the settings' protocol: each image once; unreadable images are ignored. `config` must
-/// outlive it.
+/// Makes the loader for an evaluation by the settings' protocol: each image once; unreadable images are ignored.
 std::unique_ptr<EvaluationLoader> evaluation_loader(const std::shared_ptr<const ImageSource>& source, const RunConfig& config,
                                                     int64_t input_size, Device device);
 

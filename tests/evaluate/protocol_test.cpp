@@ -12,7 +12,6 @@
 #include "core/config/settings.h"
 #include "core/data/codecs/resize.h"
 #include "core/data/views/center.h"
-#include "core/evaluate/mean_image.h"
 #include "tests/evaluate/trained.h"
 #include "tests/support/compare.h"
 #include "tests/support/mirrored.h"
@@ -145,17 +144,28 @@ TEST_P(ProtocolTest, LeavesOutWhatOnePassCannotRead) {
   }
 }
 
-TEST_P(ProtocolTest, ScalesAMeanImageToTheViews) {
+// The mean image has 90 in one half and 150 in the other. Views of its size subtract it, others its mean, 120.
+TEST_P(ProtocolTest, SubtractsAMeanImagesChannelMeansFromViewsOfAnotherSize) {
   Trained net(GetParam());
   const auto source = random_images();
-  const Metrics want = net.evaluate(source, {.batch_size = 9}, "two-sizes");
-  InputFormat format = net.format;
-  format.mean = full({kSize, kSize, 3}, 120.0f, DType::f32, net.device);  // the same color at every pixel
-  Evaluator evaluator(net.model, format, net.device);
-  const Kinds<Protocol> protocols;
-  EvaluationLoader loader(source, protocols.at("protocol", "two-sizes"), kSize, {.batch_size = 9});
-  expect_same(evaluator.evaluate(loader), want);
-  expect_same(evaluator.evaluate(loader), want);
+  const auto evaluate = [&](const Tensor& mean, const std::string& protocol) {
+    InputFormat format = net.format;
+    format.mean = mean;
+    Evaluator evaluator(net.model, format, net.device);
+    const Kinds<Protocol> protocols;
+    EvaluationLoader loader(source, protocols.at("protocol", protocol), kSize, {.batch_size = 9});
+    const Metrics first = evaluator.evaluate(loader);
+    expect_same(evaluator.evaluate(loader), first);
+    return first;
+  };
+  std::vector<float> halves(kSize * kSize * 3, 90.0f);
+  std::fill(halves.begin() + kSize * kSize * 3 / 2, halves.end(), 150.0f);
+  const Tensor image = from_values({kSize, kSize, 3}, halves, DType::f32, net.device);
+  const Tensor channels = full({3}, 120.0f, DType::f32, net.device);
+  EXPECT_GT(std::abs(evaluate(image, "center").loss - evaluate(channels, "center").loss), 1e-4);
+  expect_same(evaluate(image, "larger"), evaluate(channels, "larger"));
+  expect_same(evaluate(full({kSize, kSize, 3}, 120.0f, DType::f32, net.device), "two-sizes"),
+              net.evaluate(source, {.batch_size = 9}, "two-sizes"));
 }
 
 TEST(EvaluationLoader, HasBatchesOfTheSameSamplesInNoMoreMemory) {
@@ -204,23 +214,26 @@ TEST(EvaluationLoader, RefusesAProtocolThatShowsNothing) {
 TEST(Averages, AreOfLogitsOrOfProbabilities) {
   const std::vector<float> logits = {1, 2, 4, /**/ -1, 3, 0};
   std::vector<float> scores(3);
-  average_logits(logits, scores);
+  average_views(Average::logits, logits, scores);
   EXPECT_THAT(scores, ElementsAre(0, 2.5f, 2));
-  average_probabilities(logits, scores);
+  average_views(Average::softmax, logits, scores);
   const double one = std::exp(1.0) + std::exp(2.0) + std::exp(4.0);
   const double two = std::exp(-1.0) + std::exp(3.0) + std::exp(0.0);
   for (size_t c = 0; c < 3; ++c) {
     const double p = (std::exp(static_cast<double>(logits[c])) / one + std::exp(static_cast<double>(logits[3 + c])) / two) / 2;
     EXPECT_NEAR(std::exp(static_cast<double>(scores[c])), p, 1e-7);
   }
+  const std::vector<float> one_view = {1, 2, 4};
+  average_views(Average::softmax, one_view, scores);
+  EXPECT_THAT(scores, ElementsAre(1, 2, 4)) << "nothing to average";
   const std::vector<float> small = {0, -3000, /**/ 0, -4000};
   scores.resize(2);
-  average_probabilities(small, scores);
+  average_views(Average::softmax, small, scores);
   EXPECT_NEAR(scores[1], -3000 - std::log(2), 1e-3) << "too small for a double";
   const std::vector<float> broken = {0, std::numeric_limits<float>::quiet_NaN(), /**/ 0, 1};
-  average_probabilities(broken, scores);
+  average_views(Average::softmax, broken, scores);
   EXPECT_TRUE(std::isnan(scores[0]) && std::isnan(scores[1]));
-  average_logits(broken, scores);
+  average_views(Average::logits, broken, scores);
   EXPECT_TRUE(std::isnan(scores[1]));
 }
 
@@ -231,29 +244,12 @@ TEST(EvaluationOptions, NameARegisteredProtocol) {
   EXPECT_EQ(options.chosen().passes(32).size(), 1U);
   settings.assign("protocol", {"two-sizes"}, Layer::command_line);
   EXPECT_EQ(options.chosen().passes(32).size(), 2U);
+  EXPECT_EQ(options.average, Average::softmax);
+  settings.assign("average", {"logits"}, Layer::command_line);
+  EXPECT_EQ(options.average, Average::logits);
+  EXPECT_EQ(count_views(options.protocols.at("protocol", "ten-crop"), 224), 10);
+  EXPECT_EQ(count_views(options.protocols.at("protocol", "multi-scale"), 224), 10);
   EXPECT_TRUE(fails_with([&] { settings.assign("protocol", {"centre"}, Layer::command_line); }, {"protocol", "center"}));
-}
-
-// Along a slope the mean between two pixels is the slope's own value; past the outermost centers it stays.
-TEST(ScaledMeanImage, IsBilinear) {
-  std::vector<float> slope;
-  for (int y = 0; y < 4; ++y) {
-    for (int x = 0; x < 6; ++x) {
-      slope.insert(slope.end(), {static_cast<float>(x), static_cast<float>(10 * y)});
-    }
-  }
-  for (const int64_t size : {3, 4, 9}) {
-    const std::vector<float> got = scaled_mean_image(from_values({4, 6, 2}, slope), size).to_vector();
-    ASSERT_EQ(got.size(), static_cast<size_t>(size * size * 2));
-    const auto n = static_cast<double>(size);
-    for (int64_t i = 0; i < size; ++i) {
-      for (int64_t j = 0; j < size; ++j) {
-        const size_t at = static_cast<size_t>(i * size + j) * 2;
-        EXPECT_NEAR(got[at], std::clamp((static_cast<double>(j) + 0.5) * 6 / n - 0.5, 0.0, 5.0), 1e-5);
-        EXPECT_NEAR(got[at + 1], 10 * std::clamp((static_cast<double>(i) + 0.5) * 4 / n - 0.5, 0.0, 3.0), 1e-5);
-      }
-    }
-  }
 }
 
 }  // namespace

@@ -83,12 +83,13 @@ struct Trained {
   }
 
   Metrics evaluate(const std::shared_ptr<const ImageSource>& source, LoaderOptions options,
-                   const std::string& protocol = "center") {
+                   const std::string& protocol = "center", Average average = Average::softmax,
+                   Evaluator::Observers observers = {}) {
     options.max_bad_images = 100;
     options.max_bad_share = 1;
     const Kinds<Protocol> protocols;
-    EvaluationLoader loader(source, protocols.at("protocol", protocol), kSize, std::move(options));
-    return evaluator.evaluate(loader);
+    EvaluationLoader loader(source, protocols.at("protocol", protocol), kSize, std::move(options), average);
+    return evaluator.evaluate(loader, observers);
   }
 
   Device device;

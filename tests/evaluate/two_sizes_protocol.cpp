@@ -1,5 +1,5 @@
 /// A protocol with several views and several sizes: the center view and its mirror image, and the center view half as large
-/// again; the mean of their probabilities.
+/// again.
 #include "core/data/views/center.h"
 #include "core/evaluate/protocol.h"
 
@@ -27,9 +27,18 @@ class TwoSizes final : public Protocol {
     return {{.input_size = input_size, .views = std::make_shared<const CenterAndMirror>(input_size)},
             {.input_size = larger, .views = make_view("center", larger)}};
   }
-  void average(std::span<const float> logits, std::span<float> scores) const override { average_probabilities(logits, scores); }
 };
 
+/// The larger view alone.
+class Larger final : public Protocol {
+ public:
+  std::vector<EvaluationPass> passes(int64_t input_size) const override {
+    const int64_t larger = input_size * 3 / 2;
+    return {{.input_size = larger, .views = make_view("center", larger)}};
+  }
+};
+
+const auto kLarger = registered<Protocol, Larger>("larger", "one view of another size, for tests");
 const auto kTwoSizes = registered<Protocol, TwoSizes>("two-sizes", "two views of one size and one of another, for tests");
 
 }  // namespace

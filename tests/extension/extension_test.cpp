@@ -74,9 +74,9 @@ TEST_F(Extension, IsInTheHelpAndInTheLists) {
   ASSERT_EQ(train("--help"), 0);
   EXPECT_THAT(read("out"), AllOf(HasSubstr("--gradients-angle NUMBER"), HasSubstr("--tint-strength NUMBER"),
                                  HasSubstr("--polynomial-power NUMBER"), HasSubstr("--tiny-width NUMBER"),
-                                 HasSubstr("--flipped-average probabilities|logits")));
+                                 HasSubstr("--flipped-sides both|mirror")));
   EXPECT_THAT(read("out"), AllOf(HasSubstr("|gradients|"), HasSubstr("|tint"), HasSubstr("|polynomial|"),
-                                 HasSubstr("--protocol center|flipped")));
+                                 HasSubstr("--protocol center|flipped|multi-scale|ten-crop")));
   ASSERT_EQ(train("--list-models"), 0);
   EXPECT_THAT(read("out"), AllOf(HasSubstr("tiny8 "), HasSubstr("one convolution and a classifier"), HasSubstr("resnet18 ")));
   ASSERT_EQ(train("--summary --model tiny8 --tiny-width 6"), 0) << read("err");
@@ -229,22 +229,27 @@ TEST_F(Extension, TheProtocolAveragesBothSidesOfEachImage) {
   for (const bool of_logits : {false, true}) {
     const auto scores = [of_logits](Module& module, const Tensor& x) { return by_both_sides(module, x, of_logits); };
     const std::string wanted = told(measured_one_by_one(file, *images, scores));
-    const std::string option = of_logits ? "--flipped-average logits" : "";
+    const std::string option = of_logits ? "--average logits" : "";
     for (const char* batch : {"-b 16", "-b 7", "-b 1"}) {
       ASSERT_EQ(train(evaluate + "--protocol flipped " + option + " " + batch), 0) << read("err");
       EXPECT_THAT(read("out"), HasSubstr(wanted)) << batch << " " << option;
     }
     all.insert(wanted);
   }
-  EXPECT_EQ(all.size(), 3U) << "each way gives another result";
+  const auto mirror = [](Module& module, const Tensor& x) { return answer(module, mirrored(x)); };
+  ASSERT_EQ(train(evaluate + "--protocol flipped --flipped-sides mirror"), 0) << read("err");
+  all.insert(told(measured_one_by_one(file, *images, mirror)));
+  EXPECT_THAT(read("out"), HasSubstr(told(measured_one_by_one(file, *images, mirror))));
+  EXPECT_EQ(all.size(), 4U) << "each way gives another result";
   ASSERT_EQ(train(evaluate + "--protocol sideways"), 2);
-  EXPECT_THAT(read("err"), HasSubstr("--protocol: got 'sideways', wanted center or flipped"));
+  EXPECT_THAT(read("err"), HasSubstr("--protocol: got 'sideways', wanted center, flipped, multi-scale or ten-crop"));
 }
 
 TEST_F(Extension, ARunKeepsItsProtocol) {
-  ASSERT_EQ(train(kAll + "--protocol flipped --flipped-average logits --output run"), 0) << read("err");
+  ASSERT_EQ(train(kAll + "--protocol flipped --flipped-sides mirror --average logits --output run"), 0) << read("err");
   EXPECT_THAT(read("run/config.toml"),
-              AllOf(HasSubstr("\nprotocol = \"flipped\"\n"), HasSubstr("\nflipped-average = \"logits\"\n")));
+              AllOf(HasSubstr("\nprotocol = \"flipped\"\n"), HasSubstr("\nflipped-sides = \"mirror\"\n"),
+                    HasSubstr("\naverage = \"logits\"\n")));
   ASSERT_EQ(train(kAll + "--output center"), 0) << read("err");
   EXPECT_THAT(read("center/config.toml"), HasSubstr("\nprotocol = \"center\"\n"));
   EXPECT_NE(records("run", "validation").back().at("loss"), records("center", "validation").back().at("loss"));

@@ -7,7 +7,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
+#include "core/io/safetensors.h"
 #include "tests/support/temporary_folder.h"
 
 namespace residua::test {
@@ -67,6 +69,103 @@ TEST_F(TrainActionsTest, TrainingImagesAreEvaluatedAsTheRunEvaluatesThem) {
     EXPECT_EQ(train(fmt::format("--evaluate --evaluate-on {} --weights run/last.safetensors", wrong)), 2);
     EXPECT_THAT(read("err"), HasSubstr("--evaluate-on: got"));
   }
+}
+
+TEST_F(TrainActionsTest, AnEvaluationWritesWhatItFound) {
+  ASSERT_EQ(train("--iterations 3 --output run"), 0) << read("err");
+  const std::string evaluate = "--evaluate --weights run/last.safetensors ";
+  ASSERT_EQ(train(evaluate + "--protocol ten-crop --evaluate-on train:9 --predictions p.jsonl --evaluation-json e.json "
+                             "--dump-views v.safetensors"),
+            0)
+      << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("evaluation of 9 training images"));
+  EXPECT_THAT(read("out"), HasSubstr("protocol ten-crop: 10 views of each image, mean of their softmax outputs"));
+  EXPECT_THAT(read("out"), HasSubstr("95 % intervals (Wilson): top-1 error"));
+  const nlohmann::json found = json("e.json");
+  EXPECT_EQ(found["images"], 9);
+  EXPECT_EQ(found["protocol"], "ten-crop");
+  EXPECT_EQ(found["average"], "softmax");
+  EXPECT_EQ(found["views"], 10);
+  EXPECT_EQ(found["set"], "training");
+  EXPECT_EQ(found["unreadable_images"], 0);
+  std::istringstream lines(read("p.jsonl"));
+  int64_t images = 0;
+  int64_t errors = 0;
+  double loss = 0;
+  for (std::string line; std::getline(lines, line); ++images) {
+    const nlohmann::json image = nlohmann::json::parse(line);
+    EXPECT_EQ(image["index"], images);
+    errors += image["top5"][0]["label"] != image["label"] ? 1 : 0;
+    loss += image["loss"].get<double>() / 9;
+  }
+  EXPECT_EQ(images, 9);
+  EXPECT_EQ(found["top1_errors"], errors);
+  EXPECT_NEAR(found["loss"].get<double>(), loss, 1e-9);
+  const Safetensors views = load_safetensors(folder_ / "v.safetensors");
+  EXPECT_EQ(views.find("labels")->size(), 9);
+  EXPECT_THAT(views.find("views.8.0")->shape, ::testing::ElementsAre(10, 16, 16, 3));
+
+  ASSERT_EQ(train(evaluate + "--protocol multi-scale --average logits --evaluate-on val:5 --evaluation-json e.json"), 0)
+      << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("protocol multi-scale: 10 views of each image, mean of their logits"));
+  EXPECT_THAT(read("out"), HasSubstr("validation of 5 images"));
+  EXPECT_EQ(json("e.json")["average"], "logits");
+  for (const char* option : {"--predictions", "--evaluation-json", "--dump-views"}) {
+    EXPECT_EQ(train(fmt::format("{} file --output run2", option)), 2);
+    EXPECT_THAT(read("err"), HasSubstr(fmt::format("{}: got 'file', wanted --evaluate too", option)));
+    EXPECT_EQ(train(fmt::format("{}{} nowhere/file", evaluate, option)), 2);
+    EXPECT_THAT(read("err"), HasSubstr("wanted a file in a folder that exists"));
+  }
+}
+
+// The weights know the classes a, b and c. The validation folder has c and b, and no training folder beside it.
+TEST_F(TrainActionsTest, ClassesOfTheWeightsAreFoundByName) {
+  const auto put = [&](const std::string& image, int color) {
+    std::filesystem::create_directories(std::filesystem::path(folder_ / image).parent_path());
+    write_bytes(folder_ / image, "P6\n1 1\n255\n" + std::string(3, static_cast<char>(color)));
+  };
+  for (const char* name : {"a", "b", "c"}) {
+    for (const char* split : {"train", "val"}) {
+      for (int i = 0; i < 6; ++i) {
+        put(fmt::format("photos/{}/{}/{}.ppm", split, name, i), 20 + 100 * (name[0] - 'a') + i);
+      }
+    }
+  }
+  const auto run = [&](const std::string& arguments) {
+    const std::string command =
+        fmt::format("cd {} && " RESIDUA_BINARY_DIR "/train-imagenet {} > out 2> err", folder_.path(), arguments);
+    return WEXITSTATUS(std::system(command.c_str()));
+  };
+  ASSERT_EQ(run("photos --model resnet20 --crop-size 16 -b 6 --iterations 4 --threads 1 --precision fp32 --output run"), 0)
+      << read("err");
+  put("some/val/c/1.ppm", 220);
+  put("some/val/b/1.ppm", 120);
+  put("some/val/b/2.ppm", 121);
+  const std::string evaluate = " --evaluate --weights run/last.safetensors --evaluation-json e.json --predictions p.jsonl";
+  ASSERT_EQ(run("some" + evaluate), 0) << read("err");
+  const nlohmann::json classes = json("e.json")["classes"];
+  ASSERT_EQ(classes.size(), 3U);
+  EXPECT_EQ(classes[0]["images"], 0);
+  EXPECT_EQ(classes[1]["name"], "b");
+  EXPECT_EQ(classes[1]["images"], 2);
+  EXPECT_EQ(classes[2]["images"], 1);
+  const std::string lines = read("p.jsonl");
+  EXPECT_EQ(nlohmann::json::parse(lines.substr(0, lines.find('\n')))["label"], 1) << "b is class 1 of the weights";
+
+  // The same images in a flat folder.
+  for (const char* image : {"b1", "b2", "c1"}) {
+    put(fmt::format("flat/val/{}.ppm", image), image[0] == 'c' ? 220 : image[1] == '1' ? 120 : 121);
+  }
+  write_bytes(folder_ / "flat/val.txt", "b1.ppm b\nb2.ppm b\nc1.ppm c\n");
+  const double loss = json("e.json")["loss"];
+  ASSERT_EQ(run("flat" + evaluate), 0) << read("err");
+  EXPECT_THAT(read("out"), HasSubstr("labels 3 images by class name"));
+  EXPECT_EQ(json("e.json")["loss"], loss);
+  EXPECT_EQ(json("e.json")["classes"], classes);
+
+  put("some/val/d/1.ppm", 220);
+  EXPECT_EQ(run("some" + evaluate), 2);
+  EXPECT_THAT(read("err"), HasSubstr("run/last.safetensors does not know 1 of the images' classes: \"d\""));
 }
 
 TEST_F(TrainActionsTest, LayerStatisticsAreOfTheFirstOrOfSavedWeights) {

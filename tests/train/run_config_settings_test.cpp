@@ -76,6 +76,7 @@ const std::vector<std::pair<std::string, std::pair<Words, Words>>> kValues = {
     {"warmup", {{"constant"}, {"linear"}}},
     {"warmup-lr", {{"0.01"}, {"0.02"}}},
     {"protocol", {{"center"}, {"two-sizes"}}},
+    {"average", {{"softmax"}, {"logits"}}},
     {"output", {{"runs/a"}, {"C:\\x"}}},
     {"log-every", {{"1"}, {"2147483647"}}},
     {"evaluate-every", {{"0.25"}, {"3"}}},
@@ -123,6 +124,7 @@ const std::vector<std::pair<std::string, std::vector<Words>>> kRefused = {
     {"holdout", {{"-1"}}},
     {"clean-train", {{"-1"}, {"1.5"}}},
     {"protocol", {{"centre"}}},
+    {"average", {{"mean"}}},
     {"log-every", {{"0"}}},
     {"evaluate-every", {{"0"}}},
 };

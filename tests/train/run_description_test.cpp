@@ -94,6 +94,8 @@ TEST(RunDescription, SaysWhatTheRunIs) {
   EXPECT_EQ(c["synthetic-images"], 64);
   EXPECT_FALSE(c.contains("output"));
   EXPECT_FALSE(c.contains("lr-patience")) << "of a schedule that is not used";
+  EXPECT_FALSE(c.contains("average")) << "of a protocol with one view";
+  EXPECT_EQ(described("protocol", {"two-sizes"}).configuration["average"], "softmax");
 }
 
 TEST(RunDescription, TheBatchesAreTheLoaders) {

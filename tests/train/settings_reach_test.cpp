@@ -243,6 +243,15 @@ std::vector<Row> rows() {
          EXPECT_TRUE(a.last == b.last);
          EXPECT_NE(a.validation_losses, b.validation_losses);
        }},
+      {"average",
+       {{"protocol", {"two-sizes"}}},
+       {"softmax"},
+       {"logits"},
+       [](const ShortRun& a, const ShortRun& b) {
+         ASSERT_TRUE(a.ended_well() && b.ended_well());
+         EXPECT_TRUE(a.last == b.last);
+         EXPECT_NE(a.validation_losses, b.validation_losses);
+       }},
       {"log-every",
        {{"evaluate-every", {"100"}}},
        {"1"},

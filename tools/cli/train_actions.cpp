@@ -3,8 +3,14 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "core/base/version.h"
+#include "core/evaluate/image_results.h"
+#include "core/evaluate/predictions.h"
+#include "core/evaluate/report.h"
+#include "core/evaluate/view_dump.h"
 #include "core/io/atomic_file.h"
 #include "core/nn/state_dict.h"
 #include "core/train/actions.h"
@@ -16,21 +22,37 @@ namespace {
 
 struct EvaluateOn {
   std::string set;     // "val", "train" or "test"
-  int64_t images = 0;  // for train; 0: all
+  int64_t images = 0;  // 0: all
 };
 
 EvaluateOn evaluate_on(const std::string& text, bool holdout) {
-  constexpr std::string_view kSome = "train:";
-  if (text == "val" || text == "train" || (text == "test" && holdout)) {
-    return {.set = text};
-  }
-  int64_t images = 0;
+  const size_t colon = text.find(':');
+  EvaluateOn on{.set = text.substr(0, colon)};
   const char* end = text.data() + text.size();
-  if (!text.starts_with(kSome) || std::from_chars(text.data() + kSome.size(), end, images).ptr != end || images < 1) {
+  const bool counted = colon != std::string::npos;
+  const bool good = !counted || (std::from_chars(text.data() + colon + 1, end, on.images).ptr == end && on.images >= 1);
+  if (!good || (on.set != "val" && on.set != "train" && (on.set != "test" || !holdout))) {
     fail_setting("evaluate-on", text,
-                 holdout ? "val, train, test, or train:N for N images" : "val, train, or train:N for N images");
+                 fmt::format("val, train{}, or one of these with :N for N images", holdout ? ", test" : ""));
   }
-  return {.set = "train", .images = images};
+  return on;
+}
+
+/// Fails now rather than after a long evaluation.
+void check_folder_of(const char* setting, const std::string& path) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder)) {
+    fail_setting(setting, path, "a file in a folder that exists");
+  }
+}
+
+/// "protocol ten-crop: 10 views of each image, mean of their softmax outputs".
+std::string describe_protocol(const EvaluationOptions& how, int64_t input_size) {
+  const int64_t views = count_views(how.chosen(), input_size);
+  const char* mean = how.average == Average::softmax ? "softmax outputs (as Krizhevsky et al. 2012)" : "logits";
+  return fmt::format(
+      "protocol {}: {}", how.protocol,
+      views == 1 ? "one view of each image" : fmt::format("{} views of each image, mean of their {}", views, mean));
 }
 
 std::shared_ptr<const ImageSource> images_of(const EvaluateOn& on, const RunConfig& run) {
@@ -48,27 +70,62 @@ std::shared_ptr<const ImageSource> images_of(const EvaluateOn& on, const RunConf
 
 void evaluate(TrainCommand& command, Device device, DType precision, Progress& progress) {
   RunConfig& run = command.run;
-  const EvaluateOn on = evaluate_on(command.actions.evaluate_on, run.dataset.holdout > 0);
+  const TrainActions& actions = command.actions;
+  const EvaluateOn on = evaluate_on(actions.evaluate_on, run.dataset.holdout > 0);
+  check_folder_of("predictions", actions.predictions);
+  check_folder_of("evaluation-json", actions.evaluation_json);
+  check_folder_of("dump-views", actions.dump_views);
   if (run.weights.file.empty()) {
     fail_setting("evaluate", "no weights", "a weights file too (weights)");
   }
   const Safetensors file = read_weights(run.weights.file);
   Network network = network_of_weights(file, run, command.settings, precision);
   run.input.crop_size = network.input.size;
-  const std::shared_ptr<const ImageSource> images = images_of(on, run);
+  std::shared_ptr<const ImageSource> images = images_of(on, run);
   apply_recipe(command.settings, run, !images->fixed_size());
   if (run.input.mean == MeanKind::pixel || run.input.mean == MeanKind::channel) {
     measure_input(run, open_split(run, Split::train), network.input, progress.pass("measuring the training images"));
   }
-  check_classes(file, images->class_names());
+  images = images_for(file, network, images);
   const char* set = on.set == "val" ? "validation" : on.set == "train" ? "training" : "test";
   progress.notes(images->notes());
   progress.note(headline(network, fmt::format("{} {}", images->size(), set)) + "\n" + headline(run, device, precision));
-  const Metrics m = evaluate_weights(file, network, images, run, device, precision, progress);
+  ImageResults results;
+  ViewDump dump(3);
+  std::vector<EvaluationObserver*> observers = {&results};
+  if (!actions.dump_views.empty()) {
+    observers.push_back(&dump);
+  }
+  const Metrics m = evaluate_weights(file, network, images, run, device, precision, progress, observers);
+  const EvaluationReport report = evaluation_report(results.all(), network.classes());
   const std::string what = on.set == "val" ? fmt::format("validation of {} images", m.images)
                                            : fmt::format("evaluation of {} {} images", m.images, set);
   progress.note(
       fmt::format("{}: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %", what, m.loss, m.top1_error, m.top5_error));
+  progress.note(describe_protocol(run.evaluation, network.input.size) + "\n" + summary(report, *images));
+  const std::string average(to_text(run.evaluation.average));
+  if (!actions.predictions.empty()) {
+    write_predictions(actions.predictions, results.all(), *images);
+  }
+  if (!actions.evaluation_json.empty()) {
+    nlohmann::ordered_json json = {{"format", 1},
+                                   {"version", version()},
+                                   {"model", network.name},
+                                   {"weights", file.path},
+                                   {"set", set},
+                                   {"input_size", network.input.size},
+                                   {"protocol", run.evaluation.protocol},
+                                   {"average", average},
+                                   {"views", count_views(run.evaluation.chosen(), network.input.size)},
+                                   {"device", device.string()},
+                                   {"precision", name(precision)},
+                                   {"unreadable_images", images->size() - m.images}};
+    json.update(to_json(report, *images));
+    atomic_write(actions.evaluation_json, json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  }
+  if (!actions.dump_views.empty()) {
+    dump.write(actions.dump_views, {{"protocol", run.evaluation.protocol}, {"average", average}});
+  }
 }
 
 bool act_on_data(TrainCommand& command, const RunData& data, Network& network, Device device, DType precision,

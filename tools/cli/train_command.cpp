@@ -85,7 +85,9 @@ void check_actions(const TrainCommand& command) {
       fail_setting(setting, join(command.settings.find(setting)->get(), ","), fmt::format("--{} too", action));
     }
   };
-  belongs("evaluate-on", "evaluate", a.evaluate);
+  for (const char* setting : {"evaluate-on", "predictions", "evaluation-json", "dump-views"}) {
+    belongs(setting, "evaluate", a.evaluate);
+  }
   belongs("statistics-batches", "layer-statistics", !a.layer_statistics.empty());
 }
 
@@ -122,9 +124,22 @@ void declare(Settings& s, TrainActions& a) {
   s.text("config", a.config, "TOML file with any of these settings, named like the long flags; flags override it.").action();
   s.flag("evaluate", a.evaluate, "Evaluate the weights of --weights and exit; settings that are not given come from that file.")
       .action();
-  s.text("evaluate-on", a.evaluate_on,
-         "Images for --evaluate: val, train, or train:N for N training images spread evenly over the set. With --holdout, val "
-         "is the held-out images and test is the validation split.")
+  s.text(
+       "evaluate-on", a.evaluate_on,
+       "Images for --evaluate: val or train, or val:N or train:N for N images spread evenly over the set. With --holdout, val "
+       "is the held-out images and test is the validation split.")
+      .action();
+  s.text("predictions", a.predictions,
+         "With --evaluate: write a line of JSON for each image to this file: its name, label and loss, and the five most "
+         "probable classes.")
+      .action();
+  s.text("evaluation-json", a.evaluation_json,
+         "With --evaluate: write the results to this JSON file: errors with 95 % intervals, errors by class, confusions, and "
+         "the worst images.")
+      .action();
+  s.text("dump-views", a.dump_views,
+         "With --evaluate: write what the network sees to this safetensors file, 2 GiB at most: each view of each image, after "
+         "normalization.")
       .action();
   s.flag("dry-run", a.dry_run, "Print the run's resolved settings and their digest as JSON, and exit.").action();
   s.text("layer-statistics", a.layer_statistics,

@@ -19,7 +19,10 @@ struct TrainActions {
   bool data_only = false;
   bool dry_run = false;
   std::string evaluate_on = "val";  // the images for `evaluate`
-  std::string layer_statistics;     // file to write, or empty
+  std::string predictions;          // files of `evaluate` to write, or empty
+  std::string evaluation_json;
+  std::string dump_views;
+  std::string layer_statistics;  // file to write, or empty
   int64_t statistics_batches = 10;
   std::string config;  // settings file
 };

@@ -119,6 +119,12 @@ ImageSize with_shorter_side(ImageSize size, int64_t shorter) {
   return {shorter * size.height / size.width, shorter};
 }
 
+Rect bounding(const Rect& a, const Rect& b) {
+  const int64_t top = std::min(a.top, b.top);
+  const int64_t left = std::min(a.left, b.left);
+  return {top, left, std::max(a.top + a.height, b.top + b.height) - top, std::max(a.left + a.width, b.left + b.width) - left};
+}
+
 Rect source_region(const Resize& resize) {
   check(resize);
   if (is_copy(resize)) {

@@ -12,10 +12,14 @@ struct Resize {
   Rect domain;
   ImageSize resized;
   Rect window;
+  bool operator==(const Resize&) const = default;
 };
 
 /// `size` scaled so that its shorter side has `shorter` pixels; the longer side is rounded down, as in torchvision.
 ImageSize with_shorter_side(ImageSize size, int64_t shorter);
+
+/// The smallest rectangle that contains both.
+Rect bounding(const Rect& a, const Rect& b);
 
 /// The part of the source, within `domain`, that the window's pixels depend on.
 Rect source_region(const Resize& resize);

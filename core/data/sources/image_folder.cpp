@@ -1,15 +1,17 @@
 /// Image folder: FOLDER/train/CLASS/*.jpg and FOLDER/val/CLASS/*.jpg, the usual layout of ImageNet and of torchvision's
-/// ImageFolder.
+/// ImageFolder. The validation images may also be in FOLDER/val itself, with their labels in FOLDER/val.txt.
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "core/base/error.h"
 #include "core/base/join.h"
 #include "core/data/source.h"
+#include "core/data/sources/label_list.h"
 #include "core/io/read_file.h"
 
 namespace residua {
@@ -19,6 +21,8 @@ namespace fs = std::filesystem;
 
 /// Extensions of image files. The decoder looks at the contents, and reports by name a file that it cannot decode.
 constexpr std::array<std::string_view, 7> kExtensions{".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".ppm", ".pgm"};
+
+constexpr const char* kValidationList = "val.txt";
 
 std::string_view folder_name(Split split) { return split == Split::train ? "train" : "val"; }
 
@@ -96,6 +100,12 @@ Listing list_images(const fs::path& folder) {
 
 std::string wanted_names() { return "*" + join(kExtensions, ", *"); }
 
+/// Whether the validation images are in val/ itself and val.txt has their labels.
+bool is_flat(const fs::path& folder) {
+  const fs::path root = folder / folder_name(Split::val);
+  return fs::is_directory(root) && fs::is_regular_file(folder / kValidationList) && class_folders(root).empty();
+}
+
 class ImageFolder final : public ImageSource {
  public:
   ImageFolder(const fs::path& folder, Split split) : root_(folder / folder_name(split)) {
@@ -107,8 +117,13 @@ class ImageFolder final : public ImageSource {
     // A label is the class's position in train/, so val/ may lack some classes.
     const std::vector<std::string> present = class_folders(root_);
     class_names_ = fs::is_directory(train) ? class_folders(train) : present;
+    if (split == Split::val && is_flat(folder)) {
+      read_list(folder);
+      return;
+    }
     if (present.empty()) {
-      fail_usage("data folder '{}' {}; wanted one folder of images per class", root_.string(), describe_folder(root_));
+      fail_usage("data folder '{}' {}; wanted one folder of images per class{}", root_.string(), describe_folder(root_),
+                 split == Split::val ? ", or val.txt beside it with a line 'name label' for each image" : "");
     }
     for (const std::string& name : present) {
       const auto found = std::lower_bound(class_names_.begin(), class_names_.end(), name);
@@ -116,13 +131,13 @@ class ImageFolder final : public ImageSource {
         fail_usage("class folder '{}' has no counterpart in '{}', which has {} classes", (root_ / name).string(),
                    train.string(), class_names_.size());
       }
-      Listing listing = list_images(root_ / name);
+      const Listing listing = list_images(root_ / name);
       if (listing.images.empty()) {
         fail_usage("class folder '{}' {}; wanted images named {}", (root_ / name).string(), describe_folder(root_ / name),
                    wanted_names());
       }
-      for (std::string& file : listing.images) {
-        files_.push_back(std::move(file));
+      for (const std::string& file : listing.images) {
+        files_.push_back((fs::path(name) / file).string());
         labels_.push_back(static_cast<int32_t>(found - class_names_.begin()));
       }
       for (const auto& [extension, files] : listing.left_out) {
@@ -134,9 +149,7 @@ class ImageFolder final : public ImageSource {
   int64_t size() const override { return static_cast<int64_t>(files_.size()); }
   const std::vector<std::string>& class_names() const override { return class_names_; }
   int32_t label(int64_t i) const override { return labels_[static_cast<size_t>(i)]; }
-  std::string name(int64_t i) const override {
-    return (root_ / class_names_[static_cast<size_t>(label(i))] / files_[static_cast<size_t>(i)]).string();
-  }
+  std::string name(int64_t i) const override { return (root_ / files_[static_cast<size_t>(i)]).string(); }
   std::optional<ImageSize> fixed_size() const override { return std::nullopt; }
 
   void read(int64_t i, EncodedImage& out) const override {
@@ -151,25 +164,48 @@ class ImageFolder final : public ImageSource {
       files += count;
       kinds.push_back(extension.empty() ? fmt::format("{} without extension", count) : fmt::format("{} *{}", count, extension));
     }
-    if (files == 0) {
-      return {};
+    std::vector<std::string> notes = notes_;
+    if (files > 0) {
+      notes.push_back(fmt::format("{}: {} {} skipped because of {}: {}; images are named {}", root_.string(), files,
+                                  files == 1 ? "file is" : "files are", files == 1 ? "its name" : "their names",
+                                  join(kinds, ", "), wanted_names()));
     }
-    return {fmt::format("{}: {} {} skipped because of {}: {}; images are named {}", root_.string(), files,
-                        files == 1 ? "file is" : "files are", files == 1 ? "its name" : "their names", join(kinds, ", "),
-                        wanted_names())};
+    return notes;
   }
 
  private:
+  /// Takes images, labels and, without a training folder, class names from val.txt and classes.txt.
+  void read_list(const fs::path& folder) {
+    const fs::path names = folder / "classes.txt";
+    if (class_names_.empty() && fs::is_regular_file(names)) {
+      class_names_ = read_lines(names);
+    }
+    LabelList list = read_label_list(folder / kValidationList, std::move(class_names_));
+    class_names_ = std::move(list.class_names);
+    files_ = std::move(list.files);
+    labels_ = std::move(list.labels);
+    notes_.push_back(std::move(list.note));
+    Listing listing = list_images(root_);
+    left_out_ = std::move(listing.left_out);
+    const std::set<std::string> listed(files_.begin(), files_.end());
+    const auto missing = std::ranges::count_if(listing.images, [&](const std::string& file) { return !listed.contains(file); });
+    if (missing > 0) {
+      notes_.push_back(fmt::format("{}: {} {} skipped because {} does not list {}", root_.string(), missing,
+                                   missing == 1 ? "image is" : "images are", kValidationList, missing == 1 ? "it" : "them"));
+    }
+  }
+
   fs::path root_;
   std::vector<std::string> class_names_;
-  std::vector<std::string> files_;  // relative to the class folder
+  std::vector<std::string> files_;  // relative to the split's folder
   std::vector<int32_t> labels_;
   std::map<std::string, int64_t> left_out_;  // as in Listing, of all class folders
+  std::vector<std::string> notes_;           // others
 };
 
 class ImageFolderKind final : public SourceKind {
  public:
-  std::string layout() const override { return "train/CLASS/*.jpg and val/CLASS/*.jpg"; }
+  std::string layout() const override { return "train/CLASS/*.jpg and val/CLASS/*.jpg, or val/*.jpg with val.txt"; }
 
   bool detect(const fs::path& folder) const override {
     for (const Split split : {Split::train, Split::val}) {
@@ -178,7 +214,7 @@ class ImageFolderKind final : public SourceKind {
         return true;
       }
     }
-    return false;
+    return is_flat(folder);
   }
 
   std::shared_ptr<const ImageSource> open(const fs::path& folder, Split split,

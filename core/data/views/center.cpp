@@ -5,14 +5,6 @@
 namespace residua {
 namespace {
 
-/// lrint rounds half to even, as torchvision's CenterCrop does.
-Rect centered(ImageSize size, int64_t crop) {
-  return {.top = std::lrint(static_cast<double>(size.height - crop) / 2),
-          .left = std::lrint(static_cast<double>(size.width - crop) / 2),
-          .height = crop,
-          .width = crop};
-}
-
 class Center final : public ViewPolicy {
  public:
   explicit Center(int64_t crop_size) : crop_size_(crop_size) {}
@@ -29,10 +21,20 @@ const auto kNone = registered<ViewKind, PlainViewKind<Center>>("none", "no augme
 
 }  // namespace
 
+// lrint rounds half to even.
+Rect centered(ImageSize size, ImageSize window) {
+  return {.top = std::lrint(static_cast<double>(size.height - window.height) / 2),
+          .left = std::lrint(static_cast<double>(size.width - window.width) / 2),
+          .height = window.height,
+          .width = window.width};
+}
+
+int64_t evaluation_side(int64_t crop_size) { return crop_size * 256 / 224; }
+
 PlacedView center_view(ImageSize size, int64_t crop_size) {
   const ImageSize as_is{crop_size, crop_size};
-  const ImageSize resized = size == as_is ? as_is : with_shorter_side(size, crop_size * 256 / 224);
-  return {.resize = {.domain = whole(size), .resized = resized, .window = centered(resized, crop_size)}};
+  const ImageSize resized = size == as_is ? as_is : with_shorter_side(size, evaluation_side(crop_size));
+  return {.resize = {.domain = whole(size), .resized = resized, .window = centered(resized, as_is)}};
 }
 
 }  // namespace residua

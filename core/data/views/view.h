@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "core/base/kinds.h"
@@ -15,8 +16,8 @@ namespace residua {
 
 class Settings;
 
-/// How to make the network's input from an image: a loader thread applies `resize` to get a square source image, then the
-/// device applies `view` to it.
+/// How to make the network's input from an image: a loader thread applies `resize` to get the source image, then the device
+/// applies `view` to it.
 struct PlacedView {
   Resize resize;
   SampleView view = {};
@@ -28,8 +29,10 @@ class ViewPolicy {
   virtual ~ViewPolicy() = default;
   /// Views per sample; each becomes a row of the batch.
   virtual int64_t count() const { return 1; }
-  /// View k of an image of `size`. A sample's views are placed in order, from one random sequence. The resize's window is
-  /// square and as large as the network's input.
+  /// The most pixels of a view, if the size of a view follows its image's; 0 if each view is a square of the crop size.
+  virtual int64_t most_pixels() const { return 0; }
+  /// View k of an image of `size`. A sample's views are placed in order, from one random sequence. The resize's window is as
+  /// large as the network's input; all views of an image have the same size.
   virtual PlacedView place(ImageSize size, Random& random, int64_t k) const = 0;
 };
 
@@ -40,6 +43,10 @@ struct ViewInput {
   int64_t crop_size = 0;                     // side in pixels, 1 to kMaxCropSize
   PrincipalColors colors = kImageNetColors;  // of the training set, if the kind asks for them
 };
+
+/// The size that the views of all images have. `images` is the images' size if they all have the same. Nothing if sizes of
+/// views vary with those of images.
+std::optional<ImageSize> size_of_views(const ViewPolicy& policy, int64_t crop_size, std::optional<ImageSize> images);
 
 /// A kind of view policy that a setting can name. To add one, write a file in core/data/views that defines the kind and a
 /// `const Registration<ViewKind>` for it.

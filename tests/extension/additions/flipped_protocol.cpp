@@ -1,4 +1,4 @@
-/// An evaluation protocol: the center view and its mirror image, and the mean of their logits or of their probabilities.
+/// An evaluation protocol: the center view and its mirror image, or the mirror image alone.
 #include "core/config/settings.h"
 #include "core/data/views/center.h"
 #include "core/evaluate/protocol.h"
@@ -6,36 +6,34 @@
 namespace residua {
 namespace {
 
-class BothSides final : public ViewPolicy {
+class Sides final : public ViewPolicy {
  public:
-  explicit BothSides(int64_t crop_size) : crop_size_(crop_size) {}
+  Sides(int64_t crop_size, bool both) : crop_size_(crop_size), both_(both) {}
 
-  int64_t count() const override { return 2; }
+  int64_t count() const override { return both_ ? 2 : 1; }
   PlacedView place(ImageSize size, Random& /*random*/, int64_t k) const override {
     PlacedView placed = center_view(size, crop_size_);
-    placed.view.flip = k == 1 ? 1 : 0;
+    placed.view.flip = both_ && k == 0 ? 0 : 1;
     return placed;
   }
 
  private:
   int64_t crop_size_;
+  bool both_;
 };
 
 class Flipped final : public Protocol {
  public:
   void declare(Settings& settings) override {
-    settings.choice("flipped-average", mean_of_, {"probabilities", "logits"},
-                    "What the flipped protocol takes the mean of over an image and its mirror image.");
+    settings.choice("flipped-sides", sides_, {"both", "mirror"},
+                    "What the flipped protocol evaluates: an image and its mirror image, or the mirror image alone.");
   }
   std::vector<EvaluationPass> passes(int64_t input_size) const override {
-    return {{.input_size = input_size, .views = std::make_shared<const BothSides>(input_size)}};
-  }
-  void average(std::span<const float> logits, std::span<float> scores) const override {
-    mean_of_ == "logits" ? average_logits(logits, scores) : average_probabilities(logits, scores);
+    return {{.input_size = input_size, .views = std::make_shared<const Sides>(input_size, sides_ == "both")}};
   }
 
  private:
-  std::string mean_of_ = "probabilities";
+  std::string sides_ = "both";
 };
 
 const auto kFlipped = registered<Protocol, Flipped>("flipped", "the center view and its mirror image");
