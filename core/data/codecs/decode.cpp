@@ -42,6 +42,16 @@ void copy_region(const EncodedImage& image, const std::string& name, const Regio
 
 }  // namespace
 
+ImageFormat image_format(std::span<const uint8_t> bytes) {
+  if (is_jpeg(bytes)) {
+    return ImageFormat::jpeg;
+  }
+  if (!is_raster(bytes)) {
+    return ImageFormat::unknown;
+  }
+  return bytes[0] == 'B' ? ImageFormat::bmp : bytes[0] == 'P' ? ImageFormat::pnm : ImageFormat::png;
+}
+
 void decode(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out) {
   if (is_jpeg(bytes)) {
     decode_jpeg(bytes, name, choose, out);

@@ -9,6 +9,13 @@
 
 namespace residua {
 
+/// The formats of image files that can be decoded.
+enum class ImageFormat : uint8_t { unknown, jpeg, png, bmp, pnm };
+
+/// The format that the first bytes of a file show; its name has no say. kImageFormatBytes of them are enough.
+ImageFormat image_format(std::span<const uint8_t> bytes);
+inline constexpr size_t kImageFormatBytes = 16;
+
 /// Decodes the region of an image that `choose` picks, as RGB. The pixels equal those of a full decode; of a JPEG, little more
 /// than the region is decoded. The first bytes tell JPEG, PNG, BMP and PNM apart, not the file's name. Grayscale is replicated,
 /// alpha is dropped, 16-bit samples are truncated to 8 bits, CMYK is converted as R = (255 - C)(255 - K)/255, and EXIF
