@@ -72,6 +72,7 @@ int main(int argc, char** argv) {
   residua::Settings settings;
   residua::declare(settings, command.data);
   settings.text("OUT", command.out, "Folder for the shards.").positional = true;
+  settings.group("Shards");
   residua::declare(settings, command.pack);
   return residua::run_tool(settings, "pack-imagenet", residua::kDescription, argc, argv,
                            [&] { return residua::run(command, settings); });

@@ -89,6 +89,7 @@ int main(int argc, char** argv) {
   residua::Command command;
   residua::Settings settings;
   residua::declare(settings, command.data);
+  settings.group("Verification");
   residua::declare(settings, command.verify);
   settings.text("json", command.json, "File for the report as JSON, with every finding.");
   settings.number("show", command.shown, residua::at_least(0), "Number of findings of a kind to print.");

@@ -10,6 +10,7 @@
 namespace residua {
 
 void declare(Settings& s, DataSetOptions& o) {
+  s.group("Data set");
   s.text("DIR", o.folder, "Folder of the data set.").positional = true;
   s.choice("dataset", o.dataset, source_names(), "Layout of the folder; auto detects it.");
   s.choice("splits", o.splits, {"train,val", "train", "val"}, "The splits to read.");
