@@ -33,8 +33,8 @@ bool pack_split(const Command& command, Split split) {
       return stop_signal() == 0;
     });
   }
-  progress.note(fmt::format("{}: {} of {} images in {} shards, {:.1f} MB{}{}", split_name(split), result.images, source->size(),
-                            result.shards, static_cast<double>(result.bytes) / 1e6,
+  progress.note(fmt::format("{}: {} of {} images, {:.1f} MB, shards: {}{}{}", split_name(split), result.images, source->size(),
+                            static_cast<double>(result.bytes) / 1e6, result.shards,
                             result.kept > 0 ? fmt::format("; {} were there already", result.kept) : "",
                             command.pack.shorter_side ? fmt::format("; {} scaled by this call", result.encoded) : ""));
   if (result.undecodable > 0) {

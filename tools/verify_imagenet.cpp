@@ -48,7 +48,7 @@ void print(const Verification& result, int64_t shown) {
       }
     }
     if (count > 0) {
-      fmt::print("{} {}: {}\n{}{}", is_harmful(kind) ? "BAD" : "note", text, fmt::format("{} {}", count, meaning(kind)), lines,
+      fmt::print("{} {}: {} ({})\n{}{}", is_harmful(kind) ? "BAD" : "note", text, count, meaning(kind), lines,
                  count > shown ? fmt::format("  and {} more\n", count - shown) : "");
     }
   }

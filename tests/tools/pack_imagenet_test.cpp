@@ -60,7 +60,7 @@ class DataTools : public ::testing::Test {
 
 TEST_F(DataTools, PackVerifyAndTrain) {
   ASSERT_EQ(run("pack-imagenet photos shards --workers 1"), 0) << error();
-  EXPECT_THAT(out(), AllOf(HasSubstr("train: 8 of 8 images in 1 shards"), HasSubstr("val: 4 of 4 images in 1 shards")));
+  EXPECT_THAT(out(), AllOf(HasSubstr("train: 8 of 8 images, 0.0 MB, shards: 1\n"), HasSubstr("val: 4 of 4 images, ")));
   ASSERT_EQ(run("pack-imagenet photos shards"), 0) << error();
   EXPECT_THAT(out(), HasSubstr("8 were there already"));
   for (const char* data : {"photos", "shards"}) {
@@ -79,8 +79,8 @@ TEST_F(DataTools, VerifyExitsByWhatItFinds) {
   write_bytes(folder_ / "photos/train/cat/cut.jpg", encode_jpeg(photo_image(40, 40, 9)).substr(0, 700));
   write_bytes(folder_ / "photos/train/dog/odd.jpg", encode_png(photo_image(40, 40, 9)));
   ASSERT_EQ(run("verify-imagenet photos --json report.json"), 1);
-  EXPECT_THAT(out(), AllOf(HasSubstr("BAD unreadable: 1 images that cannot be read or decoded\n"), HasSubstr("cut.jpg"),
-                           HasSubstr("note misnamed: 1 images"), HasSubstr("would harm a run")));
+  EXPECT_THAT(out(), AllOf(HasSubstr("BAD unreadable: 1 (images that cannot be read or decoded)\n"), HasSubstr("cut.jpg"),
+                           HasSubstr("note misnamed: 1 (images"), HasSubstr("would harm a run")));
   EXPECT_EQ(nlohmann::json::parse(read_bytes(folder_ / "report.json"))["counts"]["misnamed"], 1);
   fs::remove(folder_ / "photos/train/cat/cut.jpg");
   EXPECT_EQ(run("verify-imagenet photos"), 0);
@@ -93,10 +93,14 @@ TEST_F(DataTools, VerifyExitsByWhatItFinds) {
 TEST_F(DataTools, AWrongCallIsOneLineAndCode2) {
   for (const char* call :
        {"pack-imagenet", "pack-imagenet photos", "pack-imagenet photos out --quality 80", "pack-imagenet photos out --foo",
-        "pack-imagenet photos out --shard-size 0", "pack-imagenet missing out", "pack-imagenet photos out --splits test",
-        "verify-imagenet", "verify-imagenet missing", "verify-imagenet photos extra", "verify-imagenet photos --tiny -1"}) {
+        "pack-imagenet photos out --shard-size 0", "pack-imagenet photos out --splits test", "verify-imagenet",
+        "verify-imagenet photos extra", "verify-imagenet photos --tiny -1"}) {
     EXPECT_EQ(run(call), 2) << call;
     EXPECT_THAT(error(), HasSubstr("-imagenet: ")) << call;
+  }
+  for (const char* call : {"pack-imagenet missing out", "verify-imagenet missing"}) {
+    EXPECT_EQ(run(call), 2) << call;
+    EXPECT_THAT(read_bytes(folder_ / "err"), HasSubstr("data folder 'missing' does not exist")) << call;
   }
   EXPECT_FALSE(fs::exists(folder_ / "out/train-index.jsonl"));
   ASSERT_EQ(run("pack-imagenet --help"), 0);

@@ -103,6 +103,7 @@ TEST_F(Pack, GivesTheBatchesOfTheFolder) {
       packed->read(i, b);
       EXPECT_TRUE(std::ranges::equal(a.bytes, b.bytes)) << i;
       EXPECT_EQ(packed->label(i), folder->label(i)) << i;
+      EXPECT_TRUE(packed->name(i).ends_with(image_format(b.bytes) == ImageFormat::png ? ".png" : ".jpg")) << packed->name(i);
     }
     const std::string expected = batches(folder, 0);
     EXPECT_TRUE(batches(packed, 0) == expected);

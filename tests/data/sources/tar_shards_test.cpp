@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <random>
@@ -229,6 +230,19 @@ TEST_F(TarShards, ADamagedImageIsSkippedAndCounted) {
   ASSERT_EQ(verified.findings.size(), 2U);
   EXPECT_EQ(verified.findings[0].kind, FindingKind::unreadable);
   EXPECT_EQ(verified.findings[1].kind, FindingKind::damaged_file);
+}
+
+// A bit inside a photo changes: the tar file is sound, and the photo may well decode.
+TEST_F(TarShards, ADigestTellsWhatNothingElseTells) {
+  put(good_ + kEnd);
+  open();
+  std::string tar = good_ + kEnd;
+  tar[512 + photos_[0].size() - 20] ^= 1;
+  put(tar);
+  const Verification verified = verify(open(), nullptr, {.tiny = 8, .workers = 0}, [](int64_t) { return true; });
+  const auto damaged = std::ranges::find(verified.findings, FindingKind::damaged_file, &Finding::kind);
+  ASSERT_NE(damaged, verified.findings.end());
+  EXPECT_THAT(damaged->detail, HasSubstr("train-000000.tar: has changed: its digest is"));
 }
 
 /// What a source holds, image by image, or the message of its refusal; unreadable images are counted.
