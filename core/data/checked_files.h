@@ -4,7 +4,7 @@
 
 namespace residua {
 
-/// A source that keeps digests of its files, and so can find changes that no decoder notices. An ImageSource may derive from it.
+/// A source that keeps digests of its files, and so finds changes that no decoder notices. An ImageSource may be one.
 class CheckedFiles {
  public:
   virtual ~CheckedFiles() = default;

@@ -19,9 +19,7 @@ class Fnv {
     }
     hash_ = hash;
   }
-  void add(std::span<const uint8_t> bytes) {
-    add(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-  }
+  void add(std::span<const uint8_t> bytes) { add(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size())); }
 
   uint64_t hash() const { return hash_; }
   /// The hash as 16 hexadecimal digits.

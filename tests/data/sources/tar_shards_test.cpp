@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <random>
 
 #include "core/base/error.h"
 #include "core/data/loader.h"
@@ -243,79 +242,6 @@ TEST_F(TarShards, ADigestTellsWhatNothingElseTells) {
   const auto damaged = std::ranges::find(verified.findings, FindingKind::damaged_file, &Finding::kind);
   ASSERT_NE(damaged, verified.findings.end());
   EXPECT_THAT(damaged->detail, HasSubstr("train-000000.tar: has changed: its digest is"));
-}
-
-/// What a source holds, image by image, or the message of its refusal; unreadable images are counted.
-struct Contents {
-  std::vector<std::pair<int32_t, std::string>> images;
-  int unreadable = 0;
-  std::string refusal;
-};
-
-// Random bytes change: a refusal, a counted skip, or the same contents but for the bytes inside images.
-TEST_F(TarShards, RandomDamageIsNeverSilent) {
-  const std::string tar = good_ + kEnd;
-  std::mt19937_64 random(7);
-  const auto read = [&] {
-    Contents contents;
-    try {
-      const auto source = open();
-      for (int64_t i = 0; i < source->size(); ++i) {
-        EncodedImage image;
-        try {
-          source->read(i, image);
-          contents.images.emplace_back(source->label(i), std::string(image.bytes.begin(), image.bytes.end()));
-        } catch (const Error&) {
-          ++contents.unreadable;
-        }
-      }
-    } catch (const Error& error) {
-      contents.refusal = error.what();
-    }
-    return contents;
-  };
-  for (const bool indexed : {false, true}) {
-    put(tar);
-    fs::remove(folder_ / "train-index.jsonl");
-    open();
-    const std::string index = read_bytes(folder_ / "train-index.jsonl");
-    for (int round = 0; round < 400; ++round) {
-      std::string damaged = tar;
-      switch (random() % 4) {
-        case 0: damaged.resize(random() % damaged.size()); break;
-        case 1: damaged.replace(random() % damaged.size() / 512 * 512, 512, std::string(512, '\0')); break;
-        default:
-          for (uint64_t flips = 1 + random() % 3; flips > 0; --flips) {
-            damaged[random() % damaged.size()] ^= static_cast<char>(1U << random() % 8);
-          }
-      }
-      put(damaged);
-      if (indexed) {
-        write_bytes(folder_ / "train-index.jsonl", index);
-      } else {
-        fs::remove(folder_ / "train-index.jsonl");
-      }
-      const Contents contents = read();
-      if (!contents.refusal.empty()) {
-        continue;
-      }
-      ASSERT_EQ(contents.images.size() + static_cast<size_t>(contents.unreadable), 3U) << round;
-      for (size_t i = 0; i < contents.images.size() && contents.unreadable == 0; ++i) {
-        EXPECT_EQ(contents.images[i].second.size(), photos_[i].size()) << round;
-      }
-    }
-    // The index itself.
-    for (int round = 0; round < 400 && indexed; ++round) {
-      put(tar);
-      std::string damaged = index;
-      damaged[random() % damaged.size()] ^= static_cast<char>(1U << random() % 8);
-      write_bytes(folder_ / "train-index.jsonl", damaged);
-      const Contents contents = read();
-      if (contents.refusal.empty()) {
-        EXPECT_EQ(contents.images.size() + static_cast<size_t>(contents.unreadable), 3U) << round << damaged;
-      }
-    }
-  }
 }
 
 }  // namespace
