@@ -27,7 +27,7 @@ if(RESIDUA_BUILD_CUDA)
   install(DIRECTORY cuda/runtime cuda/device DESTINATION ${headers}/cuda FILES_MATCHING PATTERN "*.h" PATTERN "*.cuh")
 endif()
 
-set(programs train-imagenet classify)
+set(programs train-imagenet classify pack-imagenet verify-imagenet)
 if(RESIDUA_BENCH)
   list(APPEND programs step-bench kernel-bench loader-bench)
 endif()

@@ -3,26 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdint>
-#include <span>
-#include <string_view>
+
+#include "core/data/fnv.h"
 
 namespace residua {
 namespace {
-
-/// Fowler, Noll and Vo's hash, 1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv
-class Fnv {
- public:
-  void add(std::string_view bytes) {
-    for (const char byte : bytes) {
-      hash_ = (hash_ ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
-    }
-  }
-  uint64_t hash() const { return hash_; }
-
- private:
-  uint64_t hash_ = 0xcbf29ce484222325;
-};
 
 /// Length of the path of the deepest common folder of all images, including its last slash.
 size_t common_folder(const ImageSource& source) {
@@ -43,7 +28,7 @@ size_t common_folder(const ImageSource& source) {
 std::string text_digest(std::string_view text) {
   Fnv fnv;
   fnv.add(text);
-  return fmt::format("{:016x}", fnv.hash());
+  return fnv.digest();
 }
 
 std::string set_digest(const ImageSource& source) {
@@ -53,7 +38,7 @@ std::string set_digest(const ImageSource& source) {
     fnv.add(std::string_view(source.name(i)).substr(folder));
     fnv.add(fmt::format("\n{}\n", source.label(i)));
   }
-  return fmt::format("{:016x}", fnv.hash());
+  return fnv.digest();
 }
 
 std::string different_class_names(const std::vector<std::string>& before, const std::vector<std::string>& now) {

@@ -103,7 +103,7 @@ TEST(ImageFolder, EveryTypeThatItAcceptsCanBeRead) {
   // What the message about an empty class folder names is what is accepted, and each of these has a file above.
   fs::create_directories(folder / "val/cat");
   const std::string message = usage_error("imagefolder", folder.path(), Split::val);
-  EXPECT_THAT(message, HasSubstr("wanted images named *.jpg, *.jpeg, *.jfif, *.png, *.bmp, *.ppm, *.pgm"));
+  EXPECT_THAT(message, HasSubstr("wanted JPEG, PNG, BMP, PPM or PGM images"));
   const auto source = open_source("imagefolder", folder.path(), Split::train);
   ASSERT_EQ(source->size(), static_cast<int64_t>(files.size()) + 1);
   for (int64_t i = 0; i < source->size(); ++i) {
@@ -117,7 +117,7 @@ TEST(ImageFolder, TellsOfFilesThatItLeavesOut) {
   make_image_folder(folder);
   EXPECT_THAT(open_source("imagefolder", folder.path(), Split::val)->notes(), ElementsAre());
   EXPECT_THAT(open_source("imagefolder", folder.path(), Split::train)->notes(),
-              ElementsAre(AllOf(HasSubstr("1 file is skipped because of its name: 1 *.txt"), HasSubstr("train: "))));
+              ElementsAre(AllOf(HasSubstr("1 file is skipped: 1 *.txt; wanted JPEG"), HasSubstr("train: "))));
   for (const char* name : {"cat/b.gif", "dog/B.GIF", "dog/photo", "dog/deep/er/x.webp", "cat/scan.tiff"}) {
     put(folder / ("train/" + std::string(name)), "GIF89a");
   }
@@ -125,8 +125,24 @@ TEST(ImageFolder, TellsOfFilesThatItLeavesOut) {
   EXPECT_EQ(source->size(), 4);
   EXPECT_THAT(
       source->notes(),
-      ElementsAre(HasSubstr("6 files are skipped because of their names: 1 without extension, 2 *.gif, 1 *.tiff, 1 *.txt, "
-                            "1 *.webp; images are named *.jpg,")));
+      ElementsAre(HasSubstr("6 files are skipped: 1 without extension, 2 *.gif, 1 *.tiff, 1 *.txt, 1 *.webp; wanted JPEG")));
+}
+
+TEST(ImageFolder, LooksAtTheContentsOfFilesWithOtherNames) {
+  const TemporaryFolder folder;
+  const Image image = pattern_image(4, 5);
+  put(folder / "train/cat/named.JPEG", encode_png(image));  // ImageNet has one such file
+  put(folder / "train/cat/photo", encode_jpeg(image));
+  put(folder / "train/cat/photo.dat", encode_bmp(image));
+  put(folder / "train/dog/upload.tmp", encode_png(image));
+  put(folder / "train/dog/BM.txt", "BM, P5 and P6 are no images");
+  put(folder / "train/dog/P6.md", "P6 is the name of a section");
+  const auto source = open_source("imagefolder", folder.path(), Split::train);
+  ASSERT_EQ(source->size(), 4);
+  for (int64_t i = 0; i < source->size(); ++i) {
+    EXPECT_EQ(source->load(i).size(), (ImageSize{4, 5})) << source->name(i);
+  }
+  EXPECT_THAT(source->notes(), ElementsAre(HasSubstr("2 files are skipped: 1 *.md, 1 *.txt;")));
 }
 
 TEST(OpenSource, OneClassIsNoTask) {
@@ -197,7 +213,7 @@ TEST(ImageFolder, SaysWhatIsMissing) {
   fs::create_directories(folder / "train");
   EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("one folder of images per class"));
   put(folder / "train/cat/readme.txt", "");
-  EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("holds readme.txt; wanted images named *.jpg"));
+  EXPECT_THAT(usage_error("imagefolder", folder.path()), HasSubstr("holds readme.txt; wanted JPEG"));
   EXPECT_THAT(usage_error("imagefolder", folder.path(), Split::val), HasSubstr("wanted val/"));
 }
 

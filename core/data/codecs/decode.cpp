@@ -55,6 +55,16 @@ void decode_turned_jpeg(std::span<const uint8_t> bytes, const std::string& name,
 
 }  // namespace
 
+ImageFormat image_format(std::span<const uint8_t> bytes) {
+  if (is_jpeg(bytes)) {
+    return ImageFormat::jpeg;
+  }
+  if (!is_raster(bytes)) {
+    return ImageFormat::unknown;
+  }
+  return bytes[0] == 'B' ? ImageFormat::bmp : bytes[0] == 'P' ? ImageFormat::pnm : ImageFormat::png;
+}
+
 void decode(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out,
             Orientation orientation) {
   if (is_jpeg(bytes)) {

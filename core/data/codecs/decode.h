@@ -9,6 +9,13 @@
 
 namespace residua {
 
+/// The formats of image files that can be decoded.
+enum class ImageFormat : uint8_t { unknown, jpeg, png, bmp, pnm };
+
+/// The format that the first bytes of a file show; its name has no say. kImageFormatBytes of them are enough.
+ImageFormat image_format(std::span<const uint8_t> bytes);
+inline constexpr size_t kImageFormatBytes = 16;
+
 /// Whether to turn an image as the camera says.
 enum class Orientation : uint8_t {
   as_stored,  // as torchvision does

@@ -71,6 +71,7 @@ class Decompressor {
 
   jpeg_decompress_struct& info() { return info_; }
   ImageSize size() const { return {int64_t{info_.image_height}, int64_t{info_.image_width}}; }
+  bool cmyk() const { return info_.jpeg_color_space == JCS_CMYK || info_.jpeg_color_space == JCS_YCCK; }
 
  private:
   /// A separate member, so that cleanup runs even if the constructor throws.
@@ -110,6 +111,8 @@ bool is_jpeg(std::span<const uint8_t> bytes) {
 
 ImageSize jpeg_size(std::span<const uint8_t> bytes, const std::string& name) { return Decompressor(bytes, name).size(); }
 
+bool is_cmyk_jpeg(std::span<const uint8_t> bytes, const std::string& name) { return Decompressor(bytes, name).cmyk(); }
+
 void decode_jpeg(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out) {
   std::vector<uint8_t> row;
   Decompressor decompressor(bytes, name);
@@ -118,7 +121,7 @@ void decode_jpeg(std::span<const uint8_t> bytes, const std::string& name, const 
   const Rect region = choose(size);
   check_region(size, region, name);
 
-  const bool cmyk = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
+  const bool cmyk = decompressor.cmyk();
   info.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
   jpeg_start_decompress(&info);
 

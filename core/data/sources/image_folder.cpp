@@ -10,8 +10,10 @@
 
 #include "core/base/error.h"
 #include "core/base/join.h"
+#include "core/data/codecs/decode.h"
 #include "core/data/source.h"
 #include "core/data/sources/label_list.h"
+#include "core/io/input_file.h"
 #include "core/io/read_file.h"
 
 namespace residua {
@@ -19,10 +21,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Extensions of image files. The decoder looks at the contents, and reports by name a file that it cannot decode.
+/// Extensions of image files. A file without one of them is an image if its contents are, whatever its name; a file with one of
+/// them that is none is reported when it is decoded.
 constexpr std::array<std::string_view, 7> kExtensions{".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".ppm", ".pgm"};
 
 constexpr const char* kValidationList = "val.txt";
+constexpr const char* kWanted = "JPEG, PNG, BMP, PPM or PGM images";
 
 std::string_view folder_name(Split split) { return split == Split::train ? "train" : "val"; }
 
@@ -67,6 +71,24 @@ bool is_loop(const fs::path& link, const fs::path& folder) {
   return true;  // skip a link that cannot be followed
 }
 
+/// Whether a file holds an image. Two letters are all that marks BMP and PNM, so the header must be sound too.
+bool holds_image(const fs::path& path) {
+  try {
+    std::vector<uint8_t> bytes;
+    const InputFile file(path.string());
+    bytes.resize(std::min<uint64_t>(file.size(), kImageFormatBytes));
+    file.read(bytes.data(), bytes.size(), 0);
+    if (image_format(bytes) == ImageFormat::unknown) {
+      return false;
+    }
+    read_file(path, bytes);
+    image_size(bytes, path.string());
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 /// The contents of a class folder and its subfolders, linked ones included.
 struct Listing {
   std::vector<std::string> images;          // sorted paths relative to the folder
@@ -84,7 +106,7 @@ Listing list_images(const fs::path& folder) {
       entry.disable_recursion_pending();
     } else if (!is_folder) {
       const std::string extension = lower_case_extension(entry->path());
-      if (std::ranges::find(kExtensions, extension) != kExtensions.end()) {
+      if (std::ranges::find(kExtensions, extension) != kExtensions.end() || holds_image(entry->path())) {
         listing.images.push_back(entry->path().lexically_relative(folder).string());
       } else {
         ++listing.left_out[extension];
@@ -97,8 +119,6 @@ Listing list_images(const fs::path& folder) {
   std::ranges::sort(listing.images);
   return listing;
 }
-
-std::string wanted_names() { return "*" + join(kExtensions, ", *"); }
 
 /// Whether the validation images are in val/ itself and val.txt has their labels.
 bool is_flat(const fs::path& folder) {
@@ -133,8 +153,7 @@ class ImageFolder final : public ImageSource {
       }
       const Listing listing = list_images(root_ / name);
       if (listing.images.empty()) {
-        fail_usage("class folder '{}' {}; wanted images named {}", (root_ / name).string(), describe_folder(root_ / name),
-                   wanted_names());
+        fail_usage("class folder '{}' {}; wanted {}", (root_ / name).string(), describe_folder(root_ / name), kWanted);
       }
       for (const std::string& file : listing.images) {
         files_.push_back((fs::path(name) / file).string());
@@ -166,9 +185,8 @@ class ImageFolder final : public ImageSource {
     }
     std::vector<std::string> notes = notes_;
     if (files > 0) {
-      notes.push_back(fmt::format("{}: {} {} skipped because of {}: {}; images are named {}", root_.string(), files,
-                                  files == 1 ? "file is" : "files are", files == 1 ? "its name" : "their names",
-                                  join(kinds, ", "), wanted_names()));
+      notes.push_back(fmt::format("{}: {} {} skipped: {}; wanted {}", root_.string(), files,
+                                  files == 1 ? "file is" : "files are", join(kinds, ", "), kWanted));
     }
     return notes;
   }

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/data/source.h"
+
+namespace residua {
+
+/// An image as a shard stores it.
+struct PackedImage {
+  std::vector<uint8_t> bytes;
+  std::string ending;  // of the member's name, from the contents: "jpg", "png", "bmp", "ppm"
+  bool encoded = false;
+  bool undecodable = false;
+};
+
+/// Memory that is used from image to image.
+struct PackScratch {
+  EncodedImage encoded;
+  Image image;
+  Image scaled;
+};
+
+/// Reads image i and encodes it: raw pixels as PPM, which loses nothing, and an image whose shorter side has more than
+/// `shorter_side` pixels as a JPEG of that size. All others keep their bytes.
+void pack_image(const ImageSource& source, int64_t i, std::optional<int64_t> shorter_side, int64_t quality,
+                PackScratch& scratch, PackedImage& out);
+
+/// The key of sample i: its number, and what its name has before the dot: "00000042-n01440764_10026". Keys have no dot and are
+/// ASCII, so that each program splits a member's name alike.
+std::string sample_key(const ImageSource& source, int64_t i);
+
+}  // namespace residua

@@ -1,0 +1,138 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/data/image_fixtures.h"
+#include "tests/support/temporary_folder.h"
+
+namespace residua::test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+/// pack-imagenet and verify-imagenet, on a folder of small photos.
+class DataTools : public ::testing::Test {
+ protected:
+  DataTools() {
+    for (int i = 0; i < 12; ++i) {
+      const std::string folder = std::string(i < 8 ? "photos/train/" : "photos/val/") + (i % 2 == 0 ? "cat" : "dog");
+      fs::create_directories(folder_ / folder);
+      write_bytes(folder_ / folder + "/" + std::to_string(i) + ".jpg",
+                  encode_jpeg(photo_image(40 + i, 60, static_cast<uint64_t>(i))));
+    }
+  }
+
+  /// Runs a program in the folder; returns its exit code.
+  int run(const std::string& call) {
+    const std::string command = "cd " + folder_.path() + " && " RESIDUA_BINARY_DIR "/" + call + " > out 2> err";
+    const int status = std::system(command.c_str());
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  std::string out() { return read_bytes(folder_ / "out"); }
+  /// What went to stderr, which must be one line.
+  std::string error() {
+    const std::string text = read_bytes(folder_ / "err");
+    EXPECT_EQ(std::ranges::count(text, '\n'), 1) << text;
+    return text;
+  }
+  std::map<std::string, std::string> files(const std::string& folder) {
+    std::map<std::string, std::string> files;
+    for (const auto& entry : fs::directory_iterator(folder_ / folder)) {
+      files[entry.path().filename().string()] = read_bytes(entry.path().string());
+    }
+    return files;
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(DataTools, PackVerifyAndTrain) {
+  ASSERT_EQ(run("pack-imagenet photos shards --workers 1"), 0) << error();
+  EXPECT_THAT(out(), AllOf(HasSubstr("train: 8 of 8 images, 0.0 MB, shards: 1\n"), HasSubstr("val: 4 of 4 images, ")));
+  ASSERT_EQ(run("pack-imagenet photos shards"), 0) << error();
+  EXPECT_THAT(out(), HasSubstr("8 were there already"));
+  for (const char* data : {"photos", "shards"}) {
+    ASSERT_EQ(run(std::string("verify-imagenet ") + data + " --json report.json --workers 1"), 0) << out();
+    EXPECT_THAT(out(), AllOf(HasSubstr("train: 8 images in 2 classes, 4 to 4 each\nval: 4 images"), HasSubstr("\ngood\n")));
+    EXPECT_EQ(nlohmann::json::parse(read_bytes(folder_ / "report.json"))["good"], true);
+  }
+  const std::string flags =
+      " --model resnet20 --crop-size 16 -b 4 --iterations 3 --precision fp32 --device cpu --threads 1 --workers 0 ";
+  ASSERT_EQ(run("train-imagenet photos --output a" + flags), 0) << error();
+  ASSERT_EQ(run("train-imagenet shards --output b" + flags), 0) << error();
+  EXPECT_TRUE(read_bytes(folder_ / "a/last.safetensors") == read_bytes(folder_ / "b/last.safetensors"));
+}
+
+TEST_F(DataTools, VerifyExitsByWhatItFinds) {
+  write_bytes(folder_ / "photos/train/cat/cut.jpg", encode_jpeg(photo_image(40, 40, 9)).substr(0, 700));
+  write_bytes(folder_ / "photos/train/dog/odd.jpg", encode_png(photo_image(40, 40, 9)));
+  ASSERT_EQ(run("verify-imagenet photos --json report.json"), 1);
+  EXPECT_THAT(out(), AllOf(HasSubstr("BAD unreadable: 1 (images that cannot be read or decoded)\n"), HasSubstr("cut.jpg"),
+                           HasSubstr("note misnamed: 1 (images"), HasSubstr("would harm a run")));
+  EXPECT_EQ(nlohmann::json::parse(read_bytes(folder_ / "report.json"))["counts"]["misnamed"], 1);
+  fs::remove(folder_ / "photos/train/cat/cut.jpg");
+  EXPECT_EQ(run("verify-imagenet photos"), 0);
+  ASSERT_EQ(run("pack-imagenet photos shards"), 0);
+  fs::resize_file(folder_ / "shards/train-000000.tar", 3000);
+  EXPECT_EQ(run("verify-imagenet shards"), 1);
+  EXPECT_THAT(error(), HasSubstr("train-000000.tar: has 3000 bytes"));
+}
+
+TEST_F(DataTools, AWrongCallIsOneLineAndCode2) {
+  for (const char* call :
+       {"pack-imagenet", "pack-imagenet photos", "pack-imagenet photos out --quality 80", "pack-imagenet photos out --foo",
+        "pack-imagenet photos out --shard-size 0", "pack-imagenet photos out --splits test", "verify-imagenet",
+        "verify-imagenet photos extra", "verify-imagenet photos --tiny -1"}) {
+    EXPECT_EQ(run(call), 2) << call;
+    EXPECT_THAT(error(), HasSubstr("-imagenet: ")) << call;
+  }
+  for (const char* call : {"pack-imagenet missing out", "verify-imagenet missing"}) {
+    EXPECT_EQ(run(call), 2) << call;
+    EXPECT_THAT(read_bytes(folder_ / "err"), HasSubstr("data folder 'missing' does not exist")) << call;
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "out/train-index.jsonl"));
+  ASSERT_EQ(run("pack-imagenet --help"), 0);
+  EXPECT_THAT(out(), AllOf(HasSubstr("--shorter-side"), HasSubstr("--shard-size")));
+}
+
+// Killed at any moment, by any signal, and repeated: the same files.
+TEST_F(DataTools, PackingContinuesAfterEachSignal) {
+  ASSERT_EQ(run("pack-imagenet photos/train once --dataset synthetic --synthetic-images 600 --splits train --shard-size 1"), 0)
+      << error();
+  const auto expected = files("once");
+  int stops = 0;
+  for (const int signal : {SIGKILL, SIGINT, SIGTERM, SIGKILL, SIGKILL}) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const std::string out = folder_ / "again";
+      const std::string log = folder_ / "log";
+      std::freopen(log.c_str(), "w", stdout);
+      ::execl(RESIDUA_BINARY_DIR "/pack-imagenet", "pack-imagenet", (folder_ / "photos/train").c_str(), out.c_str(),
+              "--dataset", "synthetic", "--synthetic-images", "600", "--splits", "train", "--shard-size", "1", nullptr);
+      ::_exit(127);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(40 * (1 + stops)));
+    ::kill(child, signal);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    stops += WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 1;
+  }
+  ASSERT_EQ(run("pack-imagenet photos/train again --dataset synthetic --synthetic-images 600 --splits train --shard-size 1"), 0)
+      << error();
+  EXPECT_TRUE(files("again") == expected);
+}
+
+}  // namespace
+}  // namespace residua::test

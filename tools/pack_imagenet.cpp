@@ -1,0 +1,79 @@
+// pack-imagenet: writes a data set as tar shards, which train-imagenet and the Python package webdataset read.
+#include <fmt/format.h>
+
+#include "core/data/shards/pack.h"
+#include "tools/cli/data_command.h"
+#include "tools/cli/progress.h"
+#include "tools/cli/signals.h"
+#include "tools/cli/work_progress.h"
+
+namespace residua {
+namespace {
+
+constexpr const char* kDescription =
+    "Writes the images of a data set as tar shards into OUT, in order: train-000000.tar, ..., val-000000.tar, ..., classes.txt "
+    "and an index of each split. A call that was stopped continues when it is repeated.";
+
+struct Command {
+  DataSetOptions data;
+  PackOptions pack;
+  std::string out;
+};
+
+/// Returns whether the split is complete.
+bool pack_split(const Command& command, Split split) {
+  const auto source = open_source(command.data, split);
+  Progress progress(stdout);
+  progress.notes(source->notes());
+  PackResult result;
+  {
+    WorkProgress work(stdout, fmt::format("packing {}", split_name(split)), source->size());
+    result = pack(*source, split, command.out, command.pack, [&](int64_t done) {
+      work.advance(done);
+      return stop_signal() == 0;
+    });
+  }
+  progress.note(fmt::format("{}: {} of {} images, {:.1f} MB, shards: {}{}{}", split_name(split), result.images, source->size(),
+                            static_cast<double>(result.bytes) / 1e6, result.shards,
+                            result.kept > 0 ? fmt::format("; {} were there already", result.kept) : "",
+                            command.pack.shorter_side ? fmt::format("; {} scaled by this call", result.encoded) : ""));
+  if (result.undecodable > 0) {
+    progress.note(fmt::format("note: {} images cannot be decoded and are stored as they are; verify-imagenet names them",
+                              result.undecodable));
+  }
+  return result.complete;
+}
+
+int run(const Command& command, const Settings& settings) {
+  if (command.data.folder.empty() && command.data.dataset == "auto") {
+    fail_setting("DIR", "nothing", "the folder of a data set");
+  }
+  if (command.out.empty()) {
+    fail_setting("OUT", "nothing", "the folder for the shards");
+  }
+  if (!command.pack.shorter_side && settings.given("quality", Layer::command_line)) {
+    fail_setting("quality", fmt::format("{}", command.pack.quality), "shorter-side too: other images are stored as they are");
+  }
+  catch_signals();
+  for (const Split split : splits_of(command.data)) {
+    if (!pack_split(command, split)) {
+      fmt::print("stopped; repeat the command to continue\n");
+      return 128 + stop_signal();
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace residua
+
+int main(int argc, char** argv) {
+  residua::Command command;
+  residua::Settings settings;
+  residua::declare(settings, command.data);
+  settings.text("OUT", command.out, "Folder for the shards.").positional = true;
+  settings.group("Shards");
+  residua::declare(settings, command.pack);
+  return residua::run_tool(settings, "pack-imagenet", residua::kDescription, argc, argv,
+                           [&] { return residua::run(command, settings); });
+}

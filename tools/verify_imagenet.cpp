@@ -1,0 +1,98 @@
+// verify-imagenet: reads a data set once and reports what would stop or harm a training run.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/data/verify.h"
+#include "core/io/atomic_file.h"
+#include "tools/cli/data_command.h"
+#include "tools/cli/signals.h"
+#include "tools/cli/work_progress.h"
+
+namespace residua {
+namespace {
+
+constexpr const char* kDescription =
+    "Reads and decodes every image of a data set once and reports what is wrong with it. Exit code 0: good; 1: something would "
+    "stop or harm a training run; 2: a wrong call.";
+
+struct Command {
+  DataSetOptions data;
+  VerifyOptions verify;
+  std::string json;
+  int64_t shown = 10;
+};
+
+/// "train: 9469 images in 10 classes, 858 to 993 each".
+std::string counts_of(const VerifiedSplit& split) {
+  const auto [fewest, most] = std::ranges::minmax(split.images_of_class);
+  return fmt::format("{}: {} images in {} classes, {} to {} each", split_name(split.split), split.images(),
+                     split.images_of_class.size(), fewest, most);
+}
+
+void print(const Verification& result, int64_t shown) {
+  for (const VerifiedSplit& split : result.splits) {
+    fmt::print("{}\n", counts_of(split));
+    for (const std::string& note : split.notes) {
+      fmt::print("note: {}\n", note);
+    }
+  }
+  fmt::print("classes: {} to {}, {}\n", result.class_names.front(), result.class_names.back(),
+             result.sorted_classes() ? "sorted by name, as in torchvision's ImageFolder" : "not sorted by name");
+  for (const auto& [kind, text] : kEnumText<FindingKind>) {
+    int64_t count = 0;
+    std::string lines;
+    for (const Finding& finding : result.findings) {
+      if (finding.kind == kind && ++count <= shown) {
+        lines += fmt::format("  {}: {}\n", finding.subject, finding.detail);
+      }
+    }
+    if (count > 0) {
+      fmt::print("{} {}: {} ({})\n{}{}", is_harmful(kind) ? "BAD" : "note", text, count, meaning(kind), lines,
+                 count > shown ? fmt::format("  and {} more\n", count - shown) : "");
+    }
+  }
+  fmt::print("{}\n", !result.complete   ? "stopped early"
+                     : result.harmful() ? "this data set would harm a run: see the lines marked BAD"
+                                        : "good");
+}
+
+int run(const Command& command) {
+  if (command.data.folder.empty() && command.data.dataset == "auto") {
+    fail_setting("DIR", "nothing", "the folder of a data set");
+  }
+  std::shared_ptr<const ImageSource> train;
+  std::shared_ptr<const ImageSource> val;
+  for (const Split split : splits_of(command.data)) {
+    (split == Split::train ? train : val) = open_source(command.data, split);
+  }
+  catch_signals();
+  Verification result;
+  {
+    WorkProgress work(stdout, "verifying", (train ? train->size() : 0) + (val ? val->size() : 0));
+    result = verify(train, val, command.verify, [&](int64_t done) {
+      work.advance(done);
+      return stop_signal() == 0;
+    });
+  }
+  print(result, command.shown);
+  if (!command.json.empty()) {
+    atomic_write(command.json, to_json(result).dump(1) + "\n");
+  }
+  return !result.complete ? 128 + stop_signal() : result.harmful() ? 1 : 0;
+}
+
+}  // namespace
+}  // namespace residua
+
+int main(int argc, char** argv) {
+  residua::Command command;
+  residua::Settings settings;
+  residua::declare(settings, command.data);
+  settings.group("Verification");
+  residua::declare(settings, command.verify);
+  settings.text("json", command.json, "File for the report as JSON, with every finding.");
+  settings.number("show", command.shown, residua::at_least(0), "Number of findings of a kind to print.");
+  return residua::run_tool(settings, "verify-imagenet", residua::kDescription, argc, argv,
+                           [&] { return residua::run(command); });
+}
