@@ -133,6 +133,7 @@ void add_convolution(std::vector<KernelCase>& all, const ConvolutionShape& s) {
         return sequence(o, plain,
                         BatchNormBackwardReduce{.dtype = o.dtype(),
                                                 .rows = x_rows,
+                                                .group_rows = x_rows,
                                                 .channels = s.in_channels,
                                                 .x = sums.x,
                                                 .dy = plain.dx,
