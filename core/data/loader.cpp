@@ -58,16 +58,6 @@ int64_t count_batches(int64_t samples, const LoaderOptions& options) {
   return batches;
 }
 
-/// The first `rows` rows of a batch.
-Batch first_rows(const Batch& batch, int64_t rows) {
-  return {.images = batch.images.slice(0, {rows, batch.height, batch.width, 3}),
-          .labels = batch.labels.slice(0, {rows}),
-          .views = batch.views.slice(0, {rows, batch.views.dim(1)}),
-          .height = batch.height,
-          .width = batch.width,
-          .samples = {}};
-}
-
 int64_t image_bytes(const Batch& batch) { return batch.height * batch.width * 3; }
 
 /// Marks a row to be ignored: label -1, pixels 0.
@@ -97,6 +87,15 @@ const Image& cut(const Image& image, const Rect& region, const Rect& part, Image
 }
 
 }  // namespace
+
+Batch rows_of(const Batch& batch, int64_t first, int64_t count) {
+  return {.images = batch.images.slice(first * image_bytes(batch), {count, batch.height, batch.width, 3}),
+          .labels = batch.labels.slice(first, {count}),
+          .views = batch.views.slice(first * batch.views.dim(1), {count, batch.views.dim(1)}),
+          .height = batch.height,
+          .width = batch.width,
+          .samples = {}};
+}
 
 void declare(Settings& settings, LoaderOptions& options) {
   settings
@@ -169,7 +168,7 @@ void Loader::submit_batch() {
   const int64_t samples = batch_samples(submitted_);
   const int64_t filled = options_.pad_last ? options_.batch_size : samples;
   slot.first_place = submitted_ * options_.batch_size;
-  slot.batch = first_rows(slot.memory, filled * views_per_sample());
+  slot.batch = rows_of(slot.memory, 0, filled * views_per_sample());
   slot.batch.samples = std::span(order_).subspan(static_cast<size_t>(slot.first_place), static_cast<size_t>(samples));
   slot.unfinished = filled;
   std::vector<WorkerPool::Job> jobs;
