@@ -36,6 +36,9 @@ void RunSaver::save(RunState& state, bool best) {
   }
   SafetensorsMetadata metadata = network_metadata(training_.network());
   metadata["iteration"] = std::to_string(state.iteration);
+  if (state.exact_bn > 0) {
+    metadata[kExactStatisticsKey] = std::to_string(state.exact_bn);
+  }
   save_weights(folder_.file(kLastFile), now, metadata);
   if (best) {
     save_weights(best_path(), now, metadata);

@@ -20,6 +20,7 @@ struct TrainActions {
   bool dry_run = false;
   std::string evaluate_on = "val";  // the images for `evaluate`
   std::string layer_statistics;     // file to write, or empty
+  std::string exact_weights;        // file to write, or empty
   int64_t statistics_batches = 10;
   std::string config;  // settings file
 };
