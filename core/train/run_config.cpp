@@ -69,7 +69,7 @@ void declare(Settings& s, FirstWeights& o) {
 }
 
 void declare(Settings& s, TrainingOptions& o) {
-  s.number("batch-size", o.batch_size, between(1, 1 << 20), "Images of one optimizer step.").alias("b");
+  s.number("batch-size", o.batch_size, between(1, 1 << 20), "Global batch size: the images of one optimizer step.").alias("b");
   s.number("accumulate", o.accumulate, between(1, 1 << 20),
            "Passes of one step: the batch goes through the network in so many equal parts, whose gradients are summed. Takes "
            "less memory; the step stays that of the mean loss over the batch. Batch norm sees each part alone.");
