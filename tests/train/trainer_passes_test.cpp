@@ -40,26 +40,28 @@ double distance(const std::vector<double>& a, const std::vector<double>& b) {
   return std::sqrt(sum);
 }
 
-// 20 steps of 16 images: in two passes, and in one with two groups.
+// Steps of 16 images: in two passes, and in one with two groups. Rounding errors grow by a factor of 2 a step, as they do if
+// the rate changes by a millionth; TrainStepTest goes on for 20 steps.
 TEST(Trainer, PassesAreTheStepsOfGroups) {
   const TemporaryFolder folder;
   const auto run = [&](const char* name, const char* accumulate, const char* group) {
     SmallRun small(folder / name);
-    small.set("iterations", {"20"}).set("evaluate-every", {"100"}).set("accumulate", {accumulate}).set("bn-group", {group});
+    small.set("iterations", {"10"}).set("evaluate-every", {"100"}).set("lr", {"0.001"});
+    small.set("accumulate", {accumulate}).set("bn-group", {group});
     EXPECT_EQ(small.train(), 0);
     return values_of(folder / name + "/" + kLastFile);
   };
   const std::vector<double> groups = run("groups", "1", "8");
   const std::vector<double> passes = run("passes", "2", "0");
   const std::vector<double> whole = run("whole", "1", "0");
-  EXPECT_LT(distance(passes, groups), 0.02 * distance(whole, groups)) << "the batch as one group is another step";
+  EXPECT_LT(distance(passes, groups), 0.005 * distance(whole, groups)) << "the batch as one group is another step";
   const auto losses = [&](const char* name) { return logged(folder / name, "train", "loss"); };
   const std::vector<double> a = losses("groups");
   const std::vector<double> b = losses("passes");
-  ASSERT_EQ(a.size(), 10U);
+  ASSERT_EQ(a.size(), 5U);
   ASSERT_EQ(b.size(), a.size());
   for (size_t i = 0; i < a.size(); ++i) {
-    EXPECT_NEAR(b[i], a[i], 1e-3 * a[i]) << i;
+    EXPECT_NEAR(b[i], a[i], 1e-4 * a[i]) << i;
   }
   EXPECT_EQ(logged(folder / "passes", "train", "lr"), logged(folder / "groups", "train", "lr"));
   EXPECT_EQ(logged(folder / "passes", "train", "iteration"), logged(folder / "groups", "train", "iteration"));
