@@ -93,6 +93,10 @@ int run(TrainCommand& command) {
     evaluate(command, device, precision, progress);
     return 0;
   }
+  if (!actions.exact_weights.empty()) {
+    write_exact_weights(command, device, precision, progress);
+    return 0;
+  }
   const RunData data = open_data(run);
   settle_with_data(command.settings, run, data);
   Network network = make_network(run, data.train->class_names(), precision);

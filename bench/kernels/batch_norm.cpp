@@ -2,6 +2,7 @@
 
 #include "bench/kernels/cudnn.h"
 #include "core/kernels/add.h"
+#include "core/kernels/batch_norm_group_statistics.h"
 #include "core/kernels/batch_norm_rstd.h"
 #include "core/kernels/relu.h"
 
@@ -22,6 +23,7 @@ struct Layer {
   BatchNormStatistics statistics(const void* x) {
     return {.dtype = o.dtype(),
             .rows = rows,
+            .group_rows = rows,
             .channels = channels,
             .x = x,
             .epsilon = 1e-5f,
@@ -33,6 +35,7 @@ struct Layer {
     const bool activated = form != Form::plain;
     return {.dtype = o.dtype(),
             .rows = rows,
+            .group_rows = rows,
             .channels = channels,
             .x = x,
             .residual = form == Form::add_relu ? o.read(size()) : nullptr,
@@ -48,6 +51,7 @@ struct Layer {
   BatchNormBackwardReduce reduce(const void* x, const void* dy, Form form, const void* more = nullptr) {
     return {.dtype = o.dtype(),
             .rows = rows,
+            .group_rows = rows,
             .channels = channels,
             .x = x,
             .dy = dy,
@@ -62,6 +66,7 @@ struct Layer {
   BatchNormBackwardApply backward_apply(const void* x, const void* dy, const uint8_t* mask) {
     return {.dtype = o.dtype(),
             .rows = rows,
+            .group_rows = rows,
             .channels = channels,
             .x = x,
             .dy = dy,
@@ -229,6 +234,35 @@ std::vector<KernelCase> cases(int64_t batch) {
                                                           .bessel_correction = o.read<float>(kChannels, 1, 1),
                                                           .running_mean = o.updated<float>(kChannels),
                                                           .running_variance = o.updated<float>(kChannels)});
+                     },
+                 .dtypes = {DType::f32}});
+  constexpr int64_t kGroup = 32;  // images
+  const int64_t groups = (batch + kGroup - 1) / kGroup;
+  const int64_t area = 7 * 7;
+  all.push_back({.kernel = "BatchNormGroupMean",
+                 .shape = shape_name({groups, 512}),
+                 .own =
+                     [=](Operands& o) {
+                       return sequence(o, BatchNormGroupMean{.rows = batch * area,
+                                                             .group_rows = kGroup * area,
+                                                             .channels = 512,
+                                                             .group_mean = o.read<float>(groups * 512, -1, 1),
+                                                             .group_variance = o.read<float>(groups * 512, 0, 1),
+                                                             .mean = o.written<float>(512),
+                                                             .variance = o.written<float>(512)});
+                     },
+                 .dtypes = {DType::f32}});
+  all.push_back({.kernel = "BatchNormAddTotals",
+                 .shape = shape_name({groups, 512}),
+                 .own =
+                     [=](Operands& o) {
+                       return sequence(o, BatchNormAddTotals{
+                                              .rows = batch * area,
+                                              .group_rows = kGroup * area,
+                                              .channels = 512,
+                                              .group_mean = o.read<float>(groups * 512, -1, 1),
+                                              .group_variance = o.read<float>(groups * 512, 0, 1),
+                                              .totals = static_cast<BatchNormTotal*>(o.zeroed(512 * sizeof(BatchNormTotal)))});
                      },
                  .dtypes = {DType::f32}});
   all.push_back({.kernel = "BatchNormRstd",

@@ -23,6 +23,7 @@ std::vector<KernelCase> cases(int64_t batch) {
            [=](Operands& o) {
              return sequence(o, BatchNormReluMaxPoolForward{.dtype = o.dtype(),
                                                             .shape = s,
+                                                            .group_images = s.batch,
                                                             .x = o.read(x_size),
                                                             .gamma = parameter(o),
                                                             .beta = parameter(o),
@@ -35,6 +36,7 @@ std::vector<KernelCase> cases(int64_t batch) {
            [=](Operands& o) {
              const BatchNormApply apply{.dtype = o.dtype(),
                                         .rows = rows,
+                                        .group_rows = rows,
                                         .channels = s.channels,
                                         .x = o.read(x_size),
                                         .residual = nullptr,
@@ -58,6 +60,7 @@ std::vector<KernelCase> cases(int64_t batch) {
            [=](Operands& o) {
              return sequence(o, BatchNormReluMaxPoolBackwardReduce{.dtype = o.dtype(),
                                                                    .shape = s,
+                                                                   .group_images = s.batch,
                                                                    .x = o.read(x_size),
                                                                    .dy = o.read(y_size),
                                                                    .index = index(o),
@@ -73,6 +76,7 @@ std::vector<KernelCase> cases(int64_t batch) {
              return sequence(o, pool,
                              BatchNormBackwardReduce{.dtype = o.dtype(),
                                                      .rows = rows,
+                                                     .group_rows = rows,
                                                      .channels = s.channels,
                                                      .x = o.read(x_size),
                                                      .dy = pool.dx,
@@ -90,6 +94,7 @@ std::vector<KernelCase> cases(int64_t batch) {
            [=](Operands& o) {
              return sequence(o, BatchNormReluMaxPoolBackwardApply{.dtype = o.dtype(),
                                                                   .shape = s,
+                                                                  .group_images = s.batch,
                                                                   .x = o.read(x_size),
                                                                   .dy = o.read(y_size),
                                                                   .index = index(o),
@@ -107,6 +112,7 @@ std::vector<KernelCase> cases(int64_t batch) {
              return sequence(o, pool,
                              BatchNormBackwardApply{.dtype = o.dtype(),
                                                     .rows = rows,
+                                                    .group_rows = rows,
                                                     .channels = s.channels,
                                                     .x = o.read(x_size),
                                                     .dy = pool.dx,

@@ -41,6 +41,7 @@ BatchNormStatistics statistics_of(Operands& o, const void* y, int64_t rows, int6
   const OutputStatistics to = output_statistics(o, channels);
   return {.dtype = o.dtype(),
           .rows = rows,
+          .group_rows = rows,
           .channels = channels,
           .x = y,
           .epsilon = to.epsilon,
@@ -53,6 +54,7 @@ BatchNormApply activation_of(Operands& o, const void* x, int64_t rows, int64_t c
   const auto parameter = [&] { return o.read<float>(channels, 0.5, 1.5); };
   return {.dtype = o.dtype(),
           .rows = rows,
+          .group_rows = rows,
           .channels = channels,
           .x = x,
           .residual = nullptr,
@@ -133,6 +135,7 @@ void add_convolution(std::vector<KernelCase>& all, const ConvolutionShape& s) {
         return sequence(o, plain,
                         BatchNormBackwardReduce{.dtype = o.dtype(),
                                                 .rows = x_rows,
+                                                .group_rows = x_rows,
                                                 .channels = s.in_channels,
                                                 .x = sums.x,
                                                 .dy = plain.dx,

@@ -8,6 +8,7 @@
 #include "core/kernels/finish_step.h"
 #include "core/kernels/masked_mean.h"
 #include "core/kernels/prepare_input.h"
+#include "core/kernels/scale.h"
 #include "core/kernels/sgd.h"
 #include "core/kernels/softmax_cross_entropy.h"
 
@@ -131,6 +132,14 @@ void add_update(std::vector<KernelCase>& all, int64_t parameters) {
                    return sequence(
                        o, CheckFinite{.dtype = o.dtype(), .size = parameters, .x = o.read(parameters), .state = step_state(o)});
                  }});
+  all.push_back({.kernel = "Scale",
+                 .shape = shape_name({1}),  // the loss scale of a part of a batch
+                 .own =
+                     [](Operands& o) {
+                       return sequence(o,
+                                       Scale{.size = 1, .factor = 0.5f, .x = o.read<float>(1, 1, 2), .y = o.written<float>(1)});
+                     },
+                 .dtypes = {DType::f32}});
   const auto update = [=](Operands& o, bool copied) {
     auto* const state = step_state(o);
     const StepState one{};  // the learning rate is 0, so the weights never change

@@ -123,6 +123,15 @@ const Image& cut(const Image& image, const Rect& region, const Rect& part, Image
 
 }  // namespace
 
+Batch rows_of(const Batch& batch, int64_t first, int64_t count) {
+  return {.images = batch.images.slice(first * image_bytes(batch), {count, batch.height, batch.width, 3}),
+          .labels = batch.labels.slice(first, {count}),
+          .views = batch.views.slice(first * batch.views.dim(1), {count, batch.views.dim(1)}),
+          .height = batch.height,
+          .width = batch.width,
+          .samples = {}};
+}
+
 void declare(Settings& settings, LoaderOptions& options) {
   settings.add(workers_setting(options.workers)).alias("j").without_result();
   settings.flag("exif", options.turns_by_exif,

@@ -39,6 +39,9 @@ struct Batch {
   int64_t size() const { return static_cast<int64_t>(samples.size()); }
 };
 
+/// Rows [first, first + count) of a batch, without its samples.
+Batch rows_of(const Batch& batch, int64_t first, int64_t count);
+
 /// What to do with a sample whose image cannot be read.
 enum class BadImages : uint8_t {
   leave_out,  // ignore its rows: evaluation

@@ -16,35 +16,38 @@ inline constexpr uint8_t kNoWinner = 255;
 /// Handles ties and NaN like MaxPoolForward.
 struct BatchNormReluMaxPoolForward {
   DType dtype;
-  PoolShape shape;  // window <= 15
-  const void* x;    // [N, H, W, C]
+  PoolShape shape;       // window <= 15
+  int64_t group_images;  // images that share statistics; the last group may have fewer; one group: shape.batch
+  const void* x;         // [N, H, W, C]
   const float* gamma;
   const float* beta;
-  const float* mean;
-  const float* rstd;
-  void* y;         // [N, P, Q, C], overwritten
-  uint8_t* index;  // [N, P, Q, C], overwritten, or null: the winner's row * window + column in its window, or kNoWinner
+  const float* mean;  // [groups, channels]
+  const float* rstd;  // [groups, channels]
+  void* y;            // [N, P, Q, C], overwritten
+  uint8_t* index;     // [N, P, Q, C], overwritten, or null: the winner's row * window + column in its window, or kNoWinner
 };
 
 /// Let g [N, H, W, C] = the sum of dy over the windows where the pixel is the maximum, and xhat = (x - mean) * rstd. Computes
-/// sum_g = the sum of g over pixels (the gradient of beta) and sum_g_xhat = the sum of g * xhat over pixels (the gradient of
-/// gamma).
+/// sum_g = the sum of g over the pixels of a group, and sum_g_xhat = the sum of g * xhat. Added up over groups, they are the
+/// gradients of beta and gamma.
 struct BatchNormReluMaxPoolBackwardReduce {
   DType dtype;
   PoolShape shape;
+  int64_t group_images;
   const void* x;
   const void* dy;  // [N, P, Q, C]
   const uint8_t* index;
   const float* mean;
   const float* rstd;
-  float* sum_g;       // [channels], overwritten
-  float* sum_g_xhat;  // [channels], overwritten
+  float* sum_g;       // [groups, channels], overwritten
+  float* sum_g_xhat;  // [groups, channels], overwritten
 };
 
-/// dx = gamma * rstd * (g - sum_g / rows - xhat * sum_g_xhat / rows), with rows = N * H * W.
+/// dx = gamma * rstd * (g - sum_g / n - xhat * sum_g_xhat / n), with n = the pixels of the group.
 struct BatchNormReluMaxPoolBackwardApply {
   DType dtype;
   PoolShape shape;
+  int64_t group_images;
   const void* x;
   const void* dy;
   const uint8_t* index;

@@ -24,6 +24,7 @@ void run_on_activated_copy(Args args, Stream& stream) {
   const InputActivation& a = args.activation;
   run_part(BatchNormApply{.dtype = args.dtype,
                           .rows = rows,
+                          .group_rows = rows,
                           .channels = s.in_channels,
                           .x = args.x,
                           .residual = nullptr,
@@ -50,9 +51,11 @@ void run_composed(const ConvolutionForward& args, Stream& stream) {
   plain.statistics = kNoOutputStatistics;
   run(plain, stream);
   const ConvolutionShape& s = args.shape;
+  const int64_t rows = s.batch * s.out_height() * s.out_width();
   const OutputStatistics& to = args.statistics;
   run_part(BatchNormStatistics{.dtype = args.dtype,
-                               .rows = s.batch * s.out_height() * s.out_width(),
+                               .rows = rows,
+                               .group_rows = rows,
                                .channels = s.out_channels,
                                .x = args.y,
                                .epsilon = to.epsilon,
@@ -75,6 +78,7 @@ void run_composed(const ConvolutionBackwardData& args, Stream& stream) {
     const device_api::Workspace y(stream.device(), size * size_bytes(args.dtype));
     run_part(BatchNormApply{.dtype = args.dtype,
                             .rows = rows,
+                            .group_rows = rows,
                             .channels = s.in_channels,
                             .x = to.x,
                             .residual = nullptr,
@@ -90,6 +94,7 @@ void run_composed(const ConvolutionBackwardData& args, Stream& stream) {
   }
   run_part(BatchNormBackwardReduce{.dtype = args.dtype,
                                    .rows = rows,
+                                   .group_rows = rows,
                                    .channels = s.in_channels,
                                    .x = to.x,
                                    .dy = args.dx,

@@ -7,14 +7,17 @@
 namespace residua {
 namespace {
 
-/// The tensors of `norm`. In training, with memory for batch_rstd, which the convolution writes.
-BatchNormTensors next_tensors(const BatchNorm2d& norm, Device device, Mode mode) {
+/// The tensors of `norm`. If the convolution of x is to compute the statistics of its output, with memory for batch_rstd. That
+/// is so in training, unless there are several groups or totals: then a kernel of its own computes them.
+BatchNormTensors next_tensors(const BatchNorm2d& norm, const Tensor& x, Mode mode) {
   BatchNormTensors p = norm.tensors();
-  if (mode == Mode::train) {
-    p.batch_rstd = empty({norm.statistics.channels}, DType::f32, device);
+  if (mode == Mode::train && p.group_of(x.dim(0)) == x.dim(0) && !p.totals.defined()) {
+    p.batch_rstd = empty({norm.statistics.channels}, DType::f32, x.device());
   }
   return p;
 }
+
+const BatchNormTensors* next(const BatchNormTensors& p) { return p.batch_rstd.defined() ? &p : nullptr; }
 
 PendingNorm pending(const Tensor& y, const BatchNormTensors& p, BatchNorm2d& norm, Mode mode) {
   norm.prepare_bessel_correction(y, mode);
@@ -25,16 +28,15 @@ PendingNorm pending(const Tensor& y, const BatchNormTensors& p, BatchNorm2d& nor
 
 PendingNorm conv_bn(Conv2d& conv, BatchNorm2d& norm, const Tensor& x, Mode mode) {
   const profile::Layer layer(conv.weight.name);
-  const BatchNormTensors p = next_tensors(norm, x.device(), mode);
-  const Tensor y = conv2d(x, conv.weight.value, conv.options(), mode == Mode::train ? &p : nullptr);
+  const BatchNormTensors p = next_tensors(norm, x, mode);
+  const Tensor y = conv2d(x, conv.weight.value, conv.options(), next(p));
   return pending(y, p, norm, mode);
 }
 
 PendingNorm conv_bn(Conv2d& conv, BatchNorm2d& norm, const PendingNorm& x, Mode mode) {
   const profile::Layer layer(conv.weight.name);
-  const BatchNormTensors p = next_tensors(norm, x.x.device(), mode);
-  const Tensor y =
-      batch_norm_relu_conv2d(x.x, x.norm, conv.weight.value, conv.options(), x.mode, mode == Mode::train ? &p : nullptr);
+  const BatchNormTensors p = next_tensors(norm, x.x, mode);
+  const Tensor y = batch_norm_relu_conv2d(x.x, x.norm, conv.weight.value, conv.options(), x.mode, next(p));
   return pending(y, p, norm, mode);
 }
 

@@ -7,7 +7,7 @@
 namespace residua {
 
 /// The output of a convolution whose batch normalization is still to be applied. The next layer applies it while reading x, or
-/// one of the norm functions below does. In training it has the statistics of x, which the convolution has already computed.
+/// one of the norm functions below does. In training with one group it has the statistics of x, which the convolution computed.
 struct PendingNorm {
   Tensor x;
   BatchNormTensors norm;

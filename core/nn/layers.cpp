@@ -95,26 +95,36 @@ BatchNormTensors BatchNorm2d::tensors() const {
           .running_var = statistics.running_variance,
           .batch_mean = statistics.batch_mean,
           .batch_var = statistics.batch_variance,
-          .batch_rstd = {}};
+          .batch_rstd = {},
+          .group_images = statistics.group_images,
+          .totals = statistics.totals};
 }
 
 void BatchNorm2d::prepare_bessel_correction(const Tensor& x, Mode mode) {
   if (mode == Mode::evaluate) {
     return;
   }
+  const int64_t images = x.dim(0);
+  const int64_t group = tensors().group_of(images);
   const int64_t rows = x.size() / statistics.channels;
-  if (rows < 2) {
+  const int64_t last = group > 0 && images % group > 0 ? images % group : group;
+  if (rows * last < 2 * images || rows < 2) {
     fail(
-        "{}: batch normalization in training got an input {}, but needs at least 2 values per channel; use a larger batch "
+        "{}: batch normalization in training got an input {}{}, but needs at least 2 values per channel; use a larger batch "
         "or input",
-        statistics.name, x.shape().string());
+        statistics.name, x.shape().string(),
+        group < images ? fmt::format(" in groups of {}, the last of {}", group, last) : "");
   }
-  if (rows != bessel_rows_ || !bessel_correction_.defined() ||
+  const double n = static_cast<double>(rows);
+  const float factor = group < images ? 1.0f : static_cast<float>(n / (n - 1));
+  if (statistics.totals.defined()) {
+    return;  // statistics of many batches: no step commits this one
+  }
+  if (factor != bessel_factor_ || !bessel_correction_.defined() ||
       bessel_correction_.data() != statistics.bessel_correction.data()) {
-    const float factor = static_cast<float>(static_cast<double>(rows) / static_cast<double>(rows - 1));
     statistics.bessel_correction.copy_from(std::vector<float>(static_cast<size_t>(statistics.channels), factor));
     bessel_correction_ = statistics.bessel_correction;
-    bessel_rows_ = rows;
+    bessel_factor_ = factor;
   }
 }
 

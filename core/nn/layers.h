@@ -45,8 +45,8 @@ class BatchNorm2d : public Module {
 
   /// The layer's tensors in the form that the ops take.
   BatchNormTensors tensors() const;
-  /// In training, stores the Bessel correction rows / (rows - 1), which makes the variance of batch x unbiased. Writes it only
-  /// if the number of rows has changed. Throws Error on a single row.
+  /// In training, stores the Bessel correction rows / (rows - 1), which makes the variance of batch x unbiased; 1 if x has
+  /// several groups. Writes it only if it has changed. Throws Error on a single row, and on a group with a single row.
   void prepare_bessel_correction(const Tensor& x, Mode mode);
 
   Parameter weight;
@@ -54,8 +54,8 @@ class BatchNorm2d : public Module {
   RunningStatistics statistics;
 
  private:
-  Tensor bessel_correction_;  // the memory that `bessel_rows_` describes
-  int64_t bessel_rows_ = 0;   // the number of rows that the stored correction is for
+  Tensor bessel_correction_;  // the memory that holds `bessel_factor_`
+  float bessel_factor_ = 0;
 };
 
 /// y = x w^T + b, with y in f32. Parameters: `weight` [out, in] and `bias`. See core/ops/linear.h.

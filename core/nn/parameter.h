@@ -43,8 +43,10 @@ struct RunningStatistics {
   Tensor running_mean;
   Tensor running_variance;
   Tensor batch_mean;
-  Tensor batch_variance;     // biased
-  Tensor bessel_correction;  // rows / (rows - 1)
+  Tensor batch_variance;     // biased; of several groups, the mean of their unbiased variances
+  Tensor bessel_correction;  // rows / (rows - 1); of several groups, 1
+  int64_t group_images = 0;  // images that training normalizes together; 0: the whole batch
+  Tensor totals = {};        // BatchNormTensors::totals
 };
 
 /// The values of `stored` (the parameter's master, velocity or gradient, in any floating type) in the order of

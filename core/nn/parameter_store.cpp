@@ -4,6 +4,7 @@
 
 #include "core/kernels/batch_norm.h"
 #include "core/kernels/cast.h"
+#include "core/kernels/fill.h"
 #include "core/kernels/run.h"
 
 namespace residua {
@@ -73,6 +74,7 @@ void ParameterStore::lay_out_statistics() {
        {&arena.running_mean, &arena.running_variance, &arena.batch_mean, &arena.batch_variance, &arena.bessel_correction}) {
     *tensor = zeros(shape, DType::f32, options_.device);
   }
+  arena.pass_means = zeros({2, arena.channels}, DType::f32, options_.device);
   int64_t offset = 0;
   for (RunningStatistics* layer : statistics_) {
     const Shape view{layer->channels};
@@ -107,6 +109,12 @@ void ParameterStore::masters_changed() {
   }
 }
 
+void ParameterStore::set_group_images(int64_t images) {
+  for (RunningStatistics* layer : statistics_) {
+    layer->group_images = images;
+  }
+}
+
 void ParameterStore::commit_statistics(float momentum, const StepState* state) {
   const StatisticsArena& statistics = statistics_arena_;
   if (statistics.channels == 0) {
@@ -119,6 +127,45 @@ void ParameterStore::commit_statistics(float momentum, const StepState* state) {
                            .batch_mean = statistics.batch_mean.data<float>(),
                            .batch_variance = statistics.batch_variance.data<float>(),
                            .bessel_correction = statistics.bessel_correction.data<float>(),
+                           .running_mean = statistics.running_mean.data<float>(),
+                           .running_variance = statistics.running_variance.data<float>(),
+                       });
+}
+
+void ParameterStore::note_pass(int64_t pass) {
+  const StatisticsArena& statistics = statistics_arena_;
+  if (statistics.channels == 0) {
+    return;
+  }
+  float* means = statistics.pass_means.data<float>();
+  if (pass == 0) {  // also forgets a skipped step's, which may be NaN
+    run(options_.device, Fill{.dtype = DType::f32, .size = statistics.pass_means.size(), .value = 0, .x = means});
+  }
+  run(options_.device, BatchNormCommit{
+                           .channels = statistics.channels,
+                           .momentum = 1 / static_cast<float>(pass + 1),  // makes the running mean that of all passes
+                           .state = nullptr,
+                           .batch_mean = statistics.batch_mean.data<float>(),
+                           .batch_variance = statistics.batch_variance.data<float>(),
+                           .bessel_correction = statistics.bessel_correction.data<float>(),
+                           .running_mean = means,
+                           .running_variance = means + statistics.channels,
+                       });
+}
+
+void ParameterStore::commit_passes(float momentum, const StepState* state) {
+  const StatisticsArena& statistics = statistics_arena_;
+  if (statistics.channels == 0) {
+    return;
+  }
+  const float* means = statistics.pass_means.data<float>();
+  run(options_.device, BatchNormCommit{
+                           .channels = statistics.channels,
+                           .momentum = momentum,
+                           .state = state,
+                           .batch_mean = means,
+                           .batch_variance = means + statistics.channels,
+                           .bessel_correction = nullptr,
                            .running_mean = statistics.running_mean.data<float>(),
                            .running_variance = statistics.running_variance.data<float>(),
                        });

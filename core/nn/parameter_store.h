@@ -43,6 +43,7 @@ struct StatisticsArena {
   Tensor batch_mean;
   Tensor batch_variance;
   Tensor bessel_correction;
+  Tensor pass_means;  // [2, channels]: the mean over the passes of a step of the means and of the unbiased variances
 };
 
 /// Gives every parameter and statistic of a model its name and its memory, so that one launch can update all of them. Weights
@@ -74,10 +75,17 @@ class ParameterStore {
   /// Discards all gradients: the next backward() overwrites them.
   void zero_grad();
 
+  /// Makes training normalize at most so many images together; 0: the whole batch.
+  void set_group_images(int64_t images);
+
   /// Updates the running statistics: running = (1 - momentum) * running + momentum * (statistics of the last training forward).
   /// Applies the Bessel correction to the variance, as PyTorch does. Changes nothing if `state`, on the device, has found_inf
   /// set, which means the step is skipped.
   void commit_statistics(float momentum, const StepState* state);
+  /// For a step of several forward passes: notes the statistics of the last one, which is number `pass` (from 0) of the step.
+  void note_pass(int64_t pass);
+  /// Like commit_statistics, with the mean over the passes noted.
+  void commit_passes(float momentum, const StepState* state);
   /// Updates `batches_tracked` from the accepted steps of a state that was read from the device.
   void count_batches(const StepState& state);
 

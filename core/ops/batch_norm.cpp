@@ -10,13 +10,16 @@ namespace {
 
 /// Saved for backward.
 struct Saved {
-  Tensor x, mask, gamma, mean, rstd;
-  int64_t rows, channels;
+  Tensor x, mask, gamma;
+  NormStatistics statistics;
   Mode mode;
 };
 
 // The node's inputs, in order.
 constexpr int kX = 0, kGamma = 1, kBeta = 2, kResidual = 3;
+
+/// Memory for the mask. Each group's bits start at a whole byte.
+int64_t mask_bytes(const NormStatistics& s) { return s.groups() * ((s.group_rows * s.channels + 7) / 8); }
 
 /// Memory for the ReLU's gradient. It is stored only if it is also the residual's gradient or a sum of two; otherwise
 /// undefined.
@@ -32,39 +35,42 @@ void backward_rule(const Saved& saved, bool has_residual, const Tensor& dy, cons
   const DType dtype = saved.x.dtype();
   const uint8_t* mask = saved.mask.defined() ? saved.mask.data<uint8_t>() : nullptr;
   const Tensor g = relu_gradient(saved, has_residual, more, gradients);
+  const NormStatistics& s = saved.statistics;
 
-  const Tensor dgamma = gradients.wants(kGamma) ? gradients.output(kGamma) : empty({saved.channels}, DType::f32, device);
-  const Tensor dbeta = gradients.wants(kBeta) ? gradients.output(kBeta) : empty({saved.channels}, DType::f32, device);
+  const NormSums sums(s.groups(), s.channels, device, gradients, kGamma, kBeta);
   run(device, BatchNormBackwardReduce{.dtype = dtype,
-                                      .rows = saved.rows,
-                                      .channels = saved.channels,
+                                      .rows = s.rows,
+                                      .group_rows = s.group_rows,
+                                      .channels = s.channels,
                                       .x = saved.x.data(),
                                       .dy = dy.data(),
                                       .more = more.defined() ? more.data() : nullptr,
                                       .mask = mask,
-                                      .mean = saved.mean.data<float>(),
-                                      .rstd = saved.rstd.data<float>(),
-                                      .sum_g = dbeta.data<float>(),
-                                      .sum_g_xhat = dgamma.data<float>(),
+                                      .mean = s.mean.data<float>(),
+                                      .rstd = s.rstd.data<float>(),
+                                      .sum_g = sums.g(),
+                                      .sum_g_xhat = sums.g_xhat(),
                                       .g = g.defined() ? g.data() : nullptr});
+  sums.add_up_groups();
   if (!gradients.wants(kX)) {
     return;
   }
   // Running statistics do not depend on x, so the sums drop out: dx = gamma * rstd * g.
   const bool train = saved.mode == Mode::train;
-  const Tensor none = train ? Tensor() : zeros({saved.channels}, DType::f32, device);
+  const Tensor none = train ? Tensor() : zeros({s.channels}, DType::f32, device);
   const Tensor dx = gradients.output(kX);
   run(device, BatchNormBackwardApply{.dtype = dtype,
-                                     .rows = saved.rows,
-                                     .channels = saved.channels,
+                                     .rows = s.rows,
+                                     .group_rows = s.group_rows,
+                                     .channels = s.channels,
                                      .x = saved.x.data(),
                                      .dy = g.defined() ? g.data() : dy.data(),
                                      .mask = g.defined() ? nullptr : mask,
                                      .gamma = saved.gamma.data<float>(),
-                                     .mean = saved.mean.data<float>(),
-                                     .rstd = saved.rstd.data<float>(),
-                                     .sum_g = (train ? dbeta : none).data<float>(),
-                                     .sum_g_xhat = (train ? dgamma : none).data<float>(),
+                                     .mean = s.mean.data<float>(),
+                                     .rstd = s.rstd.data<float>(),
+                                     .sum_g = train ? sums.g() : none.data<float>(),
+                                     .sum_g_xhat = train ? sums.g_xhat() : none.data<float>(),
                                      .dx = dx.data()});
 }
 
@@ -75,22 +81,23 @@ Tensor forward(const char* op, const Tensor& x, const Tensor& residual, const Ba
     check.floating("x", x);
     check.exactly("residual", residual, x.shape(), x.dtype(), x.device());
   }
-  const auto [rows, channels, mean, rstd] = norm_statistics(check, x, p, mode);
+  const NormStatistics statistics = norm_statistics(check, x, p, mode);
   const Device device = x.device();
 
   const bool keep = grad_needed({x, p.gamma, p.beta, residual});
   const bool masked = keep && activation == Activation::relu;
-  const Tensor mask = masked ? empty({(x.size() + 7) / 8}, DType::u8, device) : Tensor();
+  const Tensor mask = masked ? empty({mask_bytes(statistics)}, DType::u8, device) : Tensor();
   const Tensor y = empty_like(x);
   run(device, BatchNormApply{.dtype = x.dtype(),
-                             .rows = rows,
-                             .channels = channels,
+                             .rows = statistics.rows,
+                             .group_rows = statistics.group_rows,
+                             .channels = statistics.channels,
                              .x = x.data(),
                              .residual = residual.defined() ? residual.data() : nullptr,
                              .gamma = p.gamma.data<float>(),
                              .beta = p.beta.data<float>(),
-                             .mean = mean.data<float>(),
-                             .rstd = rstd.data<float>(),
+                             .mean = statistics.mean.data<float>(),
+                             .rstd = statistics.rstd.data<float>(),
                              .activation = activation,
                              .y = y.data(),
                              .mask = masked ? mask.data<uint8_t>() : nullptr});
@@ -101,18 +108,12 @@ Tensor forward(const char* op, const Tensor& x, const Tensor& residual, const Ba
   if (residual.defined()) {
     inputs.push_back(residual);
   }
-  return record(y, std::move(inputs), op,
-                [saved = Saved{.x = x.detached(),
-                               .mask = mask,
-                               .gamma = p.gamma.detached(),
-                               .mean = mean,
-                               .rstd = rstd,
-                               .rows = rows,
-                               .channels = channels,
-                               .mode = mode},
-                 has_residual = residual.defined()](const Tensor& dy, const Tensor& more, Gradients& gradients) {
-                  backward_rule(saved, has_residual, dy, more, gradients);
-                });
+  return record(
+      y, std::move(inputs), op,
+      [saved = Saved{.x = x.detached(), .mask = mask, .gamma = p.gamma.detached(), .statistics = statistics, .mode = mode},
+       has_residual = residual.defined()](const Tensor& dy, const Tensor& more, Gradients& gradients) {
+        backward_rule(saved, has_residual, dy, more, gradients);
+      });
 }
 
 }  // namespace

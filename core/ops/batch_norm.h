@@ -18,11 +18,19 @@ struct BatchNormTensors {
   /// 1 / sqrt(batch_var + epsilon). If defined, all three already hold the statistics of x: conv2d wrote them for its `next`.
   Tensor batch_rstd = {};
   float epsilon = 1e-5f;
+  /// Images that Mode::train normalizes together; 0: all. The last group may have fewer. The statistics of several groups are
+  /// in memory of their own; then batch_mean and batch_var get their BatchNormGroupMean.
+  int64_t group_images = 0;
+  /// If defined, a BatchNormTotal for each channel. Mode::train adds the batch to it.
+  Tensor totals = {};
+
+  /// Images in each group but the last.
+  int64_t group_of(int64_t images) const { return group_images > 0 && group_images < images ? group_images : images; }
 };
 
-/// y = gamma * (x - mean) / sqrt(variance + epsilon) + beta per channel of x [..., C]. Mode::train uses the mean and biased
+/// y = gamma * (x - mean) / sqrt(variance + epsilon) + beta per channel of x [N, ..., C]. Mode::train uses the mean and biased
 /// variance over the other dimensions; Mode::evaluate uses the running statistics. Statistics and sums are fp32. Ioffe and
-/// Szegedy 2015, algorithms 1 and 2.
+/// Szegedy 2015, algorithms 1 and 2. If p.group_images divides the images into groups, the result is that of separate batches.
 Tensor batch_norm(const Tensor& x, const BatchNormTensors& p, Mode mode);
 
 /// relu(batch_norm(x)) in one pass.

@@ -49,10 +49,8 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
   if (!gradients.wants(kX) && !gradients.wants(kGamma) && !gradients.wants(kBeta)) {
     return;
   }
-  const Shape channels{shape.in_channels};
   const Tensor g = empty_like(x);
-  const Tensor dgamma = gradients.wants(kGamma) ? gradients.output(kGamma) : empty(channels, DType::f32, device);
-  const Tensor dbeta = gradients.wants(kBeta) ? gradients.output(kBeta) : empty(channels, DType::f32, device);
+  const NormSums sums(1, shape.in_channels, device, gradients, kGamma, kBeta);
   const uint8_t* bits = inside ? nullptr : mask.data<uint8_t>();
   run(device, ConvolutionBackwardData{.dtype = x.dtype(),
                                       .shape = shape,
@@ -65,16 +63,18 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
                                                .beta = beta.data<float>(),
                                                .mean = mean.data<float>(),
                                                .rstd = rstd.data<float>(),
-                                               .sum_g = dbeta.data<float>(),
-                                               .sum_g_xhat = dgamma.data<float>()}});
+                                               .sum_g = sums.g(),
+                                               .sum_g_xhat = sums.g_xhat()}});
   if (!gradients.wants(kX)) {
     return;
   }
   // As in batch_norm.cpp: running statistics do not depend on x.
   const bool train = mode == Mode::train;
-  const Tensor none = train ? Tensor() : zeros(channels, DType::f32, device);
+  const Tensor none = train ? Tensor() : zeros({shape.in_channels}, DType::f32, device);
+  const int64_t rows = x.size() / shape.in_channels;
   run(device, BatchNormBackwardApply{.dtype = x.dtype(),
-                                     .rows = x.size() / shape.in_channels,
+                                     .rows = rows,
+                                     .group_rows = rows,
                                      .channels = shape.in_channels,
                                      .x = x.data(),
                                      .dy = g.data(),
@@ -82,8 +82,8 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
                                      .gamma = gamma.data<float>(),
                                      .mean = mean.data<float>(),
                                      .rstd = rstd.data<float>(),
-                                     .sum_g = (train ? dbeta : none).data<float>(),
-                                     .sum_g_xhat = (train ? dgamma : none).data<float>(),
+                                     .sum_g = train ? sums.g() : none.data<float>(),
+                                     .sum_g_xhat = train ? sums.g_xhat() : none.data<float>(),
                                      .dx = g.data()});
   gradients.give(kX, g);
 }
@@ -94,20 +94,24 @@ Tensor batch_norm_relu_conv2d(const Tensor& x, const BatchNormTensors& p, const 
                               const BatchNormTensors* next, ActivationPlace place) {
   const ArgumentCheck check("batch_norm_relu_conv2d");
   const ConvolutionShape shape = convolution_shape(check, x, w, options);
-  const auto [rows, channels, mean, rstd] = norm_statistics(check, x, p, mode);
+  if (mode == Mode::train && p.group_of(shape.batch) < shape.batch) {
+    return conv2d(batch_norm_relu(x, p, mode), w, options, next);
+  }
+  const NormStatistics input = norm_statistics(check, x, p, mode);
   const Device device = x.device();
   const OutputStatistics statistics = next != nullptr ? output_statistics(check, shape, device, *next) : kNoOutputStatistics;
 
   const bool keep = grad_needed({x, p.gamma, p.beta, w});
-  InputActivation activation = activation_of(p.gamma, p.beta, mean, rstd);
+  InputActivation activation = activation_of(p.gamma, p.beta, input.mean, input.rstd);
   Tensor activated;
   Tensor mask;
   if (!is_inside(place, x, shape, mode)) {
     activated = empty_like(x);
     mask = keep ? empty({(x.size() + 7) / 8}, DType::u8, device) : Tensor();
     run(device, BatchNormApply{.dtype = x.dtype(),
-                               .rows = rows,
-                               .channels = channels,
+                               .rows = input.rows,
+                               .group_rows = input.rows,
+                               .channels = input.channels,
                                .x = x.data(),
                                .residual = nullptr,
                                .gamma = activation.gamma,
@@ -136,8 +140,8 @@ Tensor batch_norm_relu_conv2d(const Tensor& x, const BatchNormTensors& p, const 
                                .w = w.detached(),
                                .gamma = p.gamma.detached(),
                                .beta = p.beta.detached(),
-                               .mean = mean,
-                               .rstd = rstd,
+                               .mean = input.mean,
+                               .rstd = input.rstd,
                                .activated = activated,
                                .mask = mask,
                                .mode = mode}](const Tensor& dy, Gradients& gradients) { backward_rule(saved, dy, gradients); });

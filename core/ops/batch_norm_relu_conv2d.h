@@ -13,7 +13,7 @@ namespace residua {
 enum class ActivationPlace : uint8_t { fastest, before, inside };
 
 /// y = conv2d(batch_norm_relu(x, p, mode), w, options, next). Its backward computes the sums of batch normalization together
-/// with the gradient of the activation.
+/// with the gradient of the activation. If p.group_images divides the batch into groups, these are two separate ops.
 ///
 /// Memory traffic, for activations of A bytes: the two separate ops move 8 A besides the convolutions. A device whose
 /// convolutions can compute the sums moves 2 A less. A device that can also apply the activation inside moves another 2 A less,

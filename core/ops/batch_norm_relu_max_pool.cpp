@@ -14,7 +14,9 @@ constexpr int64_t kLargestWindow = 15;  // the largest for which every position,
 /// Saved for backward.
 struct Saved {
   PoolShape shape;
-  Tensor x, index, gamma, mean, rstd;
+  Tensor x, index, gamma;
+  NormStatistics statistics;
+  int64_t group_images;
   Mode mode;
 };
 
@@ -25,35 +27,37 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
   const Device device = dy.device();
   const DType dtype = saved.x.dtype();
   const uint8_t* index = saved.index.data<uint8_t>();
-  const Shape channels{saved.shape.channels};
+  const NormStatistics& s = saved.statistics;
 
-  const Tensor dgamma = gradients.wants(kGamma) ? gradients.output(kGamma) : empty(channels, DType::f32, device);
-  const Tensor dbeta = gradients.wants(kBeta) ? gradients.output(kBeta) : empty(channels, DType::f32, device);
+  const NormSums sums(s.groups(), s.channels, device, gradients, kGamma, kBeta);
   run(device, BatchNormReluMaxPoolBackwardReduce{.dtype = dtype,
                                                  .shape = saved.shape,
+                                                 .group_images = saved.group_images,
                                                  .x = saved.x.data(),
                                                  .dy = dy.data(),
                                                  .index = index,
-                                                 .mean = saved.mean.data<float>(),
-                                                 .rstd = saved.rstd.data<float>(),
-                                                 .sum_g = dbeta.data<float>(),
-                                                 .sum_g_xhat = dgamma.data<float>()});
+                                                 .mean = s.mean.data<float>(),
+                                                 .rstd = s.rstd.data<float>(),
+                                                 .sum_g = sums.g(),
+                                                 .sum_g_xhat = sums.g_xhat()});
+  sums.add_up_groups();
   if (!gradients.wants(kX)) {
     return;
   }
   // As in batch_norm.cpp: running statistics do not depend on x.
   const bool train = saved.mode == Mode::train;
-  const Tensor none = train ? Tensor() : zeros(channels, DType::f32, device);
+  const Tensor none = train ? Tensor() : zeros({s.channels}, DType::f32, device);
   run(device, BatchNormReluMaxPoolBackwardApply{.dtype = dtype,
                                                 .shape = saved.shape,
+                                                .group_images = saved.group_images,
                                                 .x = saved.x.data(),
                                                 .dy = dy.data(),
                                                 .index = index,
                                                 .gamma = saved.gamma.data<float>(),
-                                                .mean = saved.mean.data<float>(),
-                                                .rstd = saved.rstd.data<float>(),
-                                                .sum_g = (train ? dbeta : none).data<float>(),
-                                                .sum_g_xhat = (train ? dgamma : none).data<float>(),
+                                                .mean = s.mean.data<float>(),
+                                                .rstd = s.rstd.data<float>(),
+                                                .sum_g = train ? sums.g() : none.data<float>(),
+                                                .sum_g_xhat = train ? sums.g_xhat() : none.data<float>(),
                                                 .dx = gradients.output(kX).data()});
 }
 
@@ -63,11 +67,13 @@ Tensor batch_norm_relu_max_pool(const Tensor& x, const BatchNormTensors& p, Pool
   const ArgumentCheck check("batch_norm_relu_max_pool");
   const PoolShape shape = pool_shape(check, x, options, kLargestWindow);
   const NormStatistics statistics = norm_statistics(check, x, p, mode);
+  const int64_t group_images = mode == Mode::train ? p.group_of(shape.batch) : shape.batch;
   const bool keep = grad_needed({x, p.gamma, p.beta});
   const Tensor y = empty(pooled_shape(shape), x.dtype(), x.device());
   const Tensor index = keep ? empty(pooled_shape(shape), DType::u8, x.device()) : Tensor();
   run(x.device(), BatchNormReluMaxPoolForward{.dtype = x.dtype(),
                                               .shape = shape,
+                                              .group_images = group_images,
                                               .x = x.data(),
                                               .gamma = p.gamma.data<float>(),
                                               .beta = p.beta.data<float>(),
@@ -83,8 +89,8 @@ Tensor batch_norm_relu_max_pool(const Tensor& x, const BatchNormTensors& p, Pool
                                .x = x.detached(),
                                .index = index,
                                .gamma = p.gamma.detached(),
-                               .mean = statistics.mean,
-                               .rstd = statistics.rstd,
+                               .statistics = statistics,
+                               .group_images = group_images,
                                .mode = mode}](const Tensor& dy, Gradients& gradients) { backward_rule(saved, dy, gradients); });
 }
 

@@ -9,6 +9,7 @@
 #include "core/kernels/fill.h"
 #include "core/kernels/finish_step.h"
 #include "core/kernels/run.h"
+#include "core/kernels/scale.h"
 
 namespace residua {
 namespace {
@@ -50,6 +51,12 @@ GradScaler::GradScaler(Device device, const std::optional<LossScaling>& scaling)
 
 void GradScaler::write(const StepState& state) {
   device_api::copy(device_, state_.data(), Device{}, &state, sizeof(StepState));
+}
+
+Tensor GradScaler::loss_scale(float share) const {
+  const Tensor scaled = empty({}, DType::f32, device_);
+  run(device_, Scale{.size = 1, .factor = share, .x = loss_scale_.data<float>(), .y = scaled.data<float>()});
+  return scaled;
 }
 
 void GradScaler::set_learning_rate(float rate) {

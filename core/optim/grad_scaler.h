@@ -34,6 +34,8 @@ class GradScaler {
 
   /// The loss scale, as a device scalar to pass to backward().
   Tensor loss_scale() const { return loss_scale_; }
+  /// The loss scale times `share`, for a part of a batch: the gradients of all parts add up to those of the mean loss.
+  Tensor loss_scale(float share) const;
   /// Sets the scale and the number of accepted steps since it last changed, as when resuming from a checkpoint. Waits for the
   /// device. Fails unless the scale is positive and finite and the count is not negative.
   void set_loss_scale(float scale, int64_t good_steps = 0);

@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "core/data/relabeled.h"
+#include "core/evaluate/exact_statistics.h"
 #include "core/nn/state_dict.h"
+#include "core/train/run_saver.h"
 #include "core/train/run_setup.h"
 
 namespace residua {
@@ -49,6 +51,26 @@ Metrics evaluate_weights(const Safetensors& file, Network& network, const std::s
   const Metrics metrics = evaluator.evaluate(*loader, observers);
   note_unreadable(*loader, "were ignored", observer);
   return metrics;
+}
+
+void write_exact_weights(const Safetensors& file, Network& network, const std::shared_ptr<const ImageSource>& train,
+                         const RunConfig& config, Device device, DType precision, const std::string& path,
+                         RunObserver& observer) {
+  const int64_t images = config.training.exact_bn;
+  if (images == 0) {
+    fail_setting("exact-bn", "0", "the number of training images to compute the statistics over");
+  }
+  ParameterStore store(*network.module, {.device = device, .compute = precision, .purpose = Purpose::inference});
+  load_weights(file, store, network.family->classifier() + ".");
+  store.set_group_images(config.training.bn_group);
+  const std::unique_ptr<Loader> loader = exact_statistics_loader(train, config, network.input, device);
+  compute_exact_statistics(*network.module, store, input_format(network, precision, device), *loader, images,
+                           [] { return false; });
+  note_unreadable(*loader, "were replaced by others", observer);
+  SafetensorsMetadata metadata = network_metadata(network);
+  metadata.insert(file.metadata.begin(), file.metadata.end());
+  metadata[kExactStatisticsKey] = std::to_string(images);
+  save_weights(path, snapshot(store), metadata, input_arrays(network));
 }
 
 double overfit_batch(Network& network, std::shared_ptr<const ImageSource> train, const RunConfig& config, Device device,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "core/evaluate/evaluator.h"
 #include "core/evaluate/metrics.h"
@@ -22,6 +23,13 @@ std::shared_ptr<const ImageSource> images_for(const Safetensors& file, const Net
 Metrics evaluate_weights(const Safetensors& file, Network& network, const std::shared_ptr<const ImageSource>& images,
                          const RunConfig& config, Device device, DType precision, RunObserver& observer,
                          Evaluator::Observers observers = {});
+
+/// Computes the batch-norm statistics of a network with the weights of a file anew, over as many training images as the setting
+/// exact-bn says (core/evaluate/exact_statistics.h), and writes the weights to `path`. Their metadata says so. The settings
+/// bn-group, batch-size and accumulate should be those of the training. Fails with UsageError if exact-bn is 0.
+void write_exact_weights(const Safetensors& file, Network& network, const std::shared_ptr<const ImageSource>& train,
+                         const RunConfig& config, Device device, DType precision, const std::string& path,
+                         RunObserver& observer);
 
 /// Trains on the first batch only, at the peak learning rate, and notes the loss every log-every iterations. Returns the last
 /// loss, which should approach zero. Fails if it is not finite.

@@ -100,6 +100,7 @@ const Batch& next_batch(Loader& loader, int64_t& epoch) {
 NetworkStatistics measure_layers(Network& network, const std::shared_ptr<const ImageSource>& train, const RunConfig& config,
                                  Device device, DType precision, int64_t batches, RunObserver& observer) {
   ParameterStore store(*network.module, {.device = device, .compute = precision});
+  store.set_group_images(config.training.bn_group);
   initialize(store, static_cast<uint64_t>(config.training.seed), config.weights.initialization);
   NetworkStatistics statistics{
       .iteration = load_first_weights(config, network, store), .batches = batches, .batch_size = config.training.batch_size};

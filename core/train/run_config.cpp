@@ -69,7 +69,16 @@ void declare(Settings& s, FirstWeights& o) {
 }
 
 void declare(Settings& s, TrainingOptions& o) {
-  s.number("batch-size", o.batch_size, between(1, 1 << 20), "Global batch size.").alias("b");
+  s.number("batch-size", o.batch_size, between(1, 1 << 20), "Global batch size: the images of one optimizer step.").alias("b");
+  s.number("accumulate", o.accumulate, between(1, 1 << 20),
+           "Passes of one step: the batch goes through the network in so many equal parts, whose gradients are summed. Takes "
+           "less memory; the step stays that of the mean loss over the batch. Batch norm sees each part alone.");
+  s.number("bn-group", o.bn_group, between(0, 1 << 20),
+           "Ghost batch norm: training normalizes over groups of so many images instead of over the batch; the last group may "
+           "be smaller. The running statistics take in the mean over groups. 0: one group.");
+  s.number("exact-bn", o.exact_bn, between(0, kMost),
+           "Training images over which the batch-norm statistics are computed anew after the last step, instead of running "
+           "averages; the last validation and the test use them. 0: none.");
   s.number("epochs", o.epochs, above(0), "Length of the run in epochs; fractions are allowed.");
   s.number("iterations", o.iterations, between(1, 1e12),
            "Length of the run in iterations; overrides epochs given in the same place.");
@@ -138,6 +147,10 @@ void apply_recipe(Settings& s, RunConfig& c, bool photos) {
   const Recipe& recipe = find_recipe(c.recipe);
   s.assign(recipe.settings(), Layer::recipe, fmt::format("recipe {}", recipe.name));
   settle(s, c);
+  if (c.training.batch_size % c.training.accumulate != 0) {
+    fail_setting("accumulate", fmt::format("{}", c.training.accumulate),
+                 fmt::format("a number that divides the batch size {}", c.training.batch_size));
+  }
 }
 
 void settle(Settings& s, RunConfig& c) {

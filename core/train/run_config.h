@@ -37,6 +37,9 @@ struct FirstWeights {
 /// Training settings besides the optimizer and the learning rate.
 struct TrainingOptions {
   int64_t batch_size = 128;
+  int64_t accumulate = 1;             // passes of a step; divides the batch size
+  int64_t bn_group = 0;               // images that batch norm normalizes together; 0: those of a pass
+  int64_t exact_bn = 0;               // training images for the final batch-norm statistics; 0: running averages
   std::optional<double> epochs = {};  // after settle(), one of these two is set
   std::optional<int64_t> iterations = {};
   float label_smoothing = 0.0f;
@@ -46,6 +49,9 @@ struct TrainingOptions {
   device_api::PlanOptions plans = {};
   int64_t threads = 0;
   int64_t seed = 0;
+
+  /// Images that pass through the network at once.
+  int64_t pass_images() const { return batch_size / accumulate; }
 };
 
 /// What a run writes, where, and what it resumes from.
@@ -84,7 +90,7 @@ void declare(Settings& settings, OutputOptions& options);
 void declare(Settings& settings, RunConfig& config);
 
 /// Sets what the user left open from the recipe in `config` or, if that is empty, from the default recipe for the data; then
-/// calls settle().
+/// calls settle(). Fails with UsageError if `accumulate` does not divide the batch size.
 void apply_recipe(Settings& settings, RunConfig& config, bool photos);
 
 /// Resolves settings that exclude each other. Of epochs and iterations, the one from the later layer stays, or iterations if

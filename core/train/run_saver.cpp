@@ -36,6 +36,9 @@ void RunSaver::save(RunState& state, bool best) {
   }
   SafetensorsMetadata metadata = network_metadata(training_.network());
   metadata["iteration"] = std::to_string(state.iteration);
+  if (state.exact_bn > 0) {
+    metadata[kExactStatisticsKey] = std::to_string(state.exact_bn);
+  }
   const std::vector<HostArray> input = input_arrays(training_.network());
   save_weights(folder_.file(kLastFile), now, metadata, input);
   if (best) {

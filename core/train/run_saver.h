@@ -10,6 +10,10 @@
 
 namespace residua {
 
+/// The key in a weights file's metadata that says over how many images its batch-norm statistics were computed, if they are
+/// exact.
+inline constexpr const char* kExactStatisticsKey = "exact_bn";
+
 /// The run has diverged: a loss or a weight is not finite.
 class Diverged : public Error {
  public:

@@ -67,6 +67,7 @@ nlohmann::json to_json(const RunState& s) {
           {"schedule", s.schedule},
           {"loss_scale", s.loss_scale},
           {"good_steps", s.good_steps},
+          {"exact_bn", s.exact_bn},
           {"unreported",
            {{"images", s.unreported.images},
             {"loss", s.unreported.loss},
@@ -96,6 +97,7 @@ RunState run_state(const Checkpoint& checkpoint) {
     j.at("schedule").get_to(s.schedule);
     j.at("loss_scale").get_to(s.loss_scale);
     j.at("good_steps").get_to(s.good_steps);
+    s.exact_bn = j.value("exact_bn", int64_t{0});                               // older checkpoints lack it
     if (const auto unreported = j.find("unreported"); unreported != j.end()) {  // older checkpoints lack it
       unreported->at("images").get_to(s.unreported.images);
       unreported->at("loss").get_to(s.unreported.loss);

@@ -30,6 +30,7 @@ struct RunState {
   ScheduleState schedule = {};
   float loss_scale = 1.0f;
   int64_t good_steps = 0;         // since the loss scale changed
+  int64_t exact_bn = 0;           // images of exact batch-norm statistics; 0: running averages
   MetricsTotals unreported = {};  // totals of the steps since the last report
   int64_t batches_tracked = 0;    // StateSnapshot::batches_tracked
 };

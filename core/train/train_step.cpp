@@ -1,6 +1,8 @@
 #include "core/train/train_step.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "core/autograd/tape.h"
 #include "core/base/error.h"
@@ -14,6 +16,14 @@ constexpr int64_t kStepsBeforeCapture = 2;
 
 }  // namespace
 
+int64_t pass_size(int64_t images, int64_t most) {
+  if (most == 0 || images <= most) {
+    return images;
+  }
+  const int64_t passes = (images + most - 1) / most;
+  return (images + passes - 1) / passes;
+}
+
 TrainStep::TrainStep(Module& model, ParameterStore& store, GradScaler& scaler, Sgd& sgd, TrainStepOptions options)
     : model_(model),
       store_(store),
@@ -24,19 +34,41 @@ TrainStep::TrainStep(Module& model, ParameterStore& store, GradScaler& scaler, S
       metrics_(device_),
       train_upload_(device_) {}
 
-void TrainStep::run_step(const Batch& batch) {
+SoftmaxCrossEntropy TrainStep::run_pass(const Batch& batch, float share) {
   InputFormat format = options_.input;
   format.height = batch.height;
   format.width = batch.width;
   const Tensor x = prepare_input(batch.images, batch.views, format);
   const SoftmaxCrossEntropy result =
       softmax_cross_entropy(model_.forward(x, Mode::train), batch.labels, options_.label_smoothing);
-  backward(result.loss, scaler_.loss_scale());
+  backward(result.loss, share == 1 ? scaler_.loss_scale() : scaler_.loss_scale(share));
+  return result;
+}
+
+void TrainStep::run_step(const Batch& batch) {
+  struct Pass {
+    Batch part;
+    SoftmaxCrossEntropy result;
+  };
+  std::vector<Pass> passes;
+  const int64_t images = batch.labels.size();
+  const int64_t size = pass_size(images, options_.most_images);
+  for (int64_t first = 0; first < images; first += size) {
+    const int64_t count = std::min(size, images - first);
+    Pass& pass = passes.emplace_back(Pass{.part = rows_of(batch, first, count), .result = {}});
+    pass.result = run_pass(pass.part, static_cast<float>(count) / static_cast<float>(images));
+    if (size < images) {
+      store_.note_pass(first / size);
+    }
+  }
   scaler_.check_gradients(store_);
   sgd_.step();
-  store_.commit_statistics(options_.statistics_momentum, scaler_.state());
+  size < images ? store_.commit_passes(options_.statistics_momentum, scaler_.state())
+                : store_.commit_statistics(options_.statistics_momentum, scaler_.state());
   scaler_.finish_step();
-  metrics_.add(result, batch.labels, scaler_.state());
+  for (const Pass& pass : passes) {
+    metrics_.add(pass.result, pass.part.labels, scaler_.state());
+  }
 }
 
 StepState TrainStep::state() {
@@ -50,8 +82,11 @@ void TrainStep::train(const Batch& batch) {
   if (train_upload_.uploads() <= kStepsBeforeCapture) {
     graphs_ = {};
   }
+  // Passes of different sizes write their Bessel corrections from the host, which no graph can replay.
+  const int64_t images = input.labels.size();
+  const bool alike = images == 0 || images % pass_size(images, options_.most_images) == 0;
   const bool captured = options_.capture == Capture::on && device_api::can_capture(device_) && profile::active() == nullptr &&
-                        train_upload_.uploads() > kStepsBeforeCapture;
+                        train_upload_.uploads() > kStepsBeforeCapture && alike;
   if (captured) {
     auto& graph = graphs_[static_cast<size_t>(train_upload_.slot())];
     if (graph == nullptr) {

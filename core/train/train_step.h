@@ -24,13 +24,21 @@ inline constexpr auto kEnumText<Capture> = enum_text<Capture>({{Capture::on, "on
 struct TrainStepOptions {
   InputFormat input;
   float label_smoothing = 0.0f;
+  int64_t most_images = 0;           // that pass through the network at once; 0: the whole batch
   float statistics_momentum = 0.1f;  // weight of the batch in the running statistics
   Capture capture = Capture::on;
 };
 
+/// Splits a batch of `images` into passes of at most `most` images (0: any number). They are of equal size, but the last may be
+/// smaller. Returns the size of the others.
+int64_t pass_size(int64_t images, int64_t most);
+
 /// One training step: input, forward, loss, backward, update. It only queues work; results are summed on the device, and
 /// nothing waits. On a CUDA device the first steps of a shape run kernel by kernel, to choose plans and allocate memory. Then
 /// the step is captured once for each set of input memory, and replayed.
+///
+/// A batch that is larger than `most_images` passes through the network in parts. Their gradients add up to those of the mean
+/// loss over the whole batch; the running statistics take in the mean of the parts' statistics.
 class TrainStep {
  public:
   /// All references must outlive the step.
@@ -46,6 +54,8 @@ class TrainStep {
 
  private:
   void run_step(const Batch& batch);
+  /// Forward and backward of the batch or of a part of it, whose loss counts with `share`.
+  SoftmaxCrossEntropy run_pass(const Batch& batch, float share);
 
   Module& model_;
   ParameterStore& store_;

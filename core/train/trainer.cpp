@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/data/digest.h"
+#include "core/evaluate/exact_statistics.h"
 #include "core/train/run_setup.h"
 
 namespace residua {
@@ -35,6 +36,7 @@ std::unique_ptr<EvaluationLoader> loader_of(const std::shared_ptr<const ImageSou
 
 Trainer::Trainer(const TrainerSetup& s)
     : config_(s.config),
+      train_images_(s.data.train),
       observer_(s.observer),
       training_(s.network, s.config, s.device, s.precision),
       evaluator_(*s.network.module, input_format(s.network, s.precision, s.device), s.device),
@@ -86,12 +88,12 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
   while (state_.iteration < length_.total_iterations && stop == 0) {
     train_epoch(stop);
   }
+  if (stop == 0 && validation_loader_ == nullptr && make_statistics_exact(stop)) {
+    saver_.save(state_, false);
+  }
   if (stop != 0) {
     save_unfinished("stopped");
   } else {
-    if (validation_loader_ == nullptr) {
-      saver_.save(state_, false);
-    }
     test(stop);
   }
   if (loader_->errors().count() > 0) {
@@ -124,6 +126,7 @@ void Trainer::train_batch(const Batch& batch) {
   const double rate = schedule_->rate(state_.iteration);
   training_.scaler().set_learning_rate(static_cast<float>(rate));
   training_.step().train(batch);
+  state_.exact_bn = 0;
   report_->count(batch.size());
   ++state_.batch;
   ++state_.iteration;
@@ -158,7 +161,30 @@ std::optional<Metrics> Trainer::evaluate(EvaluationLoader& loader, const volatil
   return metrics;
 }
 
+bool Trainer::make_statistics_exact(const volatile std::sig_atomic_t& stop) {
+  const int64_t images = config_.training.exact_bn;
+  if (state_.iteration < length_.total_iterations || state_.exact_bn == images) {
+    return true;
+  }
+  const Network& network = training_.network();
+  const bool done = saved_if_it_fails([&] {
+    const std::unique_ptr<Loader> loader =
+        exact_statistics_loader(train_images_, config_, network.input, training_.device());
+    return compute_exact_statistics(*network.module, training_.store(),
+                                    input_format(network, training_.precision(), training_.device()), *loader, images,
+                                    [&stop] { return stop != 0; });
+  });
+  if (done) {
+    state_.exact_bn = images;
+    report_->note(fmt::format("batch-norm statistics computed over {} training images", images));
+  }
+  return done;
+}
+
 void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
+  if (!make_statistics_exact(stop)) {
+    return;
+  }
   const std::optional<Metrics> metrics = evaluate(*validation_loader_, stop);
   const std::optional<Metrics> clean = metrics && clean_loader_ != nullptr ? evaluate(*clean_loader_, stop) : std::nullopt;
   if (!metrics || (clean_loader_ != nullptr && !clean)) {

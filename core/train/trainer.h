@@ -48,6 +48,9 @@ class Trainer {
   void train_batch(const Batch& batch);
   void report_steps(double rate);
   void validate_and_save(const volatile std::sig_atomic_t& stop);
+  /// After the last step, replaces the running batch-norm statistics by exact ones if the settings say so. Returns false on
+  /// `stop`, having changed nothing.
+  bool make_statistics_exact(const volatile std::sig_atomic_t& stop);
   /// Evaluates and reports a set of images; returns nothing on `stop`.
   std::optional<Metrics> evaluate(EvaluationLoader& loader, const volatile std::sig_atomic_t& stop);
   void test(const volatile std::sig_atomic_t& stop);
@@ -62,6 +65,7 @@ class Trainer {
   Metrics unreported();
 
   const RunConfig& config_;
+  std::shared_ptr<const ImageSource> train_images_;
   RunObserver& observer_;
   Training training_;
   Evaluator evaluator_;

@@ -7,13 +7,17 @@ namespace residua {
 
 Training::Training(Network& network, const RunConfig& config, Device device, DType precision)
     : network_(network),
-      store_(*network.module, {.device = device, .compute = precision}),
+      store_(*network.module, {.device = device,
+                               .compute = precision,
+                               .matrix_gradient = config.training.accumulate > 1 ? std::optional(DType::f32) : std::nullopt}),
       scaler_(device, precision == DType::f16 ? std::optional(LossScaling{}) : std::nullopt),
       sgd_(store_, scaler_, config.sgd),
       step_(*network.module, store_, scaler_, sgd_,
             {.input = input_format(network, precision, device),
              .label_smoothing = config.training.label_smoothing,
+             .most_images = config.training.pass_images(),
              .capture = config.training.cuda_graph}) {
+  store_.set_group_images(config.training.bn_group);
   initialize(store_, static_cast<uint64_t>(config.training.seed), config.weights.initialization);
 }
 
@@ -25,6 +29,15 @@ LoaderOptions loader_options(const RunConfig& config, int64_t input_size, Device
   options.crop_size = input_size;
   options.seed = static_cast<uint64_t>(config.training.seed);
   options.device = device;
+  return options;
+}
+
+LoaderOptions training_options(const RunConfig& config, const InputDescription& input, Device device) {
+  LoaderOptions options = loader_options(config, input.size, device);
+  options.view = make_view(config.input.views, config.input.view,
+                           {.crop_size = input.size, .colors = input.colors.value_or(kImageNetColors)});
+  options.shuffle = !config.input.no_shuffle;
+  options.bad_images = BadImages::replace;
   return options;
 }
 
@@ -43,18 +56,22 @@ int64_t batches_per_epoch(int64_t images, const RunConfig& config) {
 
 std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
                                         const InputDescription& input, Device device) {
-  LoaderOptions options = loader_options(config, input.size, device);
-  options.view = make_view(config.input.views, config.input.view,
-                           {.crop_size = input.size, .colors = input.colors.value_or(kImageNetColors)});
-  options.shuffle = !config.input.no_shuffle;
+  LoaderOptions options = training_options(config, input, device);
   options.drop_last = drops_last(source->size(), config);
-  options.bad_images = BadImages::replace;
+  return std::make_unique<Loader>(std::move(source), std::move(options));
+}
+
+std::unique_ptr<Loader> exact_statistics_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
+                                                const InputDescription& input, Device device) {
+  LoaderOptions options = training_options(config, input, device);
+  options.batch_size = pass_size(config.training.exact_bn, config.training.pass_images());
   return std::make_unique<Loader>(std::move(source), std::move(options));
 }
 
 std::unique_ptr<EvaluationLoader> evaluation_loader(const std::shared_ptr<const ImageSource>& source, const RunConfig& config,
                                                     int64_t input_size, Device device) {
   LoaderOptions options = loader_options(config, input_size, device);
+  options.batch_size = config.training.pass_images();
   options.pad_last = device.type == Device::Type::cuda;  // so that no plan is tuned for a partial batch
   return std::make_unique<EvaluationLoader>(source, config.evaluation.chosen(), input_size, std::move(options),
                                             config.evaluation.average);

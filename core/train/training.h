@@ -42,7 +42,13 @@ int64_t batches_per_epoch(int64_t images, const RunConfig& config);
 std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
                                         const InputDescription& input, Device device);
 
-/// Makes the loader for an evaluation by the settings' protocol: each image once; unreadable images are ignored.
+/// Makes the loader of the images of exact-bn, for compute_exact_statistics(): augmented as in training, in batches as large as
+/// a pass of a training step, or a little smaller so that the last one is not much smaller.
+std::unique_ptr<Loader> exact_statistics_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
+                                                const InputDescription& input, Device device);
+
+/// Makes the loader for an evaluation by the settings' protocol: each image once; unreadable images are ignored. `config` must
+/// outlive it.
 std::unique_ptr<EvaluationLoader> evaluation_loader(const std::shared_ptr<const ImageSource>& source, const RunConfig& config,
                                                     int64_t input_size, Device device);
 

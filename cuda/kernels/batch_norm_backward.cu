@@ -1,7 +1,8 @@
 // Batch normalization, backward. As in forward: packs of eight elements, a thread stays in one column of wide rows, its
 // channels' parameters are in registers. Both kernels read x, the gradient and the mask once. The reduction walks from the end
-// of the gradient to its start, so the start is still in L2 for the second kernel.
+// of the gradient to its start, so the start is still in L2 for the second kernel. Groups of rows come one after the other.
 #include "core/kernels/batch_norm.h"
+#include "core/kernels/batch_norm_groups.h"
 #include "cuda/device/batch_norm.cuh"
 #include "cuda/device/wide_rows.cuh"
 
@@ -111,9 +112,7 @@ __global__ void __launch_bounds__(kMostThreads) apply_kernel(WideRows wide, Colu
       });
 }
 
-}  // namespace
-
-void run(const BatchNormBackwardReduce& args, Stream& stream) {
+void run_group(const BatchNormBackwardReduce& args, Stream& stream) {
   visit_float(args.dtype, [&]<class T>() {
     const WideRows wide(args.rows, args.channels);
     const ColumnGrid grid(stream, wide.count, wide.packs, kSumBlocks, kMostThreads, kReduceThreads);
@@ -137,7 +136,7 @@ void run(const BatchNormBackwardReduce& args, Stream& stream) {
   });
 }
 
-void run(const BatchNormBackwardApply& args, Stream& stream) {
+void run_group(const BatchNormBackwardApply& args, Stream& stream) {
   visit_float(args.dtype, [&]<class T>() {
     const WideRows wide(args.rows, args.channels);
     const ColumnGrid grid(stream, wide.count, wide.packs, 4, kMostThreads);
@@ -146,6 +145,16 @@ void run(const BatchNormBackwardApply& args, Stream& stream) {
                  [&](auto has_mask) { launch(stream, grid.launch, apply_kernel<T, packed(), has_mask()>, wide, grid, args); });
     });
   });
+}
+
+}  // namespace
+
+void run(const BatchNormBackwardReduce& args, Stream& stream) {
+  for_each_group(args, [&](const BatchNormBackwardReduce& group) { run_group(group, stream); });
+}
+
+void run(const BatchNormBackwardApply& args, Stream& stream) {
+  for_each_group(args, [&](const BatchNormBackwardApply& group) { run_group(group, stream); });
 }
 
 }  // namespace residua::cuda

@@ -6,7 +6,10 @@
 // cancel. The statistics walk from the end of x to the start: a convolution has just written x, so its end is still in L2. The
 // apply kernel then walks from the start, which the statistics left in L2. It reads x and the residual once and writes y and
 // the mask once.
+//
+// Groups of rows are processed one after the other, each by launches of its own.
 #include "core/kernels/batch_norm.h"
+#include "core/kernels/batch_norm_groups.h"
 #include "cuda/device/batch_norm.cuh"
 #include "cuda/device/wide_rows.cuh"
 
@@ -153,20 +156,18 @@ __global__ void __launch_bounds__(1024) apply_kernel(WideRows wide, ColumnGrid g
 }
 
 __global__ void commit_kernel(BatchNormCommit args) {
-  if (args.state->found_inf != 0) {
+  if (args.state != nullptr && args.state->found_inf != 0) {
     return;
   }
   const float old = 1 - args.momentum;
   for (int64_t c = global_thread(); c < args.channels; c += grid_threads()) {
+    const float correction = args.bessel_correction != nullptr ? args.bessel_correction[c] : 1.0f;
     args.running_mean[c] = old * args.running_mean[c] + args.momentum * args.batch_mean[c];
-    args.running_variance[c] =
-        old * args.running_variance[c] + args.momentum * (args.batch_variance[c] * args.bessel_correction[c]);
+    args.running_variance[c] = old * args.running_variance[c] + args.momentum * (args.batch_variance[c] * correction);
   }
 }
 
-}  // namespace
-
-void run(const BatchNormStatistics& args, Stream& stream) {
+void run_group(const BatchNormStatistics& args, Stream& stream) {
   visit_float(args.dtype, [&]<class T>() {
     const auto* x = static_cast<const T*>(args.x);
     const WideRows wide(args.rows, args.channels);
@@ -186,7 +187,7 @@ void run(const BatchNormStatistics& args, Stream& stream) {
   });
 }
 
-void run(const BatchNormApply& args, Stream& stream) {
+void run_group(const BatchNormApply& args, Stream& stream) {
   visit_float(args.dtype, [&]<class T>() {
     const WideRows wide(args.rows, args.channels);
     const ColumnGrid grid(stream, wide.count, wide.packs);
@@ -199,6 +200,16 @@ void run(const BatchNormApply& args, Stream& stream) {
       });
     });
   });
+}
+
+}  // namespace
+
+void run(const BatchNormStatistics& args, Stream& stream) {
+  for_each_group(args, [&](const BatchNormStatistics& group) { run_group(group, stream); });
+}
+
+void run(const BatchNormApply& args, Stream& stream) {
+  for_each_group(args, [&](const BatchNormApply& group) { run_group(group, stream); });
 }
 
 void run(const BatchNormCommit& args, Stream& stream) { launch(stream, grid_for(stream, args.channels), commit_kernel, args); }

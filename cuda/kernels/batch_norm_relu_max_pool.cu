@@ -9,6 +9,9 @@
 // have the same positions in the same windows. With window 3 and stride 2, these are nine positions of four pixels in four
 // windows. The windows are loaded once for the tile; up to three neighbors load them too, from the caches. Both kernels read x,
 // dy and the index once from memory, and the second writes dx once. Other window sizes are processed pixel by pixel.
+//
+// Groups of images are processed one after the other, each by launches of its own.
+#include "core/kernels/batch_norm_groups.h"
 #include "core/kernels/batch_norm_relu_max_pool.h"
 #include "cuda/device/arch/maximum.cuh"
 #include "cuda/device/batch_norm.cuh"
@@ -356,9 +359,7 @@ void visit_backward(const PoolShape& s, Stream& stream, const uint8_t* index, co
   });
 }
 
-}  // namespace
-
-void run(const BatchNormReluMaxPoolForward& args, Stream& stream) {
+void run_group(const BatchNormReluMaxPoolForward& args, Stream& stream) {
   const PoolShape& s = args.shape;
   visit_float(args.dtype, [&]<class T>() {
     const bool packed = s.channels % kVec<T> == 0 && aligned_to(kVec<T>, args.index) &&
@@ -373,7 +374,7 @@ void run(const BatchNormReluMaxPoolForward& args, Stream& stream) {
   });
 }
 
-void run(const BatchNormReluMaxPoolBackwardReduce& args, Stream& stream) {
+void run_group(const BatchNormReluMaxPoolBackwardReduce& args, Stream& stream) {
   visit_float(args.dtype, [&]<class T>() {
     visit_backward<T>(
         args.shape, stream, args.index,
@@ -392,7 +393,7 @@ void run(const BatchNormReluMaxPoolBackwardReduce& args, Stream& stream) {
   });
 }
 
-void run(const BatchNormReluMaxPoolBackwardApply& args, Stream& stream) {
+void run_group(const BatchNormReluMaxPoolBackwardApply& args, Stream& stream) {
   const PoolShape& s = args.shape;
   visit_float(args.dtype, [&]<class T>() {
     visit_backward<T>(
@@ -404,6 +405,20 @@ void run(const BatchNormReluMaxPoolBackwardApply& args, Stream& stream) {
         },
         args.x, args.dy, args.dx);
   });
+}
+
+}  // namespace
+
+void run(const BatchNormReluMaxPoolForward& args, Stream& stream) {
+  for_each_group(args, [&](const BatchNormReluMaxPoolForward& group) { run_group(group, stream); });
+}
+
+void run(const BatchNormReluMaxPoolBackwardReduce& args, Stream& stream) {
+  for_each_group(args, [&](const BatchNormReluMaxPoolBackwardReduce& group) { run_group(group, stream); });
+}
+
+void run(const BatchNormReluMaxPoolBackwardApply& args, Stream& stream) {
+  for_each_group(args, [&](const BatchNormReluMaxPoolBackwardApply& group) { run_group(group, stream); });
 }
 
 }  // namespace residua::cuda

@@ -52,8 +52,8 @@ class Passes {
   }
 
   void activated_before(Stream& stream) const {
-    run(BatchNormApply{dtype_, rows_, shape_.in_channels, x_.data(), nullptr, at(0), at(1), at(2), at(3), Activation::relu,
-                       activated_.data(), mask()},
+    run(BatchNormApply{dtype_, rows_, rows_, shape_.in_channels, x_.data(), nullptr, at(0), at(1), at(2), at(3),
+                       Activation::relu, activated_.data(), mask()},
         stream);
     passes(activated_.data(), kNoInputActivation, mask(), stream);
   }

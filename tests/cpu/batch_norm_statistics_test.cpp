@@ -21,6 +21,7 @@ void expect_statistics(const char* what, int64_t rows, int64_t channels, double 
     std::vector<float> mean(static_cast<size_t>(channels)), variance(mean.size()), rstd(mean.size());
     run_at(level, BatchNormStatistics{.dtype = dtype_of<T>,
                                       .rows = rows,
+                                      .group_rows = rows,
                                       .channels = channels,
                                       .x = x.data(),
                                       .epsilon = 1e-5f,
@@ -81,6 +82,7 @@ TEST(BatchNormStatistics, OfAConstantAreExact) {
     float mean[3], variance[3], rstd[3];
     run_at(level, BatchNormStatistics{.dtype = DType::f32,
                                       .rows = 1000,
+                                      .group_rows = 1000,
                                       .channels = 3,
                                       .x = x.data(),
                                       .epsilon = 0.25f,

@@ -102,6 +102,7 @@ TYPED_TEST(Conversion, AMaskBitIsSetWhereTheStoredValueIsPositive) {
       std::vector<uint8_t> mask(13, 0xff);
       run_at(level, BatchNormApply{.dtype = dtype_of<TypeParam>,
                                    .rows = 100,
+                                   .group_rows = 100,
                                    .channels = 1,
                                    .x = x.data(),
                                    .residual = nullptr,

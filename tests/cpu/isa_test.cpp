@@ -230,6 +230,7 @@ TYPED_TEST(Levels, AgreeOnBatchNorm) {
       float* rstd = b.in<float>(channels);  // of a single row: 1 / sqrt(epsilon), and its rounding
       b.run(BatchNormStatistics{.dtype = kType,
                                 .rows = rows,
+                                .group_rows = rows,
                                 .channels = channels,
                                 .x = b.in<T>(n),
                                 .epsilon = 1e-3f,
@@ -242,6 +243,7 @@ TYPED_TEST(Levels, AgreeOnBatchNorm) {
         expect_agreement("apply " + name, one_rounding<T>(), [&](Bench& b) {
           const BatchNormApply args{.dtype = kType,
                                     .rows = rows,
+                                    .group_rows = rows,
                                     .channels = channels,
                                     .x = b.in<T>(n),
                                     .residual = add ? b.in<T>(n) : nullptr,
@@ -271,6 +273,7 @@ TYPED_TEST(Levels, AgreeOnBatchNorm) {
           T* dy = b.in_out<T>(n);
           BatchNormBackwardReduce args{.dtype = kType,
                                        .rows = rows,
+                                       .group_rows = rows,
                                        .channels = channels,
                                        .x = b.in<T>(n),
                                        .dy = dy,
@@ -290,6 +293,7 @@ TYPED_TEST(Levels, AgreeOnBatchNorm) {
         T* dy = b.in_out<T>(n);
         BatchNormBackwardApply args{.dtype = kType,
                                     .rows = rows,
+                                    .group_rows = rows,
                                     .channels = channels,
                                     .x = b.in<T>(n),
                                     .dy = dy,
@@ -325,6 +329,14 @@ TEST(LevelsOfF32, AgreeOnRunningStatistics) {
                               .running_mean = b.in_out<float>(n),
                               .running_variance = b.in_out<float>(n)});
         b.run(BatchNormRstd{.channels = n, .epsilon = 1e-5f, .variance = b.in<float>(n, 0.1, 2.0), .rstd = b.out<float>(n)});
+        b.run(BatchNormGroupMean{.rows = 8,
+                                 .group_rows = 3,
+                                 .channels = n,
+                                 .group_mean = b.in<float>(3 * n),
+                                 .group_variance = b.in<float>(3 * n, 0.1, 2.0),
+                                 .mean = b.out<float>(n),
+                                 .variance = b.out<float>(n)});
+        b.run(Scale{.size = n, .factor = 0.3f, .x = b.in<float>(n), .y = b.out<float>(n)});
       });
     }
   }
@@ -367,6 +379,7 @@ TYPED_TEST(Levels, AgreeOnPooling) {
       const float* beta = b.in<float>(c, 0.0, 1.0);
       b.run(BatchNormReluMaxPoolForward{.dtype = kType,
                                         .shape = s,
+                                        .group_images = s.batch,
                                         .x = x,
                                         .gamma = gamma,
                                         .beta = beta,
@@ -377,6 +390,7 @@ TYPED_TEST(Levels, AgreeOnPooling) {
       uint8_t* index = b.out<uint8_t>(out);
       b.run(BatchNormReluMaxPoolForward{.dtype = kType,
                                         .shape = s,
+                                        .group_images = s.batch,
                                         .x = x,
                                         .gamma = gamma,
                                         .beta = beta,
@@ -390,6 +404,7 @@ TYPED_TEST(Levels, AgreeOnPooling) {
       float* sum_g_xhat = b.out<float>(c);
       b.run(BatchNormReluMaxPoolBackwardReduce{.dtype = kType,
                                                .shape = s,
+                                               .group_images = s.batch,
                                                .x = finite,
                                                .dy = dy,
                                                .index = index,
@@ -399,6 +414,7 @@ TYPED_TEST(Levels, AgreeOnPooling) {
                                                .sum_g_xhat = sum_g_xhat});
       b.run(BatchNormReluMaxPoolBackwardApply{.dtype = kType,
                                               .shape = s,
+                                              .group_images = s.batch,
                                               .x = finite,
                                               .dy = dy,
                                               .index = index,

@@ -6,6 +6,7 @@
 #include "core/cpu/isa.h"
 #include "core/kernels/add.h"
 #include "core/kernels/batch_norm.h"
+#include "core/kernels/batch_norm_group_statistics.h"
 #include "core/kernels/batch_norm_relu_max_pool.h"
 #include "core/kernels/batch_norm_rstd.h"
 #include "core/kernels/cast.h"
@@ -16,6 +17,7 @@
 #include "core/kernels/pooling.h"
 #include "core/kernels/prepare_input.h"
 #include "core/kernels/relu.h"
+#include "core/kernels/scale.h"
 #include "core/kernels/sgd.h"
 #include "core/kernels/softmax_cross_entropy.h"
 #include "core/kernels/zero_pad_shortcut.h"
@@ -35,6 +37,8 @@
   void run(const BatchNormBackwardReduce&, Stream&);            \
   void run(const BatchNormBackwardApply&, Stream&);             \
   void run(const BatchNormCommit&, Stream&);                    \
+  void run(const BatchNormGroupMean&, Stream&);                 \
+  void run(const BatchNormAddTotals&, Stream&);                 \
   void run(const BatchNormReluMaxPoolForward&, Stream&);        \
   void run(const BatchNormReluMaxPoolBackwardReduce&, Stream&); \
   void run(const BatchNormReluMaxPoolBackwardApply&, Stream&);  \
@@ -53,6 +57,7 @@
   void run(const PrepareInput&, Stream&);                       \
   void run(const ReluForward&, Stream&);                        \
   void run(const ReluBackward&, Stream&);                       \
+  void run(const Scale&, Stream&);                              \
   void run(const SgdUpdate&, Stream&);                          \
   void run(const SoftmaxCrossEntropyForward&, Stream&);         \
   void run(const SoftmaxCrossEntropyBackward&, Stream&);        \

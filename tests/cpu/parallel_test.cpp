@@ -79,6 +79,7 @@ std::vector<float> statistics(cpu::Isa level, const std::vector<float>& x, int64
   std::vector<float> result(static_cast<size_t>(3 * channels));
   run_at(level, BatchNormStatistics{.dtype = DType::f32,
                                     .rows = static_cast<int64_t>(x.size()) / channels,
+                                    .group_rows = static_cast<int64_t>(x.size()) / channels,
                                     .channels = channels,
                                     .x = x.data(),
                                     .epsilon = 1e-5f,

@@ -12,12 +12,17 @@ namespace {
 constexpr float kEpsilon = 1e-5f;
 constexpr size_t kNone = std::numeric_limits<size_t>::max();
 
+constexpr PoolOptions kOfTheStem{.window = 3, .stride = 2, .padding = 1};
+
 struct Sizes {
   int64_t n, h, w, c;
-  PoolOptions pool = {.window = 3, .stride = 2, .padding = 1};
+  PoolOptions pool = kOfTheStem;
   double low = -1, high = 1;  // of x
+  int64_t group = 0;
 
   int64_t pooled(int64_t size) const { return (size + 2 * pool.padding - pool.window) / pool.stride + 1; }
+  /// Elements of x in a group.
+  size_t group_size() const { return static_cast<size_t>((group > 0 ? group : n) * h * w * c); }
   Shape in() const { return {n, h, w, c}; }
   Shape out() const { return {n, pooled(h), pooled(w), c}; }
 };
@@ -45,36 +50,40 @@ std::vector<std::vector<size_t>> windows(const Sizes& z) {
   return all;
 }
 
-/// What is pooled, before the ReLU, and the statistics.
+/// What is pooled, before the ReLU, and the statistics of each group, one after the other.
 struct Normalized {
-  HostArray y, mean, variance;
+  HostArray y, mean, variance, rows;  // `rows` of each group
 };
 
-Normalized normalize(std::span<const HostArray> in, size_t channels, Mode mode) {
+Normalized normalize(const Sizes& z, std::span<const HostArray> in, Mode mode) {
   const HostArray& x = in[0];
-  Normalized r{HostArray(x.size()), HostArray(channels), HostArray(channels)};
-  const double rows = static_cast<double>(x.size() / channels);
-  if (mode == Mode::evaluate) {
-    r.mean = in[3];
-    r.variance = in[4];
-  } else {
-    for (size_t i = 0; i < x.size(); ++i) {
-      r.mean[i % channels] += x[i] / rows;
-    }
-    for (size_t i = 0; i < x.size(); ++i) {
-      const double d = x[i] - r.mean[i % channels];
-      r.variance[i % channels] += d * d / rows;
-    }
+  const auto channels = static_cast<size_t>(z.c);
+  const size_t groups = (x.size() + z.group_size() - 1) / z.group_size();
+  Normalized r{HostArray(x.size()), HostArray(groups * channels), HostArray(groups * channels), HostArray(groups)};
+  const auto table = [&](size_t i) { return i / z.group_size() * channels + i % channels; };
+  for (size_t i = 0; i < x.size(); ++i) {
+    r.rows[i / z.group_size()] += 1 / static_cast<double>(channels);
+  }
+  for (size_t i = 0; i < x.size() && mode == Mode::train; ++i) {
+    r.mean[table(i)] += x[i] / r.rows[i / z.group_size()];
+  }
+  for (size_t i = 0; i < x.size() && mode == Mode::train; ++i) {
+    const double d = x[i] - r.mean[table(i)];
+    r.variance[table(i)] += d * d / r.rows[i / z.group_size()];
+  }
+  for (size_t k = 0; k < r.mean.size() && mode == Mode::evaluate; ++k) {
+    r.mean[k] = in[3][k % channels];
+    r.variance[k] = in[4][k % channels];
   }
   for (size_t i = 0; i < x.size(); ++i) {
     const size_t c = i % channels;
-    r.y[i] = in[1][c] * (x[i] - r.mean[c]) / std::sqrt(r.variance[c] + static_cast<double>(kEpsilon)) + in[2][c];
+    r.y[i] = in[1][c] * (x[i] - r.mean[table(i)]) / std::sqrt(r.variance[table(i)] + static_cast<double>(kEpsilon)) + in[2][c];
   }
   return r;
 }
 
 std::vector<HostArray> reference(const Sizes& z, std::span<const HostArray> in, Mode mode) {
-  const Normalized normalized = normalize(in, static_cast<size_t>(z.c), mode);
+  const Normalized normalized = normalize(z, in, mode);
   HostArray y;
   for (const std::vector<size_t>& pixels : windows(z)) {
     double largest = 0;
@@ -83,16 +92,24 @@ std::vector<HostArray> reference(const Sizes& z, std::span<const HostArray> in, 
     }
     y.push_back(largest);
   }
-  if (mode == Mode::train) {
-    return {y, normalized.mean, normalized.variance};
+  if (mode == Mode::evaluate) {
+    return {y};
   }
-  return {y};
+  const size_t groups = normalized.rows.size();
+  HostArray mean(static_cast<size_t>(z.c));
+  HostArray variance(mean.size());
+  for (size_t k = 0; k < normalized.mean.size(); ++k) {
+    const double n = normalized.rows[k / mean.size()];
+    mean[k % mean.size()] += normalized.mean[k] / static_cast<double>(groups);
+    variance[k % mean.size()] += normalized.variance[k] * (groups > 1 ? n / (n - 1) : 1) / static_cast<double>(groups);
+  }
+  return {y, mean, variance};
 }
 
 /// The rules of the two passes of algorithm 1, in double: the gradients of x, gamma and beta.
 std::vector<HostArray> gradients(const Sizes& z, std::span<const HostArray> in, const HostArray& dy, Mode mode) {
   const auto channels = static_cast<size_t>(z.c);
-  const Normalized normalized = normalize(in, channels, mode);
+  const Normalized normalized = normalize(z, in, mode);
   HostArray g(in[0].size());
   const std::vector<std::vector<size_t>> all = windows(z);
   for (size_t o = 0; o < all.size(); ++o) {
@@ -106,20 +123,24 @@ std::vector<HostArray> gradients(const Sizes& z, std::span<const HostArray> in, 
       g[winner] += dy[o];
     }
   }
-  const double rows = static_cast<double>(g.size() / channels);
-  const auto rstd = [&](size_t c) { return 1 / std::sqrt(normalized.variance[c] + static_cast<double>(kEpsilon)); };
-  const auto xhat = [&](size_t i) { return (in[0][i] - normalized.mean[i % channels]) * rstd(i % channels); };
+  const auto table = [&](size_t i) { return i / z.group_size() * channels + i % channels; };
+  const auto rstd = [&](size_t i) { return 1 / std::sqrt(normalized.variance[table(i)] + static_cast<double>(kEpsilon)); };
+  const auto xhat = [&](size_t i) { return (in[0][i] - normalized.mean[table(i)]) * rstd(i); };
+  HostArray sums(normalized.mean.size());
+  HostArray sums_xhat(normalized.mean.size());
   HostArray dgamma(channels);
   HostArray dbeta(channels);
   for (size_t i = 0; i < g.size(); ++i) {
+    sums[table(i)] += g[i];
+    sums_xhat[table(i)] += g[i] * xhat(i);
     dbeta[i % channels] += g[i];
     dgamma[i % channels] += g[i] * xhat(i);
   }
   HostArray dx(g.size());
   for (size_t i = 0; i < g.size(); ++i) {
-    const size_t c = i % channels;
-    const double through_statistics = mode == Mode::train ? (dbeta[c] + xhat(i) * dgamma[c]) / rows : 0.0;
-    dx[i] = in[1][c] * rstd(c) * (g[i] - through_statistics);
+    const double sum = sums[table(i)] + xhat(i) * sums_xhat[table(i)];
+    const double through_statistics = mode == Mode::train ? sum / normalized.rows[i / z.group_size()] : 0.0;
+    dx[i] = in[1][i % channels] * rstd(i) * (g[i] - through_statistics);
   }
   std::vector<HostArray> result{dx, dgamma, dbeta};
   result.resize(in.size());
@@ -129,7 +150,7 @@ std::vector<HostArray> gradients(const Sizes& z, std::span<const HostArray> in, 
 /// Whether rounding can change neither a winner nor the side of the ReLU. Equal x are no matter of rounding.
 bool clear_cut(const Sizes& z, std::span<const HostArray> in, Mode mode) {
   const double gap = 4e-6 * std::max(1.0, std::fabs(z.high));
-  const HostArray y = normalize(in, static_cast<size_t>(z.c), mode).y;
+  const HostArray y = normalize(z, in, mode).y;
   return std::ranges::all_of(windows(z), [&](const std::vector<size_t>& pixels) {
     double best = -std::numeric_limits<double>::infinity();
     for (const size_t i : pixels) {
@@ -144,7 +165,8 @@ OpCase make(const Sizes& z, Mode mode) {
   OpCase c{
       .op = "batch_norm_relu_max_pool",
       .name = fmt::format("{}_n{}_{}x{}x{}_window_{}_stride_{}_padding_{}{}", mode == Mode::train ? "train" : "evaluate", z.n,
-                          z.h, z.w, z.c, z.pool.window, z.pool.stride, z.pool.padding, z.high > 2 ? "_far_from_zero" : ""),
+                          z.h, z.w, z.c, z.pool.window, z.pool.stride, z.pool.padding, z.high > 2 ? "_far_from_zero" : "") +
+              (z.group > 0 ? fmt::format("_groups_of_{}", z.group) : ""),
       .inputs = {{.name = "x", .shape = z.in(), .values = uniform(z.low, z.high)},
                  // Of both signs: the largest x is not always the winner.
                  {.name = "gamma", .shape = {z.c}, .values = away_from_zero(0.5, 1.5), .dtype = DType::f32},
@@ -154,6 +176,7 @@ OpCase make(const Sizes& z, Mode mode) {
             BatchNormTensors p{
                 .gamma = in[1], .beta = in[2], .running_mean = {}, .running_var = {}, .batch_mean = {}, .batch_var = {}};
             p.epsilon = kEpsilon;
+            p.group_images = z.group;
             if (mode == Mode::evaluate) {
               p.running_mean = in[3];
               p.running_var = in[4];
@@ -190,7 +213,10 @@ std::vector<OpCase> cases() {
                                                      {1, 8, 9, 8, {.window = 2, .stride = 3, .padding = 1}},
                                                      {2, 7, 8, 4, {.window = 3, .stride = 2, .padding = 0}},
                                                      {1, 15, 16, 3, {.window = 15, .stride = 7, .padding = 7}},
-                                                     {2, 5, 5, 8, {.window = 3, .stride = 2, .padding = 1}, 98, 102}}) {
+                                                     {2, 5, 5, 8, {.window = 3, .stride = 2, .padding = 1}, 98, 102},
+                                                     {5, 5, 4, 7, kOfTheStem, -1, 1, 2},
+                                                     {4, 6, 6, 16, kOfTheStem, -1, 1, 3},
+                                                     {3, 5, 6, 3, {.window = 2, .stride = 3, .padding = 1}, -1, 1, 1}}) {
     all.push_back(make(z, Mode::train));
   }
   for (const Sizes& z : std::initializer_list<Sizes>{{2, 5, 4, 7}, {1, 6, 9, 64}}) {

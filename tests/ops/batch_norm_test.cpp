@@ -135,6 +135,7 @@ TEST(BatchNorm, SumsOfAGradientInTwoTermsAreThoseOfWhatItStores) {
               const Tensor sum_g_xhat = empty({channels}, DType::f32, device);
               run(device, BatchNormBackwardReduce{.dtype = dtype,
                                                   .rows = rows,
+                                                  .group_rows = rows,
                                                   .channels = channels,
                                                   .x = x.data(),
                                                   .dy = over_dy ? out.data() : dy.data(),

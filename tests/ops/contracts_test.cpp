@@ -1,12 +1,14 @@
 // Kernels called directly: what no operation reaches, or not in all types and sizes, and addresses that packs do not fit.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
 
 #include "core/kernels/accumulate_metrics.h"
 #include "core/kernels/batch_norm.h"
+#include "core/kernels/batch_norm_group_statistics.h"
 #include "core/kernels/batch_norm_rstd.h"
 #include "core/kernels/cast.h"
 #include "core/kernels/check_finite.h"
@@ -16,6 +18,7 @@
 #include "core/kernels/masked_mean.h"
 #include "core/kernels/relu.h"
 #include "core/kernels/run.h"
+#include "core/kernels/scale.h"
 #include "core/kernels/sgd.h"
 #include "tests/support/compare.h"
 #include "tests/support/contract_check.h"
@@ -391,6 +394,123 @@ void batch_norm_commit_follows_its_formula(Device device) {
   }
 }
 
+void batch_norm_commit_needs_no_state_and_no_correction(Device device) {
+  const Tensor mean = on(device, {1, 2}, DType::f32);
+  const Tensor variance = on(device, {3, 4}, DType::f32);
+  run(device, BatchNormCommit{.channels = 2,
+                              .momentum = 0.25f,
+                              .state = nullptr,
+                              .batch_mean = on(device, {5, -2}, DType::f32).data<float>(),
+                              .batch_variance = on(device, {7, 0}, DType::f32).data<float>(),
+                              .bessel_correction = nullptr,
+                              .running_mean = mean.data<float>(),
+                              .running_variance = variance.data<float>()});
+  EXPECT_TRUE(close(mean, std::vector<double>{2, 1}, 1e-7));
+  EXPECT_TRUE(close(variance, std::vector<double>{4, 3}, 1e-7));
+}
+
+/// Rows in groups: whole ones, and a smaller last one.
+struct Grouped {
+  int64_t rows, group_rows;
+  int64_t groups() const { return (rows + group_rows - 1) / group_rows; }
+  double count(int64_t group) const { return static_cast<double>(std::min(group_rows, rows - group * group_rows)); }
+};
+constexpr Grouped kGrouped[] = {{7, 7}, {6, 3}, {8, 3}, {1000, 37}};
+
+void group_means_agree_with_their_definition(Device device) {
+  for (const int64_t channels : {int64_t{1}, int64_t{31}, kChannels}) {
+    for (const Grouped& z : kGrouped) {
+      SCOPED_TRACE(fmt::format("{} channels, {} rows in groups of {}", channels, z.rows, z.group_rows));
+      const Tensor means = on(device, random_values(z.groups() * channels, -2, 2, 15), DType::f32);
+      const Tensor variances = on(device, random_values(z.groups() * channels, 0, 3, 16), DType::f32);
+      std::vector<double> want_mean(static_cast<size_t>(channels));
+      std::vector<double> want_variance(want_mean.size());
+      const std::vector<double> m = widened(means);
+      const std::vector<double> v = widened(variances);
+      for (size_t i = 0; i < m.size(); ++i) {
+        const size_t c = i % want_mean.size();
+        const double n = z.count(static_cast<int64_t>(i / want_mean.size()));
+        want_mean[c] += m[i] / static_cast<double>(z.groups());
+        want_variance[c] += v[i] * n / (n - 1) / static_cast<double>(z.groups());
+      }
+      const Tensor mean = full({channels}, std::nanf(""), DType::f32, device);
+      const Tensor variance = full({channels}, std::nanf(""), DType::f32, device);
+      run(device, BatchNormGroupMean{.rows = z.rows,
+                                     .group_rows = z.group_rows,
+                                     .channels = channels,
+                                     .group_mean = means.data<float>(),
+                                     .group_variance = variances.data<float>(),
+                                     .mean = mean.data<float>(),
+                                     .variance = variance.data<float>()});
+      EXPECT_TRUE(close(mean, want_mean, 2e-7));
+      EXPECT_TRUE(close(variance, want_variance, 2e-7));
+    }
+  }
+}
+
+// Values far from zero, whose sums of squares would cancel in fp32.
+void totals_are_those_of_all_values(Device device) {
+  constexpr int64_t kFew = 3;
+  for (const Grouped& z : kGrouped) {
+    const Tensor totals = zeros({kFew * static_cast<int64_t>(sizeof(BatchNormTotal))}, DType::u8, device);
+    std::vector<double> all[kFew];
+    for (uint64_t batch = 0; batch < 3; ++batch) {
+      std::vector<float> means;
+      std::vector<float> variances;
+      for (int64_t g = 0; g < z.groups(); ++g) {
+        for (int64_t c = 0; c < kFew; ++c) {
+          // Two values, mean - deviation and mean + deviation, half of the rows each.
+          const auto i = static_cast<double>(3 * g + c) + static_cast<double>(batch);
+          const double mean = std::round(1000 * static_cast<double>(c) + std::fmod(37 * i, 11));
+          const double deviation = 0.5 * (1 + std::fmod(i, 4));
+          means.push_back(static_cast<float>(mean));
+          variances.push_back(static_cast<float>(deviation * deviation));
+          for (double r = 0; r < z.count(g); ++r) {
+            all[c].insert(all[c].end(), {mean - deviation, mean + deviation});
+          }
+        }
+      }
+      run(device, BatchNormAddTotals{.rows = z.rows,
+                                     .group_rows = z.group_rows,
+                                     .channels = kFew,
+                                     .group_mean = on(device, means, DType::f32).data<float>(),
+                                     .group_variance = on(device, variances, DType::f32).data<float>(),
+                                     .totals = static_cast<BatchNormTotal*>(totals.data())});
+    }
+    BatchNormTotal got[kFew];
+    device_api::copy(Device{}, got, device, totals.data(), totals.bytes());
+    for (size_t c = 0; c < kFew; ++c) {
+      const double n = static_cast<double>(all[c].size());
+      double mean = 0;
+      double squares = 0;
+      for (const double value : all[c]) {
+        mean += value / n;
+      }
+      for (const double value : all[c]) {
+        squares += (value - mean) * (value - mean);
+      }
+      EXPECT_EQ(got[c].count, static_cast<double>(3 * z.rows));
+      EXPECT_NEAR(got[c].mean, mean, 1e-9 * (1 + std::fabs(mean)));
+      EXPECT_NEAR(got[c].squares / got[c].count, squares / n, 1e-9 * squares / n);
+    }
+  }
+}
+
+void scale_multiplies_in_place_too(Device device) {
+  for (const int64_t size : {int64_t{1}, int64_t{31}, kLarge}) {
+    const Tensor x = on(device, random_values(size, -2, 2, 17), DType::f32);
+    std::vector<double> want = widened(x);
+    for (double& value : want) {
+      value *= 0.375;
+    }
+    const Tensor y = full({size}, std::nanf(""), DType::f32, device);
+    run(device, Scale{.size = size, .factor = 0.375f, .x = x.data<float>(), .y = y.data<float>()});
+    EXPECT_TRUE(close(y, want, 1e-7));
+    run(device, Scale{.size = size, .factor = 0.375f, .x = x.data<float>(), .y = x.data<float>()});
+    EXPECT_TRUE(close(x, want, 1e-7));
+  }
+}
+
 const RegisterContractChecks kChecks({
     {"FillWritesItsRangeAlone", fill_writes_its_range_alone},
     {"ElementwiseKernelsTakeAnyAddressAndWorkInPlace", elementwise_kernels_take_any_address_and_work_in_place},
@@ -403,6 +523,10 @@ const RegisterContractChecks kChecks({
     {"MetricsAddUpOverStepsThatWereNotSkipped", metrics_add_up_over_steps_that_were_not_skipped},
     {"BatchNormRstdAgreesWithItsDefinition", batch_norm_rstd_agrees_with_its_definition},
     {"BatchNormCommitFollowsItsFormula", batch_norm_commit_follows_its_formula},
+    {"BatchNormCommitNeedsNoStateAndNoCorrection", batch_norm_commit_needs_no_state_and_no_correction},
+    {"GroupMeansAgreeWithTheirDefinition", group_means_agree_with_their_definition},
+    {"TotalsAreThoseOfAllValues", totals_are_those_of_all_values},
+    {"ScaleMultipliesInPlaceToo", scale_multiplies_in_place_too},
 });
 
 struct Param {

@@ -181,6 +181,22 @@ TEST_F(TrainActionsTest, LayerStatisticsAreOfTheFirstOrOfSavedWeights) {
   EXPECT_NE(last["layers"][0]["weight_norm"], json("first.json")["layers"][0]["weight_norm"]);
 }
 
+TEST_F(TrainActionsTest, SavedWeightsGetExactStatistics) {
+  ASSERT_EQ(train("--iterations 3 --output run"), 0) << read("err");
+  const std::string action = "--weights run/last.safetensors --exact-weights exact.safetensors ";
+  ASSERT_EQ(train(action + "--exact-bn 20"), 0) << read("err");
+  EXPECT_THAT(read("out"),
+              HasSubstr("wrote the weights with batch-norm statistics of 20 training images to exact.safetensors"));
+  ASSERT_EQ(train("--evaluate --weights exact.safetensors"), 0) << read("err");
+  EXPECT_EQ(train(action), 2);
+  EXPECT_THAT(read("err"), HasSubstr("--exact-bn: got '0', wanted the number of training images"));
+  EXPECT_EQ(train("--exact-bn 20 --exact-weights exact.safetensors"), 2);
+  EXPECT_THAT(read("err"), HasSubstr("--exact-weights: got 'exact.safetensors', wanted a weights file too (weights)"));
+  EXPECT_EQ(train("--accumulate 3 --output none"), 2);
+  EXPECT_THAT(read("err"), HasSubstr("--accumulate: got '3', wanted a number that divides the batch size 16"));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "none"));
+}
+
 TEST_F(TrainActionsTest, OneActionAtATimeWithWhatBelongsToIt) {
   EXPECT_EQ(train("--evaluate-on train --output run"), 2);
   EXPECT_THAT(read("err"), HasSubstr("--evaluate-on: got 'train', wanted --evaluate too"));

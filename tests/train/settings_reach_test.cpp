@@ -136,6 +136,9 @@ std::vector<Row> rows() {
          EXPECT_LT(norm(b.first, "conv1.weight"), 0.6 * norm(a.first, "conv1.weight"));
        }},
       {"batch-size", {}, {"8"}, {"16"}, holds([](const ShortRun& r) { return r.epochs.back(); }, 0.5, 1.0)},
+      {"accumulate", {}, {"1"}, {"2"}, other_weights},
+      {"bn-group", {}, {"0"}, {"8"}, other_weights},
+      {"exact-bn", {}, {"0"}, {"20"}, holds([](const ShortRun& r) { return r.metadata.contains("exact_bn"); }, false, true)},
       {"epochs", {}, {"0.5"}, {"1.5"}, holds(iteration, int64_t{2}, int64_t{6})},
       {"iterations", {}, {"2"}, {"3"}, holds(iteration, int64_t{2}, int64_t{3})},
       {"label-smoothing", {}, {"0"}, {"0.5"}, other_weights},

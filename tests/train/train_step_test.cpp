@@ -46,7 +46,7 @@ Batch random_batch(uint64_t seed, int64_t size = kBatch) {
 /// A ResNet with few channels, and its training.
 struct Training {
   Training(Device device, DType precision, Capture capture, std::optional<LossScaling> scaling = {},
-           int64_t blocks_per_stage = 1)
+           int64_t blocks_per_stage = 1, int64_t most_images = 0)
       : model([&] {
           ResNetConfig spec = named_resnet("resnet20");
           spec.blocks = {blocks_per_stage, blocks_per_stage, blocks_per_stage};
@@ -62,7 +62,8 @@ struct Training {
                .dtype = precision,
                .mean = full({3}, 127.0f, DType::f32, device),
                .inverse_std = full({3}, 0.02f, DType::f32, device)}),
-        step(model, store, scaler, sgd, {.input = input, .label_smoothing = 0.1f, .capture = capture}),
+        step(model, store, scaler, sgd,
+             {.input = input, .label_smoothing = 0.1f, .most_images = most_images, .capture = capture}),
         evaluator(model, input, device) {
     initialize(store, 5);
   }
@@ -304,6 +305,107 @@ TEST_P(TrainStepTest, TheShareOfABatchInTheStatisticsIsAnOption) {
   TrainStep usual(t.model, t.store, t.scaler, t.sgd, {.input = t.input});
   usual.train(random_batch(1));
   EXPECT_NE(t.statistics(), before);
+}
+
+TEST(PassSize, SplitsABatchIntoPartsOfNearlyEqualSize) {
+  EXPECT_EQ(pass_size(256, 0), 256);
+  EXPECT_EQ(pass_size(256, 256), 256);
+  EXPECT_EQ(pass_size(256, 32), 32);
+  EXPECT_EQ(pass_size(65, 64), 33);
+  EXPECT_EQ(pass_size(10, 4), 4);
+  EXPECT_EQ(pass_size(3, 32), 3);
+  EXPECT_EQ(pass_size(0, 32), 0);
+}
+
+/// All of its images are labeled.
+Batch labeled_batch(uint64_t seed) {
+  Batch batch = random_batch(seed);
+  batch.labels.span<int32_t>()[1] = 2;
+  return batch;
+}
+
+// The strongest test of both: neither the data nor the mathematics differ, only what is computed together.
+TEST_P(TrainStepTest, PassesOfABatchDoWhatItsGroupsDo) {
+  const auto [device, precision] = GetParam();
+  const auto constant = scaling() ? std::optional(LossScaling{.initial = 256, .growth_interval = 1000}) : std::nullopt;
+  Training groups(device, precision, Capture::off, constant);
+  groups.store.set_group_images(kBatch / 2);
+  Training passes(device, precision, Capture::off, constant, 1, kBatch / 2);
+  const std::vector<float> before = groups.weights();
+  for (Training* t : {&groups, &passes}) {
+    for (uint64_t i = 0; i < 20; ++i) {
+      t->scaler.set_learning_rate(0.01f);
+      t->step.train(labeled_batch(i));
+    }
+    EXPECT_EQ(t->step.state().skipped_steps, 0);
+    EXPECT_EQ(t->step.state().accepted_steps, 20);
+    EXPECT_EQ(t->store.batches_tracked, 20);
+  }
+  EXPECT_LT(distance_over_update(passes, groups, before), precision == DType::f32 ? 1e-3 : 0.2);
+  const double tolerance = precision == DType::f32 ? 1e-3 : 0.05;
+  for (const Tensor StatisticsArena::*member : {&StatisticsArena::running_mean, &StatisticsArena::running_variance}) {
+    const std::vector<float> want = (groups.store.statistics_arena().*member).to_vector();
+    EXPECT_TRUE(close(passes.store.statistics_arena().*member, std::vector<double>(want.begin(), want.end()), tolerance));
+  }
+  const Metrics a = groups.step.metrics().read();
+  const Metrics b = passes.step.metrics().read();
+  EXPECT_EQ(a.images, 20 * kBatch);
+  EXPECT_EQ(b.images, 20 * kBatch);
+  EXPECT_NEAR(b.loss, a.loss, tolerance * a.loss);
+}
+
+TEST_P(TrainStepTest, CapturedPassesDoWhatTheOthersDo) {
+  const auto [device, precision] = GetParam();
+  for (const int64_t most : {kBatch / 3, kBatch - 1, kBatch - 2}) {  // in passes of 2, 3 and 3 images
+    Training plain(device, precision, Capture::off, scaling(), 1, most);
+    Training captured(device, precision, Capture::on, scaling(), 1, most);
+    for (Training* t : {&plain, &captured}) {
+      t->store.set_group_images(2);  // the last one of three images has one
+      train(*t, 6);
+    }
+    EXPECT_EQ(captured.weights(), plain.weights());
+    EXPECT_EQ(captured.statistics(), plain.statistics());
+    EXPECT_EQ(captured.step.metrics().read().loss, plain.step.metrics().read().loss);
+  }
+}
+
+// The passes of 3 and 2 images have Bessel corrections of their own, which a graph cannot write.
+TEST_P(TrainStepTest, PassesOfDifferentSizesAreNotReplayed) {
+  const auto [device, precision] = GetParam();
+  Training plain(device, precision, Capture::off, {}, 1, 3);
+  Training captured(device, precision, Capture::on, {}, 1, 3);
+  for (Training* t : {&plain, &captured}) {
+    for (uint64_t i = 0; i < 5; ++i) {
+      t->scaler.set_learning_rate(0.01f);
+      t->step.train(random_batch(i, 5));
+    }
+  }
+  EXPECT_EQ(captured.weights(), plain.weights());
+  EXPECT_EQ(captured.statistics(), plain.statistics());
+}
+
+TEST_P(TrainStepTest, AnOverflowInOnePassLeavesNoTrace) {
+  const auto [device, precision] = GetParam();
+  if (!scaling()) {
+    return;  // gradients of these types are not scaled
+  }
+  Training t(device, precision, Capture::on, scaling(), 1, kBatch / 2);
+  train(t, 3);
+  const std::vector<float> weights = t.weights();
+  const std::vector<float> statistics = t.statistics();
+  const Metrics metrics = t.step.metrics().read();
+  t.scaler.set_loss_scale(0x1p24f);
+  t.step.train(random_batch(50));
+  EXPECT_EQ(t.step.state().skipped_steps, 1);
+  EXPECT_EQ(t.weights(), weights);
+  EXPECT_EQ(t.statistics(), statistics);
+  EXPECT_EQ(t.step.metrics().read().images, metrics.images);
+  t.scaler.set_loss_scale(1024);
+  t.step.train(random_batch(51));
+  EXPECT_NE(t.weights(), weights);
+  for (const float value : t.statistics()) {
+    ASSERT_TRUE(std::isfinite(value));
+  }
 }
 
 }  // namespace

@@ -128,6 +128,28 @@ void evaluate(TrainCommand& command, Device device, DType precision, Progress& p
   }
 }
 
+void write_exact_weights(TrainCommand& command, Device device, DType precision, Progress& progress) {
+  RunConfig& run = command.run;
+  const std::string& path = command.actions.exact_weights;
+  if (run.weights.file.empty()) {
+    fail_setting("exact-weights", path, "a weights file too (weights)");
+  }
+  const Safetensors file = read_weights(run.weights.file);
+  Network network = network_of_weights(file, run, command.settings, precision);
+  run.input.crop_size = network.input.size;
+  const std::shared_ptr<const ImageSource> train = images_of({.set = "train"}, run);
+  apply_recipe(command.settings, run, !train->fixed_size());
+  if (run.input.mean == MeanKind::pixel || run.input.mean == MeanKind::channel) {
+    measure_input(run, *train, network.input);
+  }
+  check_classes(file, train->class_names());
+  progress.notes(train->notes());
+  progress.note(headline(network, fmt::format("{} training", train->size())) + "\n" + headline(run, device, precision));
+  write_exact_weights(file, network, train, run, device, precision, path, progress);
+  progress.note(
+      fmt::format("wrote the weights with batch-norm statistics of {} training images to {}", run.training.exact_bn, path));
+}
+
 bool act_on_data(TrainCommand& command, const RunData& data, Network& network, Device device, DType precision,
                  Progress& progress) {
   const RunConfig& run = command.run;

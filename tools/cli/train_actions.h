@@ -9,6 +9,9 @@ namespace residua {
 /// --evaluate: evaluates the weights of --weights on the images of --evaluate-on.
 void evaluate(TrainCommand& command, Device device, DType precision, Progress& progress);
 
+/// --exact-weights: writes the weights of --weights with exact batch-norm statistics.
+void write_exact_weights(TrainCommand& command, Device device, DType precision, Progress& progress);
+
 /// Performs the command's action on its data, if it asks for one; returns whether it did.
 bool act_on_data(TrainCommand& command, const RunData& data, Network& network, Device device, DType precision,
                  Progress& progress);

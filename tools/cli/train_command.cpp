@@ -70,7 +70,7 @@ void check_actions(const TrainCommand& command) {
   const std::vector<std::pair<const char*, bool>> actions = {
       {"evaluate", a.evaluate},           {"dry-run", a.dry_run},           {"layer-statistics", !a.layer_statistics.empty()},
       {"list-models", a.list_models},     {"list-recipes", a.list_recipes}, {"summary", a.summary},
-      {"overfit-batch", a.overfit_batch}, {"data-only", a.data_only}};
+      {"overfit-batch", a.overfit_batch}, {"data-only", a.data_only},       {"exact-weights", !a.exact_weights.empty()}};
   std::vector<std::string> asked;
   for (const auto& [name, is_asked] : actions) {
     if (is_asked) {
@@ -145,6 +145,10 @@ void declare(Settings& s, TrainActions& a) {
   s.text("layer-statistics", a.layer_statistics,
          "Write the standard deviation of each layer's responses and its gradient norm to this JSON file, and exit. Uses the "
          "weights of --weights, or the initial ones.")
+      .action();
+  s.text("exact-weights", a.exact_weights,
+         "Compute the batch-norm statistics of --weights anew over --exact-bn training images, write the weights to this file, "
+         "and exit. Settings of the network that are not given come from the weights.")
       .action();
   s.number("statistics-batches", a.statistics_batches, between(1, 1e6), "Number of training batches for --layer-statistics.")
       .action();

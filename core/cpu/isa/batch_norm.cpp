@@ -4,6 +4,7 @@
 
 #include "core/cpu/isa.h"
 #include "core/cpu/wide_rows.h"
+#include "core/kernels/batch_norm_groups.h"
 
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
@@ -192,45 +193,54 @@ void backward_apply(const BatchNormBackwardApply& args) {
 }  // namespace
 
 void run(const BatchNormStatistics& args, Stream&) {
-  visit_float(args.dtype, [&]<class T>() { statistics<T>(args); });
+  visit_float(args.dtype,
+              [&]<class T>() { for_each_group(args, [](const BatchNormStatistics& group) { statistics<T>(group); }); });
 }
 
 void run(const BatchNormApply& args, Stream&) {
   visit_float(args.dtype, [&]<class T>() {
-    if (args.residual != nullptr) {
-      args.mask != nullptr ? apply<T, true, true>(args) : apply<T, true, false>(args);
-    } else {
-      args.mask != nullptr ? apply<T, false, true>(args) : apply<T, false, false>(args);
-    }
+    for_each_group(args, [](const BatchNormApply& group) {
+      if (group.residual != nullptr) {
+        group.mask != nullptr ? apply<T, true, true>(group) : apply<T, true, false>(group);
+      } else {
+        group.mask != nullptr ? apply<T, false, true>(group) : apply<T, false, false>(group);
+      }
+    });
   });
 }
 
 void run(const BatchNormBackwardReduce& args, Stream&) {
   visit_float(args.dtype, [&]<class T>() {
-    if (args.more != nullptr) {
-      args.mask != nullptr ? backward_reduce<T, true, true, true>(args) : backward_reduce<T, false, true, true>(args);
-    } else if (args.g != nullptr) {
-      args.mask != nullptr ? backward_reduce<T, true, false, true>(args) : backward_reduce<T, false, false, true>(args);
-    } else {
-      args.mask != nullptr ? backward_reduce<T, true, false, false>(args) : backward_reduce<T, false, false, false>(args);
-    }
+    for_each_group(args, [](const BatchNormBackwardReduce& group) {
+      const bool masked = group.mask != nullptr;
+      if (group.more != nullptr) {
+        masked ? backward_reduce<T, true, true, true>(group) : backward_reduce<T, false, true, true>(group);
+      } else if (group.g != nullptr) {
+        masked ? backward_reduce<T, true, false, true>(group) : backward_reduce<T, false, false, true>(group);
+      } else {
+        masked ? backward_reduce<T, true, false, false>(group) : backward_reduce<T, false, false, false>(group);
+      }
+    });
   });
 }
 
 void run(const BatchNormBackwardApply& args, Stream&) {
-  visit_float(args.dtype,
-              [&]<class T>() { args.mask != nullptr ? backward_apply<T, true>(args) : backward_apply<T, false>(args); });
+  visit_float(args.dtype, [&]<class T>() {
+    for_each_group(args, [](const BatchNormBackwardApply& group) {
+      group.mask != nullptr ? backward_apply<T, true>(group) : backward_apply<T, false>(group);
+    });
+  });
 }
 
 void run(const BatchNormCommit& args, Stream&) {
-  if (args.state->found_inf != 0) {
+  if (args.state != nullptr && args.state->found_inf != 0) {
     return;
   }
   const float old = 1 - args.momentum;
   for (int64_t c = 0; c < args.channels; ++c) {
+    const float correction = args.bessel_correction != nullptr ? args.bessel_correction[c] : 1;
     args.running_mean[c] = old * args.running_mean[c] + args.momentum * args.batch_mean[c];
-    args.running_variance[c] =
-        old * args.running_variance[c] + args.momentum * (args.batch_variance[c] * args.bessel_correction[c]);
+    args.running_variance[c] = old * args.running_variance[c] + args.momentum * (args.batch_variance[c] * correction);
   }
 }
 

@@ -3,6 +3,7 @@
 #include "core/cpu/isa.h"
 #include "core/cpu/max_pool_walk.h"
 #include "core/cpu/scratch.h"
+#include "core/kernels/batch_norm_groups.h"
 
 namespace residua::cpu::RESIDUA_ISA {
 namespace {
@@ -133,15 +134,20 @@ void backward_apply(const BatchNormReluMaxPoolBackwardApply& args) {
 }  // namespace
 
 void run(const BatchNormReluMaxPoolForward& args, Stream&) {
-  visit_float(args.dtype, [&]<class T>() { forward<T>(args); });
+  visit_float(args.dtype,
+              [&]<class T>() { for_each_group(args, [](const BatchNormReluMaxPoolForward& group) { forward<T>(group); }); });
 }
 
 void run(const BatchNormReluMaxPoolBackwardReduce& args, Stream&) {
-  visit_float(args.dtype, [&]<class T>() { backward_reduce<T>(args); });
+  visit_float(args.dtype, [&]<class T>() {
+    for_each_group(args, [](const BatchNormReluMaxPoolBackwardReduce& group) { backward_reduce<T>(group); });
+  });
 }
 
 void run(const BatchNormReluMaxPoolBackwardApply& args, Stream&) {
-  visit_float(args.dtype, [&]<class T>() { backward_apply<T>(args); });
+  visit_float(args.dtype, [&]<class T>() {
+    for_each_group(args, [](const BatchNormReluMaxPoolBackwardApply& group) { backward_apply<T>(group); });
+  });
 }
 
 }  // namespace residua::cpu::RESIDUA_ISA

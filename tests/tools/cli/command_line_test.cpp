@@ -139,13 +139,17 @@ TEST(CommandLineTest, TheHelpHasEverySettingWithItsDefaultAndChoices) {
   for (const auto& setting : command.settings.all()) {
     EXPECT_THAT(flat, HasSubstr(setting->help));
   }
-  EXPECT_THAT(flat, AllOf(HasSubstr("Momentum of SGD. Default: 0.9."),
-                          HasSubstr("L2 weight decay, applied to all parameters as in the paper. Default: 0.0001."),
-                          HasSubstr("Compute threads of the CPU device; 0: one per core. Default: 0."),
-                          HasSubstr("Global batch size. Default: 256 (recipe photos), 128 (recipe small-images)."),
-                          HasSubstr("--precision auto|fp32|bf16|fp16"), HasSubstr("-b,--batch-size NUMBER"),
-                          HasSubstr("Peak learning rate. Default: 0.1."), HasSubstr("--weight-decay,--wd NUMBER"),
-                          HasSubstr("constant: the rate does not change; cosine:")));
+  EXPECT_THAT(
+      flat,
+      AllOf(
+          HasSubstr("Momentum of SGD. Default: 0.9."),
+          HasSubstr("L2 weight decay, applied to all parameters as in the paper. Default: 0.0001."),
+          HasSubstr("Compute threads of the CPU device; 0: one per core. Default: 0."),
+          HasSubstr(
+              "Global batch size: the images of one optimizer step. Default: 256 (recipe photos), 128 (recipe small-images)."),
+          HasSubstr("--precision auto|fp32|bf16|fp16"), HasSubstr("-b,--batch-size NUMBER"),
+          HasSubstr("Peak learning rate. Default: 0.1."), HasSubstr("--weight-decay,--wd NUMBER"),
+          HasSubstr("constant: the rate does not change; cosine:")));
   size_t defaults = 0;
   for (size_t at = flat.find("Default: "); at != std::string::npos; at = flat.find("Default: ", at + 1)) {
     ++defaults;

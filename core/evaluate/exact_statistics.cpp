@@ -1,0 +1,102 @@
+#include "core/evaluate/exact_statistics.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "core/autograd/no_grad.h"
+#include "core/data/batch_upload.h"
+#include "core/kernels/batch_norm_group_statistics.h"
+
+namespace residua {
+namespace {
+
+/// Makes training forwards add up their statistics while it exists.
+class Totals {
+ public:
+  explicit Totals(ParameterStore& store) : store_(store) {
+    for (RunningStatistics* layer : store.statistics()) {
+      layer->totals = zeros({layer->channels * kBytes}, DType::u8, store.options().device);  // totals of no values
+    }
+  }
+  ~Totals() {
+    for (RunningStatistics* layer : store_.statistics()) {
+      layer->totals = {};
+    }
+  }
+  Totals(const Totals&) = delete;
+  Totals& operator=(const Totals&) = delete;
+
+  static std::vector<BatchNormTotal> read(const RunningStatistics& layer) {
+    std::vector<BatchNormTotal> totals(static_cast<size_t>(layer.channels));
+    device_api::copy(Device{}, totals.data(), layer.totals.device(), layer.totals.data(), layer.totals.bytes());
+    return totals;
+  }
+
+ private:
+  static constexpr int64_t kBytes = sizeof(BatchNormTotal);
+  ParameterStore& store_;
+};
+
+struct Exact {
+  std::vector<float> mean, variance;
+};
+
+Exact exact(const RunningStatistics& layer) {
+  Exact result;
+  for (const BatchNormTotal& total : Totals::read(layer)) {
+    result.mean.push_back(static_cast<float>(total.mean));
+    result.variance.push_back(static_cast<float>(total.squares / total.count));
+    if (!std::isfinite(result.mean.back()) || !std::isfinite(result.variance.back())) {
+      fail("{}: channel {} has the mean {} and the variance {} over {} values; wanted finite numbers", layer.name,
+           result.mean.size() - 1, total.mean, total.squares / total.count, total.count);
+    }
+  }
+  return result;
+}
+
+const Batch& next_batch(Loader& loader, int64_t& epoch) {
+  const Batch* batch = loader.next();
+  while (batch == nullptr) {
+    loader.start(++epoch);
+    batch = loader.next();
+  }
+  return *batch;
+}
+
+}  // namespace
+
+bool compute_exact_statistics(Module& model, ParameterStore& store, InputFormat input, Loader& loader, int64_t images,
+                              const std::function<bool()>& stop) {
+  const NoGrad no_grad;
+  const Device device = store.options().device;
+  const Totals totals(store);
+  BatchUpload upload(device);
+  int64_t epoch = 0;
+  loader.start(epoch);
+  for (int64_t left = images; left > 0;) {
+    if (stop()) {
+      return false;
+    }
+    const Batch& whole = next_batch(loader, epoch);
+    const Batch& batch = upload.upload(rows_of(whole, 0, std::min(left, whole.labels.size())));
+    input.height = batch.height;
+    input.width = batch.width;
+    model.forward(prepare_input(batch.images, batch.views, input), Mode::train);
+    device_api::save_plans(device);
+    upload.used();
+    left -= batch.labels.size();
+  }
+  std::vector<Exact> statistics;
+  for (const RunningStatistics* layer : store.statistics()) {
+    statistics.push_back(exact(*layer));
+  }
+  for (size_t i = 0; i < statistics.size(); ++i) {
+    store.statistics()[i]->running_mean.copy_from(statistics[i].mean);
+    store.statistics()[i]->running_variance.copy_from(statistics[i].variance);
+  }
+  return true;
+}
+
+}  // namespace residua
