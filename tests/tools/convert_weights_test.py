@@ -22,8 +22,8 @@ bits = torch.randint(-2**31, 2**31, (5, 3, 3, 2), dtype=torch.int64).to(torch.in
 state = collections.OrderedDict()
 state["conv1.weight"] = bits.view(torch.float32)  # NaN, infinity, denormals
 state["bn1.num_batches_tracked"] = torch.tensor(7)
-state["half"] = bits.view(torch.float16).transpose(0, 1)  # not contiguous
-state["brain"] = bits.view(torch.bfloat16)[::2]
+state["half"] = bits.view(torch.float16).clone().transpose(0, 1)  # not contiguous
+state["brain"] = bits.view(torch.bfloat16).clone()[::2]
 state["bytes"] = torch.arange(6, dtype=torch.uint8)
 state["ids"] = torch.arange(4, dtype=torch.int32)
 state["empty"] = torch.empty(0, 3)
@@ -87,7 +87,7 @@ class ConvertWeights(unittest.TestCase):
     def test_what_is_no_state_dict_is_refused(self):
         self.python("import torch; torch.save(torch.nn.Linear(2, 2), 'module.pth'); torch.save([1, 2], 'list.pth'); torch.save({'w': 3}, 'number.pth'); torch.save({'w': torch.zeros(2, dtype=torch.float64)}, 'double.pth')")
         (self.folder / "text.pth").write_text("no weights")
-        for name, part in (("module", "state dict"), ("list", "holds a list"), ("number", "w is a int"), ("double", "float64"), ("text", "text.pth")):
+        for name, part in (("module", "module.pth is not a PyTorch file that holds tensors alone"), ("list", "holds a list"), ("number", "w is a int"), ("double", "float64"), ("text", "text.pth")):
             with self.subTest(name):
                 self.assert_refused(self.convert(f"{name}.pth", "out.safetensors"), part)
                 self.assertFalse((self.folder / "out.safetensors").exists())
