@@ -45,6 +45,8 @@ class BatchNorm2d : public Module {
 
   /// The layer's tensors in the form that the ops take.
   BatchNormTensors tensors() const;
+  /// The mode that the layer runs in: Mode::evaluate if its statistics are frozen, else `mode`.
+  Mode own_mode(Mode mode) const { return statistics.frozen ? Mode::evaluate : mode; }
   /// In training, stores the Bessel correction rows / (rows - 1), which makes the variance of batch x unbiased. Writes it only
   /// if the number of rows has changed. Throws Error on a single row.
   void prepare_bessel_correction(const Tensor& x, Mode mode);

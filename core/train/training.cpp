@@ -15,6 +15,9 @@ Training::Training(Network& network, const RunConfig& config, Device device, DTy
              .label_smoothing = config.training.label_smoothing,
              .capture = config.training.cuda_graph}) {
   initialize(store_, static_cast<uint64_t>(config.training.seed), config.weights.initialization);
+  if (!config.weights.freeze_until.empty()) {
+    store_.freeze_until(config.weights.freeze_until);
+  }
 }
 
 namespace {
