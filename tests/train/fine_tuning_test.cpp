@@ -3,16 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <filesystem>
 #include <map>
 
-#include "core/autograd/no_grad.h"
 #include "core/autograd/tape.h"
 #include "core/device/profile.h"
-#include "core/nn/initialization.h"
 #include "core/nn/state_dict.h"
 #include "core/ops/softmax_cross_entropy.h"
-#include "tests/support/compare.h"
 #include "tests/support/own_setting.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/train/small_run.h"
