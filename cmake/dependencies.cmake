@@ -15,7 +15,12 @@ if(NOT DNNL_CPU_RUNTIME STREQUAL "OMP")
   message(FATAL_ERROR "oneDNN in ${dnnl_DIR} uses the CPU runtime '${DNNL_CPU_RUNTIME}'; Residua shares one OpenMP pool with it and needs a build with DNNL_CPU_RUNTIME=OMP.")
 endif()
 message(STATUS "oneDNN ${dnnl_VERSION}: ${dnnl_DIR}")
+# The schema of ONNX files, and what it stands on.
+find_path(ONNX_INCLUDE_DIR onnx/onnx_pb.h REQUIRED)
+find_library(ONNX_PROTO_LIBRARY onnx_proto REQUIRED)
+find_library(PROTOBUF_LIBRARY protobuf REQUIRED)
 
 # A program that uses the library links these, but its code does not see them.
 set(RESIDUA_ENGINE_LIBRARIES DNNL::dnnl OpenMP::OpenMP_CXX Threads::Threads)
 set(RESIDUA_DATA_LIBRARIES JPEG::JPEG EXIF::EXIF ZLIB::ZLIB Threads::Threads)
+set(RESIDUA_ONNX_LIBRARIES ${ONNX_PROTO_LIBRARY} ${PROTOBUF_LIBRARY})

@@ -1,7 +1,7 @@
-# cmake --install: programs in bin, scripts in share/residua/tools, headers in include/residua, and the four libraries.
+# cmake --install: programs in bin, scripts in share/residua/tools, headers in include/residua, and the libraries.
 include(CMakePackageConfigHelpers)
 
-set(libraries residua_interface residua_engine residua_data residua_models residua_train)
+set(libraries residua_interface residua_engine residua_data residua_models residua_train residua_onnx)
 if(RESIDUA_BUILD_CUDA)
   list(APPEND libraries residua_cuda)
 endif()
@@ -27,11 +27,11 @@ if(RESIDUA_BUILD_CUDA)
   install(DIRECTORY cuda/runtime cuda/device DESTINATION ${headers}/cuda FILES_MATCHING PATTERN "*.h" PATTERN "*.cuh")
 endif()
 
-set(programs train-imagenet classify pack-imagenet verify-imagenet)
+set(programs train-imagenet classify export-onnx pack-imagenet verify-imagenet)
 if(RESIDUA_BENCH)
   list(APPEND programs step-bench kernel-bench loader-bench)
 endif()
 install(TARGETS ${programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 set(scripts ${CMAKE_INSTALL_DATADIR}/residua/tools)
-install(PROGRAMS tools/degradation tools/plot-curves tools/plot-kernels tools/plot-layers DESTINATION ${scripts})
+install(PROGRAMS tools/convert-weights tools/degradation tools/plot-curves tools/plot-kernels tools/plot-layers DESTINATION ${scripts})
 install(DIRECTORY tools/degradation_experiment DESTINATION ${scripts} FILES_MATCHING PATTERN "*.py")

@@ -40,11 +40,8 @@ void refuse_pytorch_file(const InputFile& file) {
   const bool pickle = head[0] == 0x80 && head[1] >= 2 && head[1] <= 5;
   if (zip || pickle) {
     const std::string converted = std::filesystem::path(file.path()).replace_extension(".safetensors").string();
-    fail_usage(
-        "{} is a PyTorch file, wanted a safetensors file; convert it with: python3 -c \"import sys, torch, safetensors.torch; "
-        "d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); d = d.get('state_dict', d.get('model', d)); "
-        "safetensors.torch.save_file({{k: v.clone().contiguous() for k, v in d.items()}}, sys.argv[2])\" {} {}",
-        file.path(), shell_quoted(file.path()), shell_quoted(converted));
+    fail_usage("{} is a PyTorch file, wanted a safetensors file; convert it with: tools/convert-weights {} {}", file.path(),
+               shell_quoted(file.path()), shell_quoted(converted));
   }
 }
 

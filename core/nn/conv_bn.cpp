@@ -26,15 +26,17 @@ PendingNorm pending(const Tensor& y, const BatchNormTensors& p, BatchNorm2d& nor
 
 }  // namespace
 
-PendingNorm conv_bn(Conv2d& conv, BatchNorm2d& norm, const Tensor& x, Mode mode) {
+PendingNorm conv_bn(Conv2d& conv, BatchNorm2d& norm, const Tensor& x, Mode wanted) {
   const profile::Layer layer(conv.weight.name);
+  const Mode mode = norm.own_mode(wanted);
   const BatchNormTensors p = next_tensors(norm, x, mode);
   const Tensor y = conv2d(x, conv.weight.value, conv.options(), next(p));
   return pending(y, p, norm, mode);
 }
 
-PendingNorm conv_bn(Conv2d& conv, BatchNorm2d& norm, const PendingNorm& x, Mode mode) {
+PendingNorm conv_bn(Conv2d& conv, BatchNorm2d& norm, const PendingNorm& x, Mode wanted) {
   const profile::Layer layer(conv.weight.name);
+  const Mode mode = norm.own_mode(wanted);
   const BatchNormTensors p = next_tensors(norm, x.x, mode);
   const Tensor y = batch_norm_relu_conv2d(x.x, x.norm, conv.weight.value, conv.options(), x.mode, next(p));
   return pending(y, p, norm, mode);

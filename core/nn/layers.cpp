@@ -130,8 +130,8 @@ void BatchNorm2d::prepare_bessel_correction(const Tensor& x, Mode mode) {
 
 Tensor BatchNorm2d::forward(const Tensor& x, Mode mode) {
   const profile::Layer layer(statistics.name);
-  prepare_bessel_correction(x, mode);
-  return batch_norm(x, tensors(), mode);
+  prepare_bessel_correction(x, own_mode(mode));
+  return batch_norm(x, tensors(), own_mode(mode));
 }
 
 Shape BatchNorm2d::summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const {

@@ -45,6 +45,8 @@ class BatchNorm2d : public Module {
 
   /// The layer's tensors in the form that the ops take.
   BatchNormTensors tensors() const;
+  /// The mode that the layer runs in: Mode::evaluate if its statistics are frozen, else `mode`.
+  Mode own_mode(Mode mode) const { return statistics.frozen ? Mode::evaluate : mode; }
   /// In training, stores the Bessel correction rows / (rows - 1), which makes the variance of batch x unbiased; 1 if x has
   /// several groups. Writes it only if it has changed. Throws Error on a single row, and on a group with a single row.
   void prepare_bessel_correction(const Tensor& x, Mode mode);

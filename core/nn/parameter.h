@@ -26,11 +26,12 @@ struct Parameter {
   Initializer initializer;
   Shape shape;
   Shape logical;
-  std::string name;  // full name: "layer1.0.conv1.weight"
-  Tensor master;     // f32; the optimizer updates it
-  Tensor value;      // the leaf that ops read: the 16-bit copy of `master`, or `master` itself
-  Tensor velocity;   // f32; the momentum buffer
-  Tensor gradient;   // backward() writes it
+  std::string name;     // full name: "layer1.0.conv1.weight"
+  bool frozen = false;  // whether training leaves it as it is
+  Tensor master;        // f32; the optimizer updates it
+  Tensor value;         // the leaf that ops read: the 16-bit copy of `master`, or `master` itself
+  Tensor velocity;      // f32; the momentum buffer
+  Tensor gradient;      // backward() writes it
 };
 
 /// The statistics of one batch normalization layer, all f32 [channels]. A forward pass in training writes the batch statistics;
@@ -39,7 +40,8 @@ struct RunningStatistics {
   explicit RunningStatistics(int64_t channel_count) : channels(channel_count) {}
 
   int64_t channels;
-  std::string name;  // the layer's full name: "layer1.0.bn1"
+  std::string name;     // the layer's full name: "layer1.0.bn1"
+  bool frozen = false;  // whether training uses the running statistics and leaves them as they are
   Tensor running_mean;
   Tensor running_variance;
   Tensor batch_mean;

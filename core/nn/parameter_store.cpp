@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "core/base/join.h"
 #include "core/kernels/batch_norm.h"
 #include "core/kernels/cast.h"
 #include "core/kernels/fill.h"
@@ -97,6 +98,48 @@ Parameter& ParameterStore::parameter(const std::string& name) const {
   fail_usage("the model has no parameter named {}", name);
 }
 
+/// The index behind the last parameter of a module.
+size_t ParameterStore::end_of(const std::string& module) const {
+  size_t end = 0;
+  std::vector<std::string> modules;  // the outermost ones
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const std::string& name = parameters_[i]->name;
+    if (name.starts_with(module + ".")) {
+      end = i + 1;
+    }
+    if (const std::string outermost = name.substr(0, name.find('.')); modules.empty() || modules.back() != outermost) {
+      modules.push_back(outermost);
+    }
+  }
+  if (end == 0 || end == parameters_.size()) {
+    modules.pop_back();
+    fail_setting("freeze-until", module,
+                 fmt::format("{}, or a module inside one of them{}", join(modules, ", "),
+                             end == 0 ? "" : ": this one would leave nothing to train"));
+  }
+  return end;
+}
+
+void ParameterStore::freeze_until(const std::string& module) {
+  const size_t end = end_of(module);
+  matrices_.frozen = vectors_.frozen = statistics_arena_.frozen = 0;
+  std::set<std::string> trained;  // layers
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    Parameter& parameter = *parameters_[i];
+    if (i >= end) {
+      trained.insert(parameter.name.substr(0, parameter.name.rfind('.')));
+      continue;
+    }
+    parameter.frozen = true;
+    parameter.value.set_requires_grad(false);
+    (parameter.role == ParameterRole::matrix ? matrices_ : vectors_).frozen += aligned(parameter.shape.size());
+  }
+  for (RunningStatistics* layer : statistics_) {
+    layer->frozen = !trained.contains(layer->name);
+    statistics_arena_.frozen += layer->frozen ? aligned(layer->channels) : 0;
+  }
+}
+
 void ParameterStore::masters_changed() {
   if (matrices_.copy.defined()) {
     run(options_.device, Cast{
@@ -117,18 +160,19 @@ void ParameterStore::set_group_images(int64_t images) {
 
 void ParameterStore::commit_statistics(float momentum, const StepState* state) {
   const StatisticsArena& statistics = statistics_arena_;
-  if (statistics.channels == 0) {
+  const int64_t frozen = statistics.frozen;
+  if (statistics.channels == frozen) {
     return;
   }
   run(options_.device, BatchNormCommit{
-                           .channels = statistics.channels,
+                           .channels = statistics.channels - frozen,
                            .momentum = momentum,
                            .state = state,
-                           .batch_mean = statistics.batch_mean.data<float>(),
-                           .batch_variance = statistics.batch_variance.data<float>(),
-                           .bessel_correction = statistics.bessel_correction.data<float>(),
-                           .running_mean = statistics.running_mean.data<float>(),
-                           .running_variance = statistics.running_variance.data<float>(),
+                           .batch_mean = statistics.batch_mean.data<float>() + frozen,
+                           .batch_variance = statistics.batch_variance.data<float>() + frozen,
+                           .bessel_correction = statistics.bessel_correction.data<float>() + frozen,
+                           .running_mean = statistics.running_mean.data<float>() + frozen,
+                           .running_variance = statistics.running_variance.data<float>() + frozen,
                        });
 }
 

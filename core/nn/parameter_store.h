@@ -28,16 +28,18 @@ struct ParameterStoreOptions {
 /// The parameters of one role, contiguous in flat memory. In each of these tensors, every parameter starts at a multiple of 64
 /// bytes. The padding between them is zero, and stays zero under SGD.
 struct ParameterArena {
-  int64_t size = 0;  // elements, padding included
-  Tensor master;     // f32
-  Tensor copy;       // 16-bit, or undefined
-  Tensor velocity;   // f32, or undefined for inference
-  Tensor gradient;   // undefined for inference
+  int64_t size = 0;    // elements, padding included
+  int64_t frozen = 0;  // elements at the front that training leaves as they are
+  Tensor master;       // f32
+  Tensor copy;         // 16-bit, or undefined
+  Tensor velocity;     // f32, or undefined for inference
+  Tensor gradient;     // undefined for inference
 };
 
 /// The statistics of all layers, contiguous in flat memory. Padding is zero.
 struct StatisticsArena {
   int64_t channels = 0;  // padding included
+  int64_t frozen = 0;    // channels at the front that training leaves as they are
   Tensor running_mean;
   Tensor running_variance;
   Tensor batch_mean;
@@ -72,6 +74,13 @@ class ParameterStore {
   /// Refreshes the 16-bit copies. Call it after anything but the optimizer has written masters.
   void masters_changed();
 
+  /// Freezes all parameters up to and including those of a module: "layer2", or "layer2.0". The order is that of parameters().
+  /// Frozen parameters get no gradient, no weight decay and no update; backward() ends where they begin. A batch normalization
+  /// among them uses its running statistics in training too, and leaves them as they are. Call this before training. Throws
+  /// UsageError about the setting "freeze-until" that lists the modules if there is none of this name, and if it leaves nothing
+  /// to train.
+  void freeze_until(const std::string& module);
+
   /// Discards all gradients: the next backward() overwrites them.
   void zero_grad();
 
@@ -95,6 +104,7 @@ class ParameterStore {
  private:
   void lay_out(ParameterArena& arena, ParameterRole role, DType gradient_dtype);
   void lay_out_statistics();
+  size_t end_of(const std::string& module) const;
 
   ParameterStoreOptions options_;
   std::vector<Parameter*> parameters_;

@@ -47,12 +47,16 @@ void save_weights(const std::string& path, const StateSnapshot& snapshot, const 
 /// training checkpoint or a PyTorch file; the message says what to use instead.
 Safetensors read_weights(const std::string& path);
 
+/// What to do with the classifier in a weights file: load it, or leave the store's as it is.
+enum class StoredClassifier : uint8_t { load, ignore };
+
 /// Loads weights from a file of ours or torchvision's, in f32, f16 or bf16. `num_batches_tracked` may be missing; tensors that
-/// describe the input are left out. Arrays whose
-/// names start with `classifier` ("fc.") belong to the classifier: a different number of classes gets a message of its own.
+/// describe the input are left out. Arrays whose names start with `classifier` ("fc.") belong to the classifier: a different
+/// number of classes gets a message of its own, and StoredClassifier::ignore leaves them out, whatever their shapes.
 /// Throws UsageError on missing, unexpected or wrongly shaped arrays and on values that are not finite. Changes nothing unless
 /// the whole file fits.
-void load_weights(const Safetensors& file, ParameterStore& store, std::string_view classifier);
+void load_weights(const Safetensors& file, ParameterStore& store, std::string_view classifier,
+                  StoredClassifier stored = StoredClassifier::load);
 
 /// Restores the arrays of checkpoint_arrays(). `path` names the file in messages. Throws UsageError on missing or wrongly
 /// shaped arrays. Changes nothing unless all arrays fit.

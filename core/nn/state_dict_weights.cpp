@@ -37,6 +37,11 @@ class Checked {
     }
   }
 
+  /// Leaves out the classifier's arrays.
+  void drop_classifier() {
+    std::erase_if(arrays_, [this](const auto& entry) { return entry.first.starts_with(classifier_); });
+  }
+
   /// Returns the values. If the array is missing, returns nothing and records the name for finish().
   std::vector<float> take(const std::string& name, const Shape& wanted) {
     const auto found = arrays_.find(name);
@@ -148,13 +153,19 @@ Safetensors read_weights(const std::string& path) {
   return file;
 }
 
-void load_weights(const Safetensors& file, ParameterStore& store, std::string_view classifier) {
+void load_weights(const Safetensors& file, ParameterStore& store, std::string_view classifier, StoredClassifier stored) {
   Checked checked(file, classifier);
+  const bool ignored = stored == StoredClassifier::ignore;
+  if (ignored) {
+    checked.drop_classifier();
+  }
   std::vector<std::pair<const Parameter*, std::vector<float>>> weights;
   std::vector<std::pair<Tensor, std::vector<float>>> statistics;
   int64_t batches_tracked = 0;
   for (const Parameter* parameter : store.parameters()) {
-    weights.emplace_back(parameter, checked.take(parameter->name, parameter->logical));
+    if (!ignored || !parameter->name.starts_with(classifier)) {
+      weights.emplace_back(parameter, checked.take(parameter->name, parameter->logical));
+    }
   }
   for (const RunningStatistics* layer : store.statistics()) {
     statistics.emplace_back(layer->running_mean, checked.take(layer->name + ".running_mean", {layer->channels}));

@@ -1,6 +1,7 @@
 #include "core/ops/batch_norm.h"
 
 #include "core/autograd/tape.h"
+#include "core/autograd/trace.h"
 #include "core/kernels/batch_norm.h"
 #include "core/kernels/run.h"
 #include "core/ops/batch_norm_statistics.h"
@@ -101,6 +102,7 @@ Tensor forward(const char* op, const Tensor& x, const Tensor& residual, const Ba
                              .activation = activation,
                              .y = y.data(),
                              .mask = masked ? mask.data<uint8_t>() : nullptr});
+  trace(op, {x, p.gamma, p.beta, p.running_mean, p.running_var, residual}, y, {{"epsilon", p.epsilon}});
   if (!keep) {
     return y;
   }

@@ -1,6 +1,7 @@
 #include "core/ops/batch_norm_relu_conv2d.h"
 
 #include "core/autograd/tape.h"
+#include "core/autograd/trace.h"
 #include "core/kernels/batch_norm.h"
 #include "core/kernels/run.h"
 #include "core/ops/batch_norm_statistics.h"
@@ -131,6 +132,8 @@ Tensor batch_norm_relu_conv2d(const Tensor& x, const BatchNormTensors& p, const 
                                  .y = y.data(),
                                  .activation = activation,
                                  .statistics = statistics});
+  trace(check.op(), {x, p.gamma, p.beta, p.running_mean, p.running_var, w}, y,
+        {{"epsilon", p.epsilon}, {"stride", options.stride}, {"padding", options.padding}});
   if (!keep) {
     return y;
   }

@@ -1,6 +1,7 @@
 #include "core/ops/batch_norm_relu_max_pool.h"
 
 #include "core/autograd/tape.h"
+#include "core/autograd/trace.h"
 #include "core/kernels/batch_norm_relu_max_pool.h"
 #include "core/kernels/run.h"
 #include "core/ops/batch_norm_statistics.h"
@@ -81,6 +82,8 @@ Tensor batch_norm_relu_max_pool(const Tensor& x, const BatchNormTensors& p, Pool
                                               .rstd = statistics.rstd.data<float>(),
                                               .y = y.data(),
                                               .index = keep ? index.data<uint8_t>() : nullptr});
+  trace(check.op(), {x, p.gamma, p.beta, p.running_mean, p.running_var}, y,
+        {{"epsilon", p.epsilon}, {"window", options.window}, {"stride", options.stride}, {"padding", options.padding}});
   if (!keep) {
     return y;
   }

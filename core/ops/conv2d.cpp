@@ -1,6 +1,7 @@
 #include "core/ops/conv2d.h"
 
 #include "core/autograd/tape.h"
+#include "core/autograd/trace.h"
 #include "core/kernels/run.h"
 #include "core/ops/convolution_shape.h"
 
@@ -19,6 +20,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, Conv2dOptions options, const Bat
                                      .y = y.data(),
                                      .activation = kNoInputActivation,
                                      .statistics = statistics});
+  trace(check.op(), {x, w}, y, {{"stride", options.stride}, {"padding", options.padding}});
 
   return record(y, {x, w}, check.op(), [x = x.detached(), w = w.detached(), shape](const Tensor& dy, Gradients& gradients) {
     if (gradients.wants(1)) {

@@ -1,6 +1,7 @@
 #include "core/ops/linear.h"
 
 #include "core/autograd/tape.h"
+#include "core/autograd/trace.h"
 #include "core/kernels/column_sum.h"
 #include "core/kernels/matmul.h"
 #include "core/kernels/run.h"
@@ -36,6 +37,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, DType y_dtyp
                          .b = w.data(),
                          .bias = bias.defined() ? bias.data<float>() : nullptr,
                          .c = y.data()});
+  trace(check.op(), {x, w, bias}, y);
 
   std::vector<Tensor> inputs{x, w};
   if (bias.defined()) {

@@ -1,6 +1,7 @@
 #include "core/ops/pooling.h"
 
 #include "core/autograd/tape.h"
+#include "core/autograd/trace.h"
 #include "core/kernels/run.h"
 #include "core/ops/pool_shape.h"
 
@@ -14,6 +15,7 @@ Tensor max_pool(const Tensor& x, PoolOptions options) {
                                  .x = x.data(),
                                  .y = y.data(),
                                  .index = index.defined() ? index.data<uint8_t>() : nullptr});
+  trace("max_pool", {x}, y, {{"window", options.window}, {"stride", options.stride}, {"padding", options.padding}});
 
   return record(y, {x}, "max_pool", [shape, index](const Tensor& dy, Gradients& gradients) {
     const Tensor dx = gradients.output(0);
@@ -26,6 +28,7 @@ Tensor average_pool(const Tensor& x, PoolOptions options) {
   const PoolShape shape = pool_shape(ArgumentCheck("average_pool"), x, options);
   const Tensor y = empty(pooled_shape(shape), x.dtype(), x.device());
   run(x.device(), AveragePoolForward{.dtype = x.dtype(), .shape = shape, .x = x.data(), .y = y.data()});
+  trace("average_pool", {x}, y, {{"window", options.window}, {"stride", options.stride}, {"padding", options.padding}});
 
   return record(y, {x}, "average_pool", [shape](const Tensor& dy, Gradients& gradients) {
     const Tensor dx = gradients.output(0);
@@ -41,6 +44,7 @@ Tensor global_average_pool(const Tensor& x) {
   const Tensor y = empty({batch, channels}, x.dtype(), x.device());
   run(x.device(), GlobalAveragePoolForward{
                       .dtype = x.dtype(), .batch = batch, .area = area, .channels = channels, .x = x.data(), .y = y.data()});
+  trace(check.op(), {x}, y);
 
   return record(y, {x}, "global_average_pool", [=](const Tensor& dy, Gradients& gradients) {
     const Tensor dx = gradients.output(0);

@@ -1,6 +1,7 @@
 #include "core/ops/relu.h"
 
 #include "core/autograd/tape.h"
+#include "core/autograd/trace.h"
 #include "core/kernels/relu.h"
 #include "core/kernels/run.h"
 #include "core/ops/check.h"
@@ -11,6 +12,7 @@ Tensor relu(const Tensor& x) {
   ArgumentCheck("relu").floating("x", x);
   const Tensor y = empty_like(x);
   run(x.device(), ReluForward{.dtype = x.dtype(), .size = x.size(), .x = x.data(), .y = y.data()});
+  trace("relu", {x}, y);
 
   return record(y, {x}, "relu", [y = y.detached()](const Tensor& dy, Gradients& gradients) {
     const Tensor dx = gradients.output(0);

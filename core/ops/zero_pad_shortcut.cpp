@@ -1,6 +1,7 @@
 #include "core/ops/zero_pad_shortcut.h"
 
 #include "core/autograd/tape.h"
+#include "core/autograd/trace.h"
 #include "core/kernels/run.h"
 #include "core/ops/check.h"
 
@@ -23,6 +24,8 @@ Tensor zero_pad_shortcut(const Tensor& x, ZeroPadShortcutOptions options) {
                                    .pad = options.pad};
   const Tensor y = empty({shape.batch, shape.out_height(), shape.out_width(), shape.out_channels}, x.dtype(), x.device());
   run(x.device(), ZeroPadShortcutForward{.dtype = x.dtype(), .shape = shape, .x = x.data(), .y = y.data()});
+  trace(check.op(), {x}, y,
+        {{"stride", shape.stride}, {"average", shape.pool == ShortcutPool::average}, {"first_channel", shape.first_channel()}});
 
   return record(y, {x}, "zero_pad_shortcut", [shape](const Tensor& dy, Gradients& gradients) {
     const Tensor dx = gradients.output(0);

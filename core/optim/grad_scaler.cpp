@@ -85,8 +85,12 @@ void GradScaler::check_gradients(ParameterStore& store) {
     return;
   }
   for (const ParameterArena* arena : {&store.matrices(), &store.vectors()}) {
-    run(device_,
-        CheckFinite{.dtype = arena->gradient.dtype(), .size = arena->size, .x = arena->gradient.data(), .state = state()});
+    if (const int64_t trained = arena->size - arena->frozen; trained > 0) {
+      run(device_, CheckFinite{.dtype = arena->gradient.dtype(),
+                               .size = trained,
+                               .x = arena->gradient.slice(arena->frozen, {trained}).data(),
+                               .state = state()});
+    }
   }
 }
 

@@ -32,26 +32,28 @@ Sgd::Sgd(ParameterStore& store, GradScaler& scaler, const SgdOptions& options)
 }
 
 void Sgd::update(const ParameterArena& arena) {
-  if (arena.size == 0) {
+  const int64_t frozen = arena.frozen;
+  if (arena.size == frozen) {
     return;
   }
+  const Shape trained{arena.size - frozen};
   run(store_.options().device, SgdUpdate{
                                    .gradient_dtype = arena.gradient.dtype(),
                                    .copy_dtype = arena.copy.defined() ? arena.copy.dtype() : DType::bf16,
-                                   .size = arena.size,
+                                   .size = trained.size(),
                                    .momentum = options_.momentum,
                                    .weight_decay = options_.weight_decay,
                                    .state = scaler_.state(),
-                                   .gradient = arena.gradient.data(),
-                                   .weight = arena.master.data<float>(),
-                                   .velocity = arena.velocity.data<float>(),
-                                   .copy = arena.copy.defined() ? arena.copy.data() : nullptr,
+                                   .gradient = arena.gradient.slice(frozen, trained).data(),
+                                   .weight = arena.master.data<float>() + frozen,
+                                   .velocity = arena.velocity.data<float>() + frozen,
+                                   .copy = arena.copy.defined() ? arena.copy.slice(frozen, trained).data() : nullptr,
                                });
 }
 
 void Sgd::step() {
   for (const Parameter* parameter : store_.parameters()) {
-    if (!parameter->value.grad().defined()) {
+    if (!parameter->frozen && !parameter->value.grad().defined()) {
       fail("{} got no gradient: backward() must run before each step, on a loss that depends on every parameter",
            parameter->name);
     }

@@ -24,8 +24,8 @@ class Sgd {
 
   const SgdOptions& options() const { return options_; }
 
-  /// Updates all parameters from the gradients of the last backward(), then clears the gradients. If the scaler found a
-  /// gradient that is not finite, the parameters stay unchanged. Fails if a parameter has no gradient.
+  /// Updates all parameters that are not frozen from the gradients of the last backward(), then clears the gradients. If the
+  /// scaler found a gradient that is not finite, the parameters stay unchanged. Fails if a parameter has no gradient.
   void step();
 
  private:

@@ -66,6 +66,11 @@ void declare(Settings& s, FirstWeights& o) {
   s.choice("init", o.initialization, "Mode of He initialization: fan-in (the paper) or fan-out (torchvision).");
   s.text("weights", o.file, "Safetensors file with the initial weights, or with the weights to evaluate.")
       .without_result();  // its contents count, not its path
+  s.flag("reset-classifier", o.reset_classifier,
+         "Take all weights but the classifier from --weights, and initialize the classifier: for data with other classes.");
+  s.text("freeze-until", o.freeze_until,
+         "Train only what comes after this module, such as layer3. The weights of --weights up to it stay as they are. Batch "
+         "norms among them use their running statistics.");
 }
 
 void declare(Settings& s, TrainingOptions& o) {

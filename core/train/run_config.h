@@ -31,7 +31,9 @@ struct DatasetOptions {
 /// The initial weights.
 struct FirstWeights {
   FanMode initialization = FanMode::fan_in;
-  std::string file;  // weights file to start from, or empty
+  std::string file;               // weights file to start from, or empty
+  bool reset_classifier = false;  // keep the initialized classifier, not the file's
+  std::string freeze_until;       // the last module that is not trained, or empty
 };
 
 /// Training settings besides the optimizer and the learning rate.

@@ -160,13 +160,44 @@ void check_classes(const Safetensors& file, const std::vector<std::string>& clas
   }
 }
 
+namespace {
+
+/// Fails with UsageError if the classifier of the first weights is for other classes than the network's.
+void check_first_classes(const Safetensors& file, const Network& network) {
+  const HostArray* classifier = file.find(network.family->classifier() + ".weight");
+  const int64_t stored = classifier != nullptr && classifier->shape.size() == 2 ? classifier->shape[0] : network.classes();
+  const std::vector<std::string> names = stored_class_names(file);
+  const std::string difference = stored != network.classes() ? fmt::format("these have {}", stored)
+                                 : names.empty()             ? std::string()
+                                                             : different_class_names(names, network.input.class_names);
+  if (!difference.empty()) {
+    fail_setting(
+        "weights", file.path,
+        fmt::format("weights for the data's {} classes, but {}; reset-classifier starts a new classifier on top of the "
+                    "other weights",
+                    network.classes(), difference));
+  }
+}
+
+}  // namespace
+
 int64_t load_first_weights(const RunConfig& c, const Network& network, ParameterStore& store) {
-  if (c.weights.file.empty()) {
+  const FirstWeights& first = c.weights;
+  if (first.file.empty()) {
+    if (first.reset_classifier) {
+      fail_setting("reset-classifier", "true", "weights too, from which all but the classifier comes");
+    }
+    if (!first.freeze_until.empty()) {
+      fail_setting("freeze-until", first.freeze_until, "weights too: only trained weights are worth keeping as they are");
+    }
     return 0;
   }
-  const Safetensors file = read_weights(c.weights.file);
-  check_classes(file, network.input.class_names);
-  load_weights(file, store, network.family->classifier() + ".");
+  const Safetensors file = read_weights(first.file);
+  if (!first.reset_classifier) {
+    check_first_classes(file, network);
+  }
+  load_weights(file, store, network.family->classifier() + ".",
+               first.reset_classifier ? StoredClassifier::ignore : StoredClassifier::load);
   const auto iteration = file.metadata.find("iteration");
   return iteration == file.metadata.end() ? 0 : std::strtoll(iteration->second.c_str(), nullptr, 10);
 }

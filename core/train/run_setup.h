@@ -48,8 +48,9 @@ Network network_of_weights(const Safetensors& file, const RunConfig& config, con
 /// Fails with UsageError, which names the differences, if the weights were trained on other classes than these.
 void check_classes(const Safetensors& file, const std::vector<std::string>& class_names);
 
-/// Loads the initial weights from the file in the settings, if there is one. Returns the iteration in its metadata, or 0. Fails
-/// with UsageError, which names the differences, if the weights were trained on other classes than the network's.
+/// Loads the initial weights from the file in the settings, if there is one; all but the classifier if the settings reset it.
+/// Returns the iteration in the file's metadata, or 0. Fails with UsageError, which names the differences, if the weights were
+/// trained on other classes than the network's, and on settings that need a file of weights without one.
 int64_t load_first_weights(const RunConfig& config, const Network& network, ParameterStore& store);
 
 }  // namespace residua

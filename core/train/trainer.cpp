@@ -28,6 +28,16 @@ ValidationTimes validation_times(const RunConfig& config, const RunLength& lengt
   return {.interval = std::max<int64_t>(1, std::llround(interval)), .total = length.total_iterations};
 }
 
+std::string trained_part(const std::string& frozen_until, const ParameterStore& store) {
+  int64_t trained = 0;
+  int64_t all = 0;
+  for (const Parameter* parameter : store.parameters()) {
+    all += parameter->logical.size();
+    trained += parameter->frozen ? 0 : parameter->logical.size();
+  }
+  return fmt::format("frozen until {}: {} of {} parameters are trained", frozen_until, trained, all);
+}
+
 std::unique_ptr<EvaluationLoader> loader_of(const std::shared_ptr<const ImageSource>& images, const TrainerSetup& s) {
   return images != nullptr ? evaluation_loader(images, s.config, s.network.input.size, s.device) : nullptr;
 }
@@ -60,6 +70,9 @@ Trainer::Trainer(const TrainerSetup& s)
                                           RunReporter::Options{.resumed_at = resumed ? state_.iteration : -1,
                                                                .total_iterations = length_.total_iterations,
                                                                .epoch_images = loader_->samples()});
+  if (!s.config.weights.freeze_until.empty()) {
+    report_->note(trained_part(s.config.weights.freeze_until, training_.store()));
+  }
   if (resumed) {
     report_->note(fmt::format("resumed at iteration {} of {}{}", state_.iteration, length_.total_iterations,
                               state_.iteration < length_.total_iterations ? "" : ": nothing left to do"));

@@ -237,6 +237,54 @@ TEST_P(SgdTest, AnOverflowedStepChangesNothing) {
   }
 }
 
+TEST_P(SgdTest, FrozenParametersStayAndTheOthersFollowTheRule) {
+  for (const DType compute : {DType::f32, DType::bf16, DType::f16}) {
+    const float scale = 8.0f;
+    Training training(GetParam(), {.compute = compute}, {.momentum = 0.9f, .weight_decay = 0.1f},
+                      LossScaling{.initial = scale});
+    training.store.freeze_until("layer1");
+    const auto before = training.masters();
+    std::map<std::string, std::vector<double>> weights, velocities;
+    for (const auto& [name, values] : before) {
+      weights[name].assign(values.begin(), values.end());
+      velocities[name].assign(values.size(), 0.0);
+    }
+    for (const float frequency : {0.7f, 1.3f}) {
+      training.scaler.set_learning_rate(0.1f);
+      training.compute_gradients(scale, frequency);
+      for (const Parameter* parameter : training.store.parameters()) {
+        if (!parameter->frozen) {
+          reference_step(weights[parameter->name], velocities[parameter->name], parameter->gradient.to_vector(), 0.1, 0.9, 0.1f,
+                         scale);
+        }
+      }
+      training.step();
+    }
+    ASSERT_EQ(training.state().accepted_steps, 2);
+    int64_t frozen = 0;
+    for (const Parameter* parameter : training.store.parameters()) {
+      const std::vector<float> now = parameter->master.to_vector();
+      const std::vector<double>& wanted = weights[parameter->name];
+      EXPECT_EQ(parameter->frozen, parameter->name.starts_with("conv1.") || parameter->name.starts_with("bn1.") ||
+                                       parameter->name.starts_with("layer1."))
+          << parameter->name;
+      EXPECT_EQ(now == before.at(parameter->name), parameter->frozen) << parameter->name;
+      for (size_t i = 0; i < now.size(); ++i) {
+        ASSERT_TRUE(std::isfinite(now[i])) << parameter->name;
+        EXPECT_NEAR(now[i], wanted[i], 1e-5 * (1 + std::fabs(wanted[i]))) << parameter->name << " " << i;
+      }
+      frozen += parameter->frozen ? 1 : 0;
+    }
+    EXPECT_EQ(frozen, 3 + 6);
+    for (const RunningStatistics* layer : training.store.statistics()) {
+      const size_t channels = static_cast<size_t>(layer->channels);
+      EXPECT_EQ(layer->frozen, !layer->name.starts_with("layer2")) << layer->name;
+      EXPECT_EQ(layer->running_mean.to_vector() == std::vector<float>(channels, 0.0f), layer->frozen) << layer->name;
+      EXPECT_EQ(layer->running_variance.to_vector() == std::vector<float>(channels, 1.0f), layer->frozen) << layer->name;
+    }
+  }
+}
+
 TEST_P(SgdTest, StepWithoutGradientsFails) {
   Training training(GetParam());
   training.compute_gradients();

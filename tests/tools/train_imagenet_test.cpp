@@ -161,8 +161,8 @@ TEST_F(TrainImagenet, SaysWhichFileToUseInstead) {
   EXPECT_THAT(error(), HasSubstr("holds weights, not the state of a run: resume from run/checkpoint.safetensors"));
   write_bytes(folder_ / "resnet.pth", std::string("PK\x03\x04\x00\x00\x08\x08", 8) + "archive/data.pkl");
   ASSERT_EQ(train(kData + "--output other --weights resnet.pth"), 2);
-  EXPECT_THAT(error(),
-              AllOf(HasSubstr("resnet.pth is a PyTorch file"), HasSubstr("python3 -c"), HasSubstr("'resnet.safetensors'")));
+  EXPECT_THAT(error(), AllOf(HasSubstr("resnet.pth is a PyTorch file"), HasSubstr("tools/convert-weights"),
+                             HasSubstr("'resnet.safetensors'")));
 }
 
 TEST_F(TrainImagenet, DoesNotGoOnWithOtherImages) {
