@@ -4,8 +4,8 @@
   train_torch.py CIFAR --model resnet20 --epochs 20 --seed 0 --json log.json
 
 CIFAR is the folder with the binary version of CIFAR-10. Recipe: per-pixel mean of the training images subtracted, no division by a
-deviation; 4 pixels of zero padding, random crop, random flip; batches of 128 without the incomplete one; He initialization (fan-in,
-normal); SGD with momentum 0.9, weight decay 1e-4 on all parameters; learning rate 0.1, divided by 10 at half and at three quarters
+deviation; 4 pixels of zero padding, random crop, random flip; batches of 128 without the incomplete one; batch norm over groups of
+64, the paper's two GPUs, whose running statistics take in the mean over the groups; He initialization (fan-in, normal); SGD with momentum 0.9, weight decay 1e-4 on all parameters; learning rate 0.1, divided by 10 at half and at three quarters
 of the run. The error is that of the last iteration on the test images. Writes one JSON object. Needs torch and numpy.
 """
 import argparse
@@ -21,6 +21,37 @@ import torch.nn.functional as F
 from step_torch import CIFAR_DEPTHS, cifar_resnet
 
 PADDING = 4
+
+
+class GroupedBatchNorm2d(torch.nn.BatchNorm2d):
+    """Batch norm that, in training, normalizes over groups of `group_images` images."""
+
+    group_images = 64
+
+    def forward(self, x):
+        if not self.training:
+            return super().forward(x)
+        parts, means, variances = [], [], []
+        for part in x.split(self.group_images):
+            mean, variance = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
+            # With a momentum of 1, they become the statistics of this part.
+            parts.append(F.batch_norm(part, mean, variance, self.weight, self.bias, training=True, momentum=1.0, eps=self.eps))
+            means.append(mean)
+            variances.append(variance)
+        self.running_mean.lerp_(torch.stack(means).mean(0), self.momentum)
+        self.running_var.lerp_(torch.stack(variances).mean(0), self.momentum)
+        return torch.cat(parts)
+
+
+def in_groups(module, group_images):
+    """Replaces the batch norms in `module` by ones over groups."""
+    for name, child in module.named_children():
+        if isinstance(child, torch.nn.BatchNorm2d):
+            grouped = GroupedBatchNorm2d(child.num_features, child.eps, child.momentum)
+            grouped.group_images = group_images
+            setattr(module, name, grouped)
+        else:
+            in_groups(child, group_images)
 
 
 def read(folder, files):
@@ -62,7 +93,9 @@ def train(args):
     test_images, test_labels = read(args.folder, ["test_batch.bin"])
     test_images = (test_images.float() - mean) / 255
 
-    net = cifar_resnet(int(args.model.removeprefix("resnet")), 10).to(memory_format=torch.channels_last)
+    net = cifar_resnet(int(args.model.removeprefix("resnet")), 10)
+    in_groups(net, args.bn_group)
+    net = net.to(memory_format=torch.channels_last)
     for m in net.modules():
         if isinstance(m, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(m.weight, mode="fan_in", nonlinearity="relu")
@@ -102,6 +135,7 @@ def train(args):
         "seed": args.seed,
         "iterations": total,
         "batch_size": args.batch_size,
+        "bn_group": args.bn_group,
         "seconds": time.perf_counter() - begin,
         "test_error": validations[-1]["test_error"],
         "validations": validations,
@@ -114,6 +148,7 @@ def main():
     parser.add_argument("--model", default="resnet20", choices=[f"resnet{depth}" for depth in CIFAR_DEPTHS])
     parser.add_argument("--epochs", type=float, default=20, help="length of the run (default: %(default)s)")
     parser.add_argument("-b", "--batch-size", type=int, default=128, help="images of a step (default: %(default)s)")
+    parser.add_argument("--bn-group", type=int, default=64, help="images that batch norm normalizes together (default: %(default)s)")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16: autocast (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="CPU threads (default: one per core)")
