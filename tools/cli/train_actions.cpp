@@ -140,7 +140,7 @@ void write_exact_weights(TrainCommand& command, Device device, DType precision, 
   const std::shared_ptr<const ImageSource> train = images_of({.set = "train"}, run);
   apply_recipe(command.settings, run, !train->fixed_size());
   if (run.input.mean == MeanKind::pixel || run.input.mean == MeanKind::channel) {
-    measure_input(run, *train, network.input);
+    measure_input(run, train, network.input, progress.pass("measuring the training images"));
   }
   check_classes(file, train->class_names());
   progress.notes(train->notes());
