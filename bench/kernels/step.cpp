@@ -132,14 +132,6 @@ void add_update(std::vector<KernelCase>& all, int64_t parameters) {
                    return sequence(
                        o, CheckFinite{.dtype = o.dtype(), .size = parameters, .x = o.read(parameters), .state = step_state(o)});
                  }});
-  all.push_back({.kernel = "Scale",
-                 .shape = shape_name({1}),  // the loss scale of a part of a batch
-                 .own =
-                     [](Operands& o) {
-                       return sequence(o,
-                                       Scale{.size = 1, .factor = 0.5f, .x = o.read<float>(1, 1, 2), .y = o.written<float>(1)});
-                     },
-                 .dtypes = {DType::f32}});
   const auto update = [=](Operands& o, bool copied) {
     auto* const state = step_state(o);
     const StepState one{};  // the learning rate is 0, so the weights never change
@@ -179,6 +171,14 @@ std::vector<KernelCase> cases(int64_t batch) {
   add_loss(all, batch);
   add_update(all, 11'689'512);  // ResNet-18
   add_update(all, 25'557'032);  // ResNet-50
+  all.push_back({.kernel = "Scale",
+                 .shape = shape_name({1}),  // the loss scale of a part of a batch
+                 .own =
+                     [](Operands& o) {
+                       return sequence(o,
+                                       Scale{.size = 1, .factor = 0.5f, .x = o.read<float>(1, 1, 2), .y = o.written<float>(1)});
+                     },
+                 .dtypes = {DType::f32}});
   all.push_back(
       {.kernel = "FinishStep",
        .shape = "1",

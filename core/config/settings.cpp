@@ -234,8 +234,9 @@ std::vector<std::string> Settings::deviations(const std::vector<Assignment>& lin
     const Words now = setting->get();
     if (setting->layer > Layer::recipe && setting->result && !setting->own_choice && !of_recipe.contains(setting.get()) &&
         now != setting->default_words) {
-      texts.push_back(fmt::format("{}: {}, the default is {}", setting->name, now.empty() ? "unset" : join(now, ","),
-                                  setting->default_words.empty() ? "unset" : join(setting->default_words, ",")));
+      texts.push_back(fmt::format(
+          "{}: {}, {}", setting->name, now.empty() ? "unset" : join(now, ","),
+          setting->default_words.empty() ? "not the default" : "the default is " + join(setting->default_words, ",")));
     }
   }
   return texts;

@@ -238,9 +238,9 @@ TEST(Settings, ARunsOwnChoicesAreNoDeviations) {
        {std::pair("smoothing", "0.5"), {"rate", "0.3"}, {"seed", "3"}, {"workers", "0"}, {"final", "0"}}) {
     s.assign(name, {word}, Layer::file);
   }
-  EXPECT_THAT(s.deviations(recipe), ElementsAre("smoothing: 0.5, the default is 0", "final: 0, the default is unset"));
+  EXPECT_THAT(s.deviations(recipe), ElementsAre("smoothing: 0.5, the default is 0", "final: 0, not the default"));
   s.assign("smoothing", {"0"}, Layer::command_line);
-  EXPECT_THAT(s.deviations(recipe), ElementsAre("final: 0, the default is unset"));
+  EXPECT_THAT(s.deviations(recipe), ElementsAre("final: 0, not the default"));
 }
 
 TEST(Settings, ANameIsDeclaredOnce) {

@@ -395,7 +395,7 @@ TEST(Loader, RefusesNonsense) {
   EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 0}), UsageError);
   EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 8, .max_bad_share = 1.5}), UsageError);
   EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 8, .max_bad_share = NAN}), UsageError);
-  EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 8, .workers = -1}), UsageError);
+  EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 8, .workers = -2}), UsageError);
   EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 8, .prefetch = 0}), UsageError);
   EXPECT_THROW(Loader(source, {.batch_size = 4, .crop_size = 8, .max_bad_images = -1}), UsageError);
   EXPECT_THROW(Loader(nullptr, {.batch_size = 4, .crop_size = 8}), UsageError);

@@ -37,10 +37,10 @@ TEST(Statistics, OfOtherImagesCountTheirMirrorImages) {
 }
 
 TEST(Statistics, AreOfTheCenterViews) {
-  // The center of 64 x 32 pixels, resized to 24 x 12 in between: the outer rows are cut off.
+  // 64 x 32 pixels become 18 x 9; the center crop of 8 rows then reads rows 16 to 47.
   std::vector<uint8_t> pixels;
   for (int y = 0; y < 64; ++y) {
-    const bool center = y >= 18 && y < 46;
+    const bool center = y >= 16 && y < 48;
     pixels.insert(pixels.end(), 32 * 3, center ? uint8_t{100} : uint8_t{200});
   }
   const auto tall =

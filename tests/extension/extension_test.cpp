@@ -156,14 +156,14 @@ TEST_F(Extension, TheSourceHasItsAngle) {
   ASSERT_EQ(train(kAll + "--gradients-angle 315 --output run"), 0) << read("err");
   const Safetensors file = weights("run");
   EXPECT_EQ(nlohmann::json::parse(file.metadata.at("classes")), nlohmann::json({"315 degrees", "405 degrees"}));
-  const auto mean = nlohmann::json::parse(file.metadata.at("mean")).get<std::vector<double>>();
+  const std::vector<float> mean = file.find("input.mean")->to_floats();
   ASSERT_EQ(mean.size(), 16U * 16 * 3);
   double right = 0;
   double down = 0;
   for (size_t i = 0; i < mean.size(); ++i) {
     ASSERT_TRUE(std::isfinite(mean[i]));
-    right += mean[i] * (i / 3 % 16 < 8 ? -1 : 1);
-    down += mean[i] * (i / 48 < 8 ? -1 : 1);
+    right += double{mean[i]} * (i / 3 % 16 < 8 ? -1 : 1);
+    down += double{mean[i]} * (i / 48 < 8 ? -1 : 1);
   }
   EXPECT_GT(right / 384, 40);  // 160 / 2 * cos(45 degrees) = 56.6 between the middles of the halves
   EXPECT_NEAR(down / 384, 0, 3);

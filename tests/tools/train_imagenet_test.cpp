@@ -34,9 +34,11 @@ class TrainImagenet : public ::testing::Test {
     EXPECT_EQ(std::ranges::count(text, '\n'), 1) << text;
     return text;
   }
-  /// How many numbers a file of weights names as the input's mean.
+  /// How many numbers a network subtracts from its input: those of a mean image, or one for each channel.
   size_t mean_numbers(const std::string& weights) {
-    return nlohmann::json::parse(load_safetensors(folder_ / weights).metadata.at("mean")).size();
+    const Safetensors file = load_safetensors(folder_ / weights);
+    const HostArray* image = file.find("input.mean");
+    return image != nullptr ? static_cast<size_t>(image->size()) : nlohmann::json::parse(file.metadata.at("mean")).size();
   }
 
   TemporaryFolder folder_;
@@ -274,8 +276,8 @@ TEST_F(TrainImagenet, RefusesInOneLineAndWithExitCode2) {
       write_bytes(class_folder + "/1.ppm", "P6\n1 1\n255\nabc");
     }
   }
-  ASSERT_EQ(train("photos --mean pixel"), 2);
-  EXPECT_THAT(error(), HasSubstr("--mean: got 'pixel', wanted channel: image sizes vary"));
+  ASSERT_EQ(train("photos --mean photos/train/a/1.ppm"), 2);
+  EXPECT_THAT(error(), HasSubstr("photos/train/a/1.ppm"));
   ASSERT_EQ(train("photos --lr nan"), 2);
   EXPECT_THAT(error(), HasSubstr("got 'nan', wanted a number above 0"));
   ASSERT_EQ(train("nowhere"), 2);

@@ -78,11 +78,11 @@ TEST(FineTuning, FrozenLayersStayBitForBitAndTheOthersMove) {
     int frozen = 0;
     for (const auto& [name, values] : after) {
       const bool stays = name.starts_with("conv1.") || name.starts_with("bn1.") || name.starts_with("layer1.") ||
-                         name.starts_with("layer2.0.conv1.");
+                         name.starts_with("layer2.0.conv1.") || name == "input.mean";
       EXPECT_EQ(values == before.at(name), stays) << name;
       frozen += stays ? 1 : 0;
     }
-    EXPECT_EQ(frozen, 1 + 4 + 3 * 10 + 1);
+    EXPECT_EQ(frozen, 1 + 4 + 3 * 10 + 1 + 1) << "with the mean image";
     for (const HostArray& array : load_safetensors(output + "/checkpoint.safetensors").arrays) {
       if (array.name.starts_with("velocity.layer1.")) {
         EXPECT_EQ(array.to_floats(), std::vector<float>(static_cast<size_t>(array.size()))) << array.name;

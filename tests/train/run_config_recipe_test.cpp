@@ -123,10 +123,10 @@ TEST(RunConfig, TheRecipeOfTorchvisionIsItsReference) {
 TEST(RunConfig, DeviationsFromTheRecipeAreTold) {
   LayeredRun run;
   run.flag("epochs", {"9"}).flag("batch-size", {"64"}).flag("lr", {"0.2"}).finish(false);
-  EXPECT_THAT(run.settings.deviations(find_recipe(run.config.recipe).settings()),
-              ElementsAre("batch-size: 64, the recipe has 128", "iterations: unset, the recipe has 64000",
-                          "lr: 0.2, the recipe has 0.1", "lr-batch-size: unset, the recipe has 128",
-                          "epochs: 9, the default is unset"));
+  EXPECT_THAT(
+      run.settings.deviations(find_recipe(run.config.recipe).settings()),
+      ElementsAre("batch-size: 64, the recipe has 128", "iterations: unset, the recipe has 64000",
+                  "lr: 0.2, the recipe has 0.1", "lr-batch-size: unset, the recipe has 128", "epochs: 9, not the default"));
   LayeredRun plain;
   plain.flag("model", {"resnet34"}).flag("seed", {"7"}).flag("precision", {"fp32"}).flag("clean-train", {"100"}).finish(true);
   EXPECT_THAT(plain.settings.deviations(find_recipe("photos").settings()), ElementsAre());

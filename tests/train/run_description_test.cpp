@@ -75,7 +75,7 @@ TEST(RunDescription, SaysWhatTheRunIs) {
   EXPECT_EQ(json["model"], "resnet20");
   EXPECT_EQ(json["recipe"], "small-images");
   const std::vector<std::string> deviations = json["deviations"];
-  EXPECT_THAT(deviations, testing::IsSupersetOf({"lr: 0.05, the recipe has 0.1", "epochs: 1.5, the default is unset"}));
+  EXPECT_THAT(deviations, testing::IsSupersetOf({"lr: 0.05, the recipe has 0.1", "epochs: 1.5, not the default"}));
   EXPECT_THAT(deviations, testing::Not(testing::Contains(testing::StartsWith("precision"))));
   EXPECT_EQ(json["iterations"], 6);
   EXPECT_EQ(json["iterations_per_epoch"], 4);

@@ -99,7 +99,8 @@ TEST(Exif, IsIgnoredUnlessAskedForAndWhereItIsNotValid) {
   for (const int orientation : {0, 9, 65535}) {
     EXPECT_EQ(decoded(with_orientation(stored, orientation), Orientation::exif).pixels, as_stored.pixels) << orientation;
   }
-  EXPECT_EQ(decoded(with_orientation(stored, 6, true, 4), Orientation::exif).pixels, as_stored.pixels) << "not a SHORT";
+  EXPECT_EQ(decoded(with_orientation(stored, 6, true, 4), Orientation::exif).pixels, decoded(turned, Orientation::exif).pixels)
+      << "a LONG, which is not the standard, but which Pillow reads too";
   EXPECT_EQ(decoded(encode_png(photo_image(24, 40, 5)), Orientation::exif).size(), (ImageSize{24, 40}));
 }
 
@@ -109,7 +110,7 @@ TEST(Exif, DamagedDataNeverHarm) {
   for (int draw = 0; draw < 2000; ++draw) {
     std::string damaged = bytes;
     for (int flips = 0; flips < 3; ++flips) {
-      damaged[6 + random() % 36] = static_cast<char>(random());  // in the EXIF data
+      damaged[6 + random() % 32] = static_cast<char>(random());  // in the EXIF data
     }
     const Image picture = decoded(damaged, Orientation::exif);
     ASSERT_TRUE(picture.size() == (ImageSize{16, 24}) || picture.size() == (ImageSize{24, 16}));
