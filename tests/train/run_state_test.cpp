@@ -43,6 +43,7 @@ RunState distinct() {
           .schedule = {.name = "plateau", .numbers = {0.1, 13, std::numeric_limits<double>::infinity()}},
           .loss_scale = 1.4012985e-45f,
           .good_steps = 15,
+          .exact_bn = 21,
           .unreported = {.loss = 0.1, .images = 17, .top1_errors = 18, .top5_errors = 19},
           .batches_tracked = 16};
 }
@@ -64,6 +65,7 @@ void expect_same(const RunState& a, const RunState& b) {
   EXPECT_EQ(a.schedule, b.schedule);
   EXPECT_EQ(a.loss_scale, b.loss_scale);
   EXPECT_EQ(a.good_steps, b.good_steps);
+  EXPECT_EQ(a.exact_bn, b.exact_bn);
   EXPECT_EQ(a.unreported.loss, b.unreported.loss);
   EXPECT_EQ(a.unreported.images, b.unreported.images);
   EXPECT_EQ(a.unreported.top1_errors, b.unreported.top1_errors);
@@ -115,7 +117,7 @@ TEST(RunState, EveryFieldComesBackFromAFile) {
   expect_same(resume_run(path, distinct(), loaded.store), distinct());
   expect_same_arrays(snapshot(loaded.store), snapshot(saved.store));
   // As many fields in the file as compared here: a new one belongs in distinct() and expect_same().
-  EXPECT_EQ(to_json(distinct()).size(), 18U);
+  EXPECT_EQ(to_json(distinct()).size(), 19U);
   EXPECT_EQ(load_checkpoint(path).state, nlohmann::json::parse(to_json(distinct()).dump()));
 }
 

@@ -139,7 +139,8 @@ TEST(Trainer, WhatIsSavedIsWhatTheNetworkHolds) {
   const StateSnapshot now = snapshot(run.trainer().store());
   EXPECT_EQ(now.batches_tracked, 3);
   const Safetensors last = load_safetensors(folder / kLastFile);
-  EXPECT_EQ(last.arrays.size(), weight_arrays(now).size());
+  EXPECT_EQ(last.arrays.size(), weight_arrays(now).size() + 1);
+  EXPECT_EQ(last.find("input.mean")->to_floats(), run.network().input.mean);
   for (const HostArrayView& array : weight_arrays(now)) {
     ASSERT_NE(last.find(array.name), nullptr) << array.name;
     EXPECT_TRUE(std::ranges::equal(last.find(array.name)->bytes, array.bytes)) << array.name;
