@@ -34,6 +34,12 @@ class DataTools : public ::testing::Test {
     }
   }
 
+  void SetUp() override {
+    if (!fs::exists(RESIDUA_BINARY_DIR "/pack-imagenet")) {
+      GTEST_SKIP() << "this is an archive of tools/bundle, which has no pack-imagenet";
+    }
+  }
+
   /// Runs a program in the folder; returns its exit code.
   int run(const std::string& call) {
     const std::string command = "cd " + folder_.path() + " && " RESIDUA_BINARY_DIR "/" + call + " > out 2> err";
