@@ -181,8 +181,7 @@ bool Trainer::make_statistics_exact(const volatile std::sig_atomic_t& stop) {
   }
   const Network& network = training_.network();
   const bool done = saved_if_it_fails([&] {
-    const std::unique_ptr<Loader> loader =
-        exact_statistics_loader(train_images_, config_, network.input, training_.device());
+    const std::unique_ptr<Loader> loader = exact_statistics_loader(train_images_, config_, network.input, training_.device());
     return compute_exact_statistics(*network.module, training_.store(),
                                     input_format(network, training_.precision(), training_.device()), *loader, images,
                                     [&stop] { return stop != 0; });

@@ -217,7 +217,8 @@ TEST(Views, TheNetworksInputIsWhatTheViewSays) {
         std::copy_n(image.row(rect.top + y) + 3 * rect.left, 3 * rect.width, region.row(y));
       }
       const Tensor window = empty({1, kCrop, kCrop, 3}, DType::u8, Device{});
-      scale(placed.resize, region, window.data<uint8_t>());
+      ResizeMemory memory;
+      scale(placed.resize, region, window.data<uint8_t>(), memory);
       const std::vector<float> got = prepare_input(window, view_tensor({&placed.view, 1}), format).to_vector();
       const std::vector<double> want = reference_view(image, placed, kCrop, 100);
       for (size_t e = 0; e < want.size(); ++e) {
