@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -56,7 +55,8 @@ inline SeenViews see_views(const std::shared_ptr<const ImageSource>& source, con
     const residua::Random start = random;
     const PlacedView placed = policy->place(source->load(i).size(), random, 0);
     const SampleView& used = views_in(batch.views)[static_cast<size_t>(i)];
-    if (std::memcmp(&used, &placed.view, sizeof used) != 0) {
+    if (used.top != placed.view.top || used.left != placed.view.left || used.flip != placed.view.flip ||
+        !std::ranges::equal(used.color_shift, placed.view.color_shift)) {
       fail("{}: the loader's view is not the one that {} draws", source->name(i), name);
     }
     seen.placed.push_back(placed);

@@ -220,19 +220,19 @@ TEST(ViewDistributions, ScaleCropDrawsSidePositionFlipAndColors) {
     int64_t crop, shortest, longest;  // of the shorter side
     ImageSize size;
   };
-  for (const auto& [crop, shortest, longest, size] : {Case{224, 256, 480, {375, 500}}, Case{28, 32, 60, {90, 70}}}) {
-    SCOPED_TRACE(crop);
+  for (const Case& c : {Case{224, 256, 480, {375, 500}}, Case{28, 32, 60, {90, 70}}}) {
+    SCOPED_TRACE(c.crop);
     std::vector<Column> columns{{"side"}, {"top"}, {"left"}, {"flip"}, {"first color"}, {"second color"}, {"third color"}};
-    std::vector<int64_t> sides(static_cast<size_t>(longest - shortest + 1));
-    for_draws("scale-crop", crop, size, [&](const PlacedView& p) {
+    std::vector<int64_t> sides(static_cast<size_t>(c.longest - c.shortest + 1));
+    for_draws("scale-crop", c.crop, c.size, [&](const PlacedView& p) {
       const auto [height, width] = p.resize.resized;
       const int64_t side = std::min(height, width);
-      ASSERT_GE(side, shortest);
-      ASSERT_LE(side, longest);
-      ++sides[static_cast<size_t>(side - shortest)];
-      columns[0].values.push_back(spread(side - shortest, longest - shortest + 1));
-      columns[1].values.push_back(spread(p.resize.window.top, height - crop + 1));
-      columns[2].values.push_back(spread(p.resize.window.left, width - crop + 1));
+      ASSERT_GE(side, c.shortest);
+      ASSERT_LE(side, c.longest);
+      ++sides[static_cast<size_t>(side - c.shortest)];
+      columns[0].values.push_back(spread(side - c.shortest, c.longest - c.shortest + 1));
+      columns[1].values.push_back(spread(p.resize.window.top, height - c.crop + 1));
+      columns[2].values.push_back(spread(p.resize.window.left, width - c.crop + 1));
       columns[3].values.push_back(spread(p.view.flip, 2));
       const std::array<double, 3> colors = color_draws(p.view.color_shift);
       for (size_t k = 0; k < 3; ++k) {
@@ -249,7 +249,7 @@ TEST(ViewDistributions, PadCropDrawsEachOfItsPositionsAndFlip) {
   for_draws("pad-crop", 32, {32, 32}, [&](const PlacedView& p) {
     const int32_t top = p.view.top + 4, left = p.view.left + 4;
     ASSERT_TRUE(top >= 0 && top < 9 && left >= 0 && left < 9 && (p.view.flip == 0 || p.view.flip == 1));
-    ++counts[static_cast<size_t>((top * 9 + left) * 2 + p.view.flip)];
+    ++counts[(static_cast<size_t>(top) * 9 + static_cast<size_t>(left)) * 2 + static_cast<size_t>(p.view.flip)];
   });
   expect_even(counts, "position and flip");
 }
