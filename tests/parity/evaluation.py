@@ -90,6 +90,8 @@ def torchvision_views(file, protocol, size):
     """Arrays [height, width, 3] in the order of the dump, by pass."""
     image = Image.open(file).convert("RGB")
     if protocol == "center":
+        if image.size == (size, size):
+            return [[image]]  # train-imagenet uses an image of the input's size as it is
         return [[F.center_crop(F.resize(image, size * 256 // 224), [size, size])]]
     if protocol == "ten-crop":
         left_top, right_top, left_bottom, right_bottom, center = F.five_crop(F.resize(image, size * 256 // 224), [size, size])

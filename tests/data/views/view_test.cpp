@@ -10,6 +10,7 @@
 #include "core/config/settings.h"
 #include "core/ops/prepare_input.h"
 #include "tests/data/image_fixtures.h"
+#include "tests/data/views/reference_view.h"
 
 namespace residua::test {
 namespace {
@@ -193,36 +194,6 @@ TEST(Views, FlipFlipsAndNoneDoesNot) {
   for_draws("none", 32, {32, 32}, [&](const PlacedView& p) { ASSERT_EQ(p.view.flip, 0); });
 }
 
-/// The weight of source pixel `in` for output pixel `out` along one axis: the triangle filter of PIL.
-double weight(int64_t domain, int64_t resized, int64_t out, int64_t in) {
-  const double step = static_cast<double>(domain) / static_cast<double>(resized);
-  const double distance = static_cast<double>(in) + 0.5 - (static_cast<double>(out) + 0.5) * step;
-  return std::max(0.0, 1.0 - std::fabs(distance) / std::max(step, 1.0));
-}
-
-/// One channel of the network's input at (h, w), straight from the whole image and the definition of a view, for a mean of 100
-/// and a standard deviation of 1.
-double reference(const Image& image, const PlacedView& placed, int64_t crop, int64_t h, int64_t w, int64_t c) {
-  const Resize& r = placed.resize;
-  const SampleView& view = placed.view;
-  const int64_t row = h + view.top;
-  const int64_t column = (view.flip != 0 ? crop - 1 - w : w) + view.left;
-  if (row < 0 || row >= crop || column < 0 || column >= crop) {
-    return 0;
-  }
-  double sum = 0;
-  double weights = 0;
-  for (int64_t i = 0; i < r.domain.height; ++i) {
-    const double vertical = weight(r.domain.height, r.resized.height, row + r.window.top, i);
-    for (int64_t j = 0; vertical > 0 && j < r.domain.width; ++j) {
-      const double both = vertical * weight(r.domain.width, r.resized.width, column + r.window.left, j);
-      sum += both * image.row(r.domain.top + i)[3 * (r.domain.left + j) + c];
-      weights += both;
-    }
-  }
-  return sum / weights + static_cast<double>(view.color_shift[c]) - 100;
-}
-
 // From the decoded region to the network's input: what scaling on the loader's threads and cutting on the device make together
 // is what the view says, but for the bytes that the first rounds to.
 TEST(Views, TheNetworksInputIsWhatTheViewSays) {
@@ -249,9 +220,9 @@ TEST(Views, TheNetworksInputIsWhatTheViewSays) {
       ResizeMemory memory;
       scale(placed.resize, region, window.data<uint8_t>(), memory);
       const std::vector<float> got = prepare_input(window, view_tensor({&placed.view, 1}), format).to_vector();
-      for (int64_t e = 0; e < kCrop * kCrop * 3; ++e) {
-        const double want = reference(image, placed, kCrop, e / 3 / kCrop, e / 3 % kCrop, e % 3);
-        ASSERT_NEAR(got[static_cast<size_t>(e)], want, 0.501) << policy << ", draw " << draw << ", element " << e;
+      const std::vector<double> want = reference_view(image, placed, kCrop, 100);
+      for (size_t e = 0; e < want.size(); ++e) {
+        ASSERT_NEAR(got[e] + 100, want[e], 0.501) << policy << ", draw " << draw << ", element " << e;
       }
     }
   }
