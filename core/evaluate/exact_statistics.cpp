@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -12,21 +13,30 @@
 namespace residua {
 namespace {
 
+/// The statistics that training changes.
+std::vector<RunningStatistics*> trained_statistics(const ParameterStore& store) {
+  std::vector<RunningStatistics*> trained;
+  std::ranges::copy_if(store.statistics(), std::back_inserter(trained), [](const auto* layer) { return !layer->frozen; });
+  return trained;
+}
+
 /// Makes training forwards add up their statistics while it exists.
 class Totals {
  public:
-  explicit Totals(ParameterStore& store) : store_(store) {
-    for (RunningStatistics* layer : store.statistics()) {
+  explicit Totals(ParameterStore& store) : layers_(trained_statistics(store)) {
+    for (RunningStatistics* layer : layers_) {
       layer->totals = zeros({layer->channels * kBytes}, DType::u8, store.options().device);  // totals of no values
     }
   }
   ~Totals() {
-    for (RunningStatistics* layer : store_.statistics()) {
+    for (RunningStatistics* layer : layers_) {
       layer->totals = {};
     }
   }
   Totals(const Totals&) = delete;
   Totals& operator=(const Totals&) = delete;
+
+  const std::vector<RunningStatistics*>& layers() const { return layers_; }
 
   static std::vector<BatchNormTotal> read(const RunningStatistics& layer) {
     std::vector<BatchNormTotal> totals(static_cast<size_t>(layer.channels));
@@ -36,7 +46,7 @@ class Totals {
 
  private:
   static constexpr int64_t kBytes = sizeof(BatchNormTotal);
-  ParameterStore& store_;
+  std::vector<RunningStatistics*> layers_;
 };
 
 struct Exact {
@@ -89,12 +99,12 @@ bool compute_exact_statistics(Module& model, ParameterStore& store, InputFormat 
     left -= batch.labels.size();
   }
   std::vector<Exact> statistics;
-  for (const RunningStatistics* layer : store.statistics()) {
+  for (const RunningStatistics* layer : totals.layers()) {
     statistics.push_back(exact(*layer));
   }
   for (size_t i = 0; i < statistics.size(); ++i) {
-    store.statistics()[i]->running_mean.copy_from(statistics[i].mean);
-    store.statistics()[i]->running_variance.copy_from(statistics[i].variance);
+    totals.layers()[i]->running_mean.copy_from(statistics[i].mean);
+    totals.layers()[i]->running_variance.copy_from(statistics[i].variance);
   }
   return true;
 }

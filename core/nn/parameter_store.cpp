@@ -158,61 +158,66 @@ void ParameterStore::set_group_images(int64_t images) {
   }
 }
 
-void ParameterStore::commit_statistics(float momentum, const StepState* state) {
-  const StatisticsArena& statistics = statistics_arena_;
-  const int64_t frozen = statistics.frozen;
-  if (statistics.channels == frozen) {
+namespace {
+
+/// Commits the statistics of the layers that training changes. Frozen layers are at the front of the arena.
+void commit(Device device, const StatisticsArena& arena, BatchNormCommit all) {
+  if (arena.channels == arena.frozen) {
     return;
   }
-  run(options_.device, BatchNormCommit{
-                           .channels = statistics.channels - frozen,
-                           .momentum = momentum,
-                           .state = state,
-                           .batch_mean = statistics.batch_mean.data<float>() + frozen,
-                           .batch_variance = statistics.batch_variance.data<float>() + frozen,
-                           .bessel_correction = statistics.bessel_correction.data<float>() + frozen,
-                           .running_mean = statistics.running_mean.data<float>() + frozen,
-                           .running_variance = statistics.running_variance.data<float>() + frozen,
-                       });
+  all.channels -= arena.frozen;
+  all.batch_mean += arena.frozen;
+  all.batch_variance += arena.frozen;
+  all.bessel_correction += all.bessel_correction == nullptr ? 0 : arena.frozen;
+  all.running_mean += arena.frozen;
+  all.running_variance += arena.frozen;
+  run(device, all);
+}
+
+}  // namespace
+
+void ParameterStore::commit_statistics(float momentum, const StepState* state) {
+  const StatisticsArena& statistics = statistics_arena_;
+  commit(options_.device, statistics,
+         {.channels = statistics.channels,
+          .momentum = momentum,
+          .state = state,
+          .batch_mean = statistics.batch_mean.data<float>(),
+          .batch_variance = statistics.batch_variance.data<float>(),
+          .bessel_correction = statistics.bessel_correction.data<float>(),
+          .running_mean = statistics.running_mean.data<float>(),
+          .running_variance = statistics.running_variance.data<float>()});
 }
 
 void ParameterStore::note_pass(int64_t pass) {
   const StatisticsArena& statistics = statistics_arena_;
-  if (statistics.channels == 0) {
-    return;
-  }
   float* means = statistics.pass_means.data<float>();
-  if (pass == 0) {  // also forgets a skipped step's, which may be NaN
+  if (pass == 0 && statistics.channels > 0) {  // also forgets a skipped step's, which may be NaN
     run(options_.device, Fill{.dtype = DType::f32, .size = statistics.pass_means.size(), .value = 0, .x = means});
   }
-  run(options_.device, BatchNormCommit{
-                           .channels = statistics.channels,
-                           .momentum = 1 / static_cast<float>(pass + 1),  // makes the running mean that of all passes
-                           .state = nullptr,
-                           .batch_mean = statistics.batch_mean.data<float>(),
-                           .batch_variance = statistics.batch_variance.data<float>(),
-                           .bessel_correction = statistics.bessel_correction.data<float>(),
-                           .running_mean = means,
-                           .running_variance = means + statistics.channels,
-                       });
+  commit(options_.device, statistics,
+         {.channels = statistics.channels,
+          .momentum = 1 / static_cast<float>(pass + 1),  // makes the running mean that of all passes
+          .state = nullptr,
+          .batch_mean = statistics.batch_mean.data<float>(),
+          .batch_variance = statistics.batch_variance.data<float>(),
+          .bessel_correction = statistics.bessel_correction.data<float>(),
+          .running_mean = means,
+          .running_variance = means + statistics.channels});
 }
 
 void ParameterStore::commit_passes(float momentum, const StepState* state) {
   const StatisticsArena& statistics = statistics_arena_;
-  if (statistics.channels == 0) {
-    return;
-  }
   const float* means = statistics.pass_means.data<float>();
-  run(options_.device, BatchNormCommit{
-                           .channels = statistics.channels,
-                           .momentum = momentum,
-                           .state = state,
-                           .batch_mean = means,
-                           .batch_variance = means + statistics.channels,
-                           .bessel_correction = nullptr,
-                           .running_mean = statistics.running_mean.data<float>(),
-                           .running_variance = statistics.running_variance.data<float>(),
-                       });
+  commit(options_.device, statistics,
+         {.channels = statistics.channels,
+          .momentum = momentum,
+          .state = state,
+          .batch_mean = means,
+          .batch_variance = means + statistics.channels,
+          .bessel_correction = nullptr,
+          .running_mean = statistics.running_mean.data<float>(),
+          .running_variance = statistics.running_variance.data<float>()});
 }
 
 void ParameterStore::count_batches(const StepState& state) {

@@ -151,6 +151,17 @@ TEST(ExactStatistics, LeaveTrainingAsItWas) {
       << "a graph that was captured before must find its own";
 }
 
+TEST(ExactStatistics, LeaveFrozenLayersAsTheyAre) {
+  Measured m({}, DType::f32, 120);
+  m.model.bn1.statistics.running_mean.copy_from(std::vector<float>(5, 0.25f));
+  m.model.bn1.statistics.running_variance.copy_from(std::vector<float>(5, 4.0f));
+  m.store.freeze_until("bn1");
+  ASSERT_TRUE(m.compute([] { return false; }));
+  EXPECT_EQ(m.model.bn1.statistics.running_mean.to_vector(), std::vector<float>(5, 0.25f));
+  EXPECT_EQ(m.model.bn1.statistics.running_variance.to_vector(), std::vector<float>(5, 4.0f));
+  EXPECT_NE(m.model.bn2.statistics.running_variance.to_vector(), std::vector<float>(7, 1.0f));
+}
+
 TEST(ExactStatistics, AreTheSameEachTime) {
   Measured m({}, DType::f32, 120);
   ASSERT_TRUE(m.compute([] { return false; }));

@@ -64,24 +64,26 @@ TEST(FineTuning, FrozenLayersStayBitForBitAndTheOthersMove) {
   const TemporaryFolder folder;
   const std::string weights = trained_weights(folder);
   const auto before = arrays_of(weights);
-  for (const char* precision : {"fp32", "bf16", "fp16"}) {
-    SmallRun run(folder / precision);
-    run.set("weights", {weights})
-        .set("freeze-until", {"layer2.0.conv1"})
-        .set("precision", {precision})
-        .set("weight-decay", {"0.1"});
-    ASSERT_EQ(run.train(), 0) << precision;
-    const auto after = arrays_of(folder / precision + "/last.safetensors");
+  const std::vector<std::pair<std::string, std::string>> variants = {{"precision", "fp32"}, {"precision", "bf16"},
+                                                                     {"precision", "fp16"}, {"accumulate", "2"},
+                                                                     {"bn-group", "6"},     {"exact-bn", "20"}};
+  for (const auto& [setting, value] : variants) {
+    SCOPED_TRACE(setting + "=" + value);
+    const std::string output = folder / (setting + value);
+    SmallRun run(output);
+    run.set("weights", {weights}).set("freeze-until", {"layer2.0.conv1"}).set(setting, {value}).set("weight-decay", {"0.1"});
+    ASSERT_EQ(run.train(), 0);
+    const auto after = arrays_of(output + "/last.safetensors");
     ASSERT_EQ(after.size(), before.size());
     int frozen = 0;
     for (const auto& [name, values] : after) {
       const bool stays = name.starts_with("conv1.") || name.starts_with("bn1.") || name.starts_with("layer1.") ||
                          name.starts_with("layer2.0.conv1.");
-      EXPECT_EQ(values == before.at(name), stays) << precision << " " << name;
+      EXPECT_EQ(values == before.at(name), stays) << name;
       frozen += stays ? 1 : 0;
     }
     EXPECT_EQ(frozen, 1 + 4 + 3 * 10 + 1);
-    for (const HostArray& array : load_safetensors(folder / precision + "/checkpoint.safetensors").arrays) {
+    for (const HostArray& array : load_safetensors(output + "/checkpoint.safetensors").arrays) {
       if (array.name.starts_with("velocity.layer1.")) {
         EXPECT_EQ(array.to_floats(), std::vector<float>(static_cast<size_t>(array.size()))) << array.name;
       }

@@ -114,7 +114,7 @@ std::pair<std::vector<double>, std::vector<double>> first_statistics(const std::
   ParameterStore store(*network.module, {.purpose = Purpose::inference});
   load_weights(file, store, "fc.");
   InputFormat format = input_format(network, DType::f32, Device{});
-  const std::unique_ptr<Loader> loader = exact_statistics_loader(train, config, network.input.size, Device{});
+  const std::unique_ptr<Loader> loader = exact_statistics_loader(train, config, network.input, Device{});
   const Tensor w = store.parameter("conv1.weight").value;
   std::vector<double> mean(static_cast<size_t>(w.dim(0)));
   std::vector<double> square(mean.size());

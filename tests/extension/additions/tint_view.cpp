@@ -27,8 +27,8 @@ class TintKind final : public ViewKind {
   void declare(Settings& settings) override {
     settings.number("tint-strength", strength_, between(0, 255), "Largest shift of a channel by the tint view, of 255.");
   }
-  std::unique_ptr<const ViewPolicy> make(int64_t crop_size) const override {
-    return std::make_unique<const Tint>(crop_size, strength_);
+  std::unique_ptr<const ViewPolicy> make(const ViewInput& input) const override {
+    return std::make_unique<const Tint>(input.crop_size, strength_);
   }
 
  private:
