@@ -4,15 +4,21 @@
   list                   a list of strings
   table                  (header, rows), lists of strings
   figure                 (name, caption): the file name of an SVG, without its ending
+  images                 [(PNG file, caption lines)]: a grid, for web pages alone
 """
 
 import base64
 import html
 import os
+import struct
 
 STYLE = """body { font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222; }
 table { border-collapse: collapse; margin: 1em 0; font-size: 14px; } th, td { border: 1px solid #ccc; padding: 0.3em 0.6em; text-align: left; }
 th { background: #f4f4f4; } img { max-width: 100%; } figcaption { font-size: 14px; color: #555; } figure { margin: 1.5em 0; }"""
+IMAGES_STYLE = """
+.images { display: grid; grid-template-columns: repeat(auto-fill, minmax(9em, 1fr)); gap: 1em; } .images figure { margin: 0; overflow-wrap: anywhere; }
+.images img { width: 100%; } .images img.small { image-rendering: pixelated; }"""
+SMALL = 100  # pixels: a browser shows images of the grid larger than that
 
 
 def markdown(blocks):
@@ -35,6 +41,20 @@ def markdown(blocks):
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+def embedded(path, kind):
+    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def image_grid(images, folder):
+    cells = []
+    for name, lines in images:
+        width = struct.unpack(">I", (folder / name).read_bytes()[16:20])[0]  # of the PNG's header
+        small = ' class="small"' if width < SMALL else ""
+        caption = "<br>".join(html.escape(line) for line in lines)
+        cells.append(f'<figure><img{small} alt="{html.escape(name)}" src="{embedded(folder / name, "png")}"><figcaption>{caption}</figcaption></figure>')
+    return ['<div class="images">', *cells, "</div>"]
+
+
 def web_page(blocks, folder):
     """A self-contained HTML page with the figures in it."""
     body = []
@@ -52,11 +72,14 @@ def web_page(blocks, folder):
             body += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows] + ["</table>"]
         elif kind == "figure":
             name, caption = content
-            image = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
-            body.append(f'<figure><img alt="{html.escape(name)}" src="data:image/svg+xml;base64,{image}"><figcaption>{html.escape(caption)}</figcaption></figure>')
+            image = embedded(folder / f"{name}.svg", "svg+xml")
+            body.append(f'<figure><img alt="{html.escape(name)}" src="{image}"><figcaption>{html.escape(caption)}</figcaption></figure>')
+        elif kind == "images":
+            body += image_grid(content, folder)
         else:
             body.append(f"<p>{html.escape(content)}</p>")
-    head = f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>\n{STYLE}\n</style></head><body>\n'
+    style = STYLE + IMAGES_STYLE if any(kind == "images" for kind, _ in blocks) else STYLE
+    head = f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>\n{style}\n</style></head><body>\n'
     return head + "\n".join(body) + "\n</body></html>\n"
 
 
