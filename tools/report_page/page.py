@@ -13,11 +13,11 @@ import os
 import struct
 
 STYLE = """body { font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222; }
-table { border-collapse: collapse; margin: 1em 0; font-size: 14px; } th, td { border: 1px solid #ccc; padding: 0.3em 0.6em; text-align: left; }
-th { background: #f4f4f4; } img { max-width: 100%; } figcaption { font-size: 14px; color: #555; } figure { margin: 1.5em 0; }"""
+table { display: block; overflow-x: auto; border-collapse: collapse; margin: 1em 0; font-size: 14px; } th, td { border: 1px solid #ccc; padding: 0.3em 0.6em; text-align: left; }
+th { background: #f4f4f4; } figure { margin: 1.5em 0; overflow-x: auto; } figure img { width: 100%; min-width: 36em; } figcaption { font-size: 14px; color: #555; }"""
 IMAGES_STYLE = """
 .images { display: grid; grid-template-columns: repeat(auto-fill, minmax(9em, 1fr)); gap: 1em; } .images figure { margin: 0; overflow-wrap: anywhere; }
-.images img { width: 100%; } .images img.small { image-rendering: pixelated; }"""
+.images img { min-width: 0; } .images img.small { image-rendering: pixelated; }"""
 SMALL = 100  # pixels: a browser shows images of the grid larger than that
 
 
@@ -79,7 +79,7 @@ def web_page(blocks, folder):
         else:
             body.append(f"<p>{html.escape(content)}</p>")
     style = STYLE + IMAGES_STYLE if any(kind == "images" for kind, _ in blocks) else STYLE
-    head = f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>\n{style}\n</style></head><body>\n'
+    head = f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title><style>\n{style}\n</style></head><body>\n'
     return head + "\n".join(body) + "\n</body></html>\n"
 
 
