@@ -40,6 +40,10 @@ def probability(value):
     return f"{shown(100 * number(value), 1)} %" if math.isfinite(number(value)) else "not finite"
 
 
+def file_name(image):
+    return image["name"].rsplit("/", 1)[-1]
+
+
 def duration(seconds):
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -199,9 +203,9 @@ def worst_images(e, folder):
         return [("text", ALL_RIGHT)]
     pictures = [i for i in worst if "view" in i and (folder / i["view"]).is_file()]
     if not pictures:
-        rows = [[i["name"], i["label"], probability(i["label_probability"]), i["guess"], probability(i["guess_probability"])] for i in worst]
+        rows = [[file_name(i), i["label"], probability(i["label_probability"]), i["guess"], probability(i["guess_probability"])] for i in worst]
         return [("text", "There are no pictures of these images."), ("table", (["image", "class", "probability", "taken for", "probability"], rows))]
-    captions = [[f"{i['label']}: {probability(i['label_probability'])}", f"taken for {i['guess']}: {probability(i['guess_probability'])}", i["name"]] for i in pictures]
+    captions = [[f"{i['label']}: {probability(i['label_probability'])}", f"taken for {i['guess']}: {probability(i['guess_probability'])}", file_name(i)] for i in pictures]
     return [
         ("text", "The images with the highest loss, as the network saw them, with the probability of their class and of the class that they were taken for."),
         ("images", [(i["view"], caption) for i, caption in zip(pictures, captions)]),
