@@ -14,7 +14,6 @@
 #include "core/train/actions.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
-#include "tests/support/test_file_system.h"
 #include "tests/train/short_run.h"
 #include "tests/train/small_run.h"
 
@@ -23,7 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::ElementsAre;
-using testing::HasSubstr;
 using testing::IsEmpty;
 
 nlohmann::json evaluation_in(const std::string& folder) {
@@ -164,7 +162,7 @@ TEST(EvaluationFiles, PicturesAreWhatTheNetworkSaw) {
     const TemporaryFolder folder;
     SmallRun run(folder.path());
     run.training = run.validation = nullptr;
-    run.set("dataset", {"imagefolder"}).set("data", {image_folders() + "/drawings"}).set("iterations", {"1"});
+    run.set("dataset", {"imagefolder"}).set("DIR", {image_folders() + "/drawings"}).set("iterations", {"1"});
     run.set("protocol", {protocol}).set("mean", {"0.5", "0.4", "0.3"}).set("std", {"0.25", "0.2", "0.5"});
     ASSERT_EQ(run.train(), 0);
     const nlohmann::json found = evaluation_in(folder.path());
@@ -192,22 +190,21 @@ TEST(EvaluationFiles, PicturesAreWhatTheNetworkSaw) {
 
 TEST(EvaluationFiles, AreOfTheLastValidationAlone) {
   const TemporaryFolder folder;
-  const std::sig_atomic_t stop = SIGTERM;
-  volatile std::sig_atomic_t after_validation = 0;
-  SmallRun stopped(folder.path());
-  stopped.observer.on_evaluated = [&](const EvaluationRecord&) { after_validation = stop; };
-  ASSERT_EQ(stopped.train(after_validation), SIGTERM);
+  {
+    volatile std::sig_atomic_t stop = 0;
+    SmallRun run(folder.path());
+    run.observer.on_evaluated = [&](const EvaluationRecord&) { stop = SIGTERM; };
+    ASSERT_EQ(run.train(stop), SIGTERM);
+  }
   EXPECT_THAT(logged(folder.path(), "validation", "iteration"), ElementsAre(3));
   EXPECT_FALSE(fs::exists(folder / kEvaluationFile));
-  SmallRun resumed(folder.path());
-  ASSERT_EQ(resumed.resume(folder / kCheckpointFile).train(), 0);
+  ASSERT_EQ(SmallRun(folder.path()).resume(folder / kCheckpointFile).train(), 0);
   EXPECT_EQ(evaluation_in(folder.path())["iteration"], 6);
 
   // A longer run has others. Those of before are gone.
   write_bytes(folder / "worst/9999.png", "of before");
   write_bytes(folder / "worst/note.txt", "the user's own");
-  SmallRun longer(folder.path());
-  ASSERT_EQ(longer.set("iterations", {"7"}).resume(folder / kCheckpointFile).train(), 0);
+  ASSERT_EQ(SmallRun(folder.path()).set("iterations", {"7"}).resume(folder / kCheckpointFile).train(), 0);
   const nlohmann::json found = evaluation_in(folder.path());
   EXPECT_EQ(found["iteration"], 7);
   std::vector<std::string> names = {"note.txt"};
