@@ -102,7 +102,7 @@ class OneThread {
     };
     decode(encoded_, photos_.name(i), choose, image_);
     if (stage == Stage::resize) {
-      scale(placed.resize, image_, out_.data());
+      scale(placed.resize, image_, out_.data(), resize_);
     }
   }
 
@@ -111,6 +111,7 @@ class OneThread {
   const std::unique_ptr<const ViewPolicy> view_;
   EncodedImage encoded_;
   Image image_;
+  ResizeMemory resize_;
   std::vector<uint8_t> out_;
 };
 

@@ -47,7 +47,8 @@ std::vector<Prediction> Inference::classify(const std::string& image_file, int64
   };
   decode(bytes, image_file, choose, region, orientation_);
   const Tensor pixels = empty({1, placed.resize.window.height, placed.resize.window.width, 3}, DType::u8);
-  scale(placed.resize, region, pixels.data<uint8_t>());
+  ResizeMemory memory;
+  scale(placed.resize, region, pixels.data<uint8_t>(), memory);
 
   const NoGrad no_grad;
   const WithoutAutotune quick;  // timing plans costs more than it saves on a few images

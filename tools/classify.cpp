@@ -45,10 +45,8 @@ std::string printable(std::string text) {
 
 /// Returns the exit code: 2 if an image could not be read; the others are still classified.
 int run(const Arguments& a) {
-  Inference inference({.weights = a.weights,
-                       .overrides = a.overrides.overrides(),
-                       .device = parse_device(a.device),
-                       .turns_by_exif = a.exif});
+  Inference inference(
+      {.weights = a.weights, .overrides = a.overrides.overrides(), .device = parse_device(a.device), .turns_by_exif = a.exif});
   int exit_code = 0;
   for (const std::string& image : a.images) {
     try {

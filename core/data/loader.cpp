@@ -243,7 +243,7 @@ void Loader::load_sample(Slot& slot, int64_t position, Scratch& scratch) {
     if (k > 0 && placed.resize == scratch.placed[static_cast<size_t>(k) - 1].placed.resize) {
       std::memcpy(pixels, pixels - image_bytes(batch), static_cast<size_t>(image_bytes(batch)));  // such as a mirror image
     } else {
-      scale(placed.resize, cut(scratch.image, scratch.region, region, scratch.part), pixels);
+      scale(placed.resize, cut(scratch.image, scratch.region, region, scratch.part), pixels, scratch.resize);
     }
     batch.labels.data<int32_t>()[row] = source_->label(image);
     views_in(batch.views)[static_cast<size_t>(row)] = placed.view;

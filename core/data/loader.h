@@ -137,6 +137,7 @@ class Loader {
     Rect region;
     Image part;  // the part that one view needs
     std::vector<Placed> placed;
+    ResizeMemory resize;
   };
 
   int64_t batch_samples(int64_t batch) const;

@@ -17,7 +17,7 @@ void expect_statistics(const char* what, int64_t rows, int64_t channels, double 
   for (int64_t i = 0; i < rows * channels; ++i) {
     x[static_cast<size_t>(i)] = from_float<T>(static_cast<float>(value(i / channels, i % channels)));
   }
-  for (const cpu::Isa level : levels()) {
+  for (const Isa level : levels()) {
     std::vector<float> mean(static_cast<size_t>(channels)), variance(mean.size()), rstd(mean.size());
     run_at(level, BatchNormStatistics{.dtype = dtype_of<T>,
                                       .rows = rows,
@@ -77,7 +77,7 @@ TEST(BatchNormStatistics, HoldWhereTheFirstRowsAreUnlikeTheOthers) {
 }
 
 TEST(BatchNormStatistics, OfAConstantAreExact) {
-  for (const cpu::Isa level : levels()) {
+  for (const Isa level : levels()) {
     const std::vector<float> x(3 * 1000, 0.1f);
     float mean[3], variance[3], rstd[3];
     run_at(level, BatchNormStatistics{.dtype = DType::f32,

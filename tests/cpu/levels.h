@@ -70,9 +70,9 @@ RESIDUA_LEVELS(RESIDUA_DECLARE_RUNS)
 namespace residua::test {
 
 inline std::string level_name(Isa level) {
-#define RESIDUA_NAME(l)       \
+#define RESIDUA_NAME(l)  \
   if (level == Isa::l) { \
-    return #l;                \
+    return #l;           \
   }
   RESIDUA_LEVELS(RESIDUA_NAME)
 #undef RESIDUA_NAME
@@ -82,9 +82,9 @@ inline std::string level_name(Isa level) {
 /// The levels that this processor can run, baseline first.
 inline std::vector<Isa> levels() {
   std::vector<Isa> all;
-#define RESIDUA_PUSH(l)            \
-  if (Isa::l <= isa()) { \
-    all.push_back(Isa::l);    \
+#define RESIDUA_PUSH(l)    \
+  if (Isa::l <= isa()) {   \
+    all.push_back(Isa::l); \
   }
   RESIDUA_LEVELS(RESIDUA_PUSH)
 #undef RESIDUA_PUSH
@@ -95,7 +95,7 @@ template <class Args>
 void run_at(Isa level, const Args& args) {
   cpu::Stream stream;
 #define RESIDUA_RUN(l)         \
-  if (level == Isa::l) {  \
+  if (level == Isa::l) {       \
     cpu::l::run(args, stream); \
   }
   RESIDUA_LEVELS(RESIDUA_RUN)

@@ -75,7 +75,7 @@ TEST(Scratch, IsAlignedAndGrows) {
 }
 
 /// Mean, variance and rstd, one after the other.
-std::vector<float> statistics(cpu::Isa level, const std::vector<float>& x, int64_t channels) {
+std::vector<float> statistics(Isa level, const std::vector<float>& x, int64_t channels) {
   std::vector<float> result(static_cast<size_t>(3 * channels));
   run_at(level, BatchNormStatistics{.dtype = DType::f32,
                                     .rows = static_cast<int64_t>(x.size()) / channels,
@@ -96,7 +96,7 @@ TEST(Parallel, SumsRepeatForANumberOfThreadsAndAgreeBetweenNumbers) {
     for (float& v : x) {
       v = static_cast<float>(random.uniform(-1.0, 3.0));
     }
-    for (const cpu::Isa level : levels()) {
+    for (const Isa level : levels()) {
       std::vector<float> first;
       for (const int threads : {1, 2, 3, 5}) {
         const Threads scope(threads);

@@ -440,7 +440,8 @@ TEST(Loader, ReadsAnImageFolder) {
         std::copy_n(full.row(part.top + y) + 3 * part.left, 3 * part.width, region.row(y));
       }
       std::vector<uint8_t> wanted(32 * 32 * 3);
-      scale(placed.resize, region, wanted.data());
+      ResizeMemory memory;
+      scale(placed.resize, region, wanted.data(), memory);
       EXPECT_TRUE(std::equal(wanted.begin(), wanted.end(), batch->images.span<uint8_t>().begin() + i * 32 * 32 * 3))
           << "image " << i;
       const SampleView& got = views_in(batch->views)[static_cast<size_t>(i)];

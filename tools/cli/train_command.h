@@ -22,8 +22,8 @@ struct TrainActions {
   std::string predictions;          // files of `evaluate` to write, or empty
   std::string evaluation_json;
   std::string dump_views;
-  std::string layer_statistics;     // file to write, or empty
-  std::string exact_weights;        // file to write, or empty
+  std::string layer_statistics;  // file to write, or empty
+  std::string exact_weights;     // file to write, or empty
   int64_t statistics_batches = 10;
   std::string config;  // settings file
 };

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <vector>
 
 #include "core/base/error.h"
 
@@ -114,7 +113,6 @@ ImageSize jpeg_size(std::span<const uint8_t> bytes, const std::string& name) { r
 bool is_cmyk_jpeg(std::span<const uint8_t> bytes, const std::string& name) { return Decompressor(bytes, name).cmyk(); }
 
 void decode_jpeg(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out) {
-  std::vector<uint8_t> row;
   Decompressor decompressor(bytes, name);
   jpeg_decompress_struct& info = decompressor.info();
   const ImageSize size = decompressor.size();
@@ -138,18 +136,20 @@ void decode_jpeg(std::span<const uint8_t> bytes, const std::string& name, const 
   }
 
   out.reset({region.height, region.width});
-  row.resize(size_t{info.output_width} * static_cast<size_t>(info.output_components));
+  // In libjpeg's own memory, which the decompressor frees.
+  uint8_t* const row = info.mem->alloc_sarray(reinterpret_cast<j_common_ptr>(&info), JPOOL_IMAGE,
+                                              info.output_width * static_cast<JDIMENSION>(info.output_components), 1)[0];
   const int64_t skipped = region.left - int64_t{first};
   const bool direct = !cmyk && int64_t{info.output_width} == region.width;
   for (int64_t y = 0; y < region.height; ++y) {
-    JSAMPROW target = direct ? out.row(y) : row.data();
+    JSAMPROW target = direct ? out.row(y) : row;
     if (jpeg_read_scanlines(&info, &target, 1) != 1) {
       fail("{}: cannot decode JPEG: it ends before row {}", name, region.top + y);
     }
     if (cmyk) {
-      inverted_cmyk_to_rgb(row.data() + skipped * 4, region.width, out.row(y));
+      inverted_cmyk_to_rgb(row + skipped * 4, region.width, out.row(y));
     } else if (!direct) {
-      std::memcpy(out.row(y), row.data() + skipped * 3, static_cast<size_t>(region.width) * 3);
+      std::memcpy(out.row(y), row + skipped * 3, static_cast<size_t>(region.width) * 3);
     }
   }
   if (region.top + region.height == size.height) {

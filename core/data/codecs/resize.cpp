@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "core/base/error.h"
 #include "core/data/codecs/scale_rows.h"
@@ -10,66 +9,36 @@
 namespace residua {
 namespace {
 
-/// The source pixels [first, first + count) that an output pixel averages, and where its weights start.
+/// The source pixels [first, first + count) that an output pixel averages.
 struct Taps {
   int64_t first;
   int64_t count;
-  size_t weights;
 };
 
+/// An axis of `in` source pixels scaled to `out`, of which the outputs [begin, begin + count) are wanted.
 struct Axis {
-  std::vector<Taps> taps;
-  std::vector<float> weights;
+  int64_t in, out, begin, count;
+
+  double step() const { return static_cast<double>(in) / static_cast<double>(out); }
+  double radius() const { return std::max(step(), 1.0); }
+  double center(int64_t output) const { return (static_cast<double>(begin + output) + 0.5) * step(); }
+  /// The pixels whose centers are less than the radius away.
+  Taps taps(int64_t output) const {
+    const double middle = center(output) - 0.5;
+    const int64_t first = std::max<int64_t>(0, static_cast<int64_t>(std::floor(middle - radius())) + 1);
+    const int64_t last = std::min(in - 1, static_cast<int64_t>(std::ceil(middle + radius())) - 1);
+    return {first, last - first + 1};
+  }
+  /// All of them. Both ends of the taps increase with the output, so the outermost outputs bound all others.
+  Taps source() const {
+    const Taps back = taps(count - 1);
+    const int64_t first = taps(0).first;
+    return {first, back.first + back.count - first};
+  }
 };
 
-/// The filter of outputs [begin, end) along an axis of `in` source pixels scaled to `out`.
-Axis make_axis(int64_t in, int64_t out, int64_t begin, int64_t end) {
-  const double step = static_cast<double>(in) / static_cast<double>(out);
-  const double radius = std::max(step, 1.0);
-  Axis axis;
-  std::vector<double> weights;
-  for (int64_t i = begin; i < end; ++i) {
-    const double center = (static_cast<double>(i) + 0.5) * step;
-    int64_t first = std::max<int64_t>(0, static_cast<int64_t>(std::floor(center - radius - 0.5)));
-    const int64_t last = std::min(in - 1, static_cast<int64_t>(std::ceil(center + radius - 0.5)));
-    weights.clear();
-    double sum = 0;
-    for (int64_t j = first; j <= last; ++j) {
-      const double weight = std::max(0.0, 1.0 - std::abs(static_cast<double>(j) + 0.5 - center) / radius);
-      if (weight == 0.0 && weights.empty()) {
-        ++first;
-        continue;
-      }
-      weights.push_back(weight);
-      sum += weight;
-    }
-    while (weights.back() == 0.0) {
-      weights.pop_back();
-    }
-    axis.taps.push_back({.first = first, .count = static_cast<int64_t>(weights.size()), .weights = axis.weights.size()});
-    for (const double weight : weights) {
-      axis.weights.push_back(static_cast<float>(weight / sum));
-    }
-  }
-  return axis;
-}
-
-Axis vertical_axis(const Resize& r) {
-  return make_axis(r.domain.height, r.resized.height, r.window.top, r.window.top + r.window.height);
-}
-Axis horizontal_axis(const Resize& r) {
-  return make_axis(r.domain.width, r.resized.width, r.window.left, r.window.left + r.window.width);
-}
-
-/// Both ends of the taps increase with the output's position, so the outermost outputs bound all of them.
-Rect region_of(const Resize& r, const Axis& rows, const Axis& columns) {
-  const int64_t top = rows.taps.front().first;
-  const int64_t left = columns.taps.front().first;
-  return {.top = r.domain.top + top,
-          .left = r.domain.left + left,
-          .height = rows.taps.back().first + rows.taps.back().count - top,
-          .width = columns.taps.back().first + columns.taps.back().count - left};
-}
+Axis vertical_axis(const Resize& r) { return {r.domain.height, r.resized.height, r.window.top, r.window.height}; }
+Axis horizontal_axis(const Resize& r) { return {r.domain.width, r.resized.width, r.window.left, r.window.width}; }
 
 bool is_copy(const Resize& r) { return ImageSize{r.domain.height, r.domain.width} == r.resized; }
 
@@ -80,34 +49,34 @@ void check(const Resize& r) {
   }
 }
 
-/// An axis whose outputs all have as many taps as the one with the most; weights of 0 fill up the others. So the inner loops
-/// have a fixed length.
-struct EvenAxis {
-  std::vector<int32_t> first;  // relative to the first source pixel of all
-  std::vector<float> weights;  // [outputs, taps]
-  int64_t taps = 0;
-
-  Filter filter() const {
-    return {.outputs = static_cast<int64_t>(first.size()), .taps = taps, .first = first.data(), .weights = weights.data()};
+/// Makes the filter of an axis in `memory`. All outputs have as many taps as the one with the most, so that the inner loops
+/// have a fixed length; weights of 0 fill up the others.
+Filter make_filter(const Axis& axis, ResizeMemory::Axis& memory) {
+  int64_t most = 0;
+  for (int64_t i = 0; i < axis.count; ++i) {
+    most = std::max(most, axis.taps(i).count);
   }
-};
-
-EvenAxis even(const Axis& axis) {
-  EvenAxis result;
-  for (const Taps& taps : axis.taps) {
-    result.taps = std::max(result.taps, taps.count);
+  memory.first.resize(static_cast<size_t>(axis.count));
+  memory.weights.assign(static_cast<size_t>(axis.count * most), 0.0f);
+  const Taps source = axis.source();
+  const double radius = axis.radius();
+  for (int64_t i = 0; i < axis.count; ++i) {
+    const Taps taps = axis.taps(i);
+    const auto weight = [&](int64_t t) {
+      return std::max(0.0, 1.0 - std::abs(static_cast<double>(taps.first + t) + 0.5 - axis.center(i)) / radius);
+    };
+    double sum = 0;
+    for (int64_t t = 0; t < taps.count; ++t) {
+      sum += weight(t);
+    }
+    const int64_t first = std::min(taps.first, source.first + source.count - most);  // at the end, the zeros come first
+    memory.first[static_cast<size_t>(i)] = static_cast<int32_t>(first - source.first);
+    float* weights = memory.weights.data() + i * most + taps.first - first;
+    for (int64_t t = 0; t < taps.count; ++t) {
+      weights[t] = static_cast<float>(weight(t) / sum);
+    }
   }
-  const int64_t begin = axis.taps.front().first;
-  const int64_t end = axis.taps.back().first + axis.taps.back().count;
-  for (const Taps& taps : axis.taps) {
-    const int64_t first = std::min(taps.first, end - result.taps);  // at the end, the zeros come first
-    result.first.push_back(static_cast<int32_t>(first - begin));
-    const size_t place = result.weights.size() + static_cast<size_t>(taps.first - first);
-    result.weights.resize(result.weights.size() + static_cast<size_t>(result.taps));
-    std::copy_n(axis.weights.begin() + static_cast<int64_t>(taps.weights), taps.count,
-                result.weights.begin() + static_cast<int64_t>(place));
-  }
-  return result;
+  return {.outputs = axis.count, .taps = most, .first = memory.first.data(), .weights = memory.weights.data()};
 }
 
 }  // namespace
@@ -134,29 +103,31 @@ Rect source_region(const Resize& resize) {
             .height = window.height,
             .width = window.width};
   }
-  return region_of(resize, vertical_axis(resize), horizontal_axis(resize));
+  const Taps rows = vertical_axis(resize).source();
+  const Taps columns = horizontal_axis(resize).source();
+  return {.top = resize.domain.top + rows.first,
+          .left = resize.domain.left + columns.first,
+          .height = rows.count,
+          .width = columns.count};
 }
 
-void scale(const Resize& resize, const Image& region, uint8_t* out) {
+void scale(const Resize& resize, const Image& region, uint8_t* out, ResizeMemory& memory) {
   check(resize);
   if (is_copy(resize) && region.size() == ImageSize{resize.window.height, resize.window.width}) {
     std::copy_n(region.pixels.data(), resize.window.height * resize.window.width * 3, out);
     return;
   }
-  const Axis rows = vertical_axis(resize);
-  const Axis columns = horizontal_axis(resize);
-  const Rect source = region_of(resize, rows, columns);
-  if (region.size() != ImageSize{source.height, source.width}) {
-    fail("resize: got a region of {} x {} pixels, wanted {} x {}", region.width, region.height, source.width, source.height);
+  const Axis vertical = vertical_axis(resize);
+  const Axis horizontal = horizontal_axis(resize);
+  if (const ImageSize wanted{vertical.source().count, horizontal.source().count}; region.size() != wanted) {
+    fail("resize: got a region of {} x {} pixels, wanted {} x {}", region.width, region.height, wanted.width, wanted.height);
   }
-  const EvenAxis vertical = even(rows);
-  const EvenAxis horizontal = even(columns);
-  std::vector<float> row(static_cast<size_t>(scale_row_floats(region.width)));
+  memory.row.resize(static_cast<size_t>(scale_row_floats(region.width)));
   scale_rows({.source = region.pixels.data(),
               .width = region.width,
-              .vertical = vertical.filter(),
-              .horizontal = horizontal.filter(),
-              .row = row.data(),
+              .vertical = make_filter(vertical, memory.vertical),
+              .horizontal = make_filter(horizontal, memory.horizontal),
+              .row = memory.row.data(),
               .out = out});
 }
 

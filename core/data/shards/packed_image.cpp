@@ -32,7 +32,8 @@ void encode_scaled(const EncodedImage& encoded, const std::string& name, int64_t
   const ImageSize size = scratch.image.size();
   const ImageSize resized = with_shorter_side(size, shorter_side);
   scratch.scaled.reset(resized);
-  scale({.domain = whole(size), .resized = resized, .window = whole(resized)}, scratch.image, scratch.scaled.pixels.data());
+  scale({.domain = whole(size), .resized = resized, .window = whole(resized)}, scratch.image, scratch.scaled.pixels.data(),
+        scratch.resize);
   encode_jpeg(scratch.scaled, quality, out.bytes);
   out.ending = "jpg";
   out.encoded = true;

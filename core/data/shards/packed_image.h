@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/data/codecs/resize.h"
 #include "core/data/source.h"
 
 namespace residua {
@@ -22,6 +23,7 @@ struct PackScratch {
   EncodedImage encoded;
   Image image;
   Image scaled;
+  ResizeMemory resize;
 };
 
 /// Reads image i and encodes it: raw pixels as PPM, which loses nothing, and an image whose shorter side has more than

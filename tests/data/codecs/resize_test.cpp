@@ -23,7 +23,8 @@ Image crop(const Image& image, const Rect& rect) {
 
 std::vector<uint8_t> scaled(const Image& image, const Resize& resize) {
   std::vector<uint8_t> out(static_cast<size_t>(resize.window.height * resize.window.width * 3));
-  scale(resize, crop(image, source_region(resize)), out.data());
+  static ResizeMemory memory;  // as a loader thread keeps it, from one size to another
+  scale(resize, crop(image, source_region(resize)), out.data(), memory);
   return out;
 }
 
@@ -138,12 +139,29 @@ TEST(Resize, KeepsAFlatImageFlat) {
   EXPECT_TRUE(std::all_of(got.begin(), got.end(), [](uint8_t value) { return value == 255; }));
 }
 
+TEST(Resize, KeepsItsMemory) {
+  ResizeMemory memory;
+  std::vector<uint8_t> out(40 * 40 * 3);
+  const auto run = [&](int64_t side) {
+    const Image image = pattern_image(side, side);
+    const Resize resize{{0, 0, side, side}, {40, 40}, {0, 0, 40, 40}};
+    scale(resize, crop(image, source_region(resize)), out.data(), memory);
+    return std::vector<const void*>{memory.row.data(), memory.vertical.first.data(), memory.vertical.weights.data(),
+                                    memory.horizontal.first.data(), memory.horizontal.weights.data()};
+  };
+  const auto most = run(211);
+  for (const int64_t side : {97, 30, 200, 211}) {
+    EXPECT_EQ(run(side), most) << side;
+  }
+}
+
 TEST(Resize, RefusesWhatItCannotDo) {
   const Image image = pattern_image(9, 11);
   uint8_t pixel[3];
+  ResizeMemory memory;
   EXPECT_THROW(source_region({{0, 0, 0, 11}, {4, 4}, {0, 0, 4, 4}}), Error);
   EXPECT_THROW(source_region({{0, 0, 9, 11}, {4, 4}, {1, 1, 4, 4}}), Error);
-  EXPECT_THROW(scale({{0, 0, 10, 11}, {1, 1}, {0, 0, 1, 1}}, image, pixel), Error) << "a region of the wrong size";
+  EXPECT_THROW(scale({{0, 0, 10, 11}, {1, 1}, {0, 0, 1, 1}}, image, pixel, memory), Error) << "a region of the wrong size";
 }
 
 }  // namespace
