@@ -58,7 +58,8 @@ Image resized(const Image& image, int64_t shorter) {
   const ImageSize size = with_shorter_side(image.size(), shorter);
   Image result;
   result.reset(size);
-  scale({.domain = whole(image.size()), .resized = size, .window = whole(size)}, image, result.pixels.data());
+  ResizeMemory memory;
+  scale({.domain = whole(image.size()), .resized = size, .window = whole(size)}, image, result.pixels.data(), memory);
   return result;
 }
 

@@ -49,7 +49,8 @@ Tensor center_input(const Trained& net, const Image& image, int64_t size) {
     std::copy_n(image.row(region.top + y) + region.left * 3, region.width * 3, part.row(y));
   }
   const Tensor pixels = empty({1, size, size, 3}, DType::u8);
-  scale(resize, part, pixels.data<uint8_t>());
+  ResizeMemory memory;
+  scale(resize, part, pixels.data<uint8_t>(), memory);
   InputFormat format = net.format;
   format.height = format.width = size;
   const std::array<SampleView, 1> plain = {};

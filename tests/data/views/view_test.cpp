@@ -246,7 +246,8 @@ TEST(Views, TheNetworksInputIsWhatTheViewSays) {
         std::copy_n(image.row(rect.top + y) + 3 * rect.left, 3 * rect.width, region.row(y));
       }
       const Tensor window = empty({1, kCrop, kCrop, 3}, DType::u8, Device{});
-      scale(placed.resize, region, window.data<uint8_t>());
+      ResizeMemory memory;
+      scale(placed.resize, region, window.data<uint8_t>(), memory);
       const std::vector<float> got = prepare_input(window, view_tensor({&placed.view, 1}), format).to_vector();
       for (int64_t e = 0; e < kCrop * kCrop * 3; ++e) {
         const double want = reference(image, placed, kCrop, e / 3 / kCrop, e / 3 % kCrop, e % 3);
