@@ -114,6 +114,7 @@ class Report(unittest.TestCase):
         self.write("run.json", FACTS)
         self.write("result.json", RESULT)
         self.write("evaluation.json", EVALUATION)
+        self.write("config.toml", 'DIR = "/home/me/photos/"\ndataset = "auto"\n')
         self.write("curves.svg", SVG)  # newer than the log: it is not drawn again
         self.pngs = {7: png(64, 64, 200), 3: png(224, 200, 90)}
         for index, data in self.pngs.items():
@@ -135,7 +136,7 @@ class Report(unittest.TestCase):
     def test_numbers_are_those_of_the_files(self):
         page = self.page()
         self.assertIn("The run is finished: iteration 20 of 20.", page.text)
-        for line in ("Training run mine", "Network: resnet20, 269,722 parameters.", "Training: 500 images, 20 iterations of 50 images (2.0 epochs).", "Validation: 62 images.",
+        for line in ("Training run mine", "Data: photos.", "Network: resnet20, 269,722 parameters.", "Training: 500 images, 20 iterations of 50 images (2.0 epochs).", "Validation: 62 images.",
                      "The settings deviate from the recipe photos:", "epochs: 2, the recipe has 120", "Lowest top-1 validation error: 30.00 %, at iteration 10.",
                      "Training speed, without evaluation: 123.5 images a second.",
                      "62 validation images, protocol center: top-1 error 41.94 % (95 % interval 30.46 to 54.32), top-5 error 8.06 % (3.40 to 17.50). 1 more images could not be read."):  # fmt: skip
@@ -201,7 +202,9 @@ class Report(unittest.TestCase):
             (self.run_folder / name).unlink()
         self.write("log.jsonl", "".join(json.dumps(record) + "\n" for record in LOG[:2]) + '{"type":"train","itera')
         self.write("curves.svg", SVG)
+        self.write("config.toml", 'dataset = "fashion-mnist"\n')
         page = self.page()
+        self.assertIn("Data: fashion-mnist.", page.text)
         self.assertIn("The run has not ended: it is at iteration 10 of 20.", page.text)
         self.assertIn("There is no evaluation.json. A run writes it with its last validation", page.text)
         self.assertIn("The settings deviate from the recipe photos:", page.text)
@@ -223,7 +226,9 @@ class Report(unittest.TestCase):
         (self.run_folder / "config.toml").unlink()
         self.assertIn("There is no config.toml", self.page().text)
         self.write("result.json", {key: value for key, value in RESULT.items() if key not in ("recipe", "deviations")})
-        self.assertIn("The run did not keep its recipe", self.page().text)
+        page = self.page()
+        self.assertIn("The run did not keep its recipe", page.text)
+        self.assertIn("Data: unknown.", page.text)
 
     def test_numbers_that_are_not_finite(self):
         (self.run_folder / "evaluation.json").unlink()

@@ -100,14 +100,24 @@ class Run:
     def iteration(self):
         return max((int(records[-1]["iteration"]) for kind, records in self.records.items() if kind != "skipped_image"), default=0)
 
+    def config(self):
+        """[(name, value)] of config.toml, the values as they are written; None if there is no file."""
+        text = read_text(self.folder / "config.toml")
+        return None if text is None else [tuple(line.split(" = ", 1)) for line in text.splitlines() if " = " in line]
+
+    def data(self):
+        """The name of the data set: that of its folder or, without one, of its kind."""
+        config = dict(self.config() or [])
+        folder = config.get("DIR", "").strip('"').rstrip("/")
+        return folder.rsplit("/", 1)[-1] or config.get("dataset", "unknown").strip('"')
+
     def settings(self):
         """[(name, value)] that affect results or, if the run did not keep them, all of config.toml."""
         if self.facts is not None:
             return [(name, value if isinstance(value, str) else json.dumps(value)) for name, value in self.facts["configuration"].items()]
-        text = read_text(self.folder / "config.toml")
-        if text is None:
+        if self.config() is None:
             raise Missing("There is no config.toml: an earlier version of the program made this run.")
-        return [tuple(line.split(" = ", 1)) for line in text.splitlines() if " = " in line]
+        return self.config()
 
 
 def state_of(run):
@@ -123,6 +133,7 @@ def what_was_trained(run):
     configuration = facts["configuration"]
     epochs = facts["iterations"] / facts["iterations_per_epoch"] if facts["iterations_per_epoch"] else math.nan
     blocks = [("list", [
+        f"Data: {run.data()}.",
         f"Network: {configuration['model']}, {facts['parameters']:,} parameters.",
         f"Training: {facts['train_images']:,} images, {facts['iterations']:,} iterations of {configuration['batch-size']} images ({shown(epochs, 1)} epochs).",
         f"Validation: {facts['validation_images']:,} images.",
