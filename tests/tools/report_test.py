@@ -30,7 +30,7 @@ RESULT = {**FACTS, "diverged": False, "images_per_second": 123.456}
 LOG = [
     {"type": "train", "iteration": 10, "epoch": 1.0, "loss": 2.5, "top1_error": 80.0, "top5_error": 40.0, "lr": 0.1, "data_wait": 0.25, "seconds": 100.0},
     {"type": "validation", "iteration": 10, "epoch": 1.0, "images": 62, "loss": 2.0, "top1_error": 30.0, "top5_error": 9.0, "seconds": 20.0},
-    {"type": "skipped_image", "iteration": 11, "message": "x"},
+    {"type": "skipped_image", "iteration": 11, "message": "x"}, {"type": "of a later version"}, ["no record"],
     {"type": "train", "iteration": 20, "epoch": 2.0, "loss": 1.5, "top1_error": 70.0, "top5_error": 35.0, "lr": 0.01, "data_wait": 0.5, "seconds": 80.0},
     {"type": "clean_train", "iteration": 20, "epoch": 2.0, "images": 50, "loss": 1.25, "top1_error": 60.0, "top5_error": 34.0, "seconds": 7.0},
     {"type": "validation", "iteration": 20, "epoch": 2.0, "images": 62, "loss": 1.75, "top1_error": 41.93548, "top5_error": 8.0, "seconds": 30.0},
@@ -214,7 +214,7 @@ class Report(unittest.TestCase):
     def test_a_run_of_an_older_version(self):
         for name in ("run.json", "result.json", "evaluation.json"):
             (self.run_folder / name).unlink()
-        self.write("log.jsonl", "".join(json.dumps({key: value for key, value in record.items() if key != "seconds"}) + "\n" for record in LOG))
+        self.write("log.jsonl", "".join(json.dumps({key: value for key, value in record.items() if key != "seconds"}) + "\n" for record in LOG if isinstance(record, dict)))
         self.write("config.toml", 'model = "resnet20"\nbatch-size = 50\n')
         self.write("curves.svg", SVG)
         page = self.page()

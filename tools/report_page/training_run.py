@@ -16,6 +16,7 @@ NO_EVALUATION = (
     "train-imagenet DATA --evaluate --weights FILE --evaluation-json RUN/evaluation.json does."
 )
 ALL_RIGHT = "No image was taken for one of another class."
+KINDS = (("validation", "validation"), ("test", "test"), ("clean_train", "training images, not augmented"), ("train", "training images, augmented, during training"))
 
 
 class Missing(Exception):
@@ -79,11 +80,13 @@ class Run:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.name = os.fsencode(os.path.basename(os.path.abspath(folder))).decode("utf-8", "replace")
-        self.records = {}  # of the log, by type
+        self.records = {}  # of the log's known types, by type
         for line in (read_text(self.folder / "log.jsonl") or "").splitlines():
             try:
                 record = json.loads(line)
-                self.records.setdefault(record["type"], []).append(record)
+                if record["type"] in dict(KINDS):
+                    int(record["iteration"])
+                    self.records.setdefault(record["type"], []).append(record)
             except (ValueError, KeyError, TypeError):
                 continue  # the incomplete last line of a running or killed run
         self.result = read_json(self.folder / "result.json")
@@ -98,7 +101,7 @@ class Run:
         return self.records[kind][-1] if self.records.get(kind) else None
 
     def iteration(self):
-        return max((int(records[-1]["iteration"]) for kind, records in self.records.items() if kind != "skipped_image"), default=0)
+        return max((records[-1]["iteration"] for records in self.records.values()), default=0)
 
     def config(self):
         """[(name, value)] of config.toml, the values as they are written; None if there is no file."""
@@ -125,7 +128,7 @@ def state_of(run):
     of = f"iteration {iteration:,}" + (f" of {total:,}" if total else "")
     if run.result is None:
         return f"The run has not ended: it is at {of}."
-    return f"The run diverged at {of}: its loss is not finite." if run.result["diverged"] else f"The run is finished: {of}."
+    return f"The run diverged at {of}: its loss is not finite." if run.result.get("diverged") else f"The run is finished: {of}."
 
 
 def what_was_trained(run):
@@ -145,9 +148,6 @@ def what_was_trained(run):
     else:
         blocks.append(("text", f"The settings are those of the recipe {facts['recipe']}."))
     return blocks
-
-
-KINDS = (("validation", "validation"), ("test", "test"), ("clean_train", "training images, not augmented"), ("train", "training images, augmented, during training"))
 
 
 def errors(run):
