@@ -72,6 +72,7 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
   }
   const int stopped = train_with_result(trainer, folder, description, stop_signal());
   curves.draw(progress);
+  write_report(folder.path(), progress);
   return stopped == 0 ? 0 : 128 + stopped;
 }
 

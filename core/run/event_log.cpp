@@ -75,7 +75,8 @@ void EventLog::write(const TrainRecord& record) {
                                {"top5_error", record.top5_error},
                                {"lr", record.lr},
                                {"images_per_second", record.images_per_second},
-                               {"data_wait", record.data_wait}});
+                               {"data_wait", record.data_wait},
+                               {"seconds", record.seconds}});
 }
 
 void EventLog::write(const EvaluationRecord& record) {
@@ -85,7 +86,8 @@ void EventLog::write(const EvaluationRecord& record) {
                                {"images", record.images},
                                {"loss", record.loss},
                                {"top1_error", record.top1_error},
-                               {"top5_error", record.top5_error}});
+                               {"top5_error", record.top5_error},
+                               {"seconds", record.seconds}});
 }
 
 void EventLog::write(const nlohmann::ordered_json& record) {

@@ -18,6 +18,7 @@ struct TrainRecord {
   double lr = 0;
   double images_per_second = 0;
   double data_wait = 0;  // share of the time spent waiting for data, 0 to 1
+  double seconds = 0;    // duration of these steps, with the waiting
 };
 
 /// One evaluation of a set of images.
@@ -29,13 +30,15 @@ struct EvaluationRecord {
   double loss = 0;
   double top1_error = 0;  // %
   double top5_error = 0;  // %
+  double seconds = 0;     // its duration
 };
 
 /// `log.jsonl`, the record of a run: one JSON object per line, in the order of events, each written as it happens.
 ///
 ///   {"type":"train","iteration":50,"epoch":0.1,"loss":1.9,"top1_error":71.2,"top5_error":20.5,"lr":0.1,
-///    "images_per_second":2900.0,"data_wait":0.01}
-///   {"type":"validation","iteration":500,"epoch":1.0,"images":10000,"loss":1.1,"top1_error":40.3,"top5_error":3.9}
+///    "images_per_second":2900.0,"data_wait":0.01,"seconds":2.2}
+///   {"type":"validation","iteration":500,"epoch":1.0,"images":10000,"loss":1.1,"top1_error":40.3,"top5_error":3.9,
+///    "seconds":1.5}
 ///
 /// There may be other types; readers skip the ones they do not know. JSON has no NaN or infinity: they are written as the
 /// strings "NaN", "Infinity" and "-Infinity", which Python's float() accepts. A killed run can leave an incomplete last line;

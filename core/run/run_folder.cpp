@@ -47,6 +47,7 @@ RunFolder::RunFolder(std::string path, Existing existing) : path_(std::move(path
   remove_temporary_files(path_);
   if (existing == Existing::start || (existing == Existing::resume_or_start && !exists(file(kCheckpointFile)))) {
     keep_old_log();
+    remove_old_evaluation();
   }
 }
 
@@ -81,6 +82,13 @@ void RunFolder::keep_old_log() {
     fail_io("rename", log, errno);
   }
   note_ = fmt::format("{} held the log of a run without a checkpoint; it is now {}, and a new run starts", path_, kept);
+}
+
+void RunFolder::remove_old_evaluation() const {
+  const std::string evaluation = file(kEvaluationFile);
+  if (exists(evaluation) && file_system().remove(evaluation) != 0) {
+    fail_io("remove", evaluation, errno);
+  }
 }
 
 std::string folder_name(const std::string& path) {

@@ -16,7 +16,10 @@ inline constexpr const char* kBestFile = "best.safetensors";
 inline constexpr const char* kLastFile = "last.safetensors";
 inline constexpr const char* kLogFile = "log.jsonl";
 inline constexpr const char* kConfigFile = "config.toml";
+inline constexpr const char* kRunFile = "run.json";
 inline constexpr const char* kResultFile = "result.json";
+inline constexpr const char* kEvaluationFile = "evaluation.json";
+inline constexpr const char* kWorstFolder = "worst";
 
 /// What to do if the output folder already holds a run. start: fail. resume: continue it. resume_or_start: continue it if there
 /// is a checkpoint.
@@ -36,7 +39,8 @@ class RunExists : public UsageError {
 /// the process, even if it is killed. On file systems without locks there is none.
 class RunFolder {
  public:
-  /// Removes temporary files left by a killed run. A new run renames the log of an earlier one. Fails with UsageError if the
+  /// Removes temporary files left by a killed run. A new run renames the log of an earlier one, and removes its
+  /// evaluation. Fails with UsageError if the
   /// folder cannot be created or written to, if another run is writing to it, or if `resume_or_start` finds weights without a
   /// checkpoint. Fails with RunExists if `start` finds a checkpoint or weights.
   RunFolder(std::string path, Existing existing);
@@ -52,6 +56,7 @@ class RunFolder {
  private:
   void check_contents(Existing existing) const;
   void keep_old_log();
+  void remove_old_evaluation() const;
 
   std::string path_;
   std::string note_;

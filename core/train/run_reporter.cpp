@@ -32,7 +32,8 @@ void RunReporter::train(const RunState& state, const Metrics& m, double rate, do
                            .top5_error = m.top5_error,
                            .lr = rate,
                            .images_per_second = static_cast<double>(images_) / elapsed,
-                           .data_wait = (wait_seconds - wait_seconds_) / elapsed};
+                           .data_wait = (wait_seconds - wait_seconds_) / elapsed,
+                           .seconds = elapsed};
   log_.write(record);
   tensorboard_.scalar("train/loss", state.iteration, record.loss);
   tensorboard_.scalar("train/top1_error", state.iteration, record.top1_error);
@@ -47,14 +48,15 @@ void RunReporter::train(const RunState& state, const Metrics& m, double rate, do
   restart(state, wait_seconds);
 }
 
-void RunReporter::evaluation(const RunState& state, const std::string& type, const Metrics& m) {
+void RunReporter::evaluation(const RunState& state, const std::string& type, const Metrics& m, double seconds) {
   const EvaluationRecord record{.type = type,
                                 .iteration = state.iteration,
                                 .epoch = epoch(state),
                                 .images = m.images,
                                 .loss = m.loss,
                                 .top1_error = m.top1_error,
-                                .top5_error = m.top5_error};
+                                .top5_error = m.top5_error,
+                                .seconds = seconds};
   log_.write(record);
   tensorboard_.scalar(type + "/loss", state.iteration, record.loss);
   tensorboard_.scalar(type + "/top1_error", state.iteration, record.top1_error);

@@ -29,8 +29,8 @@ class RunReporter {
   void count(int64_t images) { images_ += images; }
   /// Reports the steps since the last report: their `metrics`, the last learning rate, and the loader's total `wait_seconds`.
   void train(const RunState& state, const Metrics& metrics, double rate, double wait_seconds, int64_t validations_left);
-  /// Reports an evaluation; `type` as in EvaluationRecord.
-  void evaluation(const RunState& state, const std::string& type, const Metrics& metrics);
+  /// Reports an evaluation that took `seconds`; `type` as in EvaluationRecord.
+  void evaluation(const RunState& state, const std::string& type, const Metrics& metrics, double seconds);
   void note(const std::string& text) { observer_.note(text); }
   /// Reports the images that could not be read since the last call.
   void skipped_images(const RunState& state, DataErrors& errors);

@@ -113,6 +113,7 @@ int train_with_result(Trainer& trainer, const RunFolder& folder, const RunDescri
   if (std::filesystem::exists(before) && file_system().remove(before) != 0) {
     fail("cannot remove {}", before);
   }
+  atomic_write(folder.file(kRunFile), to_json(description).dump(1) + "\n");
   try {
     const int stopped = trainer.train(stop);
     if (stopped == 0) {

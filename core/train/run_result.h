@@ -10,8 +10,9 @@
 
 namespace residua {
 
-/// Calls Trainer::train(), and writes result.json to the run's folder when the run is finished or has diverged ("diverged":
-/// true; the exception propagates). Removes an earlier result.json; a stopped run has none.
+/// Writes run.json, which is to_json(description), to the run's folder. Then calls Trainer::train(), and writes result.json
+/// when the run is finished or has diverged ("diverged": true; the exception propagates). Removes an earlier result.json; a
+/// stopped run has none.
 int train_with_result(Trainer& trainer, const RunFolder& folder, const RunDescription& description,
                       const volatile std::sig_atomic_t& stop);
 

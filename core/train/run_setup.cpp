@@ -181,6 +181,11 @@ void check_first_classes(const Safetensors& file, const Network& network) {
 
 }  // namespace
 
+int64_t iteration_of(const Safetensors& file) {
+  const auto iteration = file.metadata.find("iteration");
+  return iteration == file.metadata.end() ? 0 : std::strtoll(iteration->second.c_str(), nullptr, 10);
+}
+
 int64_t load_first_weights(const RunConfig& c, const Network& network, ParameterStore& store) {
   const FirstWeights& first = c.weights;
   if (first.file.empty()) {
@@ -198,8 +203,7 @@ int64_t load_first_weights(const RunConfig& c, const Network& network, Parameter
   }
   load_weights(file, store, network.family->classifier() + ".",
                first.reset_classifier ? StoredClassifier::ignore : StoredClassifier::load);
-  const auto iteration = file.metadata.find("iteration");
-  return iteration == file.metadata.end() ? 0 : std::strtoll(iteration->second.c_str(), nullptr, 10);
+  return iteration_of(file);
 }
 
 }  // namespace residua

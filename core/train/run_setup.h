@@ -48,6 +48,9 @@ Network network_of_weights(const Safetensors& file, const RunConfig& config, con
 /// Fails with UsageError, which names the differences, if the weights were trained on other classes than these.
 void check_classes(const Safetensors& file, const std::vector<std::string>& class_names);
 
+/// The iteration in a weights file's metadata, or 0.
+int64_t iteration_of(const Safetensors& file);
+
 /// Loads the initial weights from the file in the settings, if there is one; all but the classifier if the settings reset it.
 /// Returns the iteration in the file's metadata, or 0. Fails with UsageError, which names the differences, if the weights were
 /// trained on other classes than the network's, and on settings that need a file of weights without one.

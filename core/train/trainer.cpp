@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "core/data/digest.h"
 #include "core/evaluate/exact_statistics.h"
@@ -46,7 +48,8 @@ std::unique_ptr<EvaluationLoader> loader_of(const std::shared_ptr<const ImageSou
 
 Trainer::Trainer(const TrainerSetup& s)
     : config_(s.config),
-      train_images_(s.data.train),
+      data_(s.data),
+      folder_(s.folder),
       observer_(s.observer),
       training_(s.network, s.config, s.device, s.precision),
       evaluator_(*s.network.module, input_format(s.network, s.precision, s.device), s.device),
@@ -167,11 +170,19 @@ bool Trainer::validation_due() const {
   return validation_loader_ != nullptr && state_.validated != state_.iteration && validations_.due(state_.iteration);
 }
 
-std::optional<Metrics> Trainer::evaluate(EvaluationLoader& loader, const volatile std::sig_atomic_t& stop) {
-  const std::optional<Metrics> metrics =
-      saved_if_it_fails([&] { return evaluator_.evaluate(loader, [&stop] { return stop != 0; }); });
+std::optional<Trainer::Evaluation> Trainer::evaluate(EvaluationLoader& loader, const volatile std::sig_atomic_t& stop,
+                                                     Evaluator::Observers observers) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::optional<Metrics> metrics = saved_if_it_fails([&] {
+    return evaluator_.evaluate(
+        loader, [&stop] { return stop != 0; }, observers);
+  });
   report_->skipped_images(state_, loader.errors());
-  return metrics;
+  if (!metrics) {
+    return {};
+  }
+  return Evaluation{.metrics = *metrics,
+                    .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
 }
 
 bool Trainer::make_statistics_exact(const volatile std::sig_atomic_t& stop) {
@@ -181,7 +192,7 @@ bool Trainer::make_statistics_exact(const volatile std::sig_atomic_t& stop) {
   }
   const Network& network = training_.network();
   const bool done = saved_if_it_fails([&] {
-    const std::unique_ptr<Loader> loader = exact_statistics_loader(train_images_, config_, network.input, training_.device());
+    const std::unique_ptr<Loader> loader = exact_statistics_loader(data_.train, config_, network.input, training_.device());
     return compute_exact_statistics(*network.module, training_.store(),
                                     input_format(network, training_.precision(), training_.device()), *loader, images,
                                     [&stop] { return stop != 0; });
@@ -197,32 +208,54 @@ void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
   if (!make_statistics_exact(stop)) {
     return;
   }
-  const std::optional<Metrics> metrics = evaluate(*validation_loader_, stop);
-  const std::optional<Metrics> clean = metrics && clean_loader_ != nullptr ? evaluate(*clean_loader_, stop) : std::nullopt;
-  if (!metrics || (clean_loader_ != nullptr && !clean)) {
+  const bool last = state_.iteration == length_.total_iterations;
+  ImageResults results;
+  std::vector<EvaluationObserver*> observers;
+  if (last) {
+    observers.push_back(&results);
+  }
+  const std::optional<Evaluation> validation = evaluate(*validation_loader_, stop, observers);
+  const std::optional<Evaluation> clean =
+      validation && clean_loader_ != nullptr ? evaluate(*clean_loader_, stop) : std::nullopt;
+  if (!validation || (clean_loader_ != nullptr && !clean)) {
     return;
   }
-  if (!std::isfinite(metrics->loss)) {
+  const Metrics& metrics = validation->metrics;
+  if (!std::isfinite(metrics.loss)) {
     saver_.fail_diverged("the validation loss is not finite", state_);
   }
-  if (clean) {
-    report_->evaluation(state_, "clean_train", *clean);
+  if (last) {
+    saved_if_it_fails([&] { write_evaluation(folder_, evaluated(), results.all()); });
   }
-  report_->evaluation(state_, "validation", *metrics);
-  schedule_->observe(metrics->top1_error);
-  const bool best = metrics->top1_error < state_.best_error || !saver_.has_best();
-  state_.best_error = best ? metrics->top1_error : state_.best_error;
+  if (clean) {
+    report_->evaluation(state_, "clean_train", clean->metrics, clean->seconds);
+  }
+  report_->evaluation(state_, "validation", metrics, validation->seconds);
+  schedule_->observe(metrics.top1_error);
+  const bool best = metrics.top1_error < state_.best_error || !saver_.has_best();
+  state_.best_error = best ? metrics.top1_error : state_.best_error;
   state_.validated = state_.iteration;
   saver_.save(state_, best);
   report_->end_validation(state_, loader_->wait_seconds());
+}
+
+Evaluated Trainer::evaluated() const {
+  return {.network = training_.network(),
+          .config = config_,
+          .weights = kLastFile,
+          .iteration = state_.iteration,
+          .set = "validation",
+          .images = data_.validation,
+          .device = training_.device(),
+          .precision = training_.precision()};
 }
 
 void Trainer::test(const volatile std::sig_atomic_t& stop) {
   if (test_loader_ == nullptr || state_.tested == state_.iteration) {
     return;
   }
-  if (const std::optional<Metrics> metrics = evaluate(*test_loader_, stop)) {
-    report_->evaluation(state_, "test", *metrics);
+  if (const std::optional<Evaluation> found = evaluate(*test_loader_, stop)) {
+    report_->evaluation(state_, "test", found->metrics, found->seconds);
     state_.tested = state_.iteration;
     saver_.save(state_, false);
   }

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "core/evaluate/evaluator.h"
+#include "core/evaluate/image_results.h"
+#include "core/train/evaluation_files.h"
 #include "core/train/run_observer.h"
 #include "core/train/run_reporter.h"
 #include "core/train/run_saver.h"
@@ -47,12 +49,20 @@ class Trainer {
   void train_epoch(const volatile std::sig_atomic_t& stop);
   void train_batch(const Batch& batch);
   void report_steps(double rate);
+  /// The last validation also writes evaluation.json and pictures of the worst images.
   void validate_and_save(const volatile std::sig_atomic_t& stop);
   /// After the last step, replaces the running batch-norm statistics by exact ones if the settings say so. Returns false on
   /// `stop`, having changed nothing.
   bool make_statistics_exact(const volatile std::sig_atomic_t& stop);
-  /// Evaluates and reports a set of images; returns nothing on `stop`.
-  std::optional<Metrics> evaluate(EvaluationLoader& loader, const volatile std::sig_atomic_t& stop);
+  struct Evaluation {
+    Metrics metrics;
+    double seconds = 0;
+  };
+  /// Evaluates a set of images; returns nothing on `stop`.
+  std::optional<Evaluation> evaluate(EvaluationLoader& loader, const volatile std::sig_atomic_t& stop,
+                                     Evaluator::Observers observers = {});
+  /// The last weights on the validation set.
+  Evaluated evaluated() const;
   void test(const volatile std::sig_atomic_t& stop);
   /// Saves the state between two steps, if the run has made any, and reports it.
   void save_unfinished(const char* what);
@@ -65,7 +75,8 @@ class Trainer {
   Metrics unreported();
 
   const RunConfig& config_;
-  std::shared_ptr<const ImageSource> train_images_;
+  RunData data_;
+  const RunFolder& folder_;
   RunObserver& observer_;
   Training training_;
   Evaluator evaluator_;

@@ -37,6 +37,7 @@ for program in train-imagenet classify export-onnx pack-imagenet verify-imagenet
 done
 quietly "$prefix/bin/train-imagenet" --dataset synthetic --model resnet20 --crop-size 32 --iterations 2 -b 8 --output "$work/run"
 [[ -s $work/run/curves.png ]] || fail "train-imagenet drew no curves: $(cat "$work/log")"
+[[ -s $work/run/report.html ]] || fail "train-imagenet wrote no report: $(cat "$work/log")"
 "$prefix/share/residua/tools/degradation" --help >"$work/help" || fail "tools/degradation --help failed"
 grep -qF "default: $prefix/bin" <(tr -d '\n' <"$work/help" | tr -s ' ') || fail "tools/degradation does not find the programs: $(cat "$work/help")"
 

@@ -38,17 +38,19 @@ TEST(EventLog, WritesOneObjectALineAtOnce) {
                         .top5_error = 20,
                         .lr = 0.1,
                         .images_per_second = 2900,
-                        .data_wait = 0.01});
+                        .data_wait = 0.01,
+                        .seconds = 2.5});
   EXPECT_EQ(read_bytes(path),
             "{\"type\":\"train\",\"iteration\":50,\"epoch\":0.25,\"loss\":1.5,\"top1_error\":70.0,\"top5_error\":20.0,"
-            "\"lr\":0.1,\"images_per_second\":2900.0,\"data_wait\":0.01}\n");
-  log.write(
-      EvaluationRecord{.type = "validation", .iteration = 50, .epoch = 1, .loss = 0.5, .top1_error = 30, .top5_error = 3});
+            "\"lr\":0.1,\"images_per_second\":2900.0,\"data_wait\":0.01,\"seconds\":2.5}\n");
+  log.write(EvaluationRecord{
+      .type = "validation", .iteration = 50, .epoch = 1, .loss = 0.5, .top1_error = 30, .top5_error = 3, .seconds = 1.5});
   log.write(nlohmann::ordered_json{{"type", "note"}, {"text", "two\nlines \xff"}});
   const std::vector<nlohmann::json> read = records(path);
   ASSERT_EQ(read.size(), 3U);
   EXPECT_EQ(read[1]["type"], "validation");
   EXPECT_EQ(read[1]["top1_error"], 30);
+  EXPECT_EQ(read[1]["seconds"], 1.5);
   EXPECT_EQ(read[2]["text"], "two\nlines \ufffd");
 }
 

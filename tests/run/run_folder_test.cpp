@@ -100,6 +100,18 @@ TEST(RunFolder, ALogAloneIsRenamedAndThatIsSaid) {
   EXPECT_EQ(read_bytes(folder / "log.jsonl"), "{}\n");
 }
 
+TEST(RunFolder, TheEvaluationOfAnEarlierRunIsRemoved) {
+  const TemporaryFolder folder;
+  for (const Existing existing : {Existing::resume_or_start, Existing::start}) {
+    write_bytes(folder / "evaluation.json", "of an earlier run");
+    const RunFolder output(folder.path(), existing);
+    EXPECT_FALSE(std::filesystem::exists(folder / "evaluation.json"));
+  }
+  write_bytes(folder / "evaluation.json", "of this run");
+  const RunFolder output(folder.path(), Existing::resume);
+  EXPECT_EQ(read_bytes(folder / "evaluation.json"), "of this run");
+}
+
 TEST(RunFolder, ALogThatCannotBeRenamedIsKept) {
   const TemporaryFolder folder;
   write_bytes(folder / "log.jsonl", "{}\n");

@@ -89,6 +89,7 @@ for system in same older; do
   ! grep -q "$source_folder" "$work/log" || fail "the source tree was used: $(cat "$work/log")"
   if python3 -c 'import matplotlib' 2>/dev/null; then
     [[ -s $work/run-$system/curves.png ]] || fail "no curves were drawn on a system with the $system C library: $(cat "$work/log")"
+    [[ -s $work/run-$system/report.html ]] || fail "no report was written on a system with the $system C library: $(cat "$work/log")"
   fi
   if [[ -n $cuda_libraries ]]; then
     message=$(on_system LD_LIBRARY_PATH="$work/driver" "$root/bin/train-imagenet" --dataset synthetic --device cuda --output "$work/none" 2>&1) && fail "it ran on a GPU that is not there"

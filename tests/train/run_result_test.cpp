@@ -86,6 +86,11 @@ TEST(RunResult, IsWrittenAtTheEndAlone) {
   std::filesystem::create_directories(folder / "stopped");
   write_bytes(folder / "stopped/result.json", "of a run that diverged here");
   EXPECT_TRUE(result_of(stopped, folder / "stopped", stop).is_null());
+  // What the run computes is known from its start on.
+  nlohmann::json begun = nlohmann::json::parse(read_bytes(folder / "stopped/run.json"));
+  EXPECT_EQ(begun["configuration"], result["configuration"]);
+  EXPECT_EQ(begun["digest"], result["digest"]);
+  EXPECT_EQ(begun["threads"], result["threads"]);
 }
 
 TEST(RunResult, ARunWhoseNumbersAreLostHasDiverged) {

@@ -94,6 +94,14 @@ std::vector<nlohmann::json> log_of(const std::string& folder, const std::string&
   return found;
 }
 
+std::vector<nlohmann::json> timeless_log_of(const std::string& folder, const std::string& type) {
+  std::vector<nlohmann::json> found = log_of(folder, type);
+  for (nlohmann::json& record : found) {
+    record.erase("seconds");
+  }
+  return found;
+}
+
 std::vector<double> logged(const std::string& folder, const std::string& type, const std::string& key) {
   std::vector<double> numbers;
   for (const nlohmann::json& record : log_of(folder, type)) {

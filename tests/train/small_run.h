@@ -113,6 +113,8 @@ class RenamedSource final : public ImageSource {
 
 /// The records of a type in a folder's log.
 std::vector<nlohmann::json> log_of(const std::string& folder, const std::string& type);
+/// The same without their durations, which no two runs share.
+std::vector<nlohmann::json> timeless_log_of(const std::string& folder, const std::string& type);
 /// One number of each of them.
 std::vector<double> logged(const std::string& folder, const std::string& type, const std::string& key);
 

@@ -72,10 +72,10 @@ class CutRuns {
     SmallRun rest(folder.path());
     prepare_(rest);
     ASSERT_EQ(rest.resume(folder / kCheckpointFile).train(), 0);
-    for (const char* file : {kCheckpointFile, kLastFile, kBestFile}) {
+    for (const char* file : {kCheckpointFile, kLastFile, kBestFile, kEvaluationFile}) {
       EXPECT_TRUE(read_bytes(folder / file) == read_bytes(whole_ / file)) << file;
     }
-    EXPECT_EQ(log_of(folder.path(), "validation"), log_of(whole_.path(), "validation"));
+    EXPECT_EQ(timeless_log_of(folder.path(), "validation"), timeless_log_of(whole_.path(), "validation"));
     EXPECT_EQ(logged(folder.path(), "train", "lr"), rates_);
   }
 

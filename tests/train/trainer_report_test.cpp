@@ -195,6 +195,29 @@ TEST(TrainerReports, TheObserverHearsWhatTheLogHolds) {
   EXPECT_EQ(run.observer.validations.size(), 2U);
 }
 
+// The reported parts are no longer than the whole, and the log has each part's time.
+TEST(TrainerReports, TimesOfTheLogAreThoseOfTheClock) {
+  using Clock = std::chrono::steady_clock;
+  const TemporaryFolder folder;
+  SmallRun run(folder.path());
+  run.set("clean-train", {"16"});
+  run.trainer();
+  const Clock::time_point start = Clock::now();
+  ASSERT_EQ(run.train(), 0);
+  const double whole = std::chrono::duration<double>(Clock::now() - start).count();
+  double parts = 0;
+  for (const char* type : {"train", "validation", "clean_train"}) {
+    for (const double seconds : logged(folder.path(), type, "seconds")) {
+      EXPECT_GT(seconds, 0) << type;
+      parts += seconds;
+    }
+  }
+  EXPECT_LE(parts, whole);
+  const std::vector<double> seconds = logged(folder.path(), "train", "seconds");
+  const std::vector<double> speeds = logged(folder.path(), "train", "images_per_second");
+  EXPECT_NEAR(seconds.front() * speeds.front(), 32, 1e-9) << "two steps of 16 images";
+}
+
 // 64 images in batches of 24: two full ones and, in a fixed order, the 16 that are left.
 TEST(TrainerReports, WithoutShufflingAnEpochTrainsEveryImage) {
   for (const bool no_shuffle : {false, true}) {

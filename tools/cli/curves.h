@@ -39,4 +39,7 @@ class Curves {
   pid_t child_ = 0;          // 0: none
 };
 
+/// Writes a run's report.html with tools/report, which shows curves.svg. A failure is a note, as in Curves::draw.
+void write_report(const std::string& folder, RunObserver& observer);
+
 }  // namespace residua

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "core/base/version.h"
 #include "core/evaluate/image_results.h"
 #include "core/evaluate/predictions.h"
 #include "core/evaluate/report.h"
@@ -14,6 +13,7 @@
 #include "core/io/atomic_file.h"
 #include "core/nn/state_dict.h"
 #include "core/train/actions.h"
+#include "core/train/evaluation_files.h"
 #include "core/train/layer_statistics.h"
 #include "tools/cli/descriptions.h"
 
@@ -103,28 +103,23 @@ void evaluate(TrainCommand& command, Device device, DType precision, Progress& p
   progress.note(
       fmt::format("{}: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %", what, m.loss, m.top1_error, m.top5_error));
   progress.note(describe_protocol(run.evaluation, network.input.size) + "\n" + summary(report, *images));
-  const std::string average(to_text(run.evaluation.average));
   if (!actions.predictions.empty()) {
     write_predictions(actions.predictions, results.all(), *images);
   }
   if (!actions.evaluation_json.empty()) {
-    nlohmann::ordered_json json = {{"format", 1},
-                                   {"version", version()},
-                                   {"model", network.name},
-                                   {"weights", file.path},
-                                   {"set", set},
-                                   {"input_size", network.input.size},
-                                   {"protocol", run.evaluation.protocol},
-                                   {"average", average},
-                                   {"views", count_views(run.evaluation.chosen(), network.input.size)},
-                                   {"device", device.string()},
-                                   {"precision", name(precision)},
-                                   {"unreadable_images", images->size() - m.images}};
-    json.update(to_json(report, *images));
-    atomic_write(actions.evaluation_json, json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    const Evaluated evaluated{.network = network,
+                              .config = run,
+                              .weights = file.path,
+                              .iteration = iteration_of(file),
+                              .set = set,
+                              .images = images,
+                              .device = device,
+                              .precision = precision};
+    atomic_write(actions.evaluation_json, evaluation_text(evaluation_json(evaluated, report)));
   }
   if (!actions.dump_views.empty()) {
-    dump.write(actions.dump_views, {{"protocol", run.evaluation.protocol}, {"average", average}});
+    dump.write(actions.dump_views,
+               {{"protocol", run.evaluation.protocol}, {"average", std::string(to_text(run.evaluation.average))}});
   }
 }
 

@@ -1,15 +1,9 @@
 """report.md, report.html, and the files that they show. Times are in a separate file; everything else is identical for identical arms."""
 
-import base64
-import html
-import os
+from report_page.page import markdown, web_page, write_text
 
 from . import figures, paper, tables
 from .verdicts import RULE, verdicts_of
-
-STYLE = """body { font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222; }
-table { border-collapse: collapse; margin: 1em 0; font-size: 14px; } th, td { border: 1px solid #ccc; padding: 0.3em 0.6em; text-align: left; }
-th { background: #f4f4f4; } img { max-width: 100%; } figcaption { font-size: 14px; color: #555; } figure { margin: 1.5em 0; }"""
 
 
 def notes_of(plan, results):
@@ -68,57 +62,6 @@ def blocks_of(plan, results, folders, results_of, drawn):
     settings = ", ".join(f"{name} = {value}" for name, value in sorted(plan.shared_configuration().items()))
     blocks += [("heading", "Settings that all arms share"), ("text", settings)]
     return blocks
-
-
-def markdown(blocks):
-    lines = []
-    for kind, content in blocks:
-        if kind == "title":
-            lines += [f"# {content}", ""]
-        elif kind == "heading":
-            lines += [f"## {content}", ""]
-        elif kind == "list":
-            lines += [f"* {item}" for item in content] + [""]
-        elif kind == "table":
-            header, rows = content
-            lines += [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)] + [""]
-        elif kind == "figure":
-            name, caption = content
-            lines += [f"![{name}](figures/{name}.svg)", "", caption, ""]
-        else:
-            lines += [content, ""]
-    return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def web_page(blocks, folder):
-    """A self-contained HTML page with the figures in it."""
-    body = []
-    for kind, content in blocks:
-        if kind == "title":
-            title = html.escape(content)
-            body.append(f"<h1>{title}</h1>")
-        elif kind == "heading":
-            body.append(f"<h2>{html.escape(content)}</h2>")
-        elif kind == "list":
-            body.append("<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in content) + "</ul>")
-        elif kind == "table":
-            header, rows = content
-            body.append("<table><tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in header) + "</tr>")
-            body += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows] + ["</table>"]
-        elif kind == "figure":
-            name, caption = content
-            image = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
-            body.append(f'<figure><img alt="{html.escape(name)}" src="data:image/svg+xml;base64,{image}"><figcaption>{html.escape(caption)}</figcaption></figure>')
-        else:
-            body.append(f"<p>{html.escape(content)}</p>")
-    head = f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>\n{STYLE}\n</style></head><body>\n'
-    return head + "\n".join(body) + "\n</body></html>\n"
-
-
-def write_text(path, text):
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def write(plan, results, folders, output):

@@ -61,5 +61,22 @@ TEST(Curves, AFailureIsANote) {
   EXPECT_TRUE(notes.texts[0].starts_with("curves were not drawn: run ")) << notes.texts[0];
 }
 
+TEST(WriteReport, WritesAPageOrANote) {
+  if (std::system("/usr/bin/python3 -c '' 2> /dev/null") != 0) {
+    GTEST_SKIP() << "needs /usr/bin/python3";
+  }
+  const TemporaryFolder folder;
+  Notes notes;
+  testing::internal::CaptureStderr();
+  write_report(folder.path(), notes);  // without a log
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("has no log.jsonl"), std::string::npos);
+  ASSERT_EQ(notes.texts.size(), 1U);
+  EXPECT_TRUE(notes.texts[0].starts_with("the report was not written: run ")) << notes.texts[0];
+  EXPECT_TRUE(notes.texts[0].ends_with("/report " + folder.path())) << notes.texts[0];
+  write_report(run_folder(folder), notes);
+  EXPECT_EQ(notes.texts.size(), 1U);
+  EXPECT_TRUE(read_bytes(folder / "report.html").starts_with("<!DOCTYPE html>"));
+}
+
 }  // namespace
 }  // namespace residua::test
