@@ -127,7 +127,7 @@ def state_of(run):
     iteration, total = run.iteration(), (run.facts or {}).get("iterations")
     of = f"iteration {iteration:,}" + (f" of {total:,}" if total else "")
     if run.result is None:
-        return f"The run has not ended: it is at {of}."
+        return f"The run has not ended: its log ends at {of}."
     return f"The run diverged at {of}: its loss is not finite." if run.result.get("diverged") else f"The run is finished: {of}."
 
 
@@ -158,7 +158,7 @@ def errors(run):
             images = f"{record['images']:,}" if "images" in record else "-"
             rows.append([name, f"{record['iteration']:,}", images, shown(record["loss"], 4), shown(record["top1_error"]), shown(record["top5_error"])])
     if not rows:
-        raise Missing("There is no log.jsonl with errors yet.")
+        raise Missing("The log has no errors yet.")
     blocks = [("table", (["evaluated on", "iteration", "images", "loss", "top-1 error %", "top-5 error %"], rows))]
     finite = [record for record in run.records.get("validation", []) if math.isfinite(number(record["top1_error"]))]
     if finite:
@@ -169,8 +169,6 @@ def errors(run):
 
 def curves(run):
     svg, log = run.folder / "curves.svg", run.folder / "log.jsonl"
-    if not log.exists():
-        raise Missing("There is no log.jsonl to draw curves of.")
     if not svg.exists() or svg.stat().st_mtime_ns < log.stat().st_mtime_ns:
         done = subprocess.run([sys.executable, TOOLS / "plot-curves", run.folder], capture_output=True, text=True, errors="replace")
         if done.returncode != 0:
@@ -227,7 +225,7 @@ def times(run):
     steps = run.records.get("train", [])
     parts = [(kind, run.records.get(kind, [])) for kind, _ in KINDS[:3]]
     if not steps:
-        raise Missing("There is no log.jsonl with times yet.")
+        raise Missing("The log has no times yet.")
     if any("seconds" not in record for record in steps) or any("seconds" not in record for _, records in parts for record in records):
         raise Missing(NO_TIMES)
     wait = math.fsum(number(record["seconds"]) * number(record["data_wait"]) for record in steps)
