@@ -197,26 +197,31 @@ Network network_from_weights(const Safetensors& file, const NetworkOverrides& ov
 
   InputDescription input;
   input.size = overrides.size ? *overrides.size : metadata.whole("input_size").value_or(catalog_entry(model).model.image_size);
-  if (overrides.mean) {
-    input.mean = *overrides.mean;
-  } else if (std::vector<float> image = stored_mean_image(file, input.size); !image.empty()) {
-    input.mean = std::move(image);
-  } else if (std::optional<std::vector<float>> mean = metadata.numbers("mean")) {
-    input.mean = *std::move(mean);
-  }
-  if (overrides.std) {
-    input.std = *overrides.std;
-  } else if (const auto stored = metadata.numbers("std")) {
-    if (stored->size() != 3) {
-      fail_usage("{}: its metadata 'std' has {} numbers, wanted 3", file.path, stored->size());
-    }
-    std::ranges::copy(*stored, input.std.begin());
-  }
-  input.colors = metadata.colors("colors");
+  const StoredInput stored = stored_input(file, input.size);
+  input.mean = overrides.mean.value_or(stored.mean.value_or(input.mean));
+  input.std = overrides.std.value_or(stored.std.value_or(input.std));
+  input.colors = stored.colors;
   name_classes(input, overrides.class_names ? overrides.class_names : metadata.names("classes"), classes_of(file, *family),
                file.path);
   check(input, file.path);
   return build(model, std::move(family), std::move(input), compute);
+}
+
+StoredInput stored_input(const Safetensors& file, int64_t size) {
+  const Metadata metadata(file);
+  StoredInput stored{.mean = {}, .std = {}, .colors = metadata.colors("colors")};
+  if (std::vector<float> image = stored_mean_image(file, size); !image.empty()) {
+    stored.mean = std::move(image);
+  } else {
+    stored.mean = metadata.numbers("mean");
+  }
+  if (const auto numbers = metadata.numbers("std")) {
+    if (numbers->size() != 3) {
+      fail_usage("{}: its metadata 'std' has {} numbers, wanted 3", file.path, numbers->size());
+    }
+    std::ranges::copy(*numbers, stored.std.emplace().begin());
+  }
+  return stored;
 }
 
 std::vector<std::string> stored_class_names(const Safetensors& file) {

@@ -70,6 +70,14 @@ std::vector<std::string> stored_class_names(const Safetensors& file);
 SafetensorsMetadata network_metadata(const Network& network);
 /// The tensors to store with a network's weights: "input.mean" [size, size, 3] for a mean image.
 std::vector<HostArray> input_arrays(const Network& network);
+/// What a weights file says of the network's input, for one of size x size pixels; what it does not say is empty. Fails with
+/// UsageError if the values are damaged.
+struct StoredInput {
+  std::optional<std::vector<float>> mean;  // [3] or [size, size, 3]
+  std::optional<std::array<float, 3>> std;
+  std::optional<PrincipalColors> colors;
+};
+StoredInput stored_input(const Safetensors& file, int64_t size);
 /// The mean image in a safetensors file, for an input of size x size pixels; if the image has another size, the mean of each
 /// channel. Empty if the file has none. Fails with UsageError if it is damaged.
 std::vector<float> stored_mean_image(const Safetensors& file, int64_t size);

@@ -51,7 +51,8 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
   if (!folder.note().empty()) {
     progress.note(folder.note());
   }
-  measure_input(run, data.train, network.input, progress.pass("measuring the training images"));
+  settle_input(command.settings, run, command.checkpoint, data.train, network.input,
+               progress.pass("measuring the training images"));
   Curves curves(folder.path());
   TrainingView view(progress, curves);
   Trainer trainer({.network = network,

@@ -9,7 +9,7 @@ namespace {
 
 void declare_mean(Settings& s, InputOptions& o) {
   const std::string name = "mean";
-  const std::string wanted = "pixel, channel, three numbers R,G,B from 0 to 1, or a safetensors file that exists";
+  const std::string wanted = kWantedMean;
   const auto set = [&o, name, wanted](const Words& words) {
     if (words.empty()) {
       o.mean = MeanKind::by_source;
@@ -20,7 +20,7 @@ void declare_mean(Settings& s, InputOptions& o) {
         o.mean_values[i] = config_detail::parse_number(name, words[i], between(0, 1), wanted);
       }
       o.mean = MeanKind::values;
-    } else if (words.size() == 1 && std::filesystem::is_regular_file(words[0])) {
+    } else if (words.size() == 1 && (words[0].find_first_of("./") != std::string::npos || std::filesystem::exists(words[0]))) {
       o.mean_file = words[0];
       o.mean = MeanKind::file;
     } else {
@@ -73,7 +73,7 @@ void declare(Settings& s, InputOptions& o) {
           fail_setting("std", join(words, ","), "three numbers R,G,B");
         }
       })
-      .default_is("the training set's, or ImageNet's if image sizes vary");
+      .default_is("that of the same images as the mean's");
   s.flag("no-shuffle", o.no_shuffle, "Read the training images in the data set's order in every epoch.");
 }
 

@@ -17,6 +17,8 @@ namespace residua {
 /// the input, channel if they all have another size, ImageNet's mean per channel if sizes vary.
 enum class MeanKind : uint8_t { by_source, pixel, channel, values, file };
 
+inline constexpr const char* kWantedMean = "pixel, channel, three numbers R,G,B from 0 to 1, or a safetensors file that exists";
+
 /// How images become the network's input.
 struct InputOptions {
   std::string view = "none";              // augmentation of training images: a registered name

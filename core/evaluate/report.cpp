@@ -86,7 +86,10 @@ ErrorRate error_rate(int64_t errors, int64_t images) {
   const double center = p + kZ * kZ / (2 * n);
   const double radius = kZ * std::sqrt(p * (1 - p) / n + kZ * kZ / (4 * n * n));
   const double scale = 100 / (1 + kZ * kZ / n);
-  return {.errors = errors, .percent = 100 * p, .low = (center - radius) * scale, .high = (center + radius) * scale};
+  return {.errors = errors,
+          .percent = 100 * p,
+          .low = std::max(0.0, (center - radius) * scale),  // rounding can pass the ends
+          .high = std::min(100.0, (center + radius) * scale)};
 }
 
 EvaluationReport evaluation_report(std::span<const ImageResult> results, int64_t classes) {

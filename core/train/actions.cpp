@@ -57,12 +57,12 @@ void write_exact_weights(const Safetensors& file, Network& network, const std::s
                          const RunConfig& config, Device device, DType precision, const std::string& path,
                          RunObserver& observer) {
   const int64_t images = config.training.exact_bn;
-  if (images == 0) {
-    fail_setting("exact-bn", "0", "the number of training images to compute the statistics over");
-  }
   ParameterStore store(*network.module, {.device = device, .compute = precision, .purpose = Purpose::inference});
   load_weights(file, store, network.family->classifier() + ".");
   store.set_group_images(config.training.bn_group);
+  if (!config.weights.freeze_until.empty()) {
+    store.freeze_until(config.weights.freeze_until);
+  }
   const std::unique_ptr<Loader> loader = exact_statistics_loader(train, config, network.input, device);
   compute_exact_statistics(*network.module, store, input_format(network, precision, device), *loader, images,
                            [] { return false; });

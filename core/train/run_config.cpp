@@ -150,12 +150,10 @@ void apply_recipe(Settings& s, RunConfig& c, bool photos) {
     s.assign("recipe", {std::string(default_recipe(photos))}, Layer::recipe);
   }
   const Recipe& recipe = find_recipe(c.recipe);
-  s.assign(recipe.settings(), Layer::recipe, fmt::format("recipe {}", recipe.name));
-  settle(s, c);
-  if (c.training.batch_size % c.training.accumulate != 0) {
-    fail_setting("accumulate", fmt::format("{}", c.training.accumulate),
-                 fmt::format("a number that divides the batch size {}", c.training.batch_size));
+  if (!c.output.has_settings || s.layer("recipe") == Layer::command_line) {
+    s.assign(recipe.settings(), Layer::recipe, fmt::format("recipe {}", recipe.name));
   }
+  settle(s, c);
 }
 
 void settle(Settings& s, RunConfig& c) {

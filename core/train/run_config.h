@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -53,13 +54,14 @@ struct TrainingOptions {
   int64_t seed = 0;
 
   /// Images that pass through the network at once.
-  int64_t pass_images() const { return batch_size / accumulate; }
+  int64_t pass_images() const { return std::max<int64_t>(1, batch_size / accumulate); }
 };
 
 /// What a run writes, where, and what it resumes from.
 struct OutputOptions {
   std::string folder;
-  std::string resume;  // "auto", a checkpoint, or empty
+  std::string resume;         // "auto", a checkpoint, or empty
+  bool has_settings = false;  // whether a run goes on whose config.toml has all settings; not a setting itself
   int64_t log_every = 50;
   double evaluate_every = 1;  // epochs
   int64_t clean_train = 0;    // training images to evaluate at each validation
@@ -92,7 +94,8 @@ void declare(Settings& settings, OutputOptions& options);
 void declare(Settings& settings, RunConfig& config);
 
 /// Sets what the user left open from the recipe in `config` or, if that is empty, from the default recipe for the data; then
-/// calls settle(). Fails with UsageError if `accumulate` does not divide the batch size.
+/// calls settle(). A run that goes on with the settings in its folder takes nothing from its recipe: the recipe may have
+/// changed since.
 void apply_recipe(Settings& settings, RunConfig& config, bool photos);
 
 /// Resolves settings that exclude each other. Of epochs and iterations, the one from the later layer stays, or iterations if

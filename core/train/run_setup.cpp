@@ -12,6 +12,8 @@
 #include "core/data/subset.h"
 #include "core/io/cache_folder.h"
 #include "core/nn/state_dict.h"
+#include "core/run/run_folder.h"
+#include "core/train/training.h"
 
 namespace residua {
 namespace {
@@ -83,8 +85,42 @@ std::shared_ptr<const ImageSource> clean_images(const std::shared_ptr<const Imag
   return std::make_shared<Subset>(train, std::move(chosen));
 }
 
+namespace {
+
+/// Fails if exact statistics of `images` training images would end with a batch, or a group, of one image.
+void check_exact_images(const TrainingOptions& o, int64_t images) {
+  if (o.exact_bn == 0 || o.pass_images() == 1 || o.bn_group == 1) {
+    return;
+  }
+  const int64_t rest = o.exact_bn % std::min(exact_batch(o), images);
+  if (rest == 1 || (o.bn_group > 0 && rest % o.bn_group == 1)) {
+    fail_setting("exact-bn", fmt::format("{}", o.exact_bn),
+                 fmt::format("a number that leaves no single image for the last {}, such as {}", rest == 1 ? "batch" : "group",
+                             o.exact_bn + 1));
+  }
+}
+
+/// Fails on settings of training that contradict each other.
+void check_training(const RunConfig& c, int64_t images) {
+  const TrainingOptions& o = c.training;
+  if (o.batch_size % o.accumulate != 0) {
+    fail_setting("accumulate", fmt::format("{}", o.accumulate),
+                 fmt::format("a number that divides the batch size {}", o.batch_size));
+  }
+  if (c.weights.file.empty() && c.weights.reset_classifier) {
+    fail_setting("reset-classifier", "true", "weights too, from which all but the classifier comes");
+  }
+  if (c.weights.file.empty() && !c.weights.freeze_until.empty()) {
+    fail_setting("freeze-until", c.weights.freeze_until, "weights too: only trained weights are worth keeping as they are");
+  }
+  check_exact_images(o, images);
+}
+
+}  // namespace
+
 void settle_with_data(Settings& settings, RunConfig& c, const RunData& data) {
   apply_recipe(settings, c, data.photos());
+  check_training(c, data.train->size());
   if (!c.input.crop_size) {
     c.input.crop_size = data.photos() ? kPhotoSize : data.train->fixed_size()->height;
   }
@@ -96,6 +132,21 @@ void settle_with_data(Settings& settings, RunConfig& c, const RunData& data) {
 Network make_network(const RunConfig& c, const std::vector<std::string>& class_names, DType precision) {
   return make_network(c.model, {.size = c.input.crop_size.value_or(0), .class_names = class_names}, precision);
 }
+
+namespace {
+
+std::vector<float> mean_in_file(const std::string& path, int64_t size) {
+  if (!std::filesystem::is_regular_file(path)) {
+    fail_setting("mean", path, kWantedMean);
+  }
+  std::vector<float> mean = stored_mean_image(load_safetensors(path), size);
+  if (mean.empty()) {
+    fail_setting("mean", path, "a safetensors file with a mean image: the tensor input.mean");
+  }
+  return mean;
+}
+
+}  // namespace
 
 void measure_input(const RunConfig& c, const std::shared_ptr<const ImageSource>& train, InputDescription& input,
                    const MeasureProgress& progress) {
@@ -118,10 +169,7 @@ void measure_input(const RunConfig& c, const std::shared_ptr<const ImageSource>&
   if (o.mean == MeanKind::values) {
     in_bytes(o.mean_values, input.mean);
   } else if (o.mean == MeanKind::file) {
-    input.mean = stored_mean_image(load_safetensors(o.mean_file), input.size);
-    if (input.mean.empty()) {
-      fail_setting("mean", o.mean_file, "a safetensors file with a mean image: the tensor input.mean");
-    }
+    input.mean = mean_in_file(o.mean_file, input.size);
   } else if (mean_image) {
     input.mean = std::move(measured.mean_image);
   }
@@ -131,6 +179,28 @@ void measure_input(const RunConfig& c, const std::shared_ptr<const ImageSource>&
   if (colors) {
     input.colors = measured.colors;
   }
+}
+
+void settle_input(const Settings& settings, const RunConfig& c, const std::string& checkpoint,
+                  const std::shared_ptr<const ImageSource>& train, InputDescription& input, const MeasureProgress& progress) {
+  const std::string own = checkpoint.empty() ? "" : (std::filesystem::path(checkpoint).parent_path() / kLastFile).string();
+  const bool goes_on = !own.empty() && std::filesystem::is_regular_file(own);
+  const std::string& weights = goes_on ? own : c.weights.file;
+  StoredInput stored;
+  if (!weights.empty() && (goes_on || checkpoint.empty())) {
+    stored = stored_input(read_weights(weights), input.size);
+    const Layer wins = goes_on ? Layer::command_line : Layer::file;  // over the weights
+    stored.mean = settings.layer("mean") >= wins ? std::nullopt : std::move(stored.mean);
+    stored.std = settings.layer("std") >= wins ? std::nullopt : stored.std;
+    stored.colors = goes_on ? stored.colors : std::nullopt;  // of the images that they were trained on
+  }
+  const bool colors = c.input.views.at("augment", c.input.view).measures_colors();
+  if (!stored.mean || !stored.std || (colors && !stored.colors)) {
+    measure_input(c, train, input, progress);
+  }
+  input.mean = stored.mean.value_or(std::move(input.mean));
+  input.std = stored.std.value_or(input.std);
+  input.colors = colors && stored.colors ? stored.colors : input.colors;
 }
 
 Network network_of_weights(const Safetensors& file, const RunConfig& c, const Settings& settings, DType precision) {
@@ -143,21 +213,11 @@ Network network_of_weights(const Safetensors& file, const RunConfig& c, const Se
   if (!c.input.std.empty()) {
     in_bytes(c.input.std, overrides.std.emplace());
   }
-  return network_from_weights(file, overrides, precision);
-}
-
-void check_classes(const Safetensors& file, const std::vector<std::string>& class_names) {
-  const std::vector<std::string> stored = stored_class_names(file);
-  if (stored.empty()) {
-    return;
+  Network network = network_from_weights(file, overrides, precision);
+  if (c.input.mean == MeanKind::file && settings.layer("mean") == Layer::command_line) {
+    network.input.mean = mean_in_file(c.input.mean_file, network.input.size);
   }
-  if (stored.size() != class_names.size()) {
-    fail_usage("{} has {} classes, but the data has {}", file.path, stored.size(), class_names.size());
-  }
-  if (const std::string difference = different_class_names(stored, class_names); !difference.empty()) {
-    fail_usage("{} was trained on other classes, so labels would not match: {}; restore the old class names", file.path,
-               difference);
-  }
+  return network;
 }
 
 namespace {
@@ -189,12 +249,6 @@ int64_t iteration_of(const Safetensors& file) {
 int64_t load_first_weights(const RunConfig& c, const Network& network, ParameterStore& store) {
   const FirstWeights& first = c.weights;
   if (first.file.empty()) {
-    if (first.reset_classifier) {
-      fail_setting("reset-classifier", "true", "weights too, from which all but the classifier comes");
-    }
-    if (!first.freeze_until.empty()) {
-      fail_setting("freeze-until", first.freeze_until, "weights too: only trained weights are worth keeping as they are");
-    }
     return 0;
   }
   const Safetensors file = read_weights(first.file);

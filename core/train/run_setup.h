@@ -30,7 +30,8 @@ std::shared_ptr<const ImageSource> clean_images(const std::shared_ptr<const Imag
 /// Opens one split.
 std::shared_ptr<const ImageSource> open_split(const RunConfig& config, Split split);
 
-/// Sets what depends on the data: the recipe, the input size and the output folder.
+/// Sets what depends on the data: the recipe, the input size and the output folder. Fails with UsageError on settings of
+/// training that contradict each other.
 void settle_with_data(Settings& settings, RunConfig& config, const RunData& data);
 
 /// Makes the network in the settings for these classes, without the mean and standard deviation of its input.
@@ -42,18 +43,21 @@ Network make_network(const RunConfig& config, const std::vector<std::string>& cl
 void measure_input(const RunConfig& config, const std::shared_ptr<const ImageSource>& train, InputDescription& input,
                    const MeasureProgress& progress = {});
 
+/// Sets the input of a run. A run that goes on from a checkpoint has the mean, the standard deviation and the colors of the
+/// weights beside it, unless the command line gives others. A run that starts from weights has the mean and the standard
+/// deviation in their file, if they are there, unless the settings give others. All else is that of measure_input().
+void settle_input(const Settings& settings, const RunConfig& config, const std::string& checkpoint,
+                  const std::shared_ptr<const ImageSource>& train, InputDescription& input, const MeasureProgress& progress);
+
 /// Makes the network of a weights file. The settings override the file's metadata.
 Network network_of_weights(const Safetensors& file, const RunConfig& config, const Settings& settings, DType precision);
-
-/// Fails with UsageError, which names the differences, if the weights were trained on other classes than these.
-void check_classes(const Safetensors& file, const std::vector<std::string>& class_names);
 
 /// The iteration in a weights file's metadata, or 0.
 int64_t iteration_of(const Safetensors& file);
 
 /// Loads the initial weights from the file in the settings, if there is one; all but the classifier if the settings reset it.
 /// Returns the iteration in the file's metadata, or 0. Fails with UsageError, which names the differences, if the weights were
-/// trained on other classes than the network's, and on settings that need a file of weights without one.
+/// trained on other classes than the network's.
 int64_t load_first_weights(const RunConfig& config, const Network& network, ParameterStore& store);
 
 }  // namespace residua

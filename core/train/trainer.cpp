@@ -98,7 +98,10 @@ auto Trainer::saved_if_it_fails(const Read& read) {
 
 int Trainer::train(const volatile std::sig_atomic_t& stop) {
   report_->restart(state_, loader_->wait_seconds());
-  if (validation_due()) {  // the run was stopped before this validation
+  const int64_t exact = config_.training.exact_bn;
+  const bool inexact = state_.iteration >= length_.total_iterations && exact > 0 && state_.exact_bn != exact;
+  // The run was stopped before this validation, or it was complete and now gets exact statistics.
+  if (validation_due() || (validation_loader_ != nullptr && inexact)) {
     validate_and_save(stop);
   }
   while (state_.iteration < length_.total_iterations && stop == 0) {
@@ -187,7 +190,7 @@ std::optional<Trainer::Evaluation> Trainer::evaluate(EvaluationLoader& loader, c
 
 bool Trainer::make_statistics_exact(const volatile std::sig_atomic_t& stop) {
   const int64_t images = config_.training.exact_bn;
-  if (state_.iteration < length_.total_iterations || state_.exact_bn == images) {
+  if (images == 0 || state_.iteration < length_.total_iterations || state_.exact_bn == images) {
     return true;
   }
   const Network& network = training_.network();

@@ -64,10 +64,17 @@ std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> sourc
   return std::make_unique<Loader>(std::move(source), std::move(options));
 }
 
+int64_t exact_batch(const TrainingOptions& o) {
+  const int64_t size = pass_size(o.exact_bn, o.pass_images());
+  const int64_t group = o.bn_group;
+  return group > 0 && group < size ? std::min((size + group - 1) / group * group, o.pass_images()) : size;
+}
+
 std::unique_ptr<Loader> exact_statistics_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
                                                 const InputDescription& input, Device device) {
   LoaderOptions options = training_options(config, input, device);
-  options.batch_size = pass_size(config.training.exact_bn, config.training.pass_images());
+  options.batch_size = exact_batch(config.training);
+  options.drop_last = source->size() >= options.batch_size;
   return std::make_unique<Loader>(std::move(source), std::move(options));
 }
 

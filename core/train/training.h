@@ -42,8 +42,11 @@ int64_t batches_per_epoch(int64_t images, const RunConfig& config);
 std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
                                         const InputDescription& input, Device device);
 
+/// The images of a batch of exact_statistics_loader().
+int64_t exact_batch(const TrainingOptions& options);
 /// Makes the loader of the images of exact-bn, for compute_exact_statistics(): augmented as in training, in batches as large as
-/// a pass of a training step, or a little smaller so that the last one is not much smaller.
+/// a pass of a training step, or a little smaller so that the last one is not much smaller. An epoch has whole batches alone,
+/// if it has one.
 std::unique_ptr<Loader> exact_statistics_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
                                                 const InputDescription& input, Device device);
 

@@ -95,6 +95,10 @@ TEST(ErrorRate, HasWilsonsInterval) {
   EXPECT_NEAR(ten.high, 17.436566, 1e-4);
   // Without an error the bounds are 0 and z^2 / (n + z^2); with all wrong, their mirror images.
   EXPECT_NEAR(error_rate(0, 20).low, 0, 1e-9);
+  for (int64_t n = 1; n < 300; ++n) {
+    EXPECT_GE(error_rate(0, n).low, 0) << n;
+    EXPECT_LE(error_rate(n, n).high, 100) << n;
+  }
   EXPECT_NEAR(error_rate(0, 20).high, 100 * 3.8414588 / 23.8414588, 1e-5);
   EXPECT_NEAR(error_rate(20, 20).low, 100 - 100 * 3.8414588 / 23.8414588, 1e-5);
   EXPECT_NEAR(error_rate(20, 20).high, 100, 1e-9);

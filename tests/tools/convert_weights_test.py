@@ -84,6 +84,26 @@ class ConvertWeights(unittest.TestCase):
             self.assertEqual((self.folder / "d.safetensors").read_bytes(), (self.folder / "b.safetensors").read_bytes())
 
     @unittest.skipUnless(HAS_TORCH, "RESIDUA_PYTHON has no PyTorch")
+    def test_checkpoints_of_training_scripts(self):
+        self.python("import argparse, torch; torch.save({'model': {'w': torch.ones(2)}, 'epoch': 3, 'args': argparse.Namespace(lr=0.1)}, 'best.pth.tar')")
+        done = self.convert("best.pth.tar", "w.safetensors")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertEqual(done.stdout, "w.safetensors: 1 tensors, 0.0 MB\n")
+
+    @unittest.skipUnless(HAS_TORCH, "RESIDUA_PYTHON has no PyTorch")
+    def test_the_mean_image_comes_back(self):
+        image = struct.pack("<12f", *range(12))
+        written = safetensors({"input.mean": ("F32", [2, 2, 3], image), "w": ("F32", [2], bytes(8))}, {"model": "resnet20"})
+        (self.folder / "a.safetensors").write_bytes(written)
+        done = self.convert("a.safetensors", "b.pth")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn("input.mean, model", done.stdout)
+        self.python("import torch; assert list(torch.load('b.pth')) == ['w']")
+        done = self.convert("b.pth", "c.safetensors", "--metadata-of", "a.safetensors")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertIn(image, (self.folder / "c.safetensors").read_bytes())
+
+    @unittest.skipUnless(HAS_TORCH, "RESIDUA_PYTHON has no PyTorch")
     def test_what_is_no_state_dict_is_refused(self):
         self.python("import torch; torch.save(torch.nn.Linear(2, 2), 'module.pth'); torch.save([1, 2], 'list.pth'); torch.save({'w': 3}, 'number.pth'); torch.save({'w': torch.zeros(2, dtype=torch.float64)}, 'double.pth')")
         (self.folder / "text.pth").write_text("no weights")

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -49,6 +50,71 @@ TEST_F(TrainActionsTest, ADryRunIsTheRunsOwnDescription) {
   }
   EXPECT_EQ(result["final"]["clean_train"]["images"], 12);
   EXPECT_EQ(result["curves"]["running_train"].size(), 3U);
+}
+
+TEST_F(TrainActionsTest, AnEvaluationKeepsTheInputOfTheWeights) {
+  ASSERT_EQ(train("--iterations 3 --recipe cifar-he2015 --holdout 8 --output run"), 0) << read("err");
+  const std::string evaluate = "--evaluate --weights run/last.safetensors --evaluation-json e.json ";
+  const auto loss = [&](const std::string& more) {
+    EXPECT_EQ(train(evaluate + more), 0) << read("err");
+    return json("e.json")["loss"].get<double>();
+  };
+  const double own = loss("");
+  EXPECT_EQ(loss("--recipe cifar-he2015"), own) << "a recipe is for training";
+  EXPECT_EQ(loss("--recipe torchvision-v1"), own);
+  EXPECT_EQ(loss("--mean run/last.safetensors"), own);
+  const double black = loss("--mean 0,0,0");
+  EXPECT_NE(black, own);
+  // A mean image of zeros is the same as none.
+  Safetensors zero = load_safetensors(folder_ / "run/last.safetensors");
+  HostArray image = *zero.find("input.mean");
+  std::ranges::fill(image.bytes, uint8_t{0});
+  const std::vector<HostArray> arrays = {std::move(image)};
+  save_safetensors(folder_ / "zero.safetensors", views(arrays));
+  EXPECT_NEAR(loss("--mean zero.safetensors"), black, 1e-5);
+  // The training images' mean, without the deviation of these images.
+  EXPECT_NEAR(loss("--mean pixel --holdout 8 --evaluate-on test"), own, 0.01 * own);
+}
+
+TEST_F(TrainActionsTest, ExactWeightsAreThoseOfTheRun) {
+  ASSERT_EQ(train("--iterations 4 --output first"), 0) << read("err");
+  ASSERT_EQ(train("--iterations 4 --weights first/last.safetensors --freeze-until layer1 --bn-group 6 --output run"), 0)
+      << read("err");
+  ASSERT_EQ(train("--iterations 4 --weights first/last.safetensors --freeze-until layer1 --bn-group 6 --exact-bn 40 "
+                  "--output exact"),
+            0)
+      << read("err");
+  ASSERT_EQ(train("--config run/config.toml --weights run/last.safetensors --exact-bn 40 --exact-weights w.safetensors"), 0)
+      << read("err");
+  const Safetensors wanted = load_safetensors(folder_ / "exact/last.safetensors");
+  for (const HostArray& array : load_safetensors(folder_ / "w.safetensors").arrays) {
+    EXPECT_TRUE(std::ranges::equal(array.bytes, wanted.find(array.name)->bytes)) << array.name;
+  }
+  EXPECT_EQ(train("--weights run/last.safetensors --exact-bn 40 --exact-weights none/w.safetensors"), 2);
+  EXPECT_THAT(read("err"), HasSubstr("--exact-weights: got 'none/w.safetensors', wanted a file in a folder that exists"));
+  EXPECT_EQ(train("--weights run/last.safetensors --exact-weights w.safetensors"), 2);
+  EXPECT_THAT(read("err"), HasSubstr("--exact-bn: got '0'"));
+}
+
+TEST_F(TrainActionsTest, ARunThatGoesOnTakesNothingNewFromItsRecipe) {
+  ASSERT_EQ(train("--iterations 2 --recipe cifar-he2015 --mean zero.safetensors --output run"), 2);
+  EXPECT_THAT(read("err"), HasSubstr("--mean: got 'zero.safetensors', wanted pixel"));
+  ASSERT_EQ(train("--iterations 2 --recipe cifar-he2015 --output first"), 0) << read("err");
+  std::filesystem::copy_file(folder_ / "first/last.safetensors", folder_ / "mean.safetensors");
+  ASSERT_EQ(train("--iterations 2 --recipe cifar-he2015 --mean mean.safetensors --output run"), 0) << read("err");
+  // As an older version wrote it, before the recipe had groups.
+  std::string config = read("run/config.toml");
+  const size_t line = config.find("bn-group = 64\n");
+  ASSERT_NE(line, std::string::npos) << config;
+  write_bytes(folder_ / "run/config.toml", config.erase(line, std::string("bn-group = 64\n").size()));
+  std::filesystem::remove(folder_ / "mean.safetensors");
+  ASSERT_EQ(train("--resume run/checkpoint.safetensors --iterations 4 --dry-run"), 0) << read("err");
+  EXPECT_EQ(json("out")["configuration"].value("bn-group", 0), 0);
+  ASSERT_EQ(train("--resume run/checkpoint.safetensors --iterations 4"), 0) << read("err");
+  const Safetensors before = load_safetensors(folder_ / "first/last.safetensors");
+  const Safetensors after = load_safetensors(folder_ / "run/last.safetensors");
+  EXPECT_EQ(after.metadata.at("iteration"), "4");
+  EXPECT_EQ(after.find("input.mean")->to_floats(), before.find("input.mean")->to_floats());
 }
 
 TEST_F(TrainActionsTest, TrainingImagesAreEvaluatedAsTheRunEvaluatesThem) {

@@ -54,7 +54,7 @@ void SmallRun::make_network() {
   settle_with_data(settings, config, {.train = training, .validation = validation});
   const DType precision = compute_type(config.training.precision, parse_device(config.training.device));
   network_ = residua::make_network(config, training->class_names(), precision);
-  measure_input(config, training, network_->input);
+  settle_input(settings, config, checkpoint, training, network_->input, {});
 }
 
 Network& SmallRun::network() {

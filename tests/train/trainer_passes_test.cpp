@@ -169,6 +169,28 @@ TEST(Trainer, ExactStatisticsNeedNoValidation) {
   expect_exact(folder / kLastFile, run, "17");
 }
 
+TEST(Trainer, ACompleteRunGetsExactStatistics) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(SmallRun(folder.path()).train(), 0);
+  SmallRun again(folder.path());
+  ASSERT_EQ(again.set("exact-bn", {"40"}).resume(folder / kCheckpointFile).train(), 0);
+  expect_exact(folder / kLastFile, again, "40");
+  ASSERT_EQ(again.observer.validations.size(), 1U);
+  const Measured wanted = measured_one_by_one(folder / kLastFile, *again.validation);
+  EXPECT_NEAR(again.observer.validations.back().loss, wanted.loss, 1e-4 * wanted.loss);
+}
+
+TEST(Trainer, ExactStatisticsHaveNoBatchOrGroupOfOneImage) {
+  const auto refused = [](const char* exact, const char* group, const char* part) {
+    const TemporaryFolder folder;
+    SmallRun run(folder.path());
+    run.set("exact-bn", {exact}).set("bn-group", {group});
+    return fails_with([&] { run.network(); }, {"exact-bn", "no single image for the last ", part});
+  };
+  EXPECT_TRUE(refused("241", "0", "batch, such as 242")) << "15 batches of 16, and 1";
+  EXPECT_TRUE(refused("19", "6", "group, such as 20")) << "6 + 6, 6 + 1";
+}
+
 TEST(Trainer, StepsAfterExactStatisticsAverageAgain) {
   const TemporaryFolder folder;
   ASSERT_EQ(SmallRun(folder.path()).set("exact-bn", {"40"}).train(), 0);

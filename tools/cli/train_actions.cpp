@@ -49,10 +49,12 @@ void check_folder_of(const char* setting, const std::string& path) {
 /// "protocol ten-crop: 10 views of each image, mean of their softmax outputs".
 std::string describe_protocol(const EvaluationOptions& how, int64_t input_size) {
   const int64_t views = count_views(how.chosen(), input_size);
-  const char* mean = how.average == Average::softmax ? "softmax outputs (as Krizhevsky et al. 2012)" : "logits";
-  return fmt::format(
-      "protocol {}: {}", how.protocol,
-      views == 1 ? "one view of each image" : fmt::format("{} views of each image, mean of their {}", views, mean));
+  const bool softmax = how.average == Average::softmax;
+  const char* source = softmax && how.protocol == "ten-crop" ? " (as Krizhevsky et al. 2012)" : "";
+  return fmt::format("protocol {}: {}", how.protocol,
+                     views == 1 ? "one view of each image"
+                                : fmt::format("{} views of each image, mean of their {}{}", views,
+                                              softmax ? "softmax outputs" : "logits", source));
 }
 
 std::shared_ptr<const ImageSource> images_of(const EvaluateOn& on, const RunConfig& run) {
@@ -64,6 +66,18 @@ std::shared_ptr<const ImageSource> images_of(const EvaluateOn& on, const RunConf
     images = on.set == "val" ? data.validation : on.set == "test" ? data.test : data.train;
   }
   return on.images > 0 ? clean_images(images, on.images) : images;
+}
+
+/// Replaces the mean in the weights if the command line asks for one of the training images.
+void override_mean(TrainCommand& command, Network& network, Progress& progress) {
+  RunConfig& run = command.run;
+  run.input.crop_size = network.input.size;  // whatever the recipe says
+  const bool measured = run.input.mean == MeanKind::pixel || run.input.mean == MeanKind::channel;
+  if (measured && command.settings.layer("mean") == Layer::command_line) {
+    InputDescription input = network.input;
+    measure_input(run, images_of({.set = "train"}, run), input, progress.pass("measuring the training images"));
+    network.input.mean = std::move(input.mean);
+  }
 }
 
 }  // namespace
@@ -83,9 +97,7 @@ void evaluate(TrainCommand& command, Device device, DType precision, Progress& p
   run.input.crop_size = network.input.size;
   std::shared_ptr<const ImageSource> images = images_of(on, run);
   apply_recipe(command.settings, run, !images->fixed_size());
-  if (run.input.mean == MeanKind::pixel || run.input.mean == MeanKind::channel) {
-    measure_input(run, open_split(run, Split::train), network.input, progress.pass("measuring the training images"));
-  }
+  override_mean(command, network, progress);
   images = images_for(file, network, images);
   const char* set = on.set == "val" ? "validation" : on.set == "train" ? "training" : "test";
   progress.notes(images->notes());
@@ -126,6 +138,7 @@ void evaluate(TrainCommand& command, Device device, DType precision, Progress& p
 void write_exact_weights(TrainCommand& command, Device device, DType precision, Progress& progress) {
   RunConfig& run = command.run;
   const std::string& path = command.actions.exact_weights;
+  check_folder_of("exact-weights", path);
   if (run.weights.file.empty()) {
     fail_setting("exact-weights", path, "a weights file too (weights)");
   }
@@ -134,10 +147,10 @@ void write_exact_weights(TrainCommand& command, Device device, DType precision, 
   run.input.crop_size = network.input.size;
   const std::shared_ptr<const ImageSource> train = images_of({.set = "train"}, run);
   apply_recipe(command.settings, run, !train->fixed_size());
-  if (run.input.mean == MeanKind::pixel || run.input.mean == MeanKind::channel) {
-    measure_input(run, train, network.input, progress.pass("measuring the training images"));
+  if (run.training.exact_bn == 0) {
+    fail_setting("exact-bn", "0", "the number of training images to compute the statistics over");
   }
-  check_classes(file, train->class_names());
+  override_mean(command, network, progress);
   progress.notes(train->notes());
   progress.note(headline(network, fmt::format("{} training", train->size())) + "\n" + headline(run, device, precision));
   write_exact_weights(file, network, train, run, device, precision, path, progress);

@@ -111,6 +111,7 @@ void find_checkpoint(TrainCommand& command) {
   const fs::path folder = fs::path(command.checkpoint).parent_path();
   if (command.actions.config.empty() && fs::exists(folder / "config.toml")) {
     read_file_of(command, (folder / "config.toml").string());
+    command.run.output.has_settings = true;
   }
   if (command.settings.layer("output") < Layer::command_line && (command.actions.config.empty() || output.empty())) {
     output = folder.empty() ? "." : folder.string();
