@@ -68,7 +68,7 @@ TEST_F(TrainActionsTest, AnEvaluationKeepsTheInputOfTheWeights) {
   // A mean image of zeros is the same as none.
   Safetensors zero = load_safetensors(folder_ / "run/last.safetensors");
   HostArray image = *zero.find("input.mean");
-  std::ranges::fill(image.bytes, uint8_t{0});
+  std::ranges::fill(image.bytes, std::byte{0});
   const std::vector<HostArray> arrays = {std::move(image)};
   save_safetensors(folder_ / "zero.safetensors", views(arrays));
   EXPECT_NEAR(loss("--mean zero.safetensors"), black, 1e-5);
