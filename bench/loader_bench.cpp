@@ -13,6 +13,8 @@
 
 #include "core/data/codecs/decode.h"
 #include "core/data/loader.h"
+#include "core/data/source.h"
+#include "core/data/subset.h"
 #include "core/io/atomic_file.h"
 #include "core/io/read_file.h"
 #include "tools/cli/version_flag.h"
@@ -37,7 +39,7 @@ struct Options {
 /// The images anywhere in a folder, all of one class.
 class Photos final : public ImageSource {
  public:
-  Photos(const std::string& folder, int64_t most) {
+  explicit Photos(const std::string& folder) {
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
       if (entry.is_regular_file() && is_image(entry.path().string())) {
         files_.push_back(entry.path().string());
@@ -47,9 +49,6 @@ class Photos final : public ImageSource {
       fail_usage("{} has no images", folder);
     }
     std::ranges::sort(files_);
-    if (most > 0) {
-      files_.resize(std::min(files_.size(), static_cast<size_t>(most)));
-    }
   }
   int64_t size() const override { return static_cast<int64_t>(files_.size()); }
   const std::vector<std::string>& class_names() const override { return class_names_; }
@@ -76,6 +75,24 @@ class Photos final : public ImageSource {
   std::vector<std::string> files_;
   std::vector<std::string> class_names_{"photo"};
 };
+
+std::shared_ptr<const ImageSource> open(const std::string& folder) {
+  try {
+    return open_source({}, "auto", folder, Split::train);
+  } catch (const UsageError&) {  // not a data set
+    return std::make_shared<const Photos>(folder);
+  }
+}
+
+/// The first `images` of a source. Few are taken several times: at the end of an epoch some workers have nothing to do.
+std::shared_ptr<const ImageSource> epoch_of(const std::shared_ptr<const ImageSource>& source, int64_t images) {
+  constexpr int64_t kLeast = 1000;
+  std::vector<int64_t> indices;
+  for (int64_t i = 0; i < (kLeast + images - 1) / images * images; ++i) {
+    indices.push_back(i % images);
+  }
+  return std::make_shared<const Subset>(source, std::move(indices));
+}
 
 /// What one thread does for an image, up to and including a stage.
 enum class Stage : uint8_t { read, decode_all, decode_region, resize };
@@ -147,7 +164,9 @@ void read_epoch(Loader& loader, int64_t epoch) {
 
 int run_benchmark(const Options& o) {
   constexpr int64_t kBatch = 20;
-  const auto photos = std::make_shared<const Photos>(o.folder, o.images);
+  const std::shared_ptr<const ImageSource> source = open(o.folder);
+  const int64_t images = o.images > 0 ? std::min(o.images, source->size()) : source->size();
+  const auto photos = epoch_of(source, images);
   OneThread thread(*photos, o);
   std::vector<Row> rows;
   for (const auto& [name, stage] :
@@ -178,8 +197,8 @@ int run_benchmark(const Options& o) {
     }
   }
   const double regions = rows[2].median();
-  nlohmann::ordered_json report = {{"images", photos->size()}, {"view", o.view}, {"crop_size", o.crop_size}};
-  fmt::print("{} images, {} to {} pixels, median of {} rounds\n", photos->size(), o.view, o.crop_size, o.rounds);
+  nlohmann::ordered_json report = {{"images", images}, {"view", o.view}, {"crop_size", o.crop_size}};
+  fmt::print("{} images, {} to {} pixels, median of {} rounds\n", images, o.view, o.crop_size, o.rounds);
   fmt::print("{:<30}{:>10}{:>10}{:>22}\n", "", "img/s", "ms", "of decoding regions");
   for (const Row& row : rows) {
     const double median = row.median();
@@ -201,7 +220,9 @@ int main(int argc, char** argv) {
   CLI::App app("Measures how fast a folder of photos is loaded: each stage on one thread, then the whole loader.",
                "loader-bench");
   residua::add_version_flag(app);
-  app.add_option("DIR", o.folder, "folder with images, at any depth")->required()->check(CLI::ExistingDirectory);
+  app.add_option("DIR", o.folder, "a data set, whose training images are loaded, or a folder with images at any depth")
+      ->required()
+      ->check(CLI::ExistingDirectory);
   app.add_option("--augment", o.view, "augmentation, as in train-imagenet")->capture_default_str();
   app.add_option("--crop-size", o.crop_size, "side of the network's input in pixels")
       ->check(CLI::Range(int64_t{1}, residua::kMaxCropSize))
