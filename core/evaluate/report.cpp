@@ -88,8 +88,8 @@ ErrorRate error_rate(int64_t errors, int64_t images) {
   const double scale = 100 / (1 + kZ * kZ / n);
   return {.errors = errors,
           .percent = 100 * p,
-          .low = std::max(0.0, (center - radius) * scale),  // rounding can pass the ends
-          .high = std::min(100.0, (center + radius) * scale)};
+          .low = std::max((center - radius) * scale, 0.0),  // rounding can pass the ends; NaN stays
+          .high = std::min((center + radius) * scale, 100.0)};
 }
 
 EvaluationReport evaluation_report(std::span<const ImageResult> results, int64_t classes) {

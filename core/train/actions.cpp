@@ -57,6 +57,9 @@ void write_exact_weights(const Safetensors& file, Network& network, const std::s
                          const RunConfig& config, Device device, DType precision, const std::string& path,
                          RunObserver& observer) {
   const int64_t images = config.training.exact_bn;
+  if (images == 0) {
+    fail_setting("exact-bn", "0", "the number of training images to compute the statistics over");
+  }
   ParameterStore store(*network.module, {.device = device, .compute = precision, .purpose = Purpose::inference});
   load_weights(file, store, network.family->classifier() + ".");
   store.set_group_images(config.training.bn_group);

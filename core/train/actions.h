@@ -26,7 +26,7 @@ Metrics evaluate_weights(const Safetensors& file, Network& network, const std::s
 
 /// Computes the batch-norm statistics of a network with the weights of a file anew, over as many training images as the setting
 /// exact-bn says (core/evaluate/exact_statistics.h), and writes the weights to `path`. Their metadata says so. The settings
-/// bn-group, batch-size, accumulate and freeze-until should be those of the training.
+/// bn-group, batch-size, accumulate and freeze-until should be those of the training. Fails with UsageError if exact-bn is 0.
 void write_exact_weights(const Safetensors& file, Network& network, const std::shared_ptr<const ImageSource>& train,
                          const RunConfig& config, Device device, DType precision, const std::string& path,
                          RunObserver& observer);

@@ -147,9 +147,6 @@ void write_exact_weights(TrainCommand& command, Device device, DType precision, 
   run.input.crop_size = network.input.size;
   const std::shared_ptr<const ImageSource> train = images_of({.set = "train"}, run);
   apply_recipe(command.settings, run, !train->fixed_size());
-  if (run.training.exact_bn == 0) {
-    fail_setting("exact-bn", "0", "the number of training images to compute the statistics over");
-  }
   override_mean(command, network, progress);
   progress.notes(train->notes());
   progress.note(headline(network, fmt::format("{} training", train->size())) + "\n" + headline(run, device, precision));
