@@ -250,12 +250,19 @@ void Loader::load_sample(Slot& slot, int64_t position, Scratch& scratch) {
   }
 }
 
-Rect Loader::place_views(int64_t sample, ImageSize size, Scratch& scratch) const {
+Rect Loader::place_views(int64_t sample, int64_t image, ImageSize size, Scratch& scratch) const {
   Random random(options_.seed, RandomPurpose::augmentation, static_cast<uint64_t>(epoch_), static_cast<uint64_t>(sample));
   Rect region;
   scratch.placed.clear();
   for (int64_t k = 0; k < views_per_sample(); ++k) {
     const PlacedView placed = options_.view->place(size, random, k);
+    const Rect& window = placed.resize.window;
+    if (view_size_ && *view_size_ != ImageSize{window.height, window.width}) {
+      fail(
+          "{}: has {}x{} pixels, which give a view of {}x{}; wanted one of {}x{}: the data set says that all images have the "
+          "same size",
+          source_->name(image), size.width, size.height, window.width, window.height, view_size_->width, view_size_->height);
+    }
     scratch.placed.push_back({placed, source_region(placed.resize)});
     region = k == 0 ? scratch.placed.back().region : bounding(region, scratch.placed.back().region);
   }
@@ -265,7 +272,7 @@ Rect Loader::place_views(int64_t sample, ImageSize size, Scratch& scratch) const
 int64_t Loader::fetch(int64_t place, Scratch& scratch) {
   const int64_t sample = order_[static_cast<size_t>(place)];
   try {
-    const auto choose = [&](ImageSize size) { return scratch.region = place_views(sample, size, scratch); };
+    const auto choose = [&](ImageSize size) { return scratch.region = place_views(sample, sample, size, scratch); };
     source_->read(sample, scratch.encoded);
     decode(scratch.encoded, source_->name(sample), choose, scratch.image, orientation());
     return sample;
@@ -275,10 +282,7 @@ int64_t Loader::fetch(int64_t place, Scratch& scratch) {
   if (options_.bad_images == BadImages::leave_out) {
     return -1;
   }
-  const int64_t substitute = fetch_substitute(place, scratch);
-  place_views(sample, scratch.image.size(), scratch);
-  scratch.region = whole(scratch.image.size());
-  return substitute;
+  return fetch_substitute(place, scratch);
 }
 
 int64_t Loader::fetch_substitute(int64_t place, Scratch& scratch) {
@@ -293,6 +297,8 @@ int64_t Loader::fetch_substitute(int64_t place, Scratch& scratch) {
     try {
       source_->read(image, scratch.encoded);
       decode(scratch.encoded, source_->name(image), whole, scratch.image, orientation());
+      place_views(order_[static_cast<size_t>(place)], image, scratch.image.size(), scratch);
+      scratch.region = whole(scratch.image.size());
       return image;
     } catch (const Error& error) {
       note_bad(image, error);

@@ -152,8 +152,9 @@ class Loader {
   int64_t fetch(int64_t place, Scratch& scratch);
   /// Decodes the substitute for the image at `place`.
   int64_t fetch_substitute(int64_t place, Scratch& scratch);
-  /// Fills `scratch.placed`, and returns the smallest region that contains what all views need.
-  Rect place_views(int64_t sample, ImageSize size, Scratch& scratch) const;
+  /// Fills `scratch.placed` with the views of `image` in the place of `sample`, and returns the smallest region that contains
+  /// what all views need. Fails with Error if a view has another size than the batch has memory for.
+  Rect place_views(int64_t sample, int64_t image, ImageSize size, Scratch& scratch) const;
   void note_bad(int64_t image, const Error& error);
   bool known_bad(int64_t image);
   Slot& slot_of(int64_t batch) { return slots_[static_cast<size_t>(batch) % slots_.size()]; }

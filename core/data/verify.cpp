@@ -155,9 +155,17 @@ class Verifier {
       fnv.add(scratch.encoded.bytes);
       decode(scratch.encoded, name, whole, scratch.image);
       seen_[static_cast<size_t>(number)] = {.hash = fnv.hash(), .bytes = scratch.encoded.bytes.size(), .readable = true};
+      check_size(source, name, scratch.image.size());
       look_at_pixels(number, name, scratch);
     } catch (const Error& error) {
-      add(FindingKind::unreadable, number, name, error.what());
+      add_error(FindingKind::unreadable, number, name, error);
+    }
+  }
+
+  static void check_size(const ImageSource& source, const std::string& name, ImageSize size) {
+    if (const std::optional<ImageSize> wanted = source.fixed_size(); wanted && size != *wanted) {
+      fail("{}: has {}x{} pixels; wanted {}x{}, the size that the data set gives for all images", name, size.width, size.height,
+           wanted->width, wanted->height);
     }
   }
 

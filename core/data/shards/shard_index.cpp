@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/data/class_names.h"
+#include "core/data/codecs/region.h"
 #include "core/data/shards/tar.h"
 #include "core/io/read_file.h"
 
@@ -20,10 +22,11 @@ constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
 
 std::string prefix_of(Split split) { return split == Split::train ? "train-" : "val-"; }
 
-/// A whole number from 0 to `most`.
-int64_t whole_number(const Json& value, int64_t most) {
-  if (!value.is_number_unsigned() || value.get<uint64_t>() > static_cast<uint64_t>(most)) {
-    fail("got {}, wanted a whole number from 0 to {}", value.dump(), most);
+/// A whole number from `least` to `most`.
+int64_t whole_number(const Json& value, int64_t most, int64_t least = 0) {
+  if (!value.is_number_unsigned() || value.get<uint64_t>() > static_cast<uint64_t>(most) ||
+      value.get<uint64_t>() < static_cast<uint64_t>(least)) {
+    fail("got {}, wanted a whole number from {} to {}", value.dump(), least, most);
   }
   return value.get<int64_t>();
 }
@@ -38,7 +41,8 @@ ShardHeader header_of(const Json& line) {
                      .encoding = line.at("encoding").get<std::string>(),
                      .shard_mib = whole_number(line.at("shard_mib"), kMost)};
   if (const Json& size = line.at("image_size"); !size.is_null()) {
-    header.fixed_size = {.height = whole_number(size.at(0), 1 << 20), .width = whole_number(size.at(1), 1 << 20)};
+    const int64_t height = whole_number(size.at(0), kMaxImagePixels, 1);
+    header.fixed_size = {.height = height, .width = whole_number(size.at(1), kMaxImagePixels / height, 1)};
   }
   return header;
 }
