@@ -256,17 +256,24 @@ void declare(Settings& s, VerifyOptions& o) {
 }
 
 Verification verify(const std::shared_ptr<const ImageSource>& train, const std::shared_ptr<const ImageSource>& val,
-                    const VerifyOptions& options, const VerifyProgress& progress) {
+                    const VerifyOptions& options, const VerifyProgress& progress, std::vector<Finding> unopened) {
   std::vector<std::pair<Split, const ImageSource*>> splits;
   for (const auto& [split, source] : {std::pair(Split::train, train.get()), std::pair(Split::val, val.get())}) {
     if (source != nullptr) {
       splits.emplace_back(split, source);
     }
   }
-  if (splits.empty()) {
+  if (splits.empty() && unopened.empty()) {
     fail_usage("verify: got no images");
   }
-  return Verifier(std::move(splits), options).run(progress);
+  Verification result;
+  result.complete = true;
+  if (!splits.empty()) {
+    result = Verifier(std::move(splits), options).run(progress);
+  }
+  result.findings.insert(result.findings.begin(), std::make_move_iterator(unopened.begin()),
+                         std::make_move_iterator(unopened.end()));
+  return result;
 }
 
 }  // namespace residua
