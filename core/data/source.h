@@ -57,7 +57,7 @@ class SourceKind {
   virtual void declare(Settings& /*settings*/) {}
   /// What the folder must contain, for messages.
   virtual std::string layout() const = 0;
-  /// Whether the existing folder `folder` looks like this kind.
+  /// Whether the existing folder `folder` looks like this kind. Must not throw: other kinds are asked too.
   virtual bool detect(const std::filesystem::path& folder) const = 0;
   /// Opens one split. Fails with UsageError if files are missing, and with Error if they are damaged.
   virtual std::shared_ptr<const ImageSource> open(const std::filesystem::path& folder, Split split,

@@ -109,6 +109,13 @@ class Verifier {
   std::string name(int64_t number) const { return at(number).source.name(at(number).image); }
   int32_t label(int64_t number) const { return at(number).source.label(at(number).image); }
 
+  /// Adds an error about `subject`, whose message may name it once more.
+  void add_error(FindingKind kind, int64_t number, const std::string& subject, const Error& error) {
+    const std::string message = error.what();
+    const std::string prefix = subject + ": ";
+    add(kind, number, subject, message.starts_with(prefix) ? message.substr(prefix.size()) : message);
+  }
+
   void add(FindingKind kind, int64_t number, std::string subject, std::string detail) {
     const std::lock_guard lock(mutex_);
     found_.push_back({{.kind = kind, .subject = std::move(subject), .detail = std::move(detail)}, number});
@@ -146,7 +153,7 @@ class Verifier {
         files->check_file(i);
       }
     } catch (const Error& error) {
-      add(FindingKind::damaged_file, number, source.name(i), error.what());
+      add_error(FindingKind::damaged_file, number, source.name(i), error);
     }
     const std::string name = source.name(i);
     try {

@@ -20,6 +20,8 @@ constexpr int64_t kFormat = 1;
 constexpr int64_t kMostImageBytes = int64_t{1} << 31;
 constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
 
+constexpr std::string_view kSuffix = ".tar";
+
 std::string prefix_of(Split split) { return split == Split::train ? "train-" : "val-"; }
 
 /// A whole number from `least` to `most`.
@@ -84,8 +86,7 @@ std::string shard_name(Split split, int64_t number) { return fmt::format("{}{:06
 
 std::string shard_index_name(Split split) { return prefix_of(split) + "index.jsonl"; }
 
-std::vector<std::string> list_shards(const fs::path& folder, Split split) {
-  constexpr std::string_view kSuffix = ".tar";
+std::vector<std::string> find_shards(const fs::path& folder, Split split) {
   const std::string prefix = prefix_of(split);
   std::vector<std::string> names;
   std::error_code error;
@@ -99,6 +100,12 @@ std::vector<std::string> list_shards(const fs::path& folder, Split split) {
   }
   // By number, whether or not all numbers have the same width.
   std::ranges::sort(names, {}, [](const std::string& name) { return std::pair(name.size(), name); });
+  return names;
+}
+
+std::vector<std::string> list_shards(const fs::path& folder, Split split) {
+  const std::string prefix = prefix_of(split);
+  std::vector<std::string> names = find_shards(folder, split);
   for (size_t i = 0; i < names.size(); ++i) {
     const size_t digits = names[i].size() - prefix.size() - kSuffix.size();
     if (const std::string wanted = fmt::format("{}{:0{}}{}", prefix, i, digits, kSuffix); names[i] != wanted) {

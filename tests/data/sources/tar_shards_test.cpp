@@ -279,5 +279,30 @@ TEST_F(TarShards, ADigestTellsWhatNothingElseTells) {
   EXPECT_THAT(damaged->detail, HasSubstr("train-000000.tar: has changed: its digest is"));
 }
 
+TEST_F(TarShards, ALabelThatTheIndexAloneHasIsToldAsSuch) {
+  put(good_ + kEnd);
+  open();
+  std::string index = read_bytes(folder_ / "train-index.jsonl");
+  const size_t a = index.find("[\"a.jpg\"");
+  index[index.find(']', a) - 1] = '0';  // was 2
+  write_bytes(folder_ / "train-index.jsonl", index);
+  const Verification verified = verify(open(), nullptr, {.tiny = 8, .workers = 0}, [](int64_t) { return true; });
+  const auto damaged = std::ranges::find(verified.findings, FindingKind::damaged_file, &Finding::kind);
+  ASSERT_NE(damaged, verified.findings.end());
+  EXPECT_THAT(damaged->detail, HasSubstr("train-000000.tar: train-index.jsonl lists other images or labels"));
+}
+
+// A stray shard beside an image folder: which of the two is meant is the user's to say.
+TEST_F(TarShards, AStrayShardDoesNotHideAnImageFolder) {
+  for (const char* name : {"train/cat", "train/dog"}) {
+    fs::create_directories(folder_ / name);
+    write_bytes(folder_ / (std::string(name) + "/a.jpg"), photos_[0]);
+  }
+  put(good_ + kEnd, "train-1.tar");
+  EXPECT_THAT(failure(), HasSubstr("looks like imagefolder and webdataset: choose one"));
+  EXPECT_EQ(open_source("imagefolder", folder_.path(), Split::train)->size(), 2);
+  EXPECT_THROW(open_source("webdataset", folder_.path(), Split::train), UsageError);
+}
+
 }  // namespace
 }  // namespace residua::test
