@@ -6,7 +6,6 @@
 #include <iterator>
 #include <mutex>
 #include <numeric>
-#include <thread>
 
 #include "core/base/error.h"
 #include "core/config/settings.h"
@@ -15,12 +14,11 @@
 #include "core/data/codecs/jpeg.h"
 #include "core/data/digest.h"
 #include "core/data/fnv.h"
+#include "core/data/worker_count.h"
 #include "core/data/worker_pool.h"
 
 namespace residua {
 namespace {
-
-constexpr int64_t kMaxWorkers = 1024;
 
 std::string_view format_name(ImageFormat format) {
   switch (format) {
@@ -64,7 +62,7 @@ class Verifier {
       ends_.push_back((ends_.empty() ? 0 : ends_.back()) + source->size());
     }
     seen_.resize(static_cast<size_t>(ends_.back()));
-    workers_ = options.workers.value_or(std::max(1U, std::thread::hardware_concurrency()));
+    workers_ = count_workers(options.workers);
   }
 
   Verification run(const VerifyProgress& progress) {
@@ -257,9 +255,7 @@ class Verifier {
 
 void declare(Settings& s, VerifyOptions& o) {
   s.number("tiny", o.tiny, between(0, 4096), "Report images whose shorter side has fewer pixels.");
-  s.number("workers", o.workers, between(0, kMaxWorkers), "Threads that read and decode images.")
-      .alias("j")
-      .default_is("as many as the processor runs");
+  s.add(workers_setting(o.workers, "Threads that read and decode images. auto: as many as the processor runs.")).alias("j");
 }
 
 Verification verify(const std::shared_ptr<const ImageSource>& train, const std::shared_ptr<const ImageSource>& val,

@@ -4,13 +4,13 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/base/enum_text.h"
 #include "core/base/error.h"
 #include "core/data/source.h"
+#include "core/data/worker_count.h"
 
 namespace residua {
 
@@ -74,8 +74,8 @@ struct Verification {
 };
 
 struct VerifyOptions {
-  int64_t tiny = 32;                    // pixels: an image with a shorter side below this is tiny
-  std::optional<int64_t> workers = {};  // threads; empty: as many as the processor runs
+  int64_t tiny = 32;               // pixels: an image with a shorter side below this is tiny
+  int64_t workers = kAutoWorkers;  // threads
 };
 
 void declare(Settings& settings, VerifyOptions& options);
