@@ -120,23 +120,7 @@ std::vector<std::string> read_shard_classes(const fs::path& folder) {
   if (!fs::is_regular_file(path)) {
     fail_usage("'{}' is missing; wanted the names of the classes, one a line, in the order of the labels", path.string());
   }
-  std::vector<uint8_t> bytes;
-  read_file(path, bytes);
-  std::vector<std::string> names(1);
-  for (const uint8_t byte : bytes) {
-    if (byte == '\n') {
-      names.emplace_back();
-    } else if (byte != '\r') {
-      names.back() += static_cast<char>(byte);
-    }
-  }
-  if (names.back().empty()) {
-    names.pop_back();
-  }
-  if (const auto empty = std::ranges::find(names, ""); empty != names.end()) {
-    fail_usage("line {} of '{}' is empty; wanted the name of a class", empty - names.begin() + 1, path.string());
-  }
-  return names;
+  return read_class_names(path);
 }
 
 std::string shard_classes_text(const std::vector<std::string>& names) {

@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/join.h"
+#include "core/data/class_names.h"
 #include "core/data/codecs/decode.h"
 #include "core/data/source.h"
 #include "core/data/sources/label_list.h"
@@ -196,7 +197,7 @@ class ImageFolder final : public ImageSource {
   void read_list(const fs::path& folder) {
     const fs::path names = folder / "classes.txt";
     if (class_names_.empty() && fs::is_regular_file(names)) {
-      class_names_ = read_lines(names);
+      class_names_ = read_class_names(names);
     }
     LabelList list = read_label_list(folder / kValidationList, std::move(class_names_));
     class_names_ = std::move(list.class_names);
