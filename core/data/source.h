@@ -33,6 +33,8 @@ class ImageSource {
   /// Reads image i as stored. `out` is valid until the next read into it, and no longer than the source. Fails with Error,
   /// which names the image, if it cannot be read.
   virtual void read(int64_t i, EncodedImage& out) const = 0;
+  /// The number of bytes of image i as stored, if the source can tell without reading it.
+  virtual std::optional<uint64_t> stored_bytes(int64_t /*i*/) const { return {}; }
   /// Notes for the user, one line each, such as skipped files.
   virtual std::vector<std::string> notes() const { return {}; }
 

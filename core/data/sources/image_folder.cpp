@@ -177,6 +177,12 @@ class ImageFolder final : public ImageSource {
     out.set_file();
   }
 
+  std::optional<uint64_t> stored_bytes(int64_t i) const override {
+    std::error_code error;
+    const uint64_t bytes = fs::file_size(name(i), error);
+    return error ? std::nullopt : std::optional(bytes);
+  }
+
   std::vector<std::string> notes() const override {
     int64_t files = 0;
     std::vector<std::string> kinds;

@@ -45,6 +45,8 @@ class TarShards final : public ImageSource, public CheckedFiles {
   }
   std::optional<ImageSize> fixed_size() const override { return index_.header.fixed_size; }
 
+  std::optional<uint64_t> stored_bytes(int64_t i) const override { return at(i).image.size; }
+
   // Opens the shard each time, as a folder's source opens a file: a data set may have more shards than a process may open.
   void read(int64_t i, EncodedImage& out) const override {
     const Place place = at(i);
