@@ -47,8 +47,10 @@ int run(const Command& command, const Settings& settings) {
   if (command.out.empty()) {
     fail_setting("OUT", "nothing", "the folder for the shards");
   }
-  if (!command.pack.shorter_side && settings.given("quality", Layer::command_line)) {
-    fail_setting("quality", fmt::format("{}", command.pack.quality), "shorter-side too: other images are stored as they are");
+  const bool encodes = command.pack.shorter_side || command.pack.turns_by_exif;
+  if (!encodes && settings.given("quality", Layer::command_line)) {
+    fail_setting("quality", fmt::format("{}", command.pack.quality),
+                 "shorter-side or exif too: other images are stored as they are");
   }
   catch_signals();
   std::vector<std::pair<Split, std::shared_ptr<const ImageSource>>> sources;
