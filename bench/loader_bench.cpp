@@ -6,7 +6,6 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
-#include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -17,8 +16,7 @@
 #include "core/data/subset.h"
 #include "core/io/atomic_file.h"
 #include "core/io/read_file.h"
-#include "tools/cli/version_flag.h"
-#include "tools/cli/warnings.h"
+#include "tools/cli/run_app.h"
 
 namespace residua {
 namespace {
@@ -215,11 +213,9 @@ int run_benchmark(const Options& o) {
 }  // namespace residua
 
 int main(int argc, char** argv) {
-  residua::show_warnings();
   residua::Options o;
   CLI::App app("Measures how fast a folder of photos is loaded: each stage on one thread, then the whole loader.",
                "loader-bench");
-  residua::add_version_flag(app);
   app.add_option("DIR", o.folder, "a data set, whose training images are loaded, or a folder with images at any depth")
       ->required()
       ->check(CLI::ExistingDirectory);
@@ -237,19 +233,5 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", o.seconds, "time of each row in each round")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--rounds", o.rounds, "rounds; a figure is their median")->check(CLI::Range(1, 100))->capture_default_str();
   app.add_option("--json", o.json, "write the figures of all rounds to this file");
-  try {
-    app.parse(argc, argv);
-    return residua::run_benchmark(o);
-  } catch (const CLI::Success& success) {
-    return app.exit(success);  // --help, --version
-  } catch (const CLI::ParseError& error) {
-    std::cerr << "loader-bench: " << error.what() << "; see loader-bench --help\n";
-    return 2;
-  } catch (const residua::UsageError& error) {
-    std::cerr << "loader-bench: " << error.what() << "\n";
-    return 2;
-  } catch (const std::exception& error) {
-    std::cerr << "loader-bench: " << error.what() << "\n";
-    return 1;
-  }
+  return residua::run_app(app, argc, argv, [&] { return residua::run_benchmark(o); });
 }

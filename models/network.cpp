@@ -5,7 +5,6 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "core/io/read_file.h"
 #include "core/nn/state_dict.h"
 
 namespace residua {
@@ -283,18 +282,6 @@ InputFormat input_format(const Network& network, DType compute, Device device) {
           .dtype = compute,
           .mean = mean_tensor(network.input.mean, network.input.size, device),
           .inverse_std = from_values({3}, inverse_std, DType::f32, device)};
-}
-
-std::vector<std::string> read_class_names(const std::string& path) {
-  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-  std::vector<std::string> names = read_lines(path);
-  if (!names.empty() && names.front().starts_with(kByteOrderMark)) {
-    names.front().erase(0, kByteOrderMark.size());
-    if (names.front().empty()) {
-      names.erase(names.begin());
-    }
-  }
-  return names;
 }
 
 }  // namespace residua

@@ -85,7 +85,4 @@ std::vector<float> stored_mean_image(const Safetensors& file, int64_t size);
 /// The input format for core/ops/prepare_input.h, on a device.
 InputFormat input_format(const Network& network, DType compute, Device device);
 
-/// Reads one class name per line, in label order; drops a byte order mark.
-std::vector<std::string> read_class_names(const std::string& path);
-
 }  // namespace residua

@@ -5,7 +5,6 @@
 #include "tools/cli/data_command.h"
 #include "tools/cli/progress.h"
 #include "tools/cli/signals.h"
-#include "tools/cli/work_progress.h"
 
 namespace residua {
 namespace {
@@ -21,22 +20,19 @@ struct Command {
 };
 
 /// Returns whether the split is complete.
-bool pack_split(const Command& command, Split split) {
-  const auto source = open_source(command.data, split);
+bool pack_split(const Command& command, Split split, const ImageSource& source) {
   Progress progress(stdout);
-  progress.notes(source->notes());
-  PackResult result;
-  {
-    WorkProgress work(stdout, fmt::format("packing {}", split_name(split)), source->size());
-    result = pack(*source, split, command.out, command.pack, [&](int64_t done) {
-      work.advance(done);
-      return stop_signal() == 0;
-    });
-  }
-  progress.note(fmt::format("{}: {} of {} images, {:.1f} MB, shards: {}{}{}", split_name(split), result.images, source->size(),
-                            static_cast<double>(result.bytes) / 1e6, result.shards,
-                            result.kept > 0 ? fmt::format("; {} were there already", result.kept) : "",
-                            command.pack.shorter_side ? fmt::format("; {} scaled by this call", result.encoded) : ""));
+  progress.notes(source.notes());
+  const auto show = progress.pass(fmt::format("packing {}", split_name(split)));
+  const PackResult result = pack(source, split, command.out, command.pack, [&](int64_t done) {
+    show(done, source.size());
+    return stop_signal() == 0;
+  });
+  progress.note(fmt::format(
+      "{}: {} of {} images, {:.1f} MB, shards: {}{}{}", split_name(split), result.images, source.size(),
+      static_cast<double>(result.bytes) / 1e6, result.shards,
+      result.kept > 0 ? fmt::format("; {} were there already", result.kept) : "",
+      command.pack.shorter_side || command.pack.turns_by_exif ? fmt::format("; {} encoded by this call", result.encoded) : ""));
   if (result.undecodable > 0) {
     progress.note(fmt::format("note: {} images cannot be decoded and are stored as they are; verify-imagenet names them",
                               result.undecodable));
@@ -51,12 +47,18 @@ int run(const Command& command, const Settings& settings) {
   if (command.out.empty()) {
     fail_setting("OUT", "nothing", "the folder for the shards");
   }
-  if (!command.pack.shorter_side && settings.given("quality", Layer::command_line)) {
-    fail_setting("quality", fmt::format("{}", command.pack.quality), "shorter-side too: other images are stored as they are");
+  const bool encodes = command.pack.shorter_side || command.pack.turns_by_exif;
+  if (!encodes && settings.given("quality", Layer::command_line)) {
+    fail_setting("quality", fmt::format("{}", command.pack.quality),
+                 "shorter-side or exif too: other images are stored as they are");
   }
   catch_signals();
+  std::vector<std::pair<Split, std::shared_ptr<const ImageSource>>> sources;
   for (const Split split : splits_of(command.data)) {
-    if (!pack_split(command, split)) {
+    sources.emplace_back(split, open_source(command.data, split));  // all of them before hours of work
+  }
+  for (const auto& [split, source] : sources) {
+    if (!pack_split(command, split, *source)) {
       fmt::print("stopped; repeat the command to continue\n");
       return 128 + stop_signal();
     }

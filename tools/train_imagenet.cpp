@@ -15,11 +15,10 @@
 #include "tools/cli/curves.h"
 #include "tools/cli/descriptions.h"
 #include "tools/cli/progress.h"
+#include "tools/cli/run_program.h"
 #include "tools/cli/signals.h"
-#include "tools/cli/standard_streams.h"
 #include "tools/cli/train_actions.h"
 #include "tools/cli/train_command.h"
-#include "tools/cli/warnings.h"
 
 namespace residua {
 namespace {
@@ -123,20 +122,15 @@ int run(TrainCommand& command) {
 }  // namespace residua
 
 int main(int argc, char** argv) {
-  residua::open_standard_streams();
-  residua::show_warnings();
   residua::TrainCommand command;
-  try {
+  const auto read_and_run = [&] {
     if (const auto text = residua::read_train_command(command, argc, argv)) {
       std::cout << *text;
       return 0;
     }
     return residua::run(command);
-  } catch (const residua::UsageError& error) {
-    std::cerr << residua::worded(error, command.settings, "train-imagenet") << "\n";
-    return 2;
-  } catch (const std::exception& error) {
-    std::cerr << "train-imagenet: " << error.what() << "\n";
-    return 1;
-  }
+  };
+  return residua::run_program("train-imagenet", read_and_run, [&](const residua::UsageError& error) {
+    return residua::worded(error, command.settings, "train-imagenet");
+  });
 }

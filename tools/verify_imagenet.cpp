@@ -6,8 +6,9 @@
 #include "core/data/verify.h"
 #include "core/io/atomic_file.h"
 #include "tools/cli/data_command.h"
+#include "tools/cli/output_file.h"
+#include "tools/cli/progress.h"
 #include "tools/cli/signals.h"
-#include "tools/cli/work_progress.h"
 
 namespace residua {
 namespace {
@@ -37,8 +38,10 @@ void print(const Verification& result, int64_t shown) {
       fmt::print("note: {}\n", note);
     }
   }
-  fmt::print("classes: {} to {}, {}\n", result.class_names.front(), result.class_names.back(),
-             result.sorted_classes() ? "sorted by name, as in torchvision's ImageFolder" : "not sorted by name");
+  if (!result.class_names.empty()) {
+    fmt::print("classes: {} to {}, {}\n", result.class_names.front(), result.class_names.back(),
+               result.sorted_classes() ? "sorted by name, as in torchvision's ImageFolder" : "not sorted by name");
+  }
   for (const auto& [kind, text] : kEnumText<FindingKind>) {
     int64_t count = 0;
     std::string lines;
@@ -57,24 +60,38 @@ void print(const Verification& result, int64_t shown) {
                                         : "good");
 }
 
+Verification verify_with_progress(const Command& command, const std::shared_ptr<const ImageSource>& train,
+                                  const std::shared_ptr<const ImageSource>& val, std::vector<Finding> unopened) {
+  const int64_t images = (train ? train->size() : 0) + (val ? val->size() : 0);
+  Progress progress(stdout);
+  const auto show = progress.pass("verifying");
+  const auto go_on = [&](int64_t done) {
+    show(done, images);
+    return stop_signal() == 0;
+  };
+  return verify(train, val, command.verify, go_on, std::move(unopened));
+}
+
 int run(const Command& command) {
   if (command.data.folder.empty() && command.data.dataset == "auto") {
     fail_setting("DIR", "nothing", "the folder of a data set");
   }
+  check_folder_of("json", command.json);
+  if (command.data.dataset == "auto") {
+    detect_source(command.data.folder);  // a folder of no known layout is a wrong call, not a finding
+  }
   std::shared_ptr<const ImageSource> train;
   std::shared_ptr<const ImageSource> val;
+  std::vector<Finding> unopened;
   for (const Split split : splits_of(command.data)) {
-    (split == Split::train ? train : val) = open_source(command.data, split);
+    try {
+      (split == Split::train ? train : val) = open_source(command.data, split);
+    } catch (const Error& error) {
+      unopened.push_back(unopened_finding(split, error));
+    }
   }
   catch_signals();
-  Verification result;
-  {
-    WorkProgress work(stdout, "verifying", (train ? train->size() : 0) + (val ? val->size() : 0));
-    result = verify(train, val, command.verify, [&](int64_t done) {
-      work.advance(done);
-      return stop_signal() == 0;
-    });
-  }
+  const Verification result = verify_with_progress(command, train, val, std::move(unopened));
   print(result, command.shown);
   if (!command.json.empty()) {
     atomic_write(command.json, to_json(result).dump(1) + "\n");

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <thread>
 #include <utility>
 
 #include "core/base/error.h"
@@ -20,33 +19,14 @@ namespace {
 constexpr int64_t kJobSamples = 4;
 
 constexpr int64_t kMaxBatchSize = 1 << 20;
-constexpr int64_t kMaxWorkers = 1024;
 
-/// Threads that the loader may use if it finds their number: one a core.
+/// Threads that the loader may use.
 int64_t threads_of(const LoaderOptions& options) {
-  return options.workers == kAutoWorkers ? std::clamp<int64_t>(std::thread::hardware_concurrency(), 1, kMaxWorkers)
-                                         : options.workers;
+  return options.workers == kAutoWorkers ? options.most_workers : options.workers;
 }
 
 std::optional<int64_t> first_workers(const LoaderOptions& options) {
   return options.workers == kAutoWorkers ? std::optional<int64_t>(1) : std::nullopt;
-}
-
-Setting workers_setting(int64_t& workers) {
-  const std::string wanted = "auto or " + config_detail::describe(between(0, kMaxWorkers), true);
-  const auto set = [&workers, wanted](const Words& words) {
-    const std::string& word = config_detail::single("workers", words, wanted);
-    workers = word == "auto" ? kAutoWorkers : config_detail::parse_whole("workers", word, between(0, kMaxWorkers), wanted);
-  };
-  const auto get = [&workers]() -> Words { return {workers == kAutoWorkers ? "auto" : fmt::format("{}", workers)}; };
-  return {.name = "workers",
-          .help =
-              "Threads that load and decode images. auto: one thread, and more while training waits for images. 0: the "
-              "training thread does it.",
-          .wanted = wanted,
-          .kind = WordKind::number,
-          .set = set,
-          .get = get};
 }
 
 LoaderOptions checked(const std::shared_ptr<const ImageSource>& source, LoaderOptions options) {
@@ -60,10 +40,14 @@ LoaderOptions checked(const std::shared_ptr<const ImageSource>& source, LoaderOp
   }
   check("batch-size", options.batch_size, 1, kMaxBatchSize);
   check("workers", options.workers, kAutoWorkers, kMaxWorkers);
+  check("most-workers", options.most_workers, 0, kMaxWorkers);
   check("prefetch", options.prefetch, 1, kMaxWorkers);
   check("max-bad-images", options.max_bad_images, 0, INT64_MAX);
   if (!(options.max_bad_share >= 0 && options.max_bad_share <= 1)) {
     fail_setting("max-bad-share", fmt::format("{}", options.max_bad_share), "0 to 1");
+  }
+  if (options.most_workers == 0) {
+    options.most_workers = one_worker_a_core();
   }
   if (options.view == nullptr) {
     options.view = make_view("center", options.crop_size);
@@ -133,7 +117,12 @@ Batch rows_of(const Batch& batch, int64_t first, int64_t count) {
 }
 
 void declare(Settings& settings, LoaderOptions& options) {
-  settings.add(workers_setting(options.workers)).alias("j").without_result();
+  settings
+      .add(workers_setting(options.workers,
+                           "Threads that load and decode images. auto: one thread, and more while training waits for images. "
+                           "0: the training thread does it."))
+      .alias("j")
+      .without_result();
   settings.flag("exif", options.turns_by_exif,
                 "Turn each photo as its EXIF orientation says. By default, photos are used as they are stored, as in "
                 "torchvision.");
@@ -250,12 +239,19 @@ void Loader::load_sample(Slot& slot, int64_t position, Scratch& scratch) {
   }
 }
 
-Rect Loader::place_views(int64_t sample, ImageSize size, Scratch& scratch) const {
+Rect Loader::place_views(int64_t sample, int64_t image, ImageSize size, Scratch& scratch) const {
   Random random(options_.seed, RandomPurpose::augmentation, static_cast<uint64_t>(epoch_), static_cast<uint64_t>(sample));
   Rect region;
   scratch.placed.clear();
   for (int64_t k = 0; k < views_per_sample(); ++k) {
     const PlacedView placed = options_.view->place(size, random, k);
+    const Rect& window = placed.resize.window;
+    if (view_size_ && *view_size_ != ImageSize{window.height, window.width}) {
+      fail(
+          "{}: has {}x{} pixels, which give a view of {}x{}; wanted one of {}x{}: the data set says that all images have the "
+          "same size",
+          source_->name(image), size.width, size.height, window.width, window.height, view_size_->width, view_size_->height);
+    }
     scratch.placed.push_back({placed, source_region(placed.resize)});
     region = k == 0 ? scratch.placed.back().region : bounding(region, scratch.placed.back().region);
   }
@@ -265,7 +261,7 @@ Rect Loader::place_views(int64_t sample, ImageSize size, Scratch& scratch) const
 int64_t Loader::fetch(int64_t place, Scratch& scratch) {
   const int64_t sample = order_[static_cast<size_t>(place)];
   try {
-    const auto choose = [&](ImageSize size) { return scratch.region = place_views(sample, size, scratch); };
+    const auto choose = [&](ImageSize size) { return scratch.region = place_views(sample, sample, size, scratch); };
     source_->read(sample, scratch.encoded);
     decode(scratch.encoded, source_->name(sample), choose, scratch.image, orientation());
     return sample;
@@ -275,10 +271,7 @@ int64_t Loader::fetch(int64_t place, Scratch& scratch) {
   if (options_.bad_images == BadImages::leave_out) {
     return -1;
   }
-  const int64_t substitute = fetch_substitute(place, scratch);
-  place_views(sample, scratch.image.size(), scratch);
-  scratch.region = whole(scratch.image.size());
-  return substitute;
+  return fetch_substitute(place, scratch);
 }
 
 int64_t Loader::fetch_substitute(int64_t place, Scratch& scratch) {
@@ -293,6 +286,8 @@ int64_t Loader::fetch_substitute(int64_t place, Scratch& scratch) {
     try {
       source_->read(image, scratch.encoded);
       decode(scratch.encoded, source_->name(image), whole, scratch.image, orientation());
+      place_views(order_[static_cast<size_t>(place)], image, scratch.image.size(), scratch);
+      scratch.region = whole(scratch.image.size());
       return image;
     } catch (const Error& error) {
       note_bad(image, error);

@@ -15,6 +15,7 @@
 #include "core/data/sampler.h"
 #include "core/data/source.h"
 #include "core/data/views/view.h"
+#include "core/data/worker_count.h"
 #include "core/data/worker_pool.h"
 #include "core/device/device_api.h"
 #include "core/tensor/tensor.h"
@@ -22,9 +23,6 @@
 namespace residua {
 
 class Settings;
-
-/// The value of LoaderOptions::workers that lets the loader find the number of threads.
-inline constexpr int64_t kAutoWorkers = -1;
 
 /// The input of `PrepareInput` (core/kernels/prepare_input.h), in host memory: source images and the view of each. A sample has
 /// one row for each view of the view policy, in sequence.
@@ -58,10 +56,11 @@ struct LoaderOptions {
   bool pad_last = false;
   uint64_t seed = 0;
   bool turns_by_exif = false;  // turn images as their EXIF data say
-  /// Loader threads. 0: the thread that calls next() does the work. kAutoWorkers: one thread, and more, up to one a core, while
-  /// next() has to wait for data.
+  /// Loader threads. 0: the thread that calls next() does the work. kAutoWorkers: one thread, and more, up to `most_workers`,
+  /// while next() has to wait for data.
   int64_t workers = 0;
-  int64_t prefetch = 2;  // batches to prepare ahead of next()
+  int64_t most_workers = 0;  // of kAutoWorkers; 0: one a core
+  int64_t prefetch = 2;      // batches to prepare ahead of next()
   BadImages bad_images = BadImages::leave_out;
   int64_t max_bad_images = 0;               // limit on distinct unreadable images
   double max_bad_share = 0.5;               // the same as a share of all images; the smaller limit applies
@@ -112,8 +111,9 @@ class Loader {
   const ImageSource& source() const { return *source_; }
   DataErrors& errors() { return *options_.errors; }
   const DataErrors& errors() const { return *options_.errors; }
-  /// Threads that load now.
+  /// Threads that load now, and that may load.
   int64_t workers() const { return pool_.workers(); }
+  int64_t most_workers() const { return pool_.most_workers(); }
   /// Total seconds that next() has waited for data.
   double wait_seconds() const { return wait_seconds_; }
 
@@ -150,10 +150,11 @@ class Loader {
   /// Reads and decodes the sample at a position of the epoch's order, and places its views. Returns the image's index, or -1
   /// if it cannot be read.
   int64_t fetch(int64_t place, Scratch& scratch);
-  /// Decodes the substitute for the image at `place`.
+  /// Decodes the substitute for the image at `place`, and places its views.
   int64_t fetch_substitute(int64_t place, Scratch& scratch);
-  /// Fills `scratch.placed`, and returns the smallest region that contains what all views need.
-  Rect place_views(int64_t sample, ImageSize size, Scratch& scratch) const;
+  /// Fills `scratch.placed` with the views of `image` in the place of `sample`, and returns the smallest region that contains
+  /// what all views need. Fails with Error if a view has another size than the batch has memory for.
+  Rect place_views(int64_t sample, int64_t image, ImageSize size, Scratch& scratch) const;
   void note_bad(int64_t image, const Error& error);
   bool known_bad(int64_t image);
   Slot& slot_of(int64_t batch) { return slots_[static_cast<size_t>(batch) % slots_.size()]; }

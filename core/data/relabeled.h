@@ -20,6 +20,7 @@ class Relabeled final : public ImageSource {
   std::string name(int64_t i) const override { return source_->name(i); }
   std::optional<ImageSize> fixed_size() const override { return source_->fixed_size(); }
   void read(int64_t i, EncodedImage& out) const override { source_->read(i, out); }
+  std::optional<uint64_t> stored_bytes(int64_t i) const override { return source_->stored_bytes(i); }
   std::vector<std::string> notes() const override { return source_->notes(); }
 
  private:

@@ -33,6 +33,8 @@ class ImageSource {
   /// Reads image i as stored. `out` is valid until the next read into it, and no longer than the source. Fails with Error,
   /// which names the image, if it cannot be read.
   virtual void read(int64_t i, EncodedImage& out) const = 0;
+  /// The number of bytes of image i as stored, if the source can tell without reading it.
+  virtual std::optional<uint64_t> stored_bytes(int64_t /*i*/) const { return {}; }
   /// Notes for the user, one line each, such as skipped files.
   virtual std::vector<std::string> notes() const { return {}; }
 
@@ -57,7 +59,7 @@ class SourceKind {
   virtual void declare(Settings& /*settings*/) {}
   /// What the folder must contain, for messages.
   virtual std::string layout() const = 0;
-  /// Whether the existing folder `folder` looks like this kind.
+  /// Whether the existing folder `folder` looks like this kind. Must not throw: other kinds are asked too.
   virtual bool detect(const std::filesystem::path& folder) const = 0;
   /// Opens one split. Fails with UsageError if files are missing, and with Error if they are damaged.
   virtual std::shared_ptr<const ImageSource> open(const std::filesystem::path& folder, Split split,

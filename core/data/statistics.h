@@ -34,7 +34,8 @@ struct ImageStatistics {
 /// Called now and then while images are measured.
 using MeasureProgress = std::function<void(int64_t done, int64_t total)>;
 
-/// Measures the center views of size x size pixels of all images; of `options`, the workers and the limits on bad images count.
+/// Measures the center views of size x size pixels of all images; of `options`, the workers, the limits on bad images and
+/// `turns_by_exif` count.
 /// Unless all images are size x size pixels, the mean image is that of the views and of their mirror images, as training sees
 /// both. The sums are exact, so the result does not depend on the number of workers. Fails with Error if there are too many bad
 /// images, or if no image can be read.

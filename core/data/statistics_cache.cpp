@@ -12,6 +12,7 @@
 #include "core/base/error.h"
 #include "core/base/warning.h"
 #include "core/data/digest.h"
+#include "core/data/fnv.h"
 #include "core/data/loader.h"
 #include "core/io/file_system.h"
 #include "core/io/safetensors.h"
@@ -25,19 +26,27 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kFormat = "residua-image-statistics-1";
 constexpr const char* kMeanImage = "input.mean";  // as in a file of weights
 
+/// Names, labels and byte counts of all images, and the bytes of as many as are read quickly.
 std::string digest_of(const ImageSource& source, int64_t size, bool turned) {
-  constexpr int64_t kSample = 64;  // images whose bytes count: reading all would take as long as measuring them
-  std::string text = fmt::format("{}\n{}\n{}\n", set_digest(source), size, turned);
+  constexpr int64_t kReadAll = 4096;  // images; to read more could take as long as to measure them
+  constexpr int64_t kSample = 64;     // of a larger set
+  const int64_t read = source.size() <= kReadAll ? source.size() : kSample;
+  Fnv fnv;
+  fnv.add(fmt::format("{}\n{}\n{}\n{}\n", kFormat, set_digest(source), size, turned));
+  for (int64_t i = 0; i < source.size(); ++i) {
+    fnv.add(fmt::format("{} ", source.stored_bytes(i).value_or(0)));
+  }
   EncodedImage encoded;
-  for (int64_t i = 0; i < std::min(kSample, source.size()); ++i) {
+  for (int64_t i = 0; i < read; ++i) {
     try {
-      source.read(i * source.size() / std::min(kSample, source.size()), encoded);
-      text += text_digest({reinterpret_cast<const char*>(encoded.bytes.data()), encoded.bytes.size()});
+      source.read(i * source.size() / read, encoded);
+      fnv.add(fmt::format("{} ", encoded.bytes.size()));
+      fnv.add(encoded.bytes);
     } catch (const Error&) {
-      text += "unreadable";
+      fnv.add(std::string_view("unreadable"));
     }
   }
-  return text_digest(text);
+  return fnv.digest();
 }
 
 void store(const std::string& path, const ImageStatistics& s) {

@@ -8,6 +8,7 @@ namespace residua {
 
 std::string_view meaning(FindingKind kind) {
   switch (kind) {
+    case FindingKind::unopened: return "splits that cannot be opened";
     case FindingKind::unreadable: return "images that cannot be read or decoded";
     case FindingKind::damaged_file: return "shards that differ from their stored digest";
     case FindingKind::label_conflict: return "images whose bytes occur with another label";
@@ -20,6 +21,10 @@ std::string_view meaning(FindingKind kind) {
     case FindingKind::tiny: return "tiny images";
   }
   return "";
+}
+
+Finding unopened_finding(Split split, const Error& error) {
+  return {.kind = FindingKind::unopened, .subject = split == Split::train ? "train" : "val", .detail = error.what()};
 }
 
 bool is_harmful(FindingKind kind) { return kind <= FindingKind::class_names; }

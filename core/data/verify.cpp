@@ -6,7 +6,6 @@
 #include <iterator>
 #include <mutex>
 #include <numeric>
-#include <thread>
 
 #include "core/base/error.h"
 #include "core/config/settings.h"
@@ -15,12 +14,11 @@
 #include "core/data/codecs/jpeg.h"
 #include "core/data/digest.h"
 #include "core/data/fnv.h"
+#include "core/data/worker_count.h"
 #include "core/data/worker_pool.h"
 
 namespace residua {
 namespace {
-
-constexpr int64_t kMaxWorkers = 1024;
 
 std::string_view format_name(ImageFormat format) {
   switch (format) {
@@ -64,7 +62,7 @@ class Verifier {
       ends_.push_back((ends_.empty() ? 0 : ends_.back()) + source->size());
     }
     seen_.resize(static_cast<size_t>(ends_.back()));
-    workers_ = options.workers.value_or(std::max(1U, std::thread::hardware_concurrency()));
+    workers_ = count_workers(options.workers);
   }
 
   Verification run(const VerifyProgress& progress) {
@@ -109,6 +107,13 @@ class Verifier {
   std::string name(int64_t number) const { return at(number).source.name(at(number).image); }
   int32_t label(int64_t number) const { return at(number).source.label(at(number).image); }
 
+  /// Adds an error about `subject`, whose message may name it once more.
+  void add_error(FindingKind kind, int64_t number, const std::string& subject, const Error& error) {
+    const std::string message = error.what();
+    const std::string prefix = subject + ": ";
+    add(kind, number, subject, message.starts_with(prefix) ? message.substr(prefix.size()) : message);
+  }
+
   void add(FindingKind kind, int64_t number, std::string subject, std::string detail) {
     const std::lock_guard lock(mutex_);
     found_.push_back({{.kind = kind, .subject = std::move(subject), .detail = std::move(detail)}, number});
@@ -146,7 +151,7 @@ class Verifier {
         files->check_file(i);
       }
     } catch (const Error& error) {
-      add(FindingKind::damaged_file, number, source.name(i), error.what());
+      add_error(FindingKind::damaged_file, number, source.name(i), error);
     }
     const std::string name = source.name(i);
     try {
@@ -155,9 +160,17 @@ class Verifier {
       fnv.add(scratch.encoded.bytes);
       decode(scratch.encoded, name, whole, scratch.image);
       seen_[static_cast<size_t>(number)] = {.hash = fnv.hash(), .bytes = scratch.encoded.bytes.size(), .readable = true};
+      check_size(source, name, scratch.image.size());
       look_at_pixels(number, name, scratch);
     } catch (const Error& error) {
-      add(FindingKind::unreadable, number, name, error.what());
+      add_error(FindingKind::unreadable, number, name, error);
+    }
+  }
+
+  static void check_size(const ImageSource& source, const std::string& name, ImageSize size) {
+    if (const std::optional<ImageSize> wanted = source.fixed_size(); wanted && size != *wanted) {
+      fail("{}: has {}x{} pixels; wanted {}x{}, the size that the data set gives for all images", name, size.width, size.height,
+           wanted->width, wanted->height);
     }
   }
 
@@ -242,23 +255,28 @@ class Verifier {
 
 void declare(Settings& s, VerifyOptions& o) {
   s.number("tiny", o.tiny, between(0, 4096), "Report images whose shorter side has fewer pixels.");
-  s.number("workers", o.workers, between(0, kMaxWorkers), "Threads that read and decode images.")
-      .alias("j")
-      .default_is("as many as the processor runs");
+  s.add(workers_setting(o.workers, "Threads that read and decode images. auto: as many as the processor runs.")).alias("j");
 }
 
 Verification verify(const std::shared_ptr<const ImageSource>& train, const std::shared_ptr<const ImageSource>& val,
-                    const VerifyOptions& options, const VerifyProgress& progress) {
+                    const VerifyOptions& options, const VerifyProgress& progress, std::vector<Finding> unopened) {
   std::vector<std::pair<Split, const ImageSource*>> splits;
   for (const auto& [split, source] : {std::pair(Split::train, train.get()), std::pair(Split::val, val.get())}) {
     if (source != nullptr) {
       splits.emplace_back(split, source);
     }
   }
-  if (splits.empty()) {
+  if (splits.empty() && unopened.empty()) {
     fail_usage("verify: got no images");
   }
-  return Verifier(std::move(splits), options).run(progress);
+  Verification result;
+  result.complete = true;
+  if (!splits.empty()) {
+    result = Verifier(std::move(splits), options).run(progress);
+  }
+  result.findings.insert(result.findings.begin(), std::make_move_iterator(unopened.begin()),
+                         std::make_move_iterator(unopened.end()));
+  return result;
 }
 
 }  // namespace residua

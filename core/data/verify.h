@@ -4,12 +4,13 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/base/enum_text.h"
+#include "core/base/error.h"
 #include "core/data/source.h"
+#include "core/data/worker_count.h"
 
 namespace residua {
 
@@ -17,6 +18,7 @@ class Settings;
 
 /// What can be wrong with a data set.
 enum class FindingKind : uint8_t {
+  unopened,
   unreadable,
   damaged_file,
   label_conflict,
@@ -29,7 +31,8 @@ enum class FindingKind : uint8_t {
   tiny
 };
 template <>
-inline constexpr auto kEnumText<FindingKind> = enum_text<FindingKind>({{FindingKind::unreadable, "unreadable"},
+inline constexpr auto kEnumText<FindingKind> = enum_text<FindingKind>({{FindingKind::unopened, "unopened"},
+                                                                       {FindingKind::unreadable, "unreadable"},
                                                                        {FindingKind::damaged_file, "damaged-file"},
                                                                        {FindingKind::label_conflict, "label-conflict"},
                                                                        {FindingKind::overlap, "overlap"},
@@ -47,7 +50,7 @@ bool is_harmful(FindingKind kind);
 
 struct Finding {
   FindingKind kind;
-  std::string subject;  // an image, a file or a class
+  std::string subject;  // a split, an image, a file or a class
   std::string detail;
 };
 
@@ -71,8 +74,8 @@ struct Verification {
 };
 
 struct VerifyOptions {
-  int64_t tiny = 32;                    // pixels: an image with a shorter side below this is tiny
-  std::optional<int64_t> workers = {};  // threads; empty: as many as the processor runs
+  int64_t tiny = 32;               // pixels: an image with a shorter side below this is tiny
+  int64_t workers = kAutoWorkers;  // threads
 };
 
 void declare(Settings& settings, VerifyOptions& options);
@@ -80,10 +83,14 @@ void declare(Settings& settings, VerifyOptions& options);
 /// Called with the number of images that are done. Returns whether to go on.
 using VerifyProgress = std::function<bool(int64_t done)>;
 
-/// Reads and decodes every image of the splits once, and compares images by their bytes. Splits that are null are left out; at
-/// least one must be there.
+/// The finding that a split cannot be opened.
+Finding unopened_finding(Split split, const Error& error);
+
+/// Reads and decodes every image of the splits once, and compares images by their bytes. Splits that are null are left out.
+/// `unopened` are findings of splits that could not be opened: the result has them too. Fails with UsageError if there is
+/// neither a split nor such a finding.
 Verification verify(const std::shared_ptr<const ImageSource>& train, const std::shared_ptr<const ImageSource>& val,
-                    const VerifyOptions& options, const VerifyProgress& progress);
+                    const VerifyOptions& options, const VerifyProgress& progress, std::vector<Finding> unopened = {});
 
 /// The same as JSON; docs/formats.md describes it.
 nlohmann::json to_json(const Verification& verification);

@@ -46,9 +46,11 @@ EvaluationLoader::EvaluationLoader(const std::shared_ptr<const ImageSource>& sou
   }
   const std::vector<EvaluationPass> passes = checked_passes(protocol, input_size);
   options.batch_size = samples_of_a_batch(passes, source->fixed_size(), input_size, options.batch_size);
+  const auto share_of = [&](int64_t workers) { return std::max<int64_t>(1, workers / static_cast<int64_t>(passes.size())); };
   if (options.workers > 0) {
-    options.workers = std::max<int64_t>(1, options.workers / static_cast<int64_t>(passes.size()));
+    options.workers = share_of(options.workers);
   }
+  options.most_workers = share_of(options.most_workers > 0 ? options.most_workers : one_worker_a_core());
   for (const EvaluationPass& pass : passes) {
     options.view = pass.views;
     options.crop_size = pass.input_size;
@@ -75,6 +77,14 @@ std::span<const Batch* const> EvaluationLoader::next() {
 
 bool EvaluationLoader::sizes_vary() const {
   return std::ranges::any_of(loaders_, [](const auto& loader) { return !loader->view_size(); });
+}
+
+int64_t EvaluationLoader::most_workers() const {
+  int64_t all = 0;
+  for (const auto& loader : loaders_) {
+    all += loader->most_workers();
+  }
+  return all;
 }
 
 int64_t EvaluationLoader::views() const {

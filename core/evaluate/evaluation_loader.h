@@ -31,6 +31,8 @@ class EvaluationLoader {
   /// Whether sizes of views vary with those of images.
   bool sizes_vary() const;
   size_t passes() const { return loaders_.size(); }
+  /// Threads that may load for all passes.
+  int64_t most_workers() const;
   /// Views of a sample in one pass, and in all passes.
   int64_t views(size_t pass) const { return loaders_[pass]->views_per_sample(); }
   int64_t views() const;

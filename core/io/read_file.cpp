@@ -18,13 +18,19 @@ void read_file(const std::filesystem::path& path, std::vector<uint8_t>& bytes) {
   file.read(bytes.data(), bytes.size(), 0);
 }
 
-std::vector<std::string> read_lines(const std::filesystem::path& path) {
+std::string read_text(const std::filesystem::path& path) {
   std::vector<uint8_t> bytes;
   read_file(path, bytes);
   std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf"; text.starts_with(kByteOrderMark)) {
     text.remove_prefix(kByteOrderMark.size());
   }
+  return std::string(text);
+}
+
+std::vector<std::string> read_lines(const std::filesystem::path& path) {
+  const std::string contents = read_text(path);
+  std::string_view text = contents;
   std::vector<std::string> lines;
   while (!text.empty()) {
     const std::string_view line = text.substr(0, text.find_first_of("\r\n"));

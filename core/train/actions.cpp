@@ -24,6 +24,30 @@ void note_unreadable(const AnyLoader& loader, const char* what, RunObserver& obs
   }
 }
 
+/// Loads until the loader has found the number of its threads.
+void settle_workers(Loader& loader) {
+  constexpr std::chrono::seconds kSteady(2);  // several times what the loader needs for a decision
+  constexpr int64_t kSteadyBatches = 4;
+  auto changed = std::chrono::steady_clock::now();
+  int64_t batches = 0;  // since then
+  int64_t workers = loader.workers();
+  for (int64_t epoch = 0;; ++epoch) {
+    loader.start(epoch);
+    while (loader.next() != nullptr) {
+      const auto now = std::chrono::steady_clock::now();
+      ++batches;
+      if (loader.workers() != workers) {
+        workers = loader.workers();
+        changed = now;
+        batches = 0;
+      }
+      if (workers == loader.most_workers() || (batches >= kSteadyBatches && now - changed >= kSteady)) {
+        return;
+      }
+    }
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<const ImageSource> images_for(const Safetensors& file, const Network& network,
@@ -105,6 +129,10 @@ double overfit_batch(Network& network, std::shared_ptr<const ImageSource> train,
 double loader_speed(std::shared_ptr<const ImageSource> train, const RunConfig& config, const InputDescription& input,
                     Device device, RunObserver& observer) {
   const std::unique_ptr<Loader> loader = training_loader(std::move(train), config, input, device);
+  if (config.loader.workers == kAutoWorkers) {
+    settle_workers(*loader);
+    observer.note(fmt::format("loader threads: {}", loader->workers()));
+  }
   const auto start = std::chrono::steady_clock::now();
   int64_t images = 0;
   loader->start(0);

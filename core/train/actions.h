@@ -36,7 +36,8 @@ void write_exact_weights(const Safetensors& file, Network& network, const std::s
 double overfit_batch(Network& network, std::shared_ptr<const ImageSource> train, const RunConfig& config, Device device,
                      DType precision, int64_t iterations, RunObserver& observer);
 
-/// Measures the images per second of the training loader alone over one epoch.
+/// Measures the images per second of the training loader alone over one epoch. If the loader finds the number of its threads,
+/// it does so before, and the number is noted.
 double loader_speed(std::shared_ptr<const ImageSource> train, const RunConfig& config, const InputDescription& input,
                     Device device, RunObserver& observer);
 

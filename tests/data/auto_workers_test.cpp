@@ -32,5 +32,21 @@ TEST(AutoWorkers, TheStartOfAnEpochDoesNotCount) {
   EXPECT_EQ(workers.after_batch(11, 0), 1);
 }
 
+// Each epoch is shorter than the time that a decision takes.
+TEST(AutoWorkers, ShortEpochsAddUp) {
+  AutoWorkers waiting(8);
+  AutoWorkers busy(8);
+  for (int epoch = 0; epoch < 10; ++epoch) {
+    waiting.restart();
+    busy.restart();
+    for (int batch = 0; batch <= 3; ++batch) {
+      waiting.after_batch(10.0 * epoch + 0.15 * batch, 0.15);
+      busy.after_batch(10.0 * epoch + 0.15 * batch, batch == 0 ? 5 : 0);
+    }
+  }
+  EXPECT_EQ(waiting.after_batch(200, 0), 8);
+  EXPECT_EQ(busy.after_batch(200, 0), 1) << "the pause and the first batch of an epoch";
+}
+
 }  // namespace
 }  // namespace residua::test

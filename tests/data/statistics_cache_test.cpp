@@ -30,9 +30,9 @@ std::string only_file_in(const std::string& folder) { return fs::directory_itera
 TEST(StatisticsCache, ASecondCallReadsASampleAlone) {
   const TemporaryFolder folder;
   const std::string cache = folder / "new/folder";
-  const auto source = many_two_by_two(300);
+  const auto source = many_two_by_two(5000);
   const ImageStatistics measured = measure_images(source, 2, {});
-  for (const int64_t reads : {300 + 64, 64}) {
+  for (const int64_t reads : {5000 + 64, 64}) {
     source->reads = 0;
     expect_same(measure_images_once(cache, source, 2, {}), measured);
     EXPECT_EQ(source->reads, reads);
@@ -48,6 +48,47 @@ TEST(StatisticsCache, OtherImagesAreMeasured) {
       std::make_shared<TwoByTwo>(std::vector<std::vector<uint8_t>>{{0, 4, 8, 12}, {8, 20, 0, 5}}, std::nullopt);
   EXPECT_EQ(measure_images_once(folder.path(), changed, 2, {}).channels.mean[0], 7.125f) << "of the same names";
   EXPECT_EQ(files_in(folder.path()), 3);
+}
+
+// 300 images, of which a sample of 64 would not hold image 299.
+TEST(StatisticsCache, EachImageOfASmallSetCounts) {
+  const TemporaryFolder folder;
+  std::vector<std::vector<uint8_t>> red(300, {1, 2, 3, 4});
+  measure_images_once(folder.path(), std::make_shared<TwoByTwo>(red, std::nullopt), 2, {});
+  red.back() = {200, 200, 200, 200};
+  const auto changed = std::make_shared<TwoByTwo>(red, std::nullopt);
+  expect_same(measure_images_once(folder.path(), changed, 2, {}), measure_images(changed, 2, {}));
+  EXPECT_EQ(files_in(folder.path()), 2);
+}
+
+/// Many images, and what a folder knows of them without reading them.
+class Sized final : public ImageSource {
+ public:
+  Sized(int64_t images, uint64_t bytes_of_last) : images_(images), bytes_of_last_(bytes_of_last) {}
+  int64_t size() const override { return images_; }
+  const std::vector<std::string>& class_names() const override { return names_; }
+  int32_t label(int64_t) const override { return 0; }
+  std::string name(int64_t i) const override { return std::to_string(i); }
+  std::optional<ImageSize> fixed_size() const override { return std::nullopt; }
+  std::optional<uint64_t> stored_bytes(int64_t i) const override { return i == images_ - 1 ? bytes_of_last_ : 3; }
+  void read(int64_t, EncodedImage& out) const override {
+    out.storage = {6, 6, 6};
+    out.set_rgb(out.storage, {1, 1});
+  }
+
+ private:
+  int64_t images_;
+  uint64_t bytes_of_last_;
+  std::vector<std::string> names_{"only"};
+};
+
+TEST(StatisticsCache, OfALargeSetEachByteCountCounts) {
+  const TemporaryFolder folder;
+  measure_images_once(folder.path(), std::make_shared<Sized>(5000, 3), 1, {});
+  measure_images_once(folder.path(), std::make_shared<Sized>(5000, 3), 1, {});
+  EXPECT_EQ(files_in(folder.path()), 1);
+  measure_images_once(folder.path(), std::make_shared<Sized>(5000, 4), 1, {});
+  EXPECT_EQ(files_in(folder.path()), 2);
 }
 
 TEST(StatisticsCache, ADamagedFileIsMeasuredAgain) {

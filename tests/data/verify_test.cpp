@@ -96,6 +96,29 @@ TEST_F(Verify, NamesEachFault) {
   EXPECT_EQ(json["splits"]["val"]["images"], 4);
 }
 
+TEST_F(Verify, ASubjectIsNotNamedTwice) {
+  put("train/cat/text.jpg", "no image");
+  const Verification result = check();
+  ASSERT_EQ(result.findings.size(), 1U);
+  EXPECT_EQ(result.findings[0].detail, "not an image in a known format; wanted JPEG, PNG, BMP or PNM");
+}
+
+TEST_F(Verify, ASplitThatCannotBeOpenedHarmsAndLeavesTheOther) {
+  const Finding missing = unopened_finding(Split::val, Error("no such folder"));
+  const Verification result =
+      verify(open_source("auto", folder_.path(), Split::train), nullptr, {.workers = 1}, kToTheEnd, {missing});
+  ASSERT_EQ(result.findings.size(), 1U);
+  EXPECT_EQ(result.findings[0].kind, FindingKind::unopened);
+  EXPECT_EQ(result.findings[0].subject, "val");
+  EXPECT_TRUE(result.complete);
+  EXPECT_TRUE(result.harmful());
+  EXPECT_EQ(result.splits.size(), 1U);
+  const Verification neither = verify(nullptr, nullptr, {}, kToTheEnd, {missing});
+  EXPECT_TRUE(neither.complete);
+  EXPECT_EQ(to_json(neither)["good"], false);
+  EXPECT_THROW(verify(nullptr, nullptr, {}, kToTheEnd), UsageError);
+}
+
 TEST_F(Verify, DuplicatesAloneDoNoHarm) {
   const std::string twice = photo();
   put("train/cat/first.jpg", twice);

@@ -308,6 +308,11 @@ TEST(EvaluationLoader, OfWholeImagesHasABatchForEachImage) {
   EXPECT_EQ(images, 3);
   EXPECT_TRUE(fails_with([&] { Loader(source, {.batch_size = 2, .crop_size = 12, .view = make_whole_image(12)}); },
                          {"batches of 2 samples, wanted 1"}));
+  for (const int64_t workers : {int64_t{10}, kAutoWorkers}) {
+    const LoaderOptions options{.batch_size = 64, .workers = workers, .most_workers = 10};
+    EXPECT_EQ(EvaluationLoader(source, protocols.at("protocol", "multi-scale"), kSize, options).most_workers(), 10)
+        << "the passes share them";
+  }
   EXPECT_FALSE(
       EvaluationLoader(random_images(), protocols.at("protocol", "multi-scale"), kSize, {.batch_size = 64}).sizes_vary());
 }

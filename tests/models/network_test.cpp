@@ -235,21 +235,5 @@ TEST(Network, RefusesAFileThatContradictsItself) {
   EXPECT_THAT(refusal(file, {.mean = {{1, 2, std::nanf("")}}}), HasSubstr("must be finite"));
 }
 
-TEST(ClassNames, AByteOrderMarkIsNoPartOfTheFirst) {
-  const TemporaryFolder folder;
-  write_bytes(folder / "names",
-              "\xef\xbb\xbf"
-              "cat\r\ndog\n");
-  EXPECT_THAT(read_class_names(folder / "names"), ElementsAre("cat", "dog"));
-  write_bytes(folder / "names",
-              "\xef\xbb\xbf\ncat\n\xef\xbb\xbf"
-              "dog");
-  EXPECT_THAT(read_class_names(folder / "names"), ElementsAre("cat",
-                                                              "\xef\xbb\xbf"
-                                                              "dog"));
-  write_bytes(folder / "names", "cat\n");
-  EXPECT_THAT(read_class_names(folder / "names"), ElementsAre("cat"));
-}
-
 }  // namespace
 }  // namespace residua::test

@@ -67,7 +67,7 @@ class DataTools : public ::testing::Test {
 TEST_F(DataTools, PackVerifyAndTrain) {
   ASSERT_EQ(run("pack-imagenet photos shards --workers 1"), 0) << error();
   EXPECT_THAT(out(), AllOf(HasSubstr("train: 8 of 8 images, 0.0 MB, shards: 1\n"), HasSubstr("val: 4 of 4 images, ")));
-  ASSERT_EQ(run("pack-imagenet photos shards"), 0) << error();
+  ASSERT_EQ(run("pack-imagenet photos shards --workers auto"), 0) << error();
   EXPECT_THAT(out(), HasSubstr("8 were there already"));
   for (const char* data : {"photos", "shards"}) {
     ASSERT_EQ(run(std::string("verify-imagenet ") + data + " --json report.json --workers 1"), 0) << out();
@@ -93,7 +93,41 @@ TEST_F(DataTools, VerifyExitsByWhatItFinds) {
   ASSERT_EQ(run("pack-imagenet photos shards"), 0);
   fs::resize_file(folder_ / "shards/train-000000.tar", 3000);
   EXPECT_EQ(run("verify-imagenet shards"), 1);
-  EXPECT_THAT(error(), HasSubstr("train-000000.tar: has 3000 bytes"));
+  EXPECT_THAT(out(), AllOf(HasSubstr("BAD unopened: 1 (splits that cannot be opened)\n  train: "),
+                           HasSubstr("train-000000.tar: has 3000 bytes"), HasSubstr("val: 4 images")));
+}
+
+TEST_F(DataTools, VerifyGoesOnAfterASplitThatCannotBeOpened) {
+  const auto unopened = [&](const std::string& read) {
+    EXPECT_EQ(run("verify-imagenet photos --json report.json"), 1);
+    const auto report = nlohmann::json::parse(read_bytes(folder_ / "report.json"));
+    EXPECT_EQ(report["counts"]["unopened"], 1);
+    EXPECT_TRUE(report["splits"].contains(read) && report["splits"].size() == 1) << report["splits"];
+    return report["findings"][0]["detail"].get<std::string>();
+  };
+  fs::create_directories(folder_ / "photos/val/owl");
+  EXPECT_THAT(unopened("train"), HasSubstr("photos/val/owl' has no counterpart in 'photos/train'"));
+  fs::remove_all(folder_ / "photos/val");
+  EXPECT_THAT(unopened("train"), HasSubstr("wanted val/"));
+  fs::create_directories(folder_ / "photos/train/owl");
+  fs::rename(folder_ / "photos/train/cat", folder_ / "cat");
+  fs::create_directories(folder_ / "photos/val");
+  fs::create_directories(folder_ / "photos/train/cat");
+  fs::rename(folder_ / "cat", folder_ / "photos/val/cat");
+  EXPECT_THAT(unopened("val"), HasSubstr("class folder 'photos/train/cat' is empty"));
+  EXPECT_EQ(run("verify-imagenet photos --splits val"), 0);
+}
+
+// A mistake that would cost hours is told at once.
+TEST_F(DataTools, EverythingIsCheckedBeforeTheWork) {
+  write_bytes(folder_ / "photos/train/cat/cut.jpg", "no image");
+  EXPECT_EQ(run("verify-imagenet photos --json missing/report.json"), 2);
+  EXPECT_THAT(error(), HasSubstr("--json: got 'missing/report.json', wanted a file in a folder that exists"));
+  EXPECT_EQ(out(), "");
+  fs::remove_all(folder_ / "photos/val");
+  EXPECT_EQ(run("pack-imagenet photos shards"), 2);
+  EXPECT_THAT(error(), HasSubstr("wanted val/"));
+  EXPECT_FALSE(fs::exists(folder_ / "shards"));
 }
 
 TEST_F(DataTools, AWrongCallIsOneLineAndCode2) {

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "core/data/worker_count.h"
 #include "core/nn/state_dict.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
@@ -66,6 +67,13 @@ TEST(Actions, AnEvaluationHoldsTheLimitsOfBadImages) {
   EXPECT_THAT(run.observer.notes.back(), HasSubstr("3 of the 64 images could not be read and were ignored"));
   EXPECT_TRUE(fails_with([&] { evaluate("2", "0.05"); }, {"3 of 64 images cannot be read; wanted at most 2"}));
   EXPECT_TRUE(fails_with([&] { evaluate("3", "0.04"); }, {"3 of 64 images cannot be read; wanted at most 2"}));
+}
+
+TEST(Actions, TheLoaderAloneIsTimedWithTheThreadsThatItFinds) {
+  SmallRun run("no folder");
+  run.set("workers", {"auto"});
+  EXPECT_GT(loader_speed(run.training, run.config, run.network().input, Device{}, run.observer), 0);
+  EXPECT_EQ(run.observer.notes.back(), fmt::format("loader threads: {}", one_worker_a_core()));
 }
 
 TEST(Actions, TheLoaderAloneReadsAnEpoch) {

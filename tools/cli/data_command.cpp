@@ -4,8 +4,7 @@
 
 #include "core/base/error.h"
 #include "tools/cli/command_line.h"
-#include "tools/cli/standard_streams.h"
-#include "tools/cli/warnings.h"
+#include "tools/cli/run_program.h"
 
 namespace residua {
 
@@ -32,9 +31,7 @@ std::shared_ptr<const ImageSource> open_source(const DataSetOptions& options, Sp
 
 int run_tool(Settings& settings, const std::string& program, const std::string& description, int argc, const char* const* argv,
              const std::function<int()>& run) {
-  open_standard_streams();
-  show_warnings();
-  try {
+  const auto parse_and_run = [&] {
     const CommandLine line = read_command_line(settings, program, description, argc, argv);
     if (line.text) {
       std::cout << *line.text;
@@ -44,13 +41,8 @@ int run_tool(Settings& settings, const std::string& program, const std::string& 
       settings.assign(given.key, given.words, Layer::command_line);
     }
     return run();
-  } catch (const UsageError& error) {
-    std::cerr << worded(error, settings, program) << "\n";
-    return 2;
-  } catch (const std::exception& error) {
-    std::cerr << program << ": " << error.what() << "\n";
-    return 1;
-  }
+  };
+  return run_program(program, parse_and_run, [&](const UsageError& error) { return worded(error, settings, program); });
 }
 
 }  // namespace residua

@@ -27,8 +27,8 @@ std::vector<Split> splits_of(const DataSetOptions& options);
 const char* split_name(Split split);
 std::shared_ptr<const ImageSource> open_source(const DataSetOptions& options, Split split);
 
-/// What main() of such a tool does: parses the command line into `settings`, runs, prints errors. Returns the exit code: 2 for
-/// a wrong call, and `error_code` for any other error.
+/// What main() of such a tool does: parses the command line into `settings`, and runs. Returns the exit code: that of `run`, 2
+/// for a wrong call, 1 for any other error.
 int run_tool(Settings& settings, const std::string& program, const std::string& description, int argc, const char* const* argv,
              const std::function<int()>& run);
 

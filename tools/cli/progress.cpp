@@ -75,8 +75,8 @@ std::string format_bar(const TrainRecord& record, int64_t total_iterations, doub
   return brief.substr(0, width);
 }
 
-std::string format_pass(const std::string& what, int64_t done, int64_t total, double seconds) {
-  const double speed = static_cast<double>(done) / seconds;
+std::string format_pass(const std::string& what, int64_t before, int64_t done, int64_t total, double seconds) {
+  const double speed = static_cast<double>(done - before) / seconds;
   return fmt::format("{}  {}/{}  {:.0f} img/s  ETA {}", what, done, total, speed,
                      format_duration(static_cast<double>(total - done) / speed));
 }
@@ -106,9 +106,14 @@ void Progress::draw(std::string bar) {
 std::function<void(int64_t done, int64_t total)> Progress::pass(std::string what) {
   using Clock = std::chrono::steady_clock;
   const std::chrono::seconds interval(terminal_ ? 1 : 10);
-  const Clock::time_point start = Clock::now();
-  return [this, what = std::move(what), interval, start, next = start + interval](int64_t done, int64_t total) mutable {
+  return [this, what = std::move(what), interval, before = int64_t{-1}, start = Clock::time_point(),
+          next = Clock::time_point()](int64_t done, int64_t total) mutable {
     const Clock::time_point now = Clock::now();
+    if (before < 0) {
+      before = done;
+      start = now;
+      next = now + interval;
+    }
     if (done == total && terminal_ && !bar_.empty()) {
       draw("");
     }
@@ -116,7 +121,7 @@ std::function<void(int64_t done, int64_t total)> Progress::pass(std::string what
       return;
     }
     next = now + interval;
-    const std::string line = format_pass(what, done, total, std::chrono::duration<double>(now - start).count());
+    const std::string line = format_pass(what, before, done, total, std::chrono::duration<double>(now - start).count());
     if (terminal_) {
       draw(line.substr(0, static_cast<size_t>(columns_of(stream_) - 1)));
     } else {

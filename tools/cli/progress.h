@@ -21,8 +21,9 @@ std::string format_evaluation(const EvaluationRecord& record);
 /// truncated if necessary, "25 % loss 1.2345 top-1 45.12 % 2900 img/s wait 1 % lr 0.1 ETA 1:02:03".
 std::string format_bar(const TrainRecord& record, int64_t total_iterations, double seconds_left, int columns);
 
-/// "measuring the training images  12000/1281167  1020 img/s  ETA 20:44".
-std::string format_pass(const std::string& what, int64_t done, int64_t total, double seconds);
+/// "measuring the training images  12000/1281167  1020 img/s  ETA 20:44". Of the `done` images, `before` were done before the
+/// `seconds`.
+std::string format_pass(const std::string& what, int64_t before, int64_t done, int64_t total, double seconds);
 
 /// "0:07", "12:34", "1:02:03", "3 d 04:05"; "?" when not finite.
 std::string format_duration(double seconds);
@@ -42,8 +43,9 @@ class Progress final : public RunObserver {
   /// Prints a line that stays.
   void note(const std::string& text) override;
   void notes(const std::vector<std::string>& texts);
-  /// Returns a function that shows how many images of a pass over a data set are done: "measuring the training images". It
-  /// prints nothing about a pass that ends within seconds. This object must outlive it.
+  /// Returns a function that shows how many images of a pass over a data set are done: "measuring the training images". The
+  /// images of the first call were done before: they do not count for the speed. It prints nothing about a pass that ends
+  /// within seconds. This object must outlive it.
   std::function<void(int64_t done, int64_t total)> pass(std::string what);
 
  private:

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/evaluate/image_results.h"
@@ -16,6 +15,7 @@
 #include "core/train/evaluation_files.h"
 #include "core/train/layer_statistics.h"
 #include "tools/cli/descriptions.h"
+#include "tools/cli/output_file.h"
 
 namespace residua {
 namespace {
@@ -36,14 +36,6 @@ EvaluateOn evaluate_on(const std::string& text, bool holdout) {
                  fmt::format("val, train{}, or one of these with :N for N images", holdout ? ", test" : ""));
   }
   return on;
-}
-
-/// Fails now rather than after a long evaluation.
-void check_folder_of(const char* setting, const std::string& path) {
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  if (!folder.empty() && !std::filesystem::is_directory(folder)) {
-    fail_setting(setting, path, "a file in a folder that exists");
-  }
 }
 
 /// "protocol ten-crop: 10 views of each image, mean of their softmax outputs".

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "core/data/class_names.h"
+
 namespace residua {
 namespace {
 

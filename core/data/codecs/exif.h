@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "core/data/codecs/image.h"
 
@@ -19,8 +20,13 @@ struct Turn {
 
 /// The turn of EXIF orientation 1 to 8; none for any other number.
 Turn turn_of_orientation(int orientation);
-/// The turn in a JPEG's EXIF data; none if it has no valid orientation.
+/// The orientation in a JPEG's EXIF data: 1 to 8, or 1 if it has no valid one.
+int exif_orientation(std::span<const uint8_t> jpeg);
+/// The turn of that orientation.
 Turn exif_turn(std::span<const uint8_t> jpeg);
+
+/// EXIF data that hold an orientation from 1 to 8 alone, as the contents of a JPEG's APP1 segment.
+std::vector<uint8_t> exif_segment(int orientation);
 
 /// The size of an image of `stored` size when turned.
 ImageSize turned(ImageSize stored, Turn turn);

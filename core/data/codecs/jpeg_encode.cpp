@@ -39,7 +39,7 @@ struct Compressor {
 
 }  // namespace
 
-void encode_jpeg(const Image& image, int64_t quality, std::vector<uint8_t>& out) {
+void encode_jpeg(const Image& image, int64_t quality, std::vector<uint8_t>& out, std::span<const uint8_t> app1) {
   if (image.height < 1 || image.width < 1 || image.height > JPEG_MAX_DIMENSION || image.width > JPEG_MAX_DIMENSION) {
     fail("cannot encode a JPEG of {}x{} pixels; wanted 1 to {} a side", image.width, image.height, JPEG_MAX_DIMENSION);
   }
@@ -54,6 +54,9 @@ void encode_jpeg(const Image& image, int64_t quality, std::vector<uint8_t>& out)
   jpeg_set_quality(&info, static_cast<int>(quality), TRUE);
   info.optimize_coding = TRUE;
   jpeg_start_compress(&info, TRUE);
+  if (!app1.empty()) {
+    jpeg_write_marker(&info, JPEG_APP0 + 1, app1.data(), static_cast<unsigned int>(app1.size()));
+  }
   while (info.next_scanline < info.image_height) {
     auto* row = const_cast<JSAMPROW>(image.row(int64_t{info.next_scanline}));
     jpeg_write_scanlines(&info, &row, 1);

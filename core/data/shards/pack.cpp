@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <thread>
 
 #include "core/base/error.h"
 #include "core/config/settings.h"
@@ -12,6 +11,7 @@
 #include "core/data/shards/packed_image.h"
 #include "core/data/shards/shard_index.h"
 #include "core/data/shards/tar.h"
+#include "core/data/worker_count.h"
 #include "core/data/worker_pool.h"
 #include "core/io/append_file.h"
 #include "core/io/atomic_file.h"
@@ -24,19 +24,20 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kMiB = uint64_t{1} << 20;
-constexpr int64_t kMaxWorkers = 1024;
 
 ShardHeader header_of(const ImageSource& source, const PackOptions& options) {
-  const std::string encoding =
-      options.shorter_side ? fmt::format("shorter side {}, JPEG quality {}", *options.shorter_side, options.quality) : "";
-  const bool sizes_change = options.shorter_side && source.fixed_size() &&
-                            std::min(source.fixed_size()->height, source.fixed_size()->width) > *options.shorter_side;
+  std::string encoding = options.shorter_side ? fmt::format("shorter side {}, ", *options.shorter_side) : "";
+  encoding += options.turns_by_exif ? "turned by EXIF, " : "";
+  encoding += encoding.empty() ? "" : fmt::format("JPEG quality {}", options.quality);
+  const std::optional<ImageSize> fixed = source.fixed_size();
+  const bool sizes_change = fixed && ((options.shorter_side && std::min(fixed->height, fixed->width) > *options.shorter_side) ||
+                                      (options.turns_by_exif && fixed->height != fixed->width));
   return {.images = source.size(),
           .classes = text_digest(shard_classes_text(source.class_names())),
           .source = set_digest(source),
           .encoding = encoding,
           .shard_mib = options.shard_mib,
-          .fixed_size = sizes_change ? std::nullopt : source.fixed_size()};
+          .fixed_size = sizes_change ? std::nullopt : fixed};
 }
 
 /// A shard that grows.
@@ -106,9 +107,7 @@ class Packer {
  private:
   static constexpr size_t kImagesPerWorker = 16;
 
-  static size_t workers(const PackOptions& options) {
-    return static_cast<size_t>(options.workers.value_or(std::max(1U, std::thread::hardware_concurrency())));
-  }
+  static size_t workers(const PackOptions& options) { return static_cast<size_t>(count_workers(options.workers)); }
 
   static FileLock lock(const fs::path& folder) {
     if (file_system().make_folders(folder.string()) != 0) {
@@ -168,7 +167,7 @@ class Packer {
     for (int64_t i = begin; i < end; ++i) {
       PackedImage& out = packed_[static_cast<size_t>(i - begin)];
       jobs.emplace_back([this, i, &out](int64_t worker) {
-        pack_image(source_, i, options_.shorter_side, options_.quality, scratch_[static_cast<size_t>(worker)], out);
+        pack_image(source_, i, options_, scratch_[static_cast<size_t>(worker)], out);
         ++prepared_;
       });
     }
@@ -232,11 +231,13 @@ void declare(Settings& s, PackOptions& o) {
   s.number("shorter-side", o.shorter_side, between(1, 1 << 15),
            "Scale images whose shorter side has more pixels to this many, and store them as JPEG.")
       .default_is("every image is stored as it is");
-  s.number("quality", o.quality, between(1, 100), "JPEG quality of the images that are scaled.");
+  s.flag(
+      "exif", o.turns_by_exif,
+      "Turn each photo as its EXIF orientation says, and store those photos as JPEG. By default, photos keep their orientation "
+      "data, and --exif of train-imagenet turns them.");
+  s.number("quality", o.quality, between(1, 100), "JPEG quality of the images that are scaled or turned.");
   s.number("shard-size", o.shard_mib, between(1, 1 << 20), "Size of a shard in MiB.");
-  s.number("workers", o.workers, between(0, kMaxWorkers), "Threads that read and encode images.")
-      .alias("j")
-      .default_is("as many as the processor runs");
+  s.add(workers_setting(o.workers, "Threads that read and encode images. auto: as many as the processor runs.")).alias("j");
 }
 
 PackResult pack(const ImageSource& source, Split split, const fs::path& folder, const PackOptions& options,

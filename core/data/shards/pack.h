@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/data/source.h"
+#include "core/data/worker_count.h"
 
 namespace residua {
 
@@ -15,9 +16,10 @@ struct PackOptions {
   /// Images with a longer shorter side are scaled to this many pixels and stored as JPEG; empty: every image is stored as it
   /// is.
   std::optional<int64_t> shorter_side = {};
-  int64_t quality = 90;                 // of those JPEGs
-  int64_t shard_mib = 256;              // a shard is full when another sample would make it larger
-  std::optional<int64_t> workers = {};  // threads that read and encode; empty: as many as the processor runs
+  bool turns_by_exif = false;      // turn images as their EXIF data say, and store those as JPEG too
+  int64_t quality = 90;            // of those JPEGs
+  int64_t shard_mib = 256;         // a shard is full when another sample would make it larger
+  int64_t workers = kAutoWorkers;  // threads that read and encode
 };
 
 void declare(Settings& settings, PackOptions& options);
@@ -25,8 +27,8 @@ void declare(Settings& settings, PackOptions& options);
 struct PackResult {
   int64_t images = 0;       // in the shards
   int64_t kept = 0;         // of them: packed by an earlier call
-  int64_t encoded = 0;      // scaled and stored as JPEG by this call
-  int64_t undecodable = 0;  // stored as they are, because they could not be decoded to be scaled
+  int64_t encoded = 0;      // scaled or turned, and stored as JPEG, by this call
+  int64_t undecodable = 0;  // stored as they are, because they could not be decoded for that
   int64_t shards = 0;
   uint64_t bytes = 0;
   bool complete = false;

@@ -6,8 +6,10 @@
 
 #include "core/base/error.h"
 #include "core/data/codecs/decode.h"
+#include "core/data/codecs/exif.h"
 #include "core/data/codecs/jpeg_encode.h"
 #include "core/data/codecs/resize.h"
+#include "core/data/shards/pack.h"
 
 namespace residua {
 namespace {
@@ -23,35 +25,41 @@ const char* ending_of(std::span<const uint8_t> bytes) {
   return "jpg";
 }
 
-bool is_larger(ImageSize size, int64_t shorter_side) { return std::min(size.height, size.width) > shorter_side; }
+bool is_larger(ImageSize size, std::optional<int64_t> shorter_side) {
+  return shorter_side && std::min(size.height, size.width) > *shorter_side;
+}
 
-/// Scales the image to the shorter side and encodes it.
-void encode_scaled(const EncodedImage& encoded, const std::string& name, int64_t shorter_side, int64_t quality,
-                   PackScratch& scratch, PackedImage& out) {
-  decode(encoded, name, whole, scratch.image);
+/// Turns and scales the image as the options say, and encodes it.
+void encode(const EncodedImage& encoded, const std::string& name, const PackOptions& options, PackScratch& scratch,
+            PackedImage& out) {
+  decode(encoded, name, whole, scratch.image, options.turns_by_exif ? Orientation::exif : Orientation::as_stored);
   const ImageSize size = scratch.image.size();
-  const ImageSize resized = with_shorter_side(size, shorter_side);
+  const ImageSize resized = is_larger(size, options.shorter_side) ? with_shorter_side(size, *options.shorter_side) : size;
   scratch.scaled.reset(resized);
   scale({.domain = whole(size), .resized = resized, .window = whole(resized)}, scratch.image, scratch.scaled.pixels.data(),
         scratch.resize);
-  encode_jpeg(scratch.scaled, quality, out.bytes);
+  const bool jpeg = encoded.encoding == EncodedImage::Encoding::file && image_format(encoded.bytes) == ImageFormat::jpeg;
+  const int orientation = jpeg && !options.turns_by_exif ? exif_orientation(encoded.bytes) : 1;
+  encode_jpeg(scratch.scaled, options.quality, out.bytes,
+              orientation == 1 ? std::vector<uint8_t>() : exif_segment(orientation));
   out.ending = "jpg";
   out.encoded = true;
 }
 
 }  // namespace
 
-void pack_image(const ImageSource& source, int64_t i, std::optional<int64_t> shorter_side, int64_t quality,
-                PackScratch& scratch, PackedImage& out) {
+void pack_image(const ImageSource& source, int64_t i, const PackOptions& options, PackScratch& scratch, PackedImage& out) {
   const std::string name = source.name(i);
   const EncodedImage& image = scratch.encoded;
   source.read(i, scratch.encoded);
   const bool raw = image.encoding == EncodedImage::Encoding::rgb;
   out.encoded = out.undecodable = false;
-  if (shorter_side) {
+  const bool turns =
+      options.turns_by_exif && !raw && image_format(image.bytes) == ImageFormat::jpeg && exif_orientation(image.bytes) != 1;
+  if (options.shorter_side || turns) {
     try {
-      if (is_larger(raw ? image.size : image_size(image.bytes, name), *shorter_side)) {
-        encode_scaled(image, name, *shorter_side, quality, scratch, out);
+      if (turns || is_larger(raw ? image.size : image_size(image.bytes, name), options.shorter_side)) {
+        encode(image, name, options, scratch, out);
         return;
       }
     } catch (const Error&) {

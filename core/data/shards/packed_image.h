@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +8,8 @@
 #include "core/data/source.h"
 
 namespace residua {
+
+struct PackOptions;
 
 /// An image as a shard stores it.
 struct PackedImage {
@@ -26,10 +27,10 @@ struct PackScratch {
   ResizeMemory resize;
 };
 
-/// Reads image i and encodes it: raw pixels as PPM, which loses nothing, and an image whose shorter side has more than
-/// `shorter_side` pixels as a JPEG of that size. All others keep their bytes.
-void pack_image(const ImageSource& source, int64_t i, std::optional<int64_t> shorter_side, int64_t quality,
-                PackScratch& scratch, PackedImage& out);
+/// Reads image i and encodes it: raw pixels as PPM, which loses nothing; an image whose shorter side has more pixels than the
+/// options say as a JPEG of that size; and an image that the options say to turn as a JPEG. All others keep their bytes. A JPEG
+/// that is not turned keeps the orientation of its EXIF data.
+void pack_image(const ImageSource& source, int64_t i, const PackOptions& options, PackScratch& scratch, PackedImage& out);
 
 /// The key of sample i: its number, and what its name has before the dot: "00000042-n01440764_10026". Keys have no dot and are
 /// ASCII, so that each program splits a member's name alike.

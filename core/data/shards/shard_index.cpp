@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
+#include "core/data/class_names.h"
+#include "core/data/codecs/region.h"
 #include "core/data/shards/tar.h"
 #include "core/io/read_file.h"
 
@@ -18,12 +20,15 @@ constexpr int64_t kFormat = 1;
 constexpr int64_t kMostImageBytes = int64_t{1} << 31;
 constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
 
+constexpr std::string_view kSuffix = ".tar";
+
 std::string prefix_of(Split split) { return split == Split::train ? "train-" : "val-"; }
 
-/// A whole number from 0 to `most`.
-int64_t whole_number(const Json& value, int64_t most) {
-  if (!value.is_number_unsigned() || value.get<uint64_t>() > static_cast<uint64_t>(most)) {
-    fail("got {}, wanted a whole number from 0 to {}", value.dump(), most);
+/// A whole number from `least` to `most`.
+int64_t whole_number(const Json& value, int64_t most, int64_t least = 0) {
+  if (!value.is_number_unsigned() || value.get<uint64_t>() > static_cast<uint64_t>(most) ||
+      value.get<uint64_t>() < static_cast<uint64_t>(least)) {
+    fail("got {}, wanted a whole number from {} to {}", value.dump(), least, most);
   }
   return value.get<int64_t>();
 }
@@ -38,7 +43,8 @@ ShardHeader header_of(const Json& line) {
                      .encoding = line.at("encoding").get<std::string>(),
                      .shard_mib = whole_number(line.at("shard_mib"), kMost)};
   if (const Json& size = line.at("image_size"); !size.is_null()) {
-    header.fixed_size = {.height = whole_number(size.at(0), 1 << 20), .width = whole_number(size.at(1), 1 << 20)};
+    const int64_t height = whole_number(size.at(0), kMaxImagePixels, 1);
+    header.fixed_size = {.height = height, .width = whole_number(size.at(1), kMaxImagePixels / height, 1)};
   }
   return header;
 }
@@ -80,8 +86,7 @@ std::string shard_name(Split split, int64_t number) { return fmt::format("{}{:06
 
 std::string shard_index_name(Split split) { return prefix_of(split) + "index.jsonl"; }
 
-std::vector<std::string> list_shards(const fs::path& folder, Split split) {
-  constexpr std::string_view kSuffix = ".tar";
+std::vector<std::string> find_shards(const fs::path& folder, Split split) {
   const std::string prefix = prefix_of(split);
   std::vector<std::string> names;
   std::error_code error;
@@ -95,6 +100,12 @@ std::vector<std::string> list_shards(const fs::path& folder, Split split) {
   }
   // By number, whether or not all numbers have the same width.
   std::ranges::sort(names, {}, [](const std::string& name) { return std::pair(name.size(), name); });
+  return names;
+}
+
+std::vector<std::string> list_shards(const fs::path& folder, Split split) {
+  const std::string prefix = prefix_of(split);
+  std::vector<std::string> names = find_shards(folder, split);
   for (size_t i = 0; i < names.size(); ++i) {
     const size_t digits = names[i].size() - prefix.size() - kSuffix.size();
     if (const std::string wanted = fmt::format("{}{:0{}}{}", prefix, i, digits, kSuffix); names[i] != wanted) {
@@ -109,23 +120,7 @@ std::vector<std::string> read_shard_classes(const fs::path& folder) {
   if (!fs::is_regular_file(path)) {
     fail_usage("'{}' is missing; wanted the names of the classes, one a line, in the order of the labels", path.string());
   }
-  std::vector<uint8_t> bytes;
-  read_file(path, bytes);
-  std::vector<std::string> names(1);
-  for (const uint8_t byte : bytes) {
-    if (byte == '\n') {
-      names.emplace_back();
-    } else if (byte != '\r') {
-      names.back() += static_cast<char>(byte);
-    }
-  }
-  if (names.back().empty()) {
-    names.pop_back();
-  }
-  if (const auto empty = std::ranges::find(names, ""); empty != names.end()) {
-    fail_usage("line {} of '{}' is empty; wanted the name of a class", empty - names.begin() + 1, path.string());
-  }
-  return names;
+  return read_class_names(path);
 }
 
 std::string shard_classes_text(const std::vector<std::string>& names) {

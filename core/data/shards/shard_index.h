@@ -55,7 +55,9 @@ std::string shard_name(Split split, int64_t number);
 /// "train-index.jsonl".
 std::string shard_index_name(Split split);
 
-/// The names of a split's shards in a folder, in order. Fails with UsageError if a number is missing between 0 and the last.
+/// The names of a split's shards in a folder, by number. Never fails.
+std::vector<std::string> find_shards(const std::filesystem::path& folder, Split split);
+/// The same. Fails with UsageError if a number is missing between 0 and the last.
 std::vector<std::string> list_shards(const std::filesystem::path& folder, Split split);
 
 /// The class names in FOLDER/classes.txt, a line each, in the order of the labels. Fails with UsageError if the file is missing

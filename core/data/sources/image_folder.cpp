@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/base/join.h"
+#include "core/data/class_names.h"
 #include "core/data/codecs/decode.h"
 #include "core/data/source.h"
 #include "core/data/sources/label_list.h"
@@ -176,6 +177,12 @@ class ImageFolder final : public ImageSource {
     out.set_file();
   }
 
+  std::optional<uint64_t> stored_bytes(int64_t i) const override {
+    std::error_code error;
+    const uint64_t bytes = fs::file_size(name(i), error);
+    return error ? std::nullopt : std::optional(bytes);
+  }
+
   std::vector<std::string> notes() const override {
     int64_t files = 0;
     std::vector<std::string> kinds;
@@ -196,7 +203,7 @@ class ImageFolder final : public ImageSource {
   void read_list(const fs::path& folder) {
     const fs::path names = folder / "classes.txt";
     if (class_names_.empty() && fs::is_regular_file(names)) {
-      class_names_ = read_lines(names);
+      class_names_ = read_class_names(names);
     }
     LabelList list = read_label_list(folder / kValidationList, std::move(class_names_));
     class_names_ = std::move(list.class_names);

@@ -45,6 +45,8 @@ class TarShards final : public ImageSource, public CheckedFiles {
   }
   std::optional<ImageSize> fixed_size() const override { return index_.header.fixed_size; }
 
+  std::optional<uint64_t> stored_bytes(int64_t i) const override { return at(i).image.size; }
+
   // Opens the shard each time, as a folder's source opens a file: a data set may have more shards than a process may open.
   void read(int64_t i, EncodedImage& out) const override {
     const Place place = at(i);
@@ -63,8 +65,12 @@ class TarShards final : public ImageSource, public CheckedFiles {
     int64_t left_out = 0;
     const Shard found = index_shard(folder_ / place.shard.file, classes(), left_out);
     if (to_line(found) != to_line(place.shard)) {
-      fail("{}: has changed: its digest is {}, and {} has {}", (folder_ / place.shard.file).string(), found.digest,
-           shard_index_name(split_), place.shard.digest);
+      const std::string path = (folder_ / place.shard.file).string();
+      if (found.digest == place.shard.digest) {
+        fail("{}: {} lists other images or labels than it holds", path, shard_index_name(split_));
+      }
+      fail("{}: has changed: its digest is {}, and {} has {}", path, found.digest, shard_index_name(split_),
+           place.shard.digest);
     }
   }
 
@@ -169,7 +175,7 @@ class TarShardsKind final : public SourceKind {
   }
 
   bool detect(const fs::path& folder) const override {
-    return !list_shards(folder, Split::train).empty() || !list_shards(folder, Split::val).empty();
+    return !find_shards(folder, Split::train).empty() || !find_shards(folder, Split::val).empty();
   }
 
   std::shared_ptr<const ImageSource> open(const fs::path& folder, Split split,

@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/data/codecs/decode.h"
+#include "core/data/codecs/jpeg_encode.h"
 #include "tests/data/image_fixtures.h"
 
 namespace residua::test {
@@ -102,6 +103,34 @@ TEST(Exif, IsIgnoredUnlessAskedForAndWhereItIsNotValid) {
   EXPECT_EQ(decoded(with_orientation(stored, 6, true, 4), Orientation::exif).pixels, decoded(turned, Orientation::exif).pixels)
       << "a LONG, which is not the standard, but which Pillow reads too";
   EXPECT_EQ(decoded(encode_png(photo_image(24, 40, 5)), Orientation::exif).size(), (ImageSize{24, 40}));
+}
+
+// Pillow finds the orientation of each of these: the first APP1 segment that holds EXIF data counts.
+TEST(Exif, IsFoundBehindOtherSegments) {
+  const std::string stored = encode_jpeg(photo_image(24, 40, 5));
+  const std::string turned = with_orientation(stored, 6);
+  const auto segment = [](char marker, const std::string& contents) {
+    const size_t length = contents.size() + 2;
+    return std::string("\xff") + marker + static_cast<char>(length >> 8) + static_cast<char>(length) + contents;
+  };
+  const Image wanted = decoded(turned, Orientation::exif);
+  ASSERT_EQ(wanted.size(), (ImageSize{40, 24}));
+  for (const std::string& before :
+       {segment('\xfe', "a comment"), segment('\xfe', "Exif MM* \xff\xe1 in a comment"),
+        segment('\xe1', std::string("http://ns.adobe.com/xap/1.0/\0<x/>", 34)), segment('\xed', std::string(40000, 'x')),
+        segment('\xe1', ""), std::string("\xff\xff") + segment('\xfe', "fill bytes")}) {
+    const std::string bytes = turned.substr(0, 2) + before + turned.substr(2);
+    EXPECT_EQ(decoded(bytes, Orientation::exif).pixels, wanted.pixels) << before.substr(0, 20);
+  }
+  EXPECT_EQ(decoded(stored + turned, Orientation::exif).size(), (ImageSize{24, 40})) << "behind the image";
+}
+
+TEST(Exif, AWrittenSegmentIsReadAgain) {
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    std::vector<uint8_t> jpeg;
+    residua::encode_jpeg(photo_image(24, 40, 5), 90, jpeg, exif_segment(orientation));
+    EXPECT_EQ(exif_orientation(jpeg), orientation);
+  }
 }
 
 TEST(Exif, DamagedDataNeverHarm) {

@@ -164,6 +164,59 @@ TEST_F(Pack, ScalesLargeImagesAlone) {
   EXPECT_EQ(result.undecodable, 1);
 }
 
+double difference(const Image& a, const Image& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double sum = 0;
+  for (size_t i = 0; i < std::min(a.pixels.size(), b.pixels.size()); ++i) {
+    sum += std::abs(a.pixels[i] - b.pixels[i]);
+  }
+  return sum / static_cast<double>(a.pixels.size());
+}
+
+/// Image i as viewers show it.
+Image as_shown(const ImageSource& source, int64_t i) {
+  EncodedImage encoded;
+  Image image;
+  source.read(i, encoded);
+  decode(encoded, source.name(i), whole, image, Orientation::exif);
+  return image;
+}
+
+// Photos that a camera has turned, above and below the limit.
+TEST(PackOrientation, MeansTheSameAsInTheFolder) {
+  const TemporaryFolder photos;
+  for (const char* name : {"cat", "dog"}) {
+    fs::create_directories(photos / ("train/" + std::string(name)));
+    for (int orientation = 1; orientation <= 8; ++orientation) {
+      write_bytes(photos / fmt::format("train/{}/{}.jpg", name, orientation),
+                  with_orientation(encode_jpeg(photo_image(30, *name == 'c' ? 22 : 16, 9)), orientation));
+    }
+  }
+  const auto folder = open_source("imagefolder", photos.path(), Split::train);
+  const auto packed = [&](const TemporaryFolder& out, const PackOptions& options) {
+    pack(*folder, Split::train, out.path(), options, kToTheEnd);
+    return open_source("webdataset", out.path(), Split::train);
+  };
+  const TemporaryFolder kept_folder, turned_folder, only_turned_folder;
+  const auto kept = packed(kept_folder, {.shorter_side = 20, .quality = 100, .workers = 1});
+  const auto turned = packed(turned_folder, {.shorter_side = 20, .turns_by_exif = true, .quality = 100, .workers = 1});
+  const auto only_turned = packed(only_turned_folder, {.turns_by_exif = true, .quality = 100, .workers = 1});
+  ASSERT_EQ(kept->size(), 16);
+  for (int64_t i = 0; i < 16; ++i) {
+    SCOPED_TRACE(folder->name(i));
+    Image wanted = as_shown(*folder, i);
+    EXPECT_LT(difference(only_turned->load(i), wanted), 2);
+    EXPECT_EQ(as_shown(*only_turned, i).pixels, only_turned->load(i).pixels) << "nothing turns twice";
+    EXPECT_EQ(as_shown(*turned, i).pixels, turned->load(i).pixels);
+    const ImageSize size = i < 8 ? with_shorter_side(wanted.size(), 20) : wanted.size();
+    EXPECT_EQ(turned->load(i).size(), size);
+    EXPECT_LT(difference(as_shown(*kept, i), as_shown(*turned, i)), 2);
+  }
+  EXPECT_EQ(kept->load(5).size(), (ImageSize{27, 20})) << "as stored";
+  PackOptions other{.shorter_side = 20, .quality = 100, .workers = 1};
+  EXPECT_THROW(pack(*folder, Split::train, turned_folder.path(), other, kToTheEnd), UsageError) << "another encoding";
+}
+
 /// 64 images of about 50 KB, so that a shard of 1 MiB holds about 20.
 FakeSource large() { return FakeSource({.images = 64, .size = {128, 128}}); }
 

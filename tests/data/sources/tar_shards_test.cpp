@@ -12,6 +12,7 @@
 #include "core/data/shards/shard_index.h"
 #include "core/data/source.h"
 #include "core/data/verify.h"
+#include "core/data/views/whole_image.h"
 #include "core/io/file_system.h"
 #include "tests/data/image_fixtures.h"
 #include "tests/data/shards/tar_fixtures.h"
@@ -231,6 +232,40 @@ TEST_F(TarShards, ADamagedImageIsSkippedAndCounted) {
   EXPECT_EQ(verified.findings[1].kind, FindingKind::damaged_file);
 }
 
+// The sizes of views, and so of memory, come from the index, but a photo may have another size.
+TEST_F(TarShards, AnImageOfAnotherSizeThanTheIndexSaysIsSkippedAndCounted) {
+  put(good_ + kEnd);
+  open();
+  const std::string index = read_bytes(folder_ / "train-index.jsonl");
+  const auto say = [&](const std::string& size) {
+    std::string text = index;
+    const std::string unknown = "\"image_size\":null";
+    text.replace(text.find(unknown), unknown.size(), "\"image_size\":" + size);
+    write_bytes(folder_ / "train-index.jsonl", text);
+  };
+  say("[9,8]");
+  const auto source = open();
+  Loader loader(
+      source,
+      {.batch_size = 3, .crop_size = 8, .view = make_whole_image(8), .workers = 2, .max_bad_images = 2, .max_bad_share = 1});
+  loader.start(0);
+  const Batch* batch = loader.next();
+  ASSERT_NE(batch, nullptr);
+  EXPECT_THAT(std::vector<int32_t>(batch->labels.data<int32_t>(), batch->labels.data<int32_t>() + 6),
+              ElementsAre(-1, -1, 0, 0, -1, -1));
+  EXPECT_THAT(loader.errors().summary(),
+              AllOf(HasSubstr("a.jpg: has 24x20 pixels, which give a view of 9x8; wanted one of 8x9"),
+                    HasSubstr("c.jpg: has 16x12 pixels")));
+  const Verification verified = verify(source, nullptr, {.tiny = 8, .workers = 0}, [](int64_t) { return true; });
+  ASSERT_EQ(std::ranges::count(verified.findings, FindingKind::unreadable, &Finding::kind), 2);
+  EXPECT_THAT(verified.findings[0].detail, HasSubstr("has 24x20 pixels; wanted 8x9"));
+  for (const char* wrong : {"[0,8]", "[8,0]", "[0,0]", "[16385,16385]", "[-1,8]"}) {
+    say(wrong);
+    EXPECT_THAT(failure(), AllOf(HasSubstr("train-index.jsonl: line 1:"), HasSubstr("wanted a whole number from 1 to")))
+        << wrong;
+  }
+}
+
 // A bit inside a photo changes: the tar file is sound, and the photo may well decode.
 TEST_F(TarShards, ADigestTellsWhatNothingElseTells) {
   put(good_ + kEnd);
@@ -242,6 +277,31 @@ TEST_F(TarShards, ADigestTellsWhatNothingElseTells) {
   const auto damaged = std::ranges::find(verified.findings, FindingKind::damaged_file, &Finding::kind);
   ASSERT_NE(damaged, verified.findings.end());
   EXPECT_THAT(damaged->detail, HasSubstr("train-000000.tar: has changed: its digest is"));
+}
+
+TEST_F(TarShards, ALabelThatTheIndexAloneHasIsToldAsSuch) {
+  put(good_ + kEnd);
+  open();
+  std::string index = read_bytes(folder_ / "train-index.jsonl");
+  const size_t a = index.find("[\"a.jpg\"");
+  index[index.find(']', a) - 1] = '0';  // was 2
+  write_bytes(folder_ / "train-index.jsonl", index);
+  const Verification verified = verify(open(), nullptr, {.tiny = 8, .workers = 0}, [](int64_t) { return true; });
+  const auto damaged = std::ranges::find(verified.findings, FindingKind::damaged_file, &Finding::kind);
+  ASSERT_NE(damaged, verified.findings.end());
+  EXPECT_THAT(damaged->detail, HasSubstr("train-000000.tar: train-index.jsonl lists other images or labels"));
+}
+
+// A stray shard beside an image folder: which of the two is meant is the user's to say.
+TEST_F(TarShards, AStrayShardDoesNotHideAnImageFolder) {
+  for (const char* name : {"train/cat", "train/dog"}) {
+    fs::create_directories(folder_ / name);
+    write_bytes(folder_ / (std::string(name) + "/a.jpg"), photos_[0]);
+  }
+  put(good_ + kEnd, "train-1.tar");
+  EXPECT_THAT(failure(), HasSubstr("looks like imagefolder and webdataset: choose one"));
+  EXPECT_EQ(open_source("imagefolder", folder_.path(), Split::train)->size(), 2);
+  EXPECT_THROW(open_source("webdataset", folder_.path(), Split::train), UsageError);
 }
 
 }  // namespace

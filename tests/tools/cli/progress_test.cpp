@@ -81,6 +81,12 @@ TEST(Progress, ANarrowTerminalGetsWhatMattersMost) {
   EXPECT_TRUE(format_bar(longest, 2500, 3723 * 24, 79).ends_with("ETA 1 d 00:49"));
 }
 
+TEST(Progress, APassOverImages) {
+  EXPECT_EQ(format_pass("measuring", 0, 12000, 1281167, 12), "measuring  12000/1281167  1000 img/s  ETA 21:09");
+  EXPECT_EQ(format_pass("packing train", 11000, 12000, 14000, 10), "packing train  12000/14000  100 img/s  ETA 0:20")
+      << "what an earlier call has packed says nothing about the speed";
+}
+
 TEST(Progress, AFileGetsPlainLines) {
   const TemporaryFolder folder;
   std::FILE* stream = std::fopen((folder / "out").c_str(), "w");

@@ -1,0 +1,24 @@
+#include "tools/cli/run_program.h"
+
+#include <iostream>
+
+#include "tools/cli/standard_streams.h"
+#include "tools/cli/warnings.h"
+
+namespace residua {
+
+int run_program(const std::string& program, const std::function<int()>& action, const UsageWording& worded) {
+  open_standard_streams();
+  show_warnings();
+  try {
+    return action();
+  } catch (const UsageError& error) {
+    std::cerr << worded(error) << "\n";
+    return 2;
+  } catch (const std::exception& error) {
+    std::cerr << program << ": " << error.what() << "\n";
+    return 1;
+  }
+}
+
+}  // namespace residua
