@@ -7,6 +7,11 @@
 namespace residua {
 namespace {
 
+/// A run that goes on may name a file that is gone: its own weights have the mean.
+bool names_a_file(const std::string& word) {
+  return word.ends_with(".safetensors") || word.find('/') != std::string::npos || std::filesystem::is_regular_file(word);
+}
+
 void declare_mean(Settings& s, InputOptions& o) {
   const std::string name = "mean";
   const std::string wanted = kWantedMean;
@@ -20,7 +25,7 @@ void declare_mean(Settings& s, InputOptions& o) {
         o.mean_values[i] = config_detail::parse_number(name, words[i], between(0, 1), wanted);
       }
       o.mean = MeanKind::values;
-    } else if (words.size() == 1 && (words[0].find_first_of("./") != std::string::npos || std::filesystem::exists(words[0]))) {
+    } else if (words.size() == 1 && names_a_file(words[0])) {
       o.mean_file = words[0];
       o.mean = MeanKind::file;
     } else {

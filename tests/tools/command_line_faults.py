@@ -536,8 +536,8 @@ class Faults(unittest.TestCase):
         with self.subTest("the types that a message lists"):
             (self.folder / "photos/train/empty").mkdir()
             self.train("photos", *SMALL, "--data-only")
-            self.assert_refused("empty", ".png")
-            for wrong in (".webp", ".tif"):
+            self.assert_refused("empty", "PNG")
+            for wrong in ("webp", "WebP", "tif", "TIFF"):
                 self.assertNotIn(wrong, self.err, self.told)
 
     def test_reason_why_an_image_cannot_be_decoded(self):
