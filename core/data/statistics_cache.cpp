@@ -13,7 +13,7 @@
 #include "core/base/warning.h"
 #include "core/data/digest.h"
 #include "core/data/fnv.h"
-#include "core/data/loader.h"
+#include "core/data/loader_options.h"
 #include "core/io/file_system.h"
 #include "core/io/safetensors.h"
 

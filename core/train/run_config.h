@@ -9,7 +9,7 @@
 
 #include "core/config/settings.h"
 #include "core/data/input_options.h"
-#include "core/data/loader.h"
+#include "core/data/loader_options.h"
 #include "core/data/source.h"
 #include "core/device/precision.h"
 #include "core/evaluate/protocol.h"
