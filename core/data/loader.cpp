@@ -265,4 +265,13 @@ const Batch* Loader::next() {
   return &slot.batch;
 }
 
+const Batch& Loader::next_of_any_epoch() {
+  const Batch* batch = next();
+  while (batch == nullptr) {
+    start(epoch_ + 1);
+    batch = next();
+  }
+  return *batch;
+}
+
 }  // namespace residua

@@ -62,6 +62,8 @@ class Loader {
   /// start(). Fails with the error of a loader thread, with the names of the bad images if there are too many, or if no
   /// substitute can be read. After a failure every call fails until start().
   const Batch* next();
+  /// Returns next(), or the first batch of the next epoch if this one is at its end.
+  const Batch& next_of_any_epoch();
 
   /// Batches per epoch.
   int64_t batches() const { return batches_; }

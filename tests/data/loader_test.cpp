@@ -262,6 +262,24 @@ TEST(Loader, StartsInTheMiddleOfAnEpoch) {
   }
 }
 
+TEST(Loader, GoesOnWithTheNextEpoch) {
+  const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 21});
+  Loader loader(source, {.batch_size = 8, .crop_size = 8, .shuffle = true});
+  std::vector<std::vector<int64_t>> expected;
+  for (const int64_t number : {4, 5}) {
+    loader.start(number);
+    while (const Batch* batch = loader.next()) {
+      expected.emplace_back(batch->samples.begin(), batch->samples.end());
+    }
+  }
+  loader.start(4);
+  for (const std::vector<int64_t>& samples : expected) {
+    EXPECT_TRUE(std::ranges::equal(loader.next_of_any_epoch().samples, samples));
+  }
+  loader.start(4, 3);
+  EXPECT_TRUE(std::ranges::equal(loader.next_of_any_epoch().samples, expected[3])) << "an epoch that is at its end";
+}
+
 TEST(Loader, RanksShareTheEpoch) {
   const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 21});
   std::vector<int64_t> seen;
