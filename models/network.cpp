@@ -13,7 +13,8 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kLargestInput = 4096;  // side in pixels
-const std::string kMeanImage = std::string(kInputPrefix) + "mean";
+
+static_assert(std::string_view(kMeanImage).starts_with(kInputPrefix));
 
 /// Fails with UsageError on an invalid description; `origin` is where it comes from.
 void check(const InputDescription& input, const std::string& origin) {

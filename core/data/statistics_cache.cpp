@@ -24,7 +24,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "residua-image-statistics-1";
-constexpr const char* kMeanImage = "input.mean";  // as in a file of weights
 
 /// Names, labels and byte counts of all images, and the bytes of as many as are read quickly.
 std::string digest_of(const ImageSource& source, int64_t size, bool turned) {

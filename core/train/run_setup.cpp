@@ -48,11 +48,6 @@ void hold_out(RunData& data, int64_t count) {
   data.train = std::make_shared<Subset>(data.train, std::vector<int64_t>(end, order.end()));
 }
 
-template <class To, class From>
-void in_bytes(const From& values, To& bytes) {
-  std::ranges::transform(values, bytes.begin(), [](double value) { return static_cast<float>(255 * value); });
-}
-
 }  // namespace
 
 std::shared_ptr<const ImageSource> open_split(const RunConfig& c, Split split) {
@@ -167,14 +162,15 @@ void measure_input(const RunConfig& c, const std::shared_ptr<const ImageSource>&
   input.mean.assign(channels.mean.begin(), channels.mean.end());
   input.std = channels.std;
   if (o.mean == MeanKind::values) {
-    in_bytes(o.mean_values, input.mean);
+    const std::array<float, 3> mean = in_pixel_units(o.mean_values);
+    input.mean.assign(mean.begin(), mean.end());
   } else if (o.mean == MeanKind::file) {
     input.mean = mean_in_file(o.mean_file, input.size);
   } else if (mean_image) {
     input.mean = std::move(measured.mean_image);
   }
   if (!o.std.empty()) {
-    in_bytes(o.std, input.std);
+    input.std = in_pixel_units(o.std);
   }
   if (colors) {
     input.colors = measured.colors;
@@ -206,12 +202,11 @@ void settle_input(const Settings& settings, const RunConfig& c, const std::strin
 Network network_of_weights(const Safetensors& file, const RunConfig& c, const Settings& settings, DType precision) {
   NetworkOverrides overrides{.model = c.model.name, .options = c.model.given(settings), .size = c.input.crop_size};
   if (c.input.mean == MeanKind::values) {
-    std::vector<float> mean(3);
-    in_bytes(c.input.mean_values, mean);
-    overrides.mean = std::move(mean);
+    const std::array<float, 3> mean = in_pixel_units(c.input.mean_values);
+    overrides.mean.emplace(mean.begin(), mean.end());
   }
   if (!c.input.std.empty()) {
-    in_bytes(c.input.std, overrides.std.emplace());
+    overrides.std = in_pixel_units(c.input.std);
   }
   Network network = network_from_weights(file, overrides, precision);
   if (c.input.mean == MeanKind::file && settings.layer("mean") == Layer::command_line) {
