@@ -21,7 +21,7 @@ namespace {
 constexpr int64_t kPhotoSize = 224;  // default side in pixels
 
 void check_named(const DatasetOptions& o) {
-  if (o.folder.empty() && o.name == "auto") {
+  if (!o.named()) {
     fail_usage("no data set was given: name its folder, or set dataset to fashion-mnist or synthetic, which need none");
   }
   if (!o.folder.empty() && !std::filesystem::is_directory(o.folder)) {
@@ -53,7 +53,7 @@ void hold_out(RunData& data, int64_t count) {
 std::shared_ptr<const ImageSource> open_split(const RunConfig& c, Split split) {
   check_named(c.dataset);
   const SourceContext context{.image_size = c.input.crop_size.value_or(32), .seed = static_cast<uint64_t>(c.training.seed)};
-  return open_source(c.dataset.kinds, c.dataset.name, c.dataset.folder, split, context);
+  return open_source(c.dataset, split, context);
 }
 
 RunData open_data(const RunConfig& c) {
@@ -62,8 +62,8 @@ RunData open_data(const RunConfig& c) {
       !difference.empty()) {
     fail_usage("the training and validation sets have different classes: {}; both need the same class folders", difference);
   }
-  if (c.dataset.holdout > 0) {
-    hold_out(data, c.dataset.holdout);
+  if (c.holdout > 0) {
+    hold_out(data, c.holdout);
   }
   return data;
 }

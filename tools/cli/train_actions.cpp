@@ -51,7 +51,7 @@ std::string describe_protocol(const EvaluationOptions& how, int64_t input_size) 
 
 std::shared_ptr<const ImageSource> images_of(const EvaluateOn& on, const RunConfig& run) {
   std::shared_ptr<const ImageSource> images;
-  if (run.dataset.holdout == 0) {
+  if (run.holdout == 0) {
     images = open_split(run, on.set == "val" ? Split::val : Split::train);
   } else {
     const RunData data = open_data(run);
@@ -77,7 +77,7 @@ void override_mean(TrainCommand& command, Network& network, Progress& progress) 
 void evaluate(TrainCommand& command, Device device, DType precision, Progress& progress) {
   RunConfig& run = command.run;
   const TrainActions& actions = command.actions;
-  const EvaluateOn on = evaluate_on(actions.evaluate_on, run.dataset.holdout > 0);
+  const EvaluateOn on = evaluate_on(actions.evaluate_on, run.holdout > 0);
   check_folder_of("predictions", actions.predictions);
   check_folder_of("evaluation-json", actions.evaluation_json);
   check_folder_of("dump-views", actions.dump_views);
