@@ -116,9 +116,7 @@ void check_training(const RunConfig& c, int64_t images) {
 void settle_with_data(Settings& settings, RunConfig& c, const RunData& data) {
   apply_recipe(settings, c, data.photos());
   check_training(c, data.train->size());
-  if (!c.input.crop_size) {
-    c.input.crop_size = data.photos() ? kPhotoSize : data.train->fixed_size()->height;
-  }
+  settings.set_default("crop-size", {fmt::format("{}", data.photos() ? kPhotoSize : data.train->fixed_size()->height)});
   if (c.output.folder.empty()) {
     c.output.folder = default_output(c.model.name, c.dataset);
   }
