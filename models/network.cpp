@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "core/base/join.h"
 #include "core/nn/state_dict.h"
 
 namespace residua {
@@ -205,6 +206,17 @@ Network network_from_weights(const Safetensors& file, const NetworkOverrides& ov
                file.path);
   check(input, file.path);
   return build(model, std::move(family), std::move(input), compute);
+}
+
+void check_stored_options(const Safetensors& file, const Network& network) {
+  const std::vector<Assignment> own = options_of(*network.family);
+  for (const Assignment& stored : Metadata(file).options(network.name).lines) {
+    const auto same = std::ranges::find(own, stored.key, &Assignment::key);
+    if (same == own.end() || same->words != stored.words) {
+      fail_setting(stored.key, same == own.end() ? "nothing" : join(same->words, ","),
+                   fmt::format("{}, the value of the network in {}", join(stored.words, ","), file.path));
+    }
+  }
 }
 
 StoredInput stored_input(const Safetensors& file, int64_t size) {

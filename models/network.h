@@ -62,6 +62,10 @@ struct NetworkOverrides {
 /// inconsistent.
 Network network_from_weights(const Safetensors& file, const NetworkOverrides& overrides, DType compute);
 
+/// Fails with UsageError, which names the option, unless the network in a weights file has the same options as `network`, as
+/// far as the file's metadata say.
+void check_stored_options(const Safetensors& file, const Network& network);
+
 /// The class names in a weights file; empty if it has none.
 std::vector<std::string> stored_class_names(const Safetensors& file);
 

@@ -245,6 +245,7 @@ int64_t load_first_weights(const RunConfig& c, const Network& network, Parameter
     return 0;
   }
   const Safetensors file = read_weights(first.file);
+  check_stored_options(file, network);
   if (!first.reset_classifier) {
     check_first_classes(file, network);
   }
