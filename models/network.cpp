@@ -202,6 +202,7 @@ Network network_from_weights(const Safetensors& file, const NetworkOverrides& ov
   input.mean = overrides.mean.value_or(stored.mean.value_or(input.mean));
   input.std = overrides.std.value_or(stored.std.value_or(input.std));
   input.colors = stored.colors;
+  input.turned_by_exif = overrides.turned_by_exif.value_or(metadata.text("exif") == "true");
   name_classes(input, overrides.class_names ? overrides.class_names : metadata.names("classes"), classes_of(file, *family),
                file.path);
   check(input, file.path);
@@ -248,6 +249,9 @@ SafetensorsMetadata network_metadata(const Network& network) {
                                {"std", json(network.input.std).dump()}};
   if (const std::optional<PrincipalColors>& colors = network.input.colors) {
     metadata["colors"] = json{{"eigenvalues", colors->eigenvalues}, {"components", colors->components}}.dump();
+  }
+  if (network.input.turned_by_exif) {
+    metadata["exif"] = "true";
   }
   if (network.input.classes_named) {
     metadata["classes"] = json(network.input.class_names).dump();

@@ -123,7 +123,9 @@ void settle_with_data(Settings& settings, RunConfig& c, const RunData& data) {
 }
 
 Network make_network(const RunConfig& c, const std::vector<std::string>& class_names, DType precision) {
-  return make_network(c.model, {.size = c.input.crop_size.value_or(0), .class_names = class_names}, precision);
+  return make_network(
+      c.model, {.size = c.input.crop_size.value_or(0), .class_names = class_names, .turned_by_exif = c.loader.turns_by_exif},
+      precision);
 }
 
 namespace {
@@ -205,6 +207,9 @@ Network network_of_weights(const Safetensors& file, const RunConfig& c, const Se
   }
   if (!c.input.std.empty()) {
     overrides.std = in_pixel_units(c.input.std);
+  }
+  if (settings.layer("exif") > Layer::defaults) {
+    overrides.turned_by_exif = c.loader.turns_by_exif;
   }
   Network network = network_from_weights(file, overrides, precision);
   if (c.input.mean == MeanKind::file && settings.layer("mean") == Layer::command_line) {

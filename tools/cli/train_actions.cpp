@@ -60,6 +60,14 @@ std::shared_ptr<const ImageSource> images_of(const EvaluateOn& on, const RunConf
   return on.images > 0 ? clean_images(images, on.images) : images;
 }
 
+/// Makes the network of a weights file. The run's images get the size and the orientation that it expects.
+Network network_for(TrainCommand& command, const Safetensors& file, DType precision) {
+  Network network = network_of_weights(file, command.run, command.settings, precision);
+  command.run.input.crop_size = network.input.size;
+  command.run.loader.turns_by_exif = network.input.turned_by_exif;
+  return network;
+}
+
 /// Replaces the mean in the weights if the command line asks for one of the training images.
 void override_mean(TrainCommand& command, Network& network, Progress& progress) {
   RunConfig& run = command.run;
@@ -85,8 +93,7 @@ void evaluate(TrainCommand& command, Device device, DType precision, Progress& p
     fail_setting("evaluate", "no weights", "a weights file too (weights)");
   }
   const Safetensors file = read_weights(run.weights.file);
-  Network network = network_of_weights(file, run, command.settings, precision);
-  run.input.crop_size = network.input.size;
+  Network network = network_for(command, file, precision);
   std::shared_ptr<const ImageSource> images = images_of(on, run);
   apply_recipe(command.settings, run, !images->fixed_size());
   override_mean(command, network, progress);
@@ -135,8 +142,7 @@ void write_exact_weights(TrainCommand& command, Device device, DType precision, 
     fail_setting("exact-weights", path, "a weights file too (weights)");
   }
   const Safetensors file = read_weights(run.weights.file);
-  Network network = network_of_weights(file, run, command.settings, precision);
-  run.input.crop_size = network.input.size;
+  Network network = network_for(command, file, precision);
   const std::shared_ptr<const ImageSource> train = images_of({.set = "train"}, run);
   apply_recipe(command.settings, run, !train->fixed_size());
   override_mean(command, network, progress);
