@@ -112,7 +112,7 @@ TEST(RunDescription, TheSizeOfTheImagesIsNoDeviation) {
   LayeredRun first;
   first.flag("dataset", {"synthetic"}).flag("lr", {"0.2"});
   const std::vector<std::string> told = deviations(first);
-  EXPECT_THAT(told, testing::ElementsAre("lr: 0.2, the recipe has 0.1"));
+  EXPECT_THAT(told, testing::ElementsAre("lr: 0.2, the recipe has 0.1", "lr-batch-size: unset, the recipe has 128"));
   LayeredRun resumed;
   resumed.file(first.settings.toml());
   EXPECT_EQ(deviations(resumed), told);
