@@ -84,7 +84,7 @@ namespace {
 
 /// Fails if exact statistics of `images` training images would end with a batch, or a group, of one image.
 void check_exact_images(const TrainingOptions& o, int64_t images) {
-  if (o.exact_bn == 0 || o.pass_images() == 1 || o.bn_group == 1) {
+  if (o.exact_bn == 0 || o.bn_group == 1) {
     return;
   }
   const int64_t rest = o.exact_bn % std::min(exact_batch(o), images);

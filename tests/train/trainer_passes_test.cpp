@@ -10,6 +10,7 @@
 #include "core/ops/conv2d.h"
 #include "core/train/actions.h"
 #include "core/train/run_saver.h"
+#include "tests/data/synthetic_source.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/train/small_run.h"
@@ -195,6 +196,10 @@ TEST(Trainer, ExactStatisticsHaveNoBatchOrGroupOfOneImage) {
   };
   EXPECT_TRUE(refused("241", "0", "batch, such as 242")) << "15 batches of 16, and 1";
   EXPECT_TRUE(refused("19", "6", "group, such as 20")) << "6 + 6, 6 + 1";
+  SmallRun few("no folder");
+  few.training = open_synthetic(Split::train, {.image_size = 16, .classes = 4, .images = 10});
+  EXPECT_TRUE(fails_with([&] { few.set("exact-bn", {"11"}).network(); }, {"exact-bn", "last batch, such as 12"}))
+      << "no batch is larger than the set";
   SmallRun alone("no folder");
   EXPECT_NO_THROW(alone.set("exact-bn", {"241"}).set("bn-group", {"1"}).network()) << "each group is of one image";
   SmallRun one("no folder");
