@@ -197,8 +197,9 @@ TEST(Trainer, ExactStatisticsHaveNoBatchOrGroupOfOneImage) {
   EXPECT_TRUE(refused("241", "0", "batch, such as 242")) << "15 batches of 16, and 1";
   EXPECT_TRUE(refused("19", "6", "group, such as 20")) << "6 + 6, 6 + 1";
   SmallRun few("no folder");
-  few.training = open_synthetic(Split::train, {.image_size = 16, .classes = 4, .images = 10});
-  EXPECT_TRUE(fails_with([&] { few.set("exact-bn", {"11"}).network(); }, {"exact-bn", "last batch, such as 12"}))
+  few.training = open_synthetic(Split::train, {.image_size = 16, .classes = 4, .images = 16});
+  EXPECT_TRUE(fails_with([&] { few.set("exact-bn", {"17"}).set("batch-size", {"32"}).network(); },
+                         {"exact-bn", "last batch, such as 18"}))
       << "no batch is larger than the set";
   SmallRun alone("no folder");
   EXPECT_NO_THROW(alone.set("exact-bn", {"241"}).set("bn-group", {"1"}).network()) << "each group is of one image";
