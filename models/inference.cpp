@@ -24,8 +24,7 @@ std::vector<double> softmax(const std::vector<float>& logits) {
 
 }  // namespace
 
-Inference::Inference(const InferenceOptions& options)
-    : orientation_(options.turns_by_exif ? Orientation::exif : Orientation::as_stored) {
+Inference::Inference(const InferenceOptions& options) {
   const Safetensors file = read_weights(options.weights);
   network_ = network_from_weights(file, options.overrides, DType::f32);
   store_ = std::make_unique<ParameterStore>(*network_.module,
@@ -45,7 +44,7 @@ std::vector<Prediction> Inference::classify(const std::string& image_file, int64
     placed = window_->place(size, unused, 0);
     return source_region(placed.resize);
   };
-  decode(bytes, image_file, choose, region, orientation_);
+  decode(bytes, image_file, choose, region, network_.input.turned_by_exif ? Orientation::exif : Orientation::as_stored);
   const Tensor pixels = empty({1, placed.resize.window.height, placed.resize.window.width, 3}, DType::u8);
   ResizeMemory memory;
   scale(placed.resize, region, pixels.data<uint8_t>(), memory);

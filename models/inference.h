@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "core/data/codecs/decode.h"
 #include "core/data/views/view.h"
 #include "core/nn/parameter_store.h"
 #include "core/ops/prepare_input.h"
@@ -17,7 +16,6 @@ struct InferenceOptions {
   std::string weights = {};  // safetensors file, from Residua or torchvision
   NetworkOverrides overrides = {};
   Device device = {};
-  bool turns_by_exif = false;  // turn photos as their EXIF orientation says
 };
 
 struct Prediction {
@@ -44,7 +42,6 @@ class Inference {
   std::unique_ptr<ParameterStore> store_;
   std::unique_ptr<const ViewPolicy> window_;
   InputFormat format_;
-  Orientation orientation_;
 };
 
 }  // namespace residua

@@ -5,7 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "core/nn/state_dict.h"
+#include "core/base/join.h"
 
 namespace residua {
 namespace {
@@ -13,7 +13,6 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kLargestInput = 4096;  // side in pixels
-const std::string kMeanImage = std::string(kInputPrefix) + "mean";
 
 /// Fails with UsageError on an invalid description; `origin` is where it comes from.
 void check(const InputDescription& input, const std::string& origin) {
@@ -200,10 +199,22 @@ Network network_from_weights(const Safetensors& file, const NetworkOverrides& ov
   input.mean = overrides.mean.value_or(stored.mean.value_or(input.mean));
   input.std = overrides.std.value_or(stored.std.value_or(input.std));
   input.colors = stored.colors;
+  input.turned_by_exif = overrides.turned_by_exif.value_or(metadata.text("exif") == "true");
   name_classes(input, overrides.class_names ? overrides.class_names : metadata.names("classes"), classes_of(file, *family),
                file.path);
   check(input, file.path);
   return build(model, std::move(family), std::move(input), compute);
+}
+
+void check_stored_options(const Safetensors& file, const Network& network) {
+  const std::vector<Assignment> own = options_of(*network.family);
+  for (const Assignment& stored : Metadata(file).options(network.name).lines) {
+    const auto same = std::ranges::find(own, stored.key, &Assignment::key);
+    if (same == own.end() || same->words != stored.words) {
+      fail_setting(stored.key, same == own.end() ? "nothing" : join(same->words, ","),
+                   fmt::format("{}, the value of the network in {}", join(stored.words, ","), file.path));
+    }
+  }
 }
 
 StoredInput stored_input(const Safetensors& file, int64_t size) {
@@ -236,6 +247,9 @@ SafetensorsMetadata network_metadata(const Network& network) {
   if (const std::optional<PrincipalColors>& colors = network.input.colors) {
     metadata["colors"] = json{{"eigenvalues", colors->eigenvalues}, {"components", colors->components}}.dump();
   }
+  if (network.input.turned_by_exif) {
+    metadata["exif"] = "true";
+  }
   if (network.input.classes_named) {
     metadata["classes"] = json(network.input.class_names).dump();
   }
@@ -243,34 +257,6 @@ SafetensorsMetadata network_metadata(const Network& network) {
     metadata[metadata_key(option.key)] = config_detail::single(option.key, option.words, "one word");
   }
   return metadata;
-}
-
-std::vector<HostArray> input_arrays(const Network& network) {
-  const InputDescription& input = network.input;
-  if (input.mean.size() == 3) {
-    return {};
-  }
-  return {host_array<float>(kMeanImage, {input.size, input.size, 3}, input.mean)};
-}
-
-std::vector<float> stored_mean_image(const Safetensors& file, int64_t size) {
-  const HostArray* image = file.find(kMeanImage);
-  if (image == nullptr) {
-    return {};
-  }
-  if (image->dtype != DType::f32 || image->shape.size() != 3 || image->shape[0] != image->shape[1] || image->shape[2] != 3) {
-    fail_usage("{}: its tensor {} is {} {}, wanted f32 [size, size, 3]", file.path, kMeanImage, name(image->dtype),
-               shape_text(image->shape));
-  }
-  std::vector<float> values = image->to_floats();
-  if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); })) {
-    fail_usage("{}: its tensor {} has values that are not finite: the file is damaged", file.path, kMeanImage);
-  }
-  if (image->shape[0] != size) {
-    const std::array<float, 3> means = channel_means(values);
-    values.assign(means.begin(), means.end());
-  }
-  return values;
 }
 
 InputFormat input_format(const Network& network, DType compute, Device device) {

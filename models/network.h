@@ -26,6 +26,7 @@ struct InputDescription {
   std::optional<PrincipalColors> colors = {};  // of the training set, if they were measured
   std::vector<std::string> class_names = {};   // "class 7" if the classes have no names
   bool classes_named = false;                  // whether the classes have names
+  bool turned_by_exif = false;                 // whether photos are turned as their EXIF data say
 };
 
 /// A network: the module, whose parameters have no memory yet; the family with the network's options; and the description of
@@ -54,6 +55,7 @@ struct NetworkOverrides {
   std::optional<int64_t> size = {};
   std::optional<std::vector<float>> mean = {};
   std::optional<std::array<float, 3>> std = {};
+  std::optional<bool> turned_by_exif = {};
 };
 
 /// Makes the network of a weights file; does not load the weights. Defaults, if neither the overrides nor the metadata say
@@ -61,6 +63,10 @@ struct NetworkOverrides {
 /// size, ImageNet's statistics. Fails with UsageError, which names the file, if nothing names the model or the values are
 /// inconsistent.
 Network network_from_weights(const Safetensors& file, const NetworkOverrides& overrides, DType compute);
+
+/// Fails with UsageError, which names the option, unless the network in a weights file has the same options as `network`, as
+/// far as the file's metadata say.
+void check_stored_options(const Safetensors& file, const Network& network);
 
 /// The class names in a weights file; empty if it has none.
 std::vector<std::string> stored_class_names(const Safetensors& file);

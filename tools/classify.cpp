@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cctype>
 #include <iostream>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "models/inference.h"
@@ -20,7 +22,7 @@ struct Arguments {
   WeightsFlags overrides;
   std::vector<std::string> images;
   int64_t topk = 5;
-  bool exif = false;
+  std::optional<bool> exif;
   std::string device = "auto";
 };
 
@@ -29,7 +31,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--weights", a.weights, "safetensors file with the weights; one from train-imagenet needs no other flag")
       ->required();
   a.overrides.add(app);
-  app.add_flag("--exif", a.exif, "turn each photo as its EXIF orientation says; by default it is used as it is stored");
+  app.add_flag("--exif", a.exif, "turn each photo as its EXIF orientation says; the default is as in training");
   app.add_option("-k,--topk", a.topk, "number of classes to print for each image")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
@@ -45,8 +47,9 @@ std::string printable(std::string text) {
 
 /// Returns the exit code: 2 if an image could not be read; the others are still classified.
 int run(const Arguments& a) {
-  Inference inference(
-      {.weights = a.weights, .overrides = a.overrides.overrides(), .device = parse_device(a.device), .turns_by_exif = a.exif});
+  NetworkOverrides overrides = a.overrides.overrides();
+  overrides.turned_by_exif = a.exif;
+  Inference inference({.weights = a.weights, .overrides = std::move(overrides), .device = parse_device(a.device)});
   int exit_code = 0;
   for (const std::string& image : a.images) {
     try {

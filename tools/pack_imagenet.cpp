@@ -14,7 +14,7 @@ constexpr const char* kDescription =
     "and an index of each split. A call that was stopped continues when it is repeated.";
 
 struct Command {
-  DataSetOptions data;
+  DataCommandOptions data;
   PackOptions pack;
   std::string out;
 };
@@ -41,7 +41,7 @@ bool pack_split(const Command& command, Split split, const ImageSource& source) 
 }
 
 int run(const Command& command, const Settings& settings) {
-  if (command.data.folder.empty() && command.data.dataset == "auto") {
+  if (!command.data.dataset.named()) {
     fail_setting("DIR", "nothing", "the folder of a data set");
   }
   if (command.out.empty()) {
@@ -55,7 +55,7 @@ int run(const Command& command, const Settings& settings) {
   catch_signals();
   std::vector<std::pair<Split, std::shared_ptr<const ImageSource>>> sources;
   for (const Split split : splits_of(command.data)) {
-    sources.emplace_back(split, open_source(command.data, split));  // all of them before hours of work
+    sources.emplace_back(split, open_source(command.data.dataset, split));  // all of them before hours of work
   }
   for (const auto& [split, source] : sources) {
     if (!pack_split(command, split, *source)) {

@@ -18,7 +18,7 @@ constexpr const char* kDescription =
     "stop or harm a training run; 2: a wrong call.";
 
 struct Command {
-  DataSetOptions data;
+  DataCommandOptions data;
   VerifyOptions verify;
   std::string json;
   int64_t shown = 10;
@@ -73,19 +73,19 @@ Verification verify_with_progress(const Command& command, const std::shared_ptr<
 }
 
 int run(const Command& command) {
-  if (command.data.folder.empty() && command.data.dataset == "auto") {
+  if (!command.data.dataset.named()) {
     fail_setting("DIR", "nothing", "the folder of a data set");
   }
   check_folder_of("json", command.json);
-  if (command.data.dataset == "auto") {
-    detect_source(command.data.folder);  // a folder of no known layout is a wrong call, not a finding
+  if (command.data.dataset.name == "auto") {
+    detect_source(command.data.dataset.folder);  // a folder of no known layout is a wrong call, not a finding
   }
   std::shared_ptr<const ImageSource> train;
   std::shared_ptr<const ImageSource> val;
   std::vector<Finding> unopened;
   for (const Split split : splits_of(command.data)) {
     try {
-      (split == Split::train ? train : val) = open_source(command.data, split);
+      (split == Split::train ? train : val) = open_source(command.data.dataset, split);
     } catch (const Error& error) {
       unopened.push_back(unopened_finding(split, error));
     }

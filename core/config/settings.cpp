@@ -196,6 +196,14 @@ void Settings::assign(const std::vector<Assignment>& lines, Layer layer, std::st
   }
 }
 
+void Settings::set_default(std::string_view name, const Words& words) {
+  Setting& setting = at(name);
+  setting.default_words = words;
+  if (setting.layer == Layer::defaults || setting.get().empty()) {
+    setting.set(words);
+  }
+}
+
 void Settings::reset(std::string_view name) {
   Setting& setting = at(name);
   setting.set(setting.default_words);

@@ -137,6 +137,9 @@ class Settings {
   void assign(std::string_view name, const Words& words, Layer layer);
   /// Assigns all lines of a file or recipe; `origin` names it in messages.
   void assign(const std::vector<Assignment>& lines, Layer layer, std::string_view origin);
+  /// Gives a setting the default that the data ask for. The setting takes this value if no layer gave one, and deviations()
+  /// compares with it.
+  void set_default(std::string_view name, const Words& words);
   /// Sets the default again.
   void reset(std::string_view name);
   /// The layer that the setting's value comes from.

@@ -12,17 +12,15 @@
 #include "core/data/auto_workers.h"
 #include "core/data/codecs/decode.h"
 #include "core/data/data_errors.h"
+#include "core/data/loader_options.h"
 #include "core/data/sampler.h"
 #include "core/data/source.h"
 #include "core/data/views/view.h"
-#include "core/data/worker_count.h"
 #include "core/data/worker_pool.h"
 #include "core/device/device_api.h"
 #include "core/tensor/tensor.h"
 
 namespace residua {
-
-class Settings;
 
 /// The input of `PrepareInput` (core/kernels/prepare_input.h), in host memory: source images and the view of each. A sample has
 /// one row for each view of the view policy, in sequence.
@@ -39,39 +37,6 @@ struct Batch {
 
 /// Rows [first, first + count) of a batch, without its samples.
 Batch rows_of(const Batch& batch, int64_t first, int64_t count);
-
-/// What to do with a sample whose image cannot be read.
-enum class BadImages : uint8_t {
-  leave_out,  // ignore its rows: evaluation
-  replace     // use another image instead: training
-};
-
-struct LoaderOptions {
-  int64_t batch_size = 0;                       // samples
-  int64_t crop_size = 0;                        // of the network's input; its shorter side if the view's size varies
-  std::shared_ptr<const ViewPolicy> view = {};  // null: the center view
-  bool shuffle = false;
-  bool drop_last = false;  // drop the epoch's last batch if it is not full
-  /// Give all batches the same shape, min(batch_size, samples): the last one is padded with rows to be ignored.
-  bool pad_last = false;
-  uint64_t seed = 0;
-  bool turns_by_exif = false;  // turn images as their EXIF data say
-  /// Loader threads. 0: the thread that calls next() does the work. kAutoWorkers: one thread, and more, up to `most_workers`,
-  /// while next() has to wait for data.
-  int64_t workers = 0;
-  int64_t most_workers = 0;  // of kAutoWorkers; 0: one a core
-  int64_t prefetch = 2;      // batches to prepare ahead of next()
-  BadImages bad_images = BadImages::leave_out;
-  int64_t max_bad_images = 0;               // limit on distinct unreadable images
-  double max_bad_share = 0.5;               // the same as a share of all images; the smaller limit applies
-  std::shared_ptr<DataErrors> errors = {};  // records bad images; loaders of a source may share it; null: its own
-  Device device = {};                       // the device that batches are uploaded to: host memory is pinned for it
-  int64_t rank = 0;
-  int64_t world = 1;
-};
-
-/// Declares the loader settings that do not depend on the data.
-void declare(Settings& settings, LoaderOptions& options);
 
 /// Loads batches from a source on its own threads. The batches depend only on the epoch and on the options other than `workers`
 /// and `prefetch`. Only one thread may use a loader.
@@ -97,6 +62,8 @@ class Loader {
   /// start(). Fails with the error of a loader thread, with the names of the bad images if there are too many, or if no
   /// substitute can be read. After a failure every call fails until start().
   const Batch* next();
+  /// Returns next(), or the first batch of the next epoch if this one is at its end.
+  const Batch& next_of_any_epoch();
 
   /// Batches per epoch.
   int64_t batches() const { return batches_; }

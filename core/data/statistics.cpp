@@ -142,6 +142,12 @@ ImageStatistics measure_images(const std::shared_ptr<const ImageSource>& source,
           .colors = sums.colors()};
 }
 
+std::array<float, 3> in_pixel_units(std::span<const double> channels) {
+  std::array<float, 3> result{};
+  std::ranges::transform(channels.first(3), result.begin(), [](double value) { return static_cast<float>(255 * value); });
+  return result;
+}
+
 std::array<float, 3> channel_means(const std::vector<float>& mean_image) {
   std::array<double, 3> sums{};
   for (size_t i = 0; i < mean_image.size(); ++i) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "core/data/principal_colors.h"
@@ -30,6 +31,12 @@ struct ImageStatistics {
   ChannelStatistics channels{};
   PrincipalColors colors{};
 };
+
+/// The name of a mean image's tensor, f32 [size, size, 3], in a safetensors file.
+inline constexpr const char* kMeanImage = "input.mean";
+
+/// Three channel values from 0 to 1 in units of a pixel value.
+std::array<float, 3> in_pixel_units(std::span<const double> channels);
 
 /// Called now and then while images are measured.
 using MeasureProgress = std::function<void(int64_t done, int64_t total)>;

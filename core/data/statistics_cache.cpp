@@ -13,7 +13,7 @@
 #include "core/base/warning.h"
 #include "core/data/digest.h"
 #include "core/data/fnv.h"
-#include "core/data/loader.h"
+#include "core/data/loader_options.h"
 #include "core/io/file_system.h"
 #include "core/io/safetensors.h"
 
@@ -24,7 +24,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "residua-image-statistics-1";
-constexpr const char* kMeanImage = "input.mean";  // as in a file of weights
 
 /// Names, labels and byte counts of all images, and the bytes of as many as are read quickly.
 std::string digest_of(const ImageSource& source, int64_t size, bool turned) {

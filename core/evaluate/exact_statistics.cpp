@@ -66,15 +66,6 @@ Exact exact(const RunningStatistics& layer) {
   return result;
 }
 
-const Batch& next_batch(Loader& loader, int64_t& epoch) {
-  const Batch* batch = loader.next();
-  while (batch == nullptr) {
-    loader.start(++epoch);
-    batch = loader.next();
-  }
-  return *batch;
-}
-
 }  // namespace
 
 bool compute_exact_statistics(Module& model, ParameterStore& store, InputFormat input, Loader& loader, int64_t images,
@@ -83,13 +74,12 @@ bool compute_exact_statistics(Module& model, ParameterStore& store, InputFormat 
   const Device device = store.options().device;
   const Totals totals(store);
   BatchUpload upload(device);
-  int64_t epoch = 0;
-  loader.start(epoch);
+  loader.start(0);
   for (int64_t left = images; left > 0;) {
     if (stop()) {
       return false;
     }
-    const Batch& whole = next_batch(loader, epoch);
+    const Batch& whole = loader.next_of_any_epoch();
     const Batch& batch = upload.upload(rows_of(whole, 0, std::min(left, whole.labels.size())));
     input.height = batch.height;
     input.width = batch.width;

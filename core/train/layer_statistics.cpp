@@ -86,15 +86,6 @@ std::vector<Probe> probes_of(const Network& network, ParameterStore& store, int6
   return probes;
 }
 
-const Batch& next_batch(Loader& loader, int64_t& epoch) {
-  const Batch* batch = loader.next();
-  while (batch == nullptr) {
-    loader.start(++epoch);
-    batch = loader.next();
-  }
-  return *batch;
-}
-
 }  // namespace
 
 NetworkStatistics measure_layers(Network& network, const std::shared_ptr<const ImageSource>& train, const RunConfig& config,
@@ -120,10 +111,9 @@ NetworkStatistics measure_layers(Network& network, const std::shared_ptr<const I
     return std::ranges::all_of(probes, [&](const Probe& probe) { return std::isfinite(probe.gradient_norm(scale)); });
   };
   float scale = precision == DType::f16 ? kHalfScale : 1;
-  int64_t epoch = 0;
-  loader->start(epoch);
+  loader->start(0);
   for (int64_t i = 0; i < batches; ++i) {
-    const Batch& batch = upload.upload(next_batch(*loader, epoch));
+    const Batch& batch = upload.upload(loader->next_of_any_epoch());
     format.height = batch.height;
     format.width = batch.width;
     double loss = forward_backward(batch, scale);

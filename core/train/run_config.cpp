@@ -51,17 +51,6 @@ void check_unit_of_steps(const Settings& s, const RunConfig& c) {
 
 }  // namespace
 
-void declare(Settings& s, DatasetOptions& o) {
-  s.text("DIR", o.folder, "Folder of the data set. The data sets fashion-mnist and synthetic need none.")
-      .without_result()  // set_digest() identifies the data instead
-      .positional = true;
-  s.choice("dataset", o.name, source_names(), "Layout of the folder; auto detects it.").without_result();
-  o.kinds.declare(s);
-  s.number("holdout", o.holdout, between(0, kMost),
-           "Number of training images to hold out for validation, the same ones in every run. The validation split then serves "
-           "as test set and is evaluated once, at the end. The paper holds out 5000 images of CIFAR-10.");
-}
-
 void declare(Settings& s, FirstWeights& o) {
   s.choice("init", o.initialization, "Mode of He initialization: fan-in (the paper) or fan-out (torchvision).");
   s.text("weights", o.file, "Safetensors file with the initial weights, or with the weights to evaluate.")
@@ -127,6 +116,9 @@ void declare(Settings& s, OutputOptions& o) {
 void declare(Settings& s, RunConfig& c) {
   s.group("Data");
   declare(s, c.dataset);
+  s.number("holdout", c.holdout, between(0, kMost),
+           "Number of training images to hold out for validation, the same ones in every run. The validation split then serves "
+           "as test set and is evaluated once, at the end. The paper holds out 5000 images of CIFAR-10.");
   declare(s, c.input);
   declare(s, c.loader);
   s.group("Model");

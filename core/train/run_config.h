@@ -8,9 +8,9 @@
 #include <string_view>
 
 #include "core/config/settings.h"
+#include "core/data/dataset_options.h"
 #include "core/data/input_options.h"
-#include "core/data/loader.h"
-#include "core/data/source.h"
+#include "core/data/loader_options.h"
 #include "core/device/precision.h"
 #include "core/evaluate/protocol.h"
 #include "core/nn/initialization.h"
@@ -20,14 +20,6 @@
 #include "models/catalog.h"
 
 namespace residua {
-
-/// The training data.
-struct DatasetOptions {
-  std::string folder;
-  std::string name = "auto";
-  Kinds<SourceKind> kinds = {};  // with their own options
-  int64_t holdout = 0;           // training images to hold out for validation
-};
 
 /// The initial weights.
 struct FirstWeights {
@@ -75,6 +67,7 @@ struct RunConfig {
 
   std::string recipe;  // provides the values that nothing else sets; empty until chosen
   DatasetOptions dataset;
+  int64_t holdout = 0;  // training images to hold out for validation
   InputOptions input;
   LoaderOptions loader = {.workers = kAutoWorkers, .max_bad_images = 100};  // the options that a user sets
   ModelOptions model;
@@ -86,7 +79,6 @@ struct RunConfig {
   OutputOptions output;
 };
 
-void declare(Settings& settings, DatasetOptions& options);
 void declare(Settings& settings, FirstWeights& options);
 void declare(Settings& settings, TrainingOptions& options);
 void declare(Settings& settings, OutputOptions& options);

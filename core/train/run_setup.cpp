@@ -21,7 +21,7 @@ namespace {
 constexpr int64_t kPhotoSize = 224;  // default side in pixels
 
 void check_named(const DatasetOptions& o) {
-  if (o.folder.empty() && o.name == "auto") {
+  if (!o.named()) {
     fail_usage("no data set was given: name its folder, or set dataset to fashion-mnist or synthetic, which need none");
   }
   if (!o.folder.empty() && !std::filesystem::is_directory(o.folder)) {
@@ -48,17 +48,12 @@ void hold_out(RunData& data, int64_t count) {
   data.train = std::make_shared<Subset>(data.train, std::vector<int64_t>(end, order.end()));
 }
 
-template <class To, class From>
-void in_bytes(const From& values, To& bytes) {
-  std::ranges::transform(values, bytes.begin(), [](double value) { return static_cast<float>(255 * value); });
-}
-
 }  // namespace
 
 std::shared_ptr<const ImageSource> open_split(const RunConfig& c, Split split) {
   check_named(c.dataset);
   const SourceContext context{.image_size = c.input.crop_size.value_or(32), .seed = static_cast<uint64_t>(c.training.seed)};
-  return open_source(c.dataset.kinds, c.dataset.name, c.dataset.folder, split, context);
+  return open_source(c.dataset, split, context);
 }
 
 RunData open_data(const RunConfig& c) {
@@ -67,8 +62,8 @@ RunData open_data(const RunConfig& c) {
       !difference.empty()) {
     fail_usage("the training and validation sets have different classes: {}; both need the same class folders", difference);
   }
-  if (c.dataset.holdout > 0) {
-    hold_out(data, c.dataset.holdout);
+  if (c.holdout > 0) {
+    hold_out(data, c.holdout);
   }
   return data;
 }
@@ -89,7 +84,7 @@ namespace {
 
 /// Fails if exact statistics of `images` training images would end with a batch, or a group, of one image.
 void check_exact_images(const TrainingOptions& o, int64_t images) {
-  if (o.exact_bn == 0 || o.pass_images() == 1 || o.bn_group == 1) {
+  if (o.exact_bn == 0 || o.bn_group == 1) {
     return;
   }
   const int64_t rest = o.exact_bn % std::min(exact_batch(o), images);
@@ -121,16 +116,16 @@ void check_training(const RunConfig& c, int64_t images) {
 void settle_with_data(Settings& settings, RunConfig& c, const RunData& data) {
   apply_recipe(settings, c, data.photos());
   check_training(c, data.train->size());
-  if (!c.input.crop_size) {
-    c.input.crop_size = data.photos() ? kPhotoSize : data.train->fixed_size()->height;
-  }
+  settings.set_default("crop-size", {fmt::format("{}", data.photos() ? kPhotoSize : data.train->fixed_size()->height)});
   if (c.output.folder.empty()) {
     c.output.folder = default_output(c.model.name, c.dataset);
   }
 }
 
 Network make_network(const RunConfig& c, const std::vector<std::string>& class_names, DType precision) {
-  return make_network(c.model, {.size = c.input.crop_size.value_or(0), .class_names = class_names}, precision);
+  return make_network(
+      c.model, {.size = c.input.crop_size.value_or(0), .class_names = class_names, .turned_by_exif = c.loader.turns_by_exif},
+      precision);
 }
 
 namespace {
@@ -167,14 +162,15 @@ void measure_input(const RunConfig& c, const std::shared_ptr<const ImageSource>&
   input.mean.assign(channels.mean.begin(), channels.mean.end());
   input.std = channels.std;
   if (o.mean == MeanKind::values) {
-    in_bytes(o.mean_values, input.mean);
+    const std::array<float, 3> mean = in_pixel_units(o.mean_values);
+    input.mean.assign(mean.begin(), mean.end());
   } else if (o.mean == MeanKind::file) {
     input.mean = mean_in_file(o.mean_file, input.size);
   } else if (mean_image) {
     input.mean = std::move(measured.mean_image);
   }
   if (!o.std.empty()) {
-    in_bytes(o.std, input.std);
+    input.std = in_pixel_units(o.std);
   }
   if (colors) {
     input.colors = measured.colors;
@@ -206,12 +202,14 @@ void settle_input(const Settings& settings, const RunConfig& c, const std::strin
 Network network_of_weights(const Safetensors& file, const RunConfig& c, const Settings& settings, DType precision) {
   NetworkOverrides overrides{.model = c.model.name, .options = c.model.given(settings), .size = c.input.crop_size};
   if (c.input.mean == MeanKind::values) {
-    std::vector<float> mean(3);
-    in_bytes(c.input.mean_values, mean);
-    overrides.mean = std::move(mean);
+    const std::array<float, 3> mean = in_pixel_units(c.input.mean_values);
+    overrides.mean.emplace(mean.begin(), mean.end());
   }
   if (!c.input.std.empty()) {
-    in_bytes(c.input.std, overrides.std.emplace());
+    overrides.std = in_pixel_units(c.input.std);
+  }
+  if (settings.layer("exif") > Layer::defaults) {
+    overrides.turned_by_exif = c.loader.turns_by_exif;
   }
   Network network = network_from_weights(file, overrides, precision);
   if (c.input.mean == MeanKind::file && settings.layer("mean") == Layer::command_line) {
@@ -252,6 +250,7 @@ int64_t load_first_weights(const RunConfig& c, const Network& network, Parameter
     return 0;
   }
   const Safetensors file = read_weights(first.file);
+  check_stored_options(file, network);
   if (!first.reset_classifier) {
     check_first_classes(file, network);
   }

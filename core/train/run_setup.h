@@ -56,8 +56,8 @@ Network network_of_weights(const Safetensors& file, const RunConfig& config, con
 int64_t iteration_of(const Safetensors& file);
 
 /// Loads the initial weights from the file in the settings, if there is one; all but the classifier if the settings reset it.
-/// Returns the iteration in the file's metadata, or 0. Fails with UsageError, which names the differences, if the weights were
-/// trained on other classes than the network's.
+/// Returns the iteration in the file's metadata, or 0. Fails with UsageError, which names the difference, if the weights are of
+/// a network with other options, or of one trained on other classes.
 int64_t load_first_weights(const RunConfig& config, const Network& network, ParameterStore& store);
 
 }  // namespace residua

@@ -27,6 +27,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Optional;
 
 /// One setting of each type.
 struct Everything {
@@ -241,6 +242,29 @@ TEST(Settings, ARunsOwnChoicesAreNoDeviations) {
   EXPECT_THAT(s.deviations(recipe), ElementsAre("smoothing: 0.5, the default is 0", "final: 0, not the default"));
   s.assign("smoothing", {"0"}, Layer::command_line);
   EXPECT_THAT(s.deviations(recipe), ElementsAre("final: 0, not the default"));
+}
+
+// As the size of a run's input: the run saves the size that it found, so a resumed run finds it in a file.
+TEST(Settings, ADefaultCanDependOnTheData) {
+  std::optional<int64_t> size;
+  Settings s;
+  s.number("size", size, between(1, 99), "");
+  s.set_default("size", {"32"});
+  EXPECT_THAT(size, Optional(32));
+  EXPECT_EQ(s.layer("size"), Layer::defaults);
+  EXPECT_THAT(s.deviations({}), ElementsAre());
+  s.assign("size", {"32"}, Layer::file);
+  EXPECT_THAT(s.deviations({}), ElementsAre());
+  s.assign("size", {"48"}, Layer::file);
+  EXPECT_THAT(s.deviations({}), ElementsAre("size: 48, the default is 32"));
+  s.set_default("size", {"24"});
+  EXPECT_THAT(size, Optional(48)) << "a given value stays";
+  s.reset("size");
+  EXPECT_THAT(size, Optional(24));
+  s.assign("size", {}, Layer::command_line);
+  s.set_default("size", {"25"});
+  EXPECT_THAT(size, Optional(25)) << "a layer gave no value";
+  EXPECT_THROW(s.set_default("sizes", {"1"}), UsageError);
 }
 
 TEST(Settings, ANameIsDeclaredOnce) {

@@ -10,6 +10,7 @@
 #include "core/nn/initialization.h"
 #include "core/nn/state_dict.h"
 #include "models/resnet.h"
+#include "tests/data/image_fixtures.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 
@@ -152,6 +153,22 @@ TEST(Inference, SubtractsTheFilesMeanImage) {
   expect_predictions(Inference({.weights = weights}).classify(folder / "image.ppm", 3), weights,
                      from_values({1, 16, 16, 3}, pixels));
   EXPECT_THAT(refusal({.weights = weights, .overrides = {.size = 24}}), HasSubstr("mean has 768 numbers"));
+}
+
+TEST(Inference, TurnsPhotosAsTheTrainingDid) {
+  const TemporaryFolder folder;
+  const std::string photo = encode_jpeg(photo_image(24, 40, 1));
+  write_bytes(folder / "photo.jpg", with_orientation(photo, 6));
+  const auto first = [&](const InferenceOptions& options) {
+    return Inference(options).classify(folder / "photo.jpg", 1)[0].probability;
+  };
+  const double stored = first({.weights = make_weights(folder, kMetadata, Weights::random)});
+  const double turned = first({.weights = folder / "w.safetensors", .overrides = {.turned_by_exif = true}});
+  EXPECT_NE(turned, stored);
+  SafetensorsMetadata metadata = kMetadata;
+  metadata["exif"] = "true";
+  EXPECT_EQ(first({.weights = make_weights(folder, metadata, Weights::random)}), turned);
+  EXPECT_EQ(first({.weights = folder / "w.safetensors", .overrides = {.turned_by_exif = false}}), stored);
 }
 
 TEST(Inference, OptionsGoBeforeTheFile) {

@@ -94,6 +94,7 @@ TEST(Network, MetadataHasTheKeysOfAllVersions) {
                                    Pair("std", "[50.0,60.0,70.0]"), Pair("classes", R"(["cat","dog","T-shirt/top"])")));
   EXPECT_EQ(network_metadata(make({{"model", {"resnet110"}}}, {})).at("shortcut"), "A") << "the model's own";
   EXPECT_EQ(network_metadata(make({{"model", {"plain20"}}}, {})).at("shortcut"), "none");
+  EXPECT_EQ(network_metadata(make({{"model", {"plain20"}}}, {.turned_by_exif = true})).at("exif"), "true");
 }
 
 TEST(Network, AFileOfWeightsMakesItAgain) {
@@ -104,6 +105,7 @@ TEST(Network, AFileOfWeightsMakesItAgain) {
     with_image.mean.push_back(std::sqrt(static_cast<float>(i)));
   }
   with_image.std = {std::sqrt(2.0f), 1e-3f, 1.0f / 3.0f};
+  with_image.turned_by_exif = true;
   with_image.colors = PrincipalColors{{std::sqrt(2.0), 0.1, 0}, {{{1.0 / 3, 2, 3}, {4, 5, 6}, {7, 8, 9}}}};
   const std::vector<std::vector<Assignment>> choices = {
       {{"model", {"plain20"}}},
@@ -121,6 +123,7 @@ TEST(Network, AFileOfWeightsMakesItAgain) {
       EXPECT_EQ(again.input.mean, input.mean) << "bit for bit";
       EXPECT_EQ(again.input.std, input.std);
       EXPECT_EQ(again.input.colors, input.colors);
+      EXPECT_EQ(again.input.turned_by_exif, input.turned_by_exif);
       EXPECT_EQ(again.input.class_names, input.class_names);
       EXPECT_TRUE(again.input.classes_named);
       EXPECT_EQ(network_metadata(again), network_metadata(made));

@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "core/io/safetensors.h"
+#include "tests/data/image_fixtures.h"
 #include "tests/support/temporary_folder.h"
 
 namespace residua::test {
@@ -21,7 +22,8 @@ using ::testing::StartsWith;
 
 class TrainActionsTest : public ::testing::Test {
  protected:
-  int train(const std::string& arguments) {
+  int train(const std::string& arguments) { return call("--dataset synthetic --synthetic-images 48 -b 16 " + arguments); }
+  int call(const std::string& arguments) {
     const std::string command =
         fmt::format("cd {} && " RESIDUA_BINARY_DIR "/train-imagenet {}{} > out 2> err", folder_.path(), kRun, arguments);
     const int status = std::system(command.c_str());
@@ -30,8 +32,7 @@ class TrainActionsTest : public ::testing::Test {
   std::string read(const char* file) const { return read_bytes(folder_ / file); }
   nlohmann::json json(const char* file) const { return nlohmann::json::parse(read(file)); }
 
-  static constexpr const char* kRun =
-      "--dataset synthetic --synthetic-images 48 --crop-size 16 -b 16 --threads 1 --device cpu --precision fp32 ";
+  static constexpr const char* kRun = "--crop-size 16 --threads 1 --device cpu --precision fp32 ";
   TemporaryFolder folder_;
 };
 
@@ -74,6 +75,39 @@ TEST_F(TrainActionsTest, AnEvaluationKeepsTheInputOfTheWeights) {
   EXPECT_NEAR(loss("--mean zero.safetensors"), black, 1e-5);
   // The training images' mean, without the deviation of these images.
   EXPECT_NEAR(loss("--mean pixel --holdout 8 --evaluate-on test"), own, 0.01 * own);
+}
+
+TEST_F(TrainActionsTest, AnEvaluationSaysHowViewsAreAveraged) {
+  ASSERT_EQ(train("--iterations 1 --output run"), 0) << read("err");
+  const auto told = [&](const std::string& how) {
+    EXPECT_EQ(train("--evaluate --evaluate-on val:2 --weights run/last.safetensors " + how), 0) << read("err");
+    return read("out");
+  };
+  EXPECT_THAT(told("--protocol ten-crop"), HasSubstr("mean of their softmax outputs (as Krizhevsky et al. 2012)\n"));
+  EXPECT_THAT(told("--protocol ten-crop --average logits"), HasSubstr("mean of their logits\n"));
+  EXPECT_THAT(told("--protocol multi-scale"), HasSubstr("mean of their softmax outputs\n"));
+}
+
+TEST_F(TrainActionsTest, AnEvaluationTurnsPhotosAsTheTrainingDid) {
+  for (const char* split : {"train", "val"}) {
+    for (const char* name : {"a", "b"}) {
+      const std::string class_folder = folder_ / fmt::format("photos/{}/{}", split, name);
+      std::filesystem::create_directories(class_folder);
+      for (uint64_t i = 0; i < 4; ++i) {
+        write_bytes(fmt::format("{}/{}.jpg", class_folder, i),
+                    with_orientation(encode_jpeg(photo_image(24, 40, i + static_cast<uint64_t>(*name))), 6));
+      }
+    }
+  }
+  const std::string photos = "photos -b 4 --model resnet20 --workers 0 ";
+  ASSERT_EQ(call(photos + "--exif --iterations 2 --output run"), 0) << read("err");
+  const auto loss = [&](const std::string& more) {
+    EXPECT_EQ(call(photos + "--evaluate --weights run/last.safetensors --evaluation-json e.json " + more), 0) << read("err");
+    return json("e.json")["loss"].get<double>();
+  };
+  const double own = loss("");
+  EXPECT_EQ(loss("--exif"), own);
+  EXPECT_NE(loss("--exif=false"), own);
 }
 
 TEST_F(TrainActionsTest, ExactWeightsAreThoseOfTheRun) {

@@ -199,6 +199,30 @@ TEST(FineTuning, OtherClassesAreRefusedWithTheWayOut) {
   EXPECT_THAT(renamed, HasSubstr("reset-classifier"));
 }
 
+// Most options change no shape: only the file's metadata tell that the weights are of another network.
+TEST(FineTuning, WeightsOfOtherOptionsAreRefusedByName) {
+  const TemporaryFolder folder;
+  const std::string weights = trained_weights(folder);
+  const auto with = [&](const std::string& file, const std::vector<Assignment>& options) {
+    SmallRun run(folder / "run");
+    for (const Assignment& option : options) {
+      run.set(option.key, option.words);
+    }
+    return refusal(run.set("weights", {file}));
+  };
+  EXPECT_EQ(with(weights, {}), "");
+  EXPECT_EQ(with(weights, {{"shortcut", {"A"}}, {"shortcut-pad", {"end"}}}), "") << "the same";
+  EXPECT_EQ(with(weights, {{"shortcut-pad", {"both"}}}),
+            "shortcut-pad: got 'both', wanted end, the value of the network in " + weights);
+  EXPECT_THAT(with(weights, {{"shortcut-pool", {"average"}}}), HasSubstr("shortcut-pool: got 'average', wanted stride, the"));
+  EXPECT_THAT(with(weights, {{"shortcut", {"B"}}}), HasSubstr("shortcut: got 'B', wanted A, the"));
+  EXPECT_THAT(with(weights, {{"shortcut", {"B"}}, {"reset-classifier", {"true"}}}), HasSubstr("shortcut: got 'B', wanted A"));
+  EXPECT_THAT(with(weights, {{"model", {"plain20"}}}), HasSubstr("shortcut: got 'none', wanted A, the"));
+  const Safetensors file = load_safetensors(weights);
+  save_safetensors(folder / "bare.safetensors", views(file.arrays));  // as torchvision's
+  EXPECT_EQ(with(folder / "bare.safetensors", {{"shortcut-pad", {"both"}}}), "");
+}
+
 TEST(FineTuning, RefusesWhatMakesNoSense) {
   const TemporaryFolder folder;
   const std::string weights = trained_weights(folder);

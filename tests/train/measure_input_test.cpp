@@ -120,6 +120,7 @@ TEST_F(MeasureInput, AMeanOfAFileIsScaledToNoOtherSize) {
   const std::vector<float> means = measured({{"mean", {folder_ / "mean.safetensors"}}}, 32).mean;
   ASSERT_EQ(means.size(), 3U);
   EXPECT_NEAR(means[1], channel_mean()[1], 1e-4);
+  EXPECT_TRUE(fails_with([&] { measured({{"mean", {"gone.safetensors"}}}); }, {"mean: got 'gone.safetensors', wanted pixel"}));
   save_safetensors(folder_ / "none.safetensors", {});
   EXPECT_TRUE(fails_with(
       [&] {

@@ -120,6 +120,20 @@ TEST(RunConfig, TheRecipeOfTorchvisionIsItsReference) {
   EXPECT_EQ(c.sgd.momentum, 0.9f);
 }
 
+// Its folder has all settings; the recipe may have changed since.
+TEST(RunConfig, ARunThatGoesOnTakesARecipeOnlyFromTheCommandLine) {
+  LayeredRun run;
+  run.config.output.has_settings = true;
+  run.file("recipe = \"photos\"\nbatch-size = 12\n").finish(true);
+  EXPECT_EQ(run.config.recipe, "photos");
+  EXPECT_EQ(run.config.input.view, InputOptions().view) << "not the recipe's";
+  LayeredRun asked;
+  asked.config.output.has_settings = true;
+  asked.file("batch-size = 12\n").flag("recipe", {"photos"}).finish(true);
+  EXPECT_EQ(asked.config.input.view, "scale-crop");
+  EXPECT_EQ(asked.config.training.batch_size, 12);
+}
+
 TEST(RunConfig, DeviationsFromTheRecipeAreTold) {
   LayeredRun run;
   run.flag("epochs", {"9"}).flag("batch-size", {"64"}).flag("lr", {"0.2"}).finish(false);

@@ -6,7 +6,10 @@
 
 #include "core/base/version.h"
 #include "core/train/training.h"
+#include "models/recipes.h"
+#include "tests/data/synthetic_source.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/train/layered_run.h"
 #include "tests/train/small_run.h"
 
 namespace residua::test {
@@ -96,6 +99,28 @@ TEST(RunDescription, SaysWhatTheRunIs) {
   EXPECT_FALSE(c.contains("lr-patience")) << "of a schedule that is not used";
   EXPECT_FALSE(c.contains("average")) << "of a protocol with one view";
   EXPECT_EQ(described("protocol", {"two-sizes"}).configuration["average"], "softmax");
+}
+
+TEST(RunDescription, TheSizeOfTheImagesIsNoDeviation) {
+  const RunData data{.train = open_synthetic(Split::train, {.image_size = 24, .classes = 4, .images = 16, .seed = 1}),
+                     .validation = nullptr};
+  const auto deviations = [&](LayeredRun& run) {
+    settle_with_data(run.settings, run.config, data);
+    EXPECT_THAT(run.config.input.crop_size, testing::Optional(24));
+    return run.settings.deviations(find_recipe(run.config.recipe).settings());
+  };
+  LayeredRun first;
+  first.flag("dataset", {"synthetic"}).flag("lr", {"0.2"});
+  const std::vector<std::string> told = deviations(first);
+  EXPECT_THAT(told, testing::ElementsAre("lr: 0.2, the recipe has 0.1", "lr-batch-size: unset, the recipe has 128"));
+  LayeredRun resumed;
+  resumed.file(first.settings.toml());
+  EXPECT_EQ(deviations(resumed), told);
+  LayeredRun cropped;
+  cropped.flag("dataset", {"synthetic"}).flag("crop-size", {"16"});
+  settle_with_data(cropped.settings, cropped.config, data);
+  EXPECT_THAT(cropped.settings.deviations(find_recipe("small-images").settings()),
+              testing::ElementsAre("crop-size: 16, the default is 24"));
 }
 
 TEST(RunDescription, TheBatchesAreTheLoaders) {

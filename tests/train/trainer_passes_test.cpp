@@ -10,6 +10,7 @@
 #include "core/ops/conv2d.h"
 #include "core/train/actions.h"
 #include "core/train/run_saver.h"
+#include "tests/data/synthetic_source.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/train/small_run.h"
@@ -101,8 +102,14 @@ TEST(Trainer, ARunToExactStatisticsInTwoPartsHasTheBitsOfAWholeOne) {
 TEST(Trainer, PassesMustDivideTheBatch) {
   const TemporaryFolder folder;
   SmallRun run(folder.path());
-  run.set("accumulate", {"3"});
-  EXPECT_TRUE(fails_with([&] { run.network(); }, {"accumulate", "3", "a number that divides the batch size 16"}));
+  int64_t read = 0;
+  run.training = std::make_shared<WatchedSource>(run.training, [&](int64_t, int64_t) { ++read; });
+  for (const char* passes : {"3", "32"}) {
+    run.set("accumulate", {passes}).set("exact-bn", {"40"});
+    EXPECT_TRUE(fails_with([&] { run.network(); }, {"accumulate", passes, "a number that divides the batch size 16"}));
+  }
+  EXPECT_EQ(read, 0) << "before the images are measured";
+  EXPECT_EQ((TrainingOptions{.batch_size = 16, .accumulate = 32}.pass_images()), 1) << "of an evaluation";
 }
 
 /// Mean and variance of the output of the first convolution over the images of exact-bn, in double sums.
@@ -189,6 +196,15 @@ TEST(Trainer, ExactStatisticsHaveNoBatchOrGroupOfOneImage) {
   };
   EXPECT_TRUE(refused("241", "0", "batch, such as 242")) << "15 batches of 16, and 1";
   EXPECT_TRUE(refused("19", "6", "group, such as 20")) << "6 + 6, 6 + 1";
+  SmallRun few("no folder");
+  few.training = open_synthetic(Split::train, {.image_size = 16, .classes = 4, .images = 16});
+  EXPECT_TRUE(fails_with([&] { few.set("exact-bn", {"17"}).set("batch-size", {"32"}).network(); },
+                         {"exact-bn", "last batch, such as 18"}))
+      << "no batch is larger than the set";
+  SmallRun alone("no folder");
+  EXPECT_NO_THROW(alone.set("exact-bn", {"241"}).set("bn-group", {"1"}).network()) << "each group is of one image";
+  SmallRun one("no folder");
+  EXPECT_NO_THROW(one.set("exact-bn", {"241"}).set("accumulate", {"16"}).network()) << "each pass is of one image";
 }
 
 TEST(Trainer, StepsAfterExactStatisticsAverageAgain) {

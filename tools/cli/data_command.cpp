@@ -8,15 +8,13 @@
 
 namespace residua {
 
-void declare(Settings& s, DataSetOptions& o) {
+void declare(Settings& s, DataCommandOptions& o) {
   s.group("Data set");
-  s.text("DIR", o.folder, "Folder of the data set.").positional = true;
-  s.choice("dataset", o.dataset, source_names(), "Layout of the folder; auto detects it.");
+  declare(s, o.dataset);
   s.choice("splits", o.splits, {"train,val", "train", "val"}, "The splits to read.");
-  o.kinds.declare(s);
 }
 
-std::vector<Split> splits_of(const DataSetOptions& options) {
+std::vector<Split> splits_of(const DataCommandOptions& options) {
   if (options.splits == "train,val") {
     return {Split::train, Split::val};
   }
@@ -24,10 +22,6 @@ std::vector<Split> splits_of(const DataSetOptions& options) {
 }
 
 const char* split_name(Split split) { return split == Split::train ? "train" : "val"; }
-
-std::shared_ptr<const ImageSource> open_source(const DataSetOptions& options, Split split) {
-  return open_source(options.kinds, options.dataset, options.folder, split);
-}
 
 int run_tool(Settings& settings, const std::string& program, const std::string& description, int argc, const char* const* argv,
              const std::function<int()>& run) {

@@ -41,7 +41,7 @@ std::optional<std::string> text_without_data(TrainCommand& command) {
   if (command.actions.list_recipes) {
     return list_of_recipes();
   }
-  if (!command.actions.summary || !run.dataset.folder.empty() || run.dataset.name != "auto") {
+  if (!command.actions.summary || run.dataset.named()) {
     return {};
   }
   apply_recipe(command.settings, run, run.model.name.empty() || catalog_entry(run.model.name).model.image_size > 32);

@@ -51,13 +51,21 @@ std::string describe_protocol(const EvaluationOptions& how, int64_t input_size) 
 
 std::shared_ptr<const ImageSource> images_of(const EvaluateOn& on, const RunConfig& run) {
   std::shared_ptr<const ImageSource> images;
-  if (run.dataset.holdout == 0) {
+  if (run.holdout == 0) {
     images = open_split(run, on.set == "val" ? Split::val : Split::train);
   } else {
     const RunData data = open_data(run);
     images = on.set == "val" ? data.validation : on.set == "test" ? data.test : data.train;
   }
   return on.images > 0 ? clean_images(images, on.images) : images;
+}
+
+/// Makes the network of a weights file. The run's images get the size and the orientation that it expects.
+Network network_for(TrainCommand& command, const Safetensors& file, DType precision) {
+  Network network = network_of_weights(file, command.run, command.settings, precision);
+  command.run.input.crop_size = network.input.size;
+  command.run.loader.turns_by_exif = network.input.turned_by_exif;
+  return network;
 }
 
 /// Replaces the mean in the weights if the command line asks for one of the training images.
@@ -77,7 +85,7 @@ void override_mean(TrainCommand& command, Network& network, Progress& progress) 
 void evaluate(TrainCommand& command, Device device, DType precision, Progress& progress) {
   RunConfig& run = command.run;
   const TrainActions& actions = command.actions;
-  const EvaluateOn on = evaluate_on(actions.evaluate_on, run.dataset.holdout > 0);
+  const EvaluateOn on = evaluate_on(actions.evaluate_on, run.holdout > 0);
   check_folder_of("predictions", actions.predictions);
   check_folder_of("evaluation-json", actions.evaluation_json);
   check_folder_of("dump-views", actions.dump_views);
@@ -85,8 +93,7 @@ void evaluate(TrainCommand& command, Device device, DType precision, Progress& p
     fail_setting("evaluate", "no weights", "a weights file too (weights)");
   }
   const Safetensors file = read_weights(run.weights.file);
-  Network network = network_of_weights(file, run, command.settings, precision);
-  run.input.crop_size = network.input.size;
+  Network network = network_for(command, file, precision);
   std::shared_ptr<const ImageSource> images = images_of(on, run);
   apply_recipe(command.settings, run, !images->fixed_size());
   override_mean(command, network, progress);
@@ -135,8 +142,7 @@ void write_exact_weights(TrainCommand& command, Device device, DType precision, 
     fail_setting("exact-weights", path, "a weights file too (weights)");
   }
   const Safetensors file = read_weights(run.weights.file);
-  Network network = network_of_weights(file, run, command.settings, precision);
-  run.input.crop_size = network.input.size;
+  Network network = network_for(command, file, precision);
   const std::shared_ptr<const ImageSource> train = images_of({.set = "train"}, run);
   apply_recipe(command.settings, run, !train->fixed_size());
   override_mean(command, network, progress);

@@ -47,7 +47,7 @@ void note_recipes(Settings& settings) {
 
 /// The default output folder. Its model may come from the recipe, and the recipe from the data.
 std::string folder_of_unnamed_run(const RunConfig& c) {
-  if (c.dataset.folder.empty() && c.dataset.name == "auto") {
+  if (!c.dataset.named()) {
     fail_setting("resume", "auto", "the run's folder too (output), or the data set that the default folder is named after");
   }
   std::string model = c.model.name;

@@ -1,21 +1,11 @@
 #include "tools/cli/weights_flags.h"
 
-#include <algorithm>
 #include <array>
 
 #include "core/data/class_names.h"
+#include "core/data/statistics.h"
 
 namespace residua {
-namespace {
-
-std::array<float, 3> in_bytes(const std::vector<double>& values) {
-  std::array<float, 3> result{};
-  std::ranges::transform(values, result.begin(), [](double value) { return static_cast<float>(255 * value); });
-  return result;
-}
-
-}  // namespace
-
 void WeightsFlags::add(CLI::App& app) {
   declare(settings_, model_);
   for (const auto& setting : settings_.all()) {
@@ -48,11 +38,11 @@ NetworkOverrides WeightsFlags::overrides() const {
     overrides.class_names = read_class_names(classes_file_);
   }
   if (!mean_.empty()) {
-    const std::array<float, 3> mean = in_bytes(mean_);
+    const std::array<float, 3> mean = in_pixel_units(mean_);
     overrides.mean.emplace(mean.begin(), mean.end());
   }
   if (!std_.empty()) {
-    overrides.std = in_bytes(std_);
+    overrides.std = in_pixel_units(std_);
   }
   return overrides;
 }
