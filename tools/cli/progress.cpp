@@ -38,7 +38,7 @@ std::string format_duration(double seconds) {
 
 std::string format_train(const TrainRecord& record, int64_t total_iterations, double seconds_left) {
   return fmt::format(
-      "epoch {:.2f}  iter {}/{}  loss {:.4f}  top-1 {:.2f} %  top-5 {:.2f} %  {:.{}f} img/s  wait {:.0f} %  lr {:.3g}  ETA {}",
+      "epoch {:.2f}  iter {}/{}  loss {:.4f}  error {:.2f} % (top-5 {:.2f} %)  {:.{}f} img/s  wait {:.0f} %  lr {:.3g}  ETA {}",
       record.epoch, record.iteration, total_iterations, record.loss, record.top1_error, record.top5_error,
       record.images_per_second, record.images_per_second < 100 ? 1 : 0, 100 * record.data_wait, record.lr,
       format_duration(seconds_left));
@@ -46,7 +46,7 @@ std::string format_train(const TrainRecord& record, int64_t total_iterations, do
 
 std::string format_evaluation(const EvaluationRecord& record) {
   const char* what = record.type == "clean_train" ? "clean training images" : record.type.c_str();
-  return fmt::format("epoch {:.2f}  iter {}  {}  loss {:.4f}  top-1 {:.2f} %  top-5 {:.2f} %", record.epoch, record.iteration,
+  return fmt::format("epoch {:.2f}  iter {}  {}  loss {:.4f}  error {:.2f} % (top-5 {:.2f} %)", record.epoch, record.iteration,
                      what, record.loss, record.top1_error, record.top5_error);
 }
 
@@ -63,7 +63,7 @@ std::string format_bar(const TrainRecord& record, int64_t total_iterations, doub
   const std::string line = format_train(record, total_iterations, seconds_left);
   const std::string with_bar = fmt::format("[{:<{}}] {}", bar, kBarCells, line);
   const std::string brief =
-      fmt::format("{:.0f} % loss {:.4f} top-1 {:.2f} % {:.{}f} img/s wait {:.0f} % lr {:.3g} ETA {}", 100 * share, record.loss,
+      fmt::format("{:.0f} % loss {:.4f} error {:.2f} % {:.{}f} img/s wait {:.0f} % lr {:.3g} ETA {}", 100 * share, record.loss,
                   record.top1_error, record.images_per_second, record.images_per_second < 100 ? 1 : 0, 100 * record.data_wait,
                   record.lr, format_duration(seconds_left));
   const auto width = static_cast<size_t>(std::max(columns, 0));

@@ -10,15 +10,15 @@
 
 namespace residua {
 
-/// "epoch 3.20  iter 1250/5000  loss 1.2345  top-1 45.12 %  top-5 12.30 %  2900 img/s  wait 1 %  lr 0.1  ETA 1:02:03".
+/// "epoch 3.20  iter 1250/5000  loss 1.2345  error 45.12 % (top-5 12.30 %)  2900 img/s  wait 1 %  lr 0.1  ETA 1:02:03".
 /// Loss and errors are means over the images since the last line; `wait` is the share of time spent waiting for data.
 std::string format_train(const TrainRecord& record, int64_t total_iterations, double seconds_left);
 
-/// "epoch 4.00  iter 1560/5000  validation  loss 1.1002  top-1 40.30 %  top-5 3.90 %", without the total.
+/// "epoch 4.00  iter 1560/5000  validation  loss 1.1002  error 40.30 % (top-5 3.90 %)", without the total.
 std::string format_evaluation(const EvaluationRecord& record);
 
 /// The longest of these that fits into `columns` characters: a progress bar and the line of format_train(); the line alone; or,
-/// truncated if necessary, "25 % loss 1.2345 top-1 45.12 % 2900 img/s wait 1 % lr 0.1 ETA 1:02:03".
+/// truncated if necessary, "25 % loss 1.2345 error 45.12 % 2900 img/s wait 1 % lr 0.1 ETA 1:02:03".
 std::string format_bar(const TrainRecord& record, int64_t total_iterations, double seconds_left, int columns);
 
 /// "measuring the training images  12000/1281167  1020 img/s  ETA 20:44". Of the `done` images, `before` were done before the

@@ -24,7 +24,7 @@ constexpr TrainRecord kRecord{.iteration = 1250,
                               .images_per_second = 2899.7,
                               .data_wait = 0.014};
 constexpr const char* kLine =
-    "epoch 3.20  iter 1250/5000  loss 1.2346  top-1 45.12 %  top-5 9.50 %  2900 img/s  wait 1 %  lr 0.1  ETA 1:02:03";
+    "epoch 3.20  iter 1250/5000  loss 1.2346  error 45.12 % (top-5 9.50 %)  2900 img/s  wait 1 %  lr 0.1  ETA 1:02:03";
 
 TEST(Progress, Durations) {
   EXPECT_EQ(format_duration(0), "0:00");
@@ -43,13 +43,13 @@ TEST(Progress, TheTrainLineSaysItAll) {
   slow.images_per_second = 7.25;
   slow.loss = std::nan("");
   EXPECT_EQ(format_train(slow, 5000, std::nan("")),
-            "epoch 3.20  iter 1250/5000  loss nan  top-1 45.12 %  top-5 9.50 %  7.2 img/s  wait 1 %  lr 0.1  ETA ?");
+            "epoch 3.20  iter 1250/5000  loss nan  error 45.12 % (top-5 9.50 %)  7.2 img/s  wait 1 %  lr 0.1  ETA ?");
 }
 
 TEST(Progress, TheValidationLine) {
   EXPECT_EQ(format_evaluation(
                 {.type = "validation", .iteration = 1560, .epoch = 4, .loss = 1.1, .top1_error = 40.3, .top5_error = 3.9}),
-            "epoch 4.00  iter 1560  validation  loss 1.1000  top-1 40.30 %  top-5 3.90 %");
+            "epoch 4.00  iter 1560  validation  loss 1.1000  error 40.30 % (top-5 3.90 %)");
 }
 
 TEST(Progress, TheBarGrows) {
@@ -66,7 +66,7 @@ TEST(Progress, TheBarGrows) {
 
 TEST(Progress, ANarrowTerminalGetsWhatMattersMost) {
   const std::string line = kLine;
-  const std::string brief = "25 % loss 1.2346 top-1 45.12 % 2900 img/s wait 1 % lr 0.1 ETA 1:02:03";
+  const std::string brief = "25 % loss 1.2346 error 45.12 % 2900 img/s wait 1 % lr 0.1 ETA 1:02:03";
   EXPECT_EQ(format_bar(kRecord, 5000, 3723, 200), "[=====>              ] " + line);
   EXPECT_EQ(format_bar(kRecord, 5000, 3723, 120), line);
   EXPECT_EQ(format_bar(kRecord, 5000, 3723, 79), brief);
