@@ -12,6 +12,7 @@
 #include "core/data/auto_workers.h"
 #include "core/data/codecs/decode.h"
 #include "core/data/data_errors.h"
+#include "core/data/read_watch.h"
 #include "core/data/sampler.h"
 #include "core/data/source.h"
 #include "core/data/views/view.h"
@@ -55,7 +56,9 @@ struct LoaderOptions {
   /// Give all batches the same shape, min(batch_size, samples): the last one is padded with rows to be ignored.
   bool pad_last = false;
   uint64_t seed = 0;
-  bool turns_by_exif = false;  // turn images as their EXIF data say
+  bool turns_by_exif = false;              // turn images as their EXIF data say
+  int64_t max_pixels = kDefaultMaxPixels;  // of an image that may be decoded
+  double read_timeout = 120;               // seconds without an image read after which next() fails; 0: no limit
   /// Loader threads. 0: the thread that calls next() does the work. kAutoWorkers: one thread, and more, up to `most_workers`,
   /// while next() has to wait for data.
   int64_t workers = 0;
@@ -87,15 +90,17 @@ class Loader {
   Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options);
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
-  /// Safe at any time; waits for images being decoded.
-  ~Loader() = default;
+  /// Safe at any time; waits for images being read and decoded. A thread that has read for longer than the limit is left
+  /// behind; it keeps the source and nothing else of the loader.
+  ~Loader();
 
   /// Starts an epoch at batch `first_batch`. Drops the rest of the previous epoch.
   void start(int64_t epoch, int64_t first_batch = 0);
 
   /// Returns the epoch's next batch, or null at its end. The batch and its tensors are valid until the next call of next() or
-  /// start(). Fails with the error of a loader thread, with the names of the bad images if there are too many, or if no
-  /// substitute can be read. After a failure every call fails until start().
+  /// start(). Fails with the error of a loader thread, with the names of the bad images if there are too many, if no
+  /// substitute can be read, or, naming the images being read, if no loader thread gets on for `read_timeout` seconds. After a
+  /// failure every call fails until start().
   const Batch* next();
 
   /// Batches per epoch.
@@ -130,9 +135,14 @@ class Loader {
     PlacedView placed;
     Rect region;  // the part of the source image that it needs
   };
+  /// What a worker that is left behind still uses.
+  struct Reading {
+    EncodedImage encoded;
+    ReadWatch watch;
+  };
   /// A worker's memory for one sample.
   struct Scratch {
-    EncodedImage encoded;
+    std::shared_ptr<Reading> reading = std::make_shared<Reading>();
     Image image;  // `region` of the source image
     Rect region;
     Image part;  // the part that one view needs
@@ -141,7 +151,11 @@ class Loader {
   };
 
   int64_t batch_samples(int64_t batch) const;
-  Orientation orientation() const { return options_.turns_by_exif ? Orientation::exif : Orientation::as_stored; }
+  DecodeOptions decode_options() const {
+    return {.orientation = options_.turns_by_exif ? Orientation::exif : Orientation::as_stored,
+            .max_pixels = options_.max_pixels};
+  }
+  double limit() const { return options_.read_timeout > 0 ? options_.read_timeout : WorkerPool::kForever; }
   /// Submits the jobs of all batches that have memory.
   void submit_batches();
   void submit_batch();
@@ -150,6 +164,9 @@ class Loader {
   /// Reads and decodes the sample at a position of the epoch's order, and places its views. Returns the image's index, or -1
   /// if it cannot be read.
   int64_t fetch(int64_t place, Scratch& scratch);
+  /// Reads an image as stored.
+  void read(int64_t image, const Scratch& scratch) const;
+  [[noreturn]] void fail_stuck() const;
   /// Decodes the substitute for the image at `place`, and places its views.
   int64_t fetch_substitute(int64_t place, Scratch& scratch);
   /// Fills `scratch.placed` with the views of `image` in the place of `sample`, and returns the smallest region that contains
@@ -179,6 +196,7 @@ class Loader {
   int64_t next_batch_ = 0;        // of next()
   int64_t submitted_ = 0;         // batches with submitted jobs
   bool batch_lent_ = false;       // the caller holds batch next_batch_ - 1
+  bool stuck_ = false;            // a read has taken too long
   WorkerPool pool_;               // last, so that its threads end before the data they use
 };
 
