@@ -1,8 +1,11 @@
 // The seeds of the fuzz targets, without a fuzzer: no target is broken, and no finding comes back.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <string>
+#include <vector>
 
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/support/temporary_folder.h"
