@@ -44,7 +44,8 @@ std::vector<Prediction> Inference::classify(const std::string& image_file, int64
     placed = window_->place(size, unused, 0);
     return source_region(placed.resize);
   };
-  decode(bytes, image_file, choose, region, network_.input.turned_by_exif ? Orientation::exif : Orientation::as_stored);
+  decode(bytes, image_file, choose, region,
+         {.orientation = network_.input.turned_by_exif ? Orientation::exif : Orientation::as_stored});
   const Tensor pixels = empty({1, placed.resize.window.height, placed.resize.window.width, 3}, DType::u8);
   ResizeMemory memory;
   scale(placed.resize, region, pixels.data<uint8_t>(), memory);

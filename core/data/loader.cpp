@@ -93,6 +93,12 @@ Loader::Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options)
   submitted_ = next_batch_ = batches_;  // nothing to load before start()
 }
 
+Loader::~Loader() {
+  if (stuck_ || !pool_.cancel(limit())) {
+    pool_.abandon([this](int64_t worker) { return scratch_[static_cast<size_t>(worker)].reading->watch.leave_behind(); });
+  }
+}
+
 int64_t Loader::samples() const { return std::min(sampler_.size(), batches_ * options_.batch_size); }
 
 int64_t Loader::batch_samples(int64_t batch) const {
@@ -103,7 +109,10 @@ void Loader::start(int64_t epoch, int64_t first_batch) {
   if (epoch < 0 || first_batch < 0 || first_batch > batches_) {
     fail_usage("loader: cannot start epoch {} at batch {} of {}", epoch, first_batch, batches_);
   }
-  pool_.cancel();
+  stuck_ = !pool_.cancel(limit());
+  if (stuck_) {
+    fail_stuck();
+  }
   if (epoch != epoch_) {
     order_ = sampler_.order(epoch);
     epoch_ = epoch;
@@ -193,12 +202,30 @@ Rect Loader::place_views(int64_t sample, int64_t image, ImageSize size, Scratch&
   return region;
 }
 
+void Loader::read(int64_t image, const Scratch& scratch) const {
+  // A stuck read may return when the loader is gone: it has its own hold on what it uses.
+  const std::shared_ptr<const ImageSource> source = source_;
+  const std::shared_ptr<Reading> reading = scratch.reading;
+  reading->watch.during(image, [&] { source->read(image, reading->encoded); });
+}
+
+void Loader::fail_stuck() const {
+  std::string names;
+  for (const Scratch& scratch : scratch_) {
+    if (const int64_t image = scratch.reading->watch.image(); image >= 0) {
+      names += "\n  " + source_->name(image);
+    }
+  }
+  fail("no image has been read for {} seconds, the limit of read-timeout: does the disk or the network drive answer? {}{}",
+       options_.read_timeout, names.empty() ? "No file is being read now" : "These files are being read:", names);
+}
+
 int64_t Loader::fetch(int64_t place, Scratch& scratch) {
   const int64_t sample = order_[static_cast<size_t>(place)];
   try {
     const auto choose = [&](ImageSize size) { return scratch.region = place_views(sample, sample, size, scratch); };
-    source_->read(sample, scratch.encoded);
-    decode(scratch.encoded, source_->name(sample), choose, scratch.image, orientation());
+    read(sample, scratch);
+    decode(scratch.reading->encoded, source_->name(sample), choose, scratch.image, decode_options());
     return sample;
   } catch (const Error& error) {
     note_bad(sample, error);
@@ -219,8 +246,8 @@ int64_t Loader::fetch_substitute(int64_t place, Scratch& scratch) {
       continue;
     }
     try {
-      source_->read(image, scratch.encoded);
-      decode(scratch.encoded, source_->name(image), whole, scratch.image, orientation());
+      read(image, scratch);
+      decode(scratch.reading->encoded, source_->name(image), whole, scratch.image, decode_options());
       place_views(order_[static_cast<size_t>(place)], image, scratch.image.size(), scratch);
       scratch.region = whole(scratch.image.size());
       return image;
@@ -253,7 +280,10 @@ const Batch* Loader::next() {
   }
   submit_batches();
   const Slot& slot = slot_of(next_batch_);
-  pool_.wait_until([&slot] { return slot.unfinished == 0; });
+  stuck_ = stuck_ || !pool_.wait_until([&slot] { return slot.unfinished == 0; }, limit());
+  if (stuck_) {
+    fail_stuck();
+  }
   const auto now = std::chrono::steady_clock::now();
   const double waited = std::chrono::duration<double>(now - begin).count();
   wait_seconds_ += waited;

@@ -13,6 +13,7 @@
 #include "core/data/codecs/decode.h"
 #include "core/data/data_errors.h"
 #include "core/data/loader_options.h"
+#include "core/data/read_watch.h"
 #include "core/data/sampler.h"
 #include "core/data/source.h"
 #include "core/data/views/view.h"
@@ -52,15 +53,17 @@ class Loader {
   Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options);
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
-  /// Safe at any time; waits for images being decoded.
-  ~Loader() = default;
+  /// Safe at any time; waits for images being read and decoded. A thread that has read for longer than the limit is left
+  /// behind; it keeps the source and nothing else of the loader.
+  ~Loader();
 
   /// Starts an epoch at batch `first_batch`. Drops the rest of the previous epoch.
   void start(int64_t epoch, int64_t first_batch = 0);
 
   /// Returns the epoch's next batch, or null at its end. The batch and its tensors are valid until the next call of next() or
-  /// start(). Fails with the error of a loader thread, with the names of the bad images if there are too many, or if no
-  /// substitute can be read. After a failure every call fails until start().
+  /// start(). Fails with the error of a loader thread, with the names of the bad images if there are too many, if no
+  /// substitute can be read, or, naming the images being read, if no loader thread gets on for `read_timeout` seconds. After a
+  /// failure every call fails until start().
   const Batch* next();
   /// Returns next(), or the first batch of the next epoch if this one is at its end.
   const Batch& next_of_any_epoch();
@@ -97,9 +100,14 @@ class Loader {
     PlacedView placed;
     Rect region;  // the part of the source image that it needs
   };
+  /// What a worker that is left behind still uses.
+  struct Reading {
+    EncodedImage encoded;
+    ReadWatch watch;
+  };
   /// A worker's memory for one sample.
   struct Scratch {
-    EncodedImage encoded;
+    std::shared_ptr<Reading> reading = std::make_shared<Reading>();
     Image image;  // `region` of the source image
     Rect region;
     Image part;  // the part that one view needs
@@ -108,7 +116,11 @@ class Loader {
   };
 
   int64_t batch_samples(int64_t batch) const;
-  Orientation orientation() const { return options_.turns_by_exif ? Orientation::exif : Orientation::as_stored; }
+  DecodeOptions decode_options() const {
+    return {.orientation = options_.turns_by_exif ? Orientation::exif : Orientation::as_stored,
+            .max_pixels = options_.max_pixels};
+  }
+  double limit() const { return options_.read_timeout > 0 ? options_.read_timeout : WorkerPool::kForever; }
   /// Submits the jobs of all batches that have memory.
   void submit_batches();
   void submit_batch();
@@ -117,6 +129,9 @@ class Loader {
   /// Reads and decodes the sample at a position of the epoch's order, and places its views. Returns the image's index, or -1
   /// if it cannot be read.
   int64_t fetch(int64_t place, Scratch& scratch);
+  /// Reads an image as stored.
+  void read(int64_t image, const Scratch& scratch) const;
+  [[noreturn]] void fail_stuck() const;
   /// Decodes the substitute for the image at `place`, and places its views.
   int64_t fetch_substitute(int64_t place, Scratch& scratch);
   /// Fills `scratch.placed` with the views of `image` in the place of `sample`, and returns the smallest region that contains
@@ -146,6 +161,7 @@ class Loader {
   int64_t next_batch_ = 0;        // of next()
   int64_t submitted_ = 0;         // batches with submitted jobs
   bool batch_lent_ = false;       // the caller holds batch next_batch_ - 1
+  bool stuck_ = false;            // a read has taken too long
   WorkerPool pool_;               // last, so that its threads end before the data they use
 };
 

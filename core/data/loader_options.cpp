@@ -34,6 +34,12 @@ void declare(Settings& settings, LoaderOptions& options) {
       .number("max-bad-share", options.max_bad_share, between(0, 1),
               "The same limit as a share of the data set, from 0 to 1; the smaller limit applies.")
       .without_result();
+  declare_max_pixels(settings, options.max_pixels);
+  settings
+      .number("read-timeout", options.read_timeout, at_least(0),
+              "If no image has been read for this many seconds, the run names the files, saves its state and ends; 0: no "
+              "limit. Without effect if workers is 0.")
+      .without_result();
 }
 
 LoaderOptions checked(LoaderOptions options, const ImageSource* source) {
@@ -50,6 +56,10 @@ LoaderOptions checked(LoaderOptions options, const ImageSource* source) {
   check("most-workers", options.most_workers, 0, kMaxWorkers);
   check("prefetch", options.prefetch, 1, kMaxWorkers);
   check("max-bad-images", options.max_bad_images, 0, INT64_MAX);
+  check("max-pixels", options.max_pixels, 1, kMaxImagePixels);
+  if (!(options.read_timeout >= 0)) {
+    fail_setting("read-timeout", fmt::format("{}", options.read_timeout), "0 or more seconds");
+  }
   if (!(options.max_bad_share >= 0 && options.max_bad_share <= 1)) {
     fail_setting("max-bad-share", fmt::format("{}", options.max_bad_share), "0 to 1");
   }

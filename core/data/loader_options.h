@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "core/data/codecs/decode.h"
 #include "core/data/worker_count.h"
 #include "core/device/device.h"
 
@@ -28,7 +29,9 @@ struct LoaderOptions {
   /// Give all batches the same shape, min(batch_size, samples): the last one is padded with rows to be ignored.
   bool pad_last = false;
   uint64_t seed = 0;
-  bool turns_by_exif = false;  // turn images as their EXIF data say
+  bool turns_by_exif = false;              // turn images as their EXIF data say
+  int64_t max_pixels = kDefaultMaxPixels;  // of an image that may be decoded
+  double read_timeout = 120;               // seconds without an image read after which next() fails; 0: no limit
   /// Loader threads. 0: the thread that calls next() does the work. kAutoWorkers: one thread, and more, up to `most_workers`,
   /// while next() has to wait for data.
   int64_t workers = 0;

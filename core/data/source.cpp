@@ -48,6 +48,16 @@ const SourceKind& find_kind(const Kinds<SourceKind>& kinds, std::string_view nam
   return kinds.at("dataset", name);
 }
 
+/// Calls `look`, which looks into a data folder. A part of it that may not be entered is the caller's mistake.
+template <class Look>
+auto looking_into(const fs::path& folder, const Look& look) {
+  try {
+    return look();
+  } catch (const fs::filesystem_error& error) {
+    fail_usage("data folder '{}' cannot be read: {}: {}", folder.string(), error.path1().string(), error.code().message());
+  }
+}
+
 /// Class names must be UTF-8, because weights files store them as JSON.
 bool is_utf8(const std::string& text) {
   try {
@@ -93,12 +103,16 @@ std::string describe_folder(const fs::path& folder) {
   return fmt::format("holds {}{}", join(names, ", "), more > 0 ? fmt::format(" and {} more", more) : "");
 }
 
-std::string detect_source(const fs::path& folder) { return detect(Kinds<SourceKind>(), folder); }
+std::string detect_source(const fs::path& folder) {
+  return looking_into(folder, [&] { return detect(Kinds<SourceKind>(), folder); });
+}
 
 std::shared_ptr<const ImageSource> open_source(const Kinds<SourceKind>& kinds, std::string_view dataset, const fs::path& folder,
                                                Split split, const SourceContext& context) {
-  const std::string name = dataset == "auto" ? detect(kinds, folder) : std::string(dataset);
-  std::shared_ptr<const ImageSource> source = find_kind(kinds, name).open(folder, split, context);
+  std::shared_ptr<const ImageSource> source = looking_into(folder, [&] {
+    const std::string name = dataset == "auto" ? detect(kinds, folder) : std::string(dataset);
+    return find_kind(kinds, name).open(folder, split, context);
+  });
   const std::vector<std::string>& classes = source->class_names();
   for (const std::string& class_name : classes) {
     if (!is_utf8(class_name)) {

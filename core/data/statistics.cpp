@@ -111,6 +111,8 @@ ImageStatistics measure_images(const std::shared_ptr<const ImageSource>& source,
                          .crop_size = size,
                          .view = make_view("center", size),
                          .turns_by_exif = options.turns_by_exif,
+                         .max_pixels = options.max_pixels,
+                         .read_timeout = options.read_timeout,
                          .workers = options.workers,
                          .max_bad_images = options.max_bad_images,
                          .max_bad_share = options.max_bad_share});

@@ -57,7 +57,7 @@ struct Seen {
 class Verifier {
  public:
   Verifier(std::vector<std::pair<Split, const ImageSource*>> splits, const VerifyOptions& options)
-      : splits_(std::move(splits)), tiny_(options.tiny) {
+      : splits_(std::move(splits)), tiny_(options.tiny), max_pixels_(options.max_pixels) {
     for (const auto& [split, source] : splits_) {
       ends_.push_back((ends_.empty() ? 0 : ends_.back()) + source->size());
     }
@@ -158,7 +158,7 @@ class Verifier {
       source.read(i, scratch.encoded);
       Fnv fnv;
       fnv.add(scratch.encoded.bytes);
-      decode(scratch.encoded, name, whole, scratch.image);
+      decode(scratch.encoded, name, whole, scratch.image, {.max_pixels = max_pixels_});
       seen_[static_cast<size_t>(number)] = {.hash = fnv.hash(), .bytes = scratch.encoded.bytes.size(), .readable = true};
       check_size(source, name, scratch.image.size());
       look_at_pixels(number, name, scratch);
@@ -244,6 +244,7 @@ class Verifier {
 
   const std::vector<std::pair<Split, const ImageSource*>> splits_;
   const int64_t tiny_;
+  const int64_t max_pixels_;
   int64_t workers_ = 0;
   std::vector<int64_t> ends_;  // of each split
   std::vector<Seen> seen_;     // each image is written by one thread
@@ -255,6 +256,7 @@ class Verifier {
 
 void declare(Settings& s, VerifyOptions& o) {
   s.number("tiny", o.tiny, between(0, 4096), "Report images whose shorter side has fewer pixels.");
+  declare_max_pixels(s, o.max_pixels);
   s.add(workers_setting(o.workers, "Threads that read and decode images. auto: as many as the processor runs.")).alias("j");
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/base/enum_text.h"
 #include "core/base/error.h"
+#include "core/data/codecs/region.h"
 #include "core/data/source.h"
 #include "core/data/worker_count.h"
 
@@ -74,8 +75,9 @@ struct Verification {
 };
 
 struct VerifyOptions {
-  int64_t tiny = 32;               // pixels: an image with a shorter side below this is tiny
-  int64_t workers = kAutoWorkers;  // threads
+  int64_t tiny = 32;                       // pixels: an image with a shorter side below this is tiny
+  int64_t max_pixels = kDefaultMaxPixels;  // of an image that may be decoded
+  int64_t workers = kAutoWorkers;          // threads
 };
 
 void declare(Settings& settings, VerifyOptions& options);

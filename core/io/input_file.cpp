@@ -11,8 +11,9 @@
 
 namespace residua {
 
-// O_NONBLOCK: opening a FIFO must not wait for its writer.
-InputFile::InputFile(std::string path) : path_(std::move(path)), descriptor_(file_system().open(path_, O_RDONLY | O_NONBLOCK)) {
+// O_NONBLOCK: opening a FIFO must not wait for its writer. O_NOCTTY: a terminal must not become this process's own.
+InputFile::InputFile(std::string path)
+    : path_(std::move(path)), descriptor_(file_system().open(path_, O_RDONLY | O_NONBLOCK | O_NOCTTY)) {
   if (descriptor_ < 0) {
     fail("{}: cannot be opened: {}", path_, std::system_category().message(errno));
   }

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -14,6 +15,7 @@
 #include "core/io/cache_folder.h"
 #include "core/io/file_lock.h"
 #include "core/io/file_system.h"
+#include "core/io/parse_json.h"
 
 namespace residua::cuda {
 namespace {
@@ -50,9 +52,14 @@ json read(const std::string& path) {
   if (!file) {
     return empty;
   }
-  json content = json::parse(file, nullptr, false);
-  if (content.is_discarded() || !content.is_object() || content.value("format", json()) != kFormat ||
-      !content.contains("devices") || !content["devices"].is_object()) {
+  json content;
+  try {
+    content = parse_json(std::string(std::istreambuf_iterator<char>(file), {}));
+  } catch (const Error&) {
+    content = nullptr;  // said below
+  }
+  if (!content.is_object() || content.value("format", json()) != kFormat || !content.contains("devices") ||
+      !content["devices"].is_object()) {
     warn("{} is not a plan cache of this version: plans are timed again", path);
     return empty;
   }

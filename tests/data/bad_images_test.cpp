@@ -265,7 +265,7 @@ TEST(BadImages, AnImageDamagedInPartStandsInForNoOther) {
 
 TEST(BadImages, OfAnEvaluationDoNotCount) {
   const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 8, .bad = {0, 5}});
-  for (const int64_t workers : {0, 2}) {
+  for (const int64_t workers : {0, 1, 4}) {
     Loader loader(source, {.batch_size = 8, .crop_size = 8, .workers = workers, .max_bad_images = 2});
     loader.start(0);
     const Batch* batch = loader.next();

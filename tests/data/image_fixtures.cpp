@@ -112,6 +112,19 @@ std::string encode_jpeg(const Image& image, const JpegSettings& settings) {
   if (settings.progressive) {
     jpeg_simple_progression(&info);
   }
+  std::vector<jpeg_scan_info> script;
+  if (settings.scans > 0) {
+    script.push_back({1, {0}, 0, 0, 0, 0});
+    for (int k = 1; k < DCTSIZE2; ++k) {
+      constexpr int kBits = 10;
+      for (int bit = kBits; bit >= 0; --bit) {
+        script.push_back({1, {0}, k, k, bit == kBits ? 0 : bit + 1, bit});
+      }
+    }
+    script.resize(static_cast<size_t>(settings.scans));
+    info.scan_info = script.data();
+    info.num_scans = settings.scans;
+  }
   return compressor.compress(settings.gray ? gray.data() : image.pixels.data());
 }
 

@@ -22,6 +22,7 @@ struct JpegSettings {
   bool arithmetic = false;
   bool gray = false;  // stores the red channel alone
   int restart_interval = 0;
+  int scans = 0;  // of a gray progressive one, up to 694: one coefficient after the other, bit by bit
 };
 
 std::string encode_jpeg(const Image& image, const JpegSettings& settings = {});

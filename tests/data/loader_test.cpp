@@ -86,29 +86,31 @@ TEST(Loader, WhatComesOutDoesNotDependOnTheWorkers) {
 
 TEST(Loader, YieldsEverySampleOnceWithItsLabelAndPixels) {
   const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 21});
-  Loader loader(source, {.batch_size = 8, .crop_size = 8, .shuffle = true, .workers = 2});
-  EXPECT_EQ(loader.batches(), 3);
-  EXPECT_EQ(loader.samples(), 21);
-  loader.start(0);
-  std::vector<int64_t> seen;
-  std::vector<int64_t> sizes;
-  while (const Batch* batch = loader.next()) {
-    EXPECT_EQ(batch->images.shape(), (Shape{batch->size(), 8, 8, 3}));
-    sizes.push_back(batch->size());
-    for (size_t i = 0; i < batch->samples.size(); ++i) {
-      const int64_t sample = batch->samples[i];
-      seen.push_back(sample);
-      EXPECT_EQ(batch->labels.span<int32_t>()[i], sample % 10);
-      EXPECT_EQ(batch->images.span<uint8_t>()[i * 192 + 5], static_cast<uint8_t>(sample * 7 + 5));
-      EXPECT_EQ(views_in(batch->views)[i].top, 0);
-      EXPECT_EQ(views_in(batch->views)[i].flip, 0);
+  for (const int64_t workers : {0, 1, 4}) {
+    Loader loader(source, {.batch_size = 8, .crop_size = 8, .shuffle = true, .workers = workers});
+    EXPECT_EQ(loader.batches(), 3);
+    EXPECT_EQ(loader.samples(), 21);
+    loader.start(0);
+    std::vector<int64_t> seen;
+    std::vector<int64_t> sizes;
+    while (const Batch* batch = loader.next()) {
+      EXPECT_EQ(batch->images.shape(), (Shape{batch->size(), 8, 8, 3}));
+      sizes.push_back(batch->size());
+      for (size_t i = 0; i < batch->samples.size(); ++i) {
+        const int64_t sample = batch->samples[i];
+        seen.push_back(sample);
+        EXPECT_EQ(batch->labels.span<int32_t>()[i], sample % 10);
+        EXPECT_EQ(batch->images.span<uint8_t>()[i * 192 + 5], static_cast<uint8_t>(sample * 7 + 5));
+        EXPECT_EQ(views_in(batch->views)[i].top, 0);
+        EXPECT_EQ(views_in(batch->views)[i].flip, 0);
+      }
     }
-  }
-  EXPECT_EQ(loader.next(), nullptr);
-  EXPECT_EQ(sizes, (std::vector<int64_t>{8, 8, 5}));
-  std::sort(seen.begin(), seen.end());
-  for (int64_t i = 0; i < 21; ++i) {
-    EXPECT_EQ(seen[static_cast<size_t>(i)], i);
+    EXPECT_EQ(loader.next(), nullptr);
+    EXPECT_EQ(sizes, (std::vector<int64_t>{8, 8, 5}));
+    std::sort(seen.begin(), seen.end());
+    for (int64_t i = 0; i < 21; ++i) {
+      EXPECT_EQ(seen[static_cast<size_t>(i)], i);
+    }
   }
 }
 

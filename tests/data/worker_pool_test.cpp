@@ -2,11 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <pthread.h>
+
 #include <atomic>
+#include <memory>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
 #include "core/base/error.h"
+#include "tests/data/gate.h"
 
 namespace residua::test {
 namespace {
@@ -143,6 +148,93 @@ TEST(WorkerPool, CancelAndTheEndWaitForJobsThatHaveBegun) {
     }
   }
   EXPECT_LE(begun, 52);
+}
+
+// Whatever a job throws ends the wait for it, with the cause.
+TEST(WorkerPool, AnyFailureReachesTheCaller) {
+  for (const int64_t threads : {0, 1, 4}) {
+    WorkerPool pool(threads);
+    submit(pool, [](int64_t) { throw std::bad_alloc(); });
+    EXPECT_THROW(pool.wait_until([] { return false; }), std::bad_alloc);
+    pool.cancel();
+    submit(pool, [](int64_t) { throw 42; });
+    try {
+      pool.wait_until([] { return false; });
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_STREQ(error.what(), "a worker thread ended with an exception of an unknown type");
+    }
+  }
+}
+
+/// Lets new threads ask for stacks of this size, of which few or none fit into the address space.
+class HugeStacks {
+ public:
+  explicit HugeStacks(size_t bytes) {
+    pthread_attr_t attributes;
+    pthread_getattr_default_np(&attributes);
+    pthread_attr_getstacksize(&attributes, &before_);
+    set(bytes);
+    pthread_attr_destroy(&attributes);
+  }
+  ~HugeStacks() { set(before_); }
+  HugeStacks(const HugeStacks&) = delete;
+  HugeStacks& operator=(const HugeStacks&) = delete;
+
+ private:
+  static void set(size_t bytes) {
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, bytes);
+    pthread_setattr_default_np(&attributes);
+    pthread_attr_destroy(&attributes);
+  }
+  size_t before_ = 0;
+};
+
+TEST(WorkerPool, ThreadsThatTheSystemRefusesAreAnError) {
+  for (const size_t stack : {size_t{1} << 60, size_t{1} << 45}) {  // not even the first, and not all
+    const HugeStacks huge(stack);
+    try {
+      WorkerPool pool(64);
+      FAIL() << "all of them started";
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("of 64: Resource temporarily unavailable; use fewer workers"), std::string::npos)
+          << error.what();
+    }
+  }
+}
+
+TEST(WorkerPool, ALimitCountsFromTheLastJobThatEnded) {
+  const auto gate = std::make_shared<Gate>();
+  WorkerPool pool(2);
+  std::atomic<int> quick = 0;
+  submit(pool, [gate](int64_t) { gate->wait(); });
+  for (int i = 0; i < 5; ++i) {
+    submit(pool, [&](int64_t) { ++quick; });
+  }
+  EXPECT_TRUE(pool.wait_until([&] { return quick == 5; }, 300));
+  EXPECT_FALSE(pool.wait_until([&] { return quick == 6; }, 0.05)) << "the other one is stuck";
+  EXPECT_FALSE(pool.cancel(0.05));
+  gate->open();
+  EXPECT_TRUE(pool.cancel(300));
+}
+
+TEST(WorkerPool, ThreadsLeftBehindOutliveIt) {
+  const auto gate = std::make_shared<Gate>();
+  std::atomic<int> after = 0;
+  {
+    WorkerPool pool(3);
+    submit(pool, [gate](int64_t) { gate->wait(); });
+    gate->until_waiting(1);
+    submit(pool, [&](int64_t) { ++after; });
+    pool.wait_until([&] { return after == 1; });
+    int asked = 0;
+    pool.abandon([&](int64_t) { return asked++ >= 0; });
+    EXPECT_EQ(asked, 3);
+  }
+  gate->open();
+  gate->until_passed(1);
 }
 
 }  // namespace

@@ -55,6 +55,38 @@ def close(figure): pass
 """
 
 
+# A disk that does not answer when this file is opened.
+DEAD_DISK = r"""
+#include <cstdarg>
+#include <cstring>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <unistd.h>
+namespace {
+int open_or_hang(const char* call, const char* path, int flags, int mode) {
+  if (std::strstr(path, "dog04.ppm") != nullptr) {
+    for (;;) ::pause();
+  }
+  return reinterpret_cast<int (*)(const char*, int, ...)>(::dlsym(RTLD_NEXT, call))(path, flags, mode);
+}
+}
+extern "C" int open(const char* path, int flags, ...) {
+  va_list rest;
+  va_start(rest, flags);
+  const int mode = va_arg(rest, int);
+  va_end(rest);
+  return open_or_hang("open", path, flags, mode);
+}
+extern "C" int open64(const char* path, int flags, ...) {
+  va_list rest;
+  va_start(rest, flags);
+  const int mode = va_arg(rest, int);
+  va_end(rest);
+  return open_or_hang("open64", path, flags, mode);
+}
+"""
+
+
 def ppm(seed):
     """An image of noise; its size too depends on the seed."""
     noise = random.Random(seed)
@@ -494,6 +526,29 @@ class Faults(unittest.TestCase):
                 self.train("photos", *SMALL, "--no-shuffle", "--iterations", "1", *action)
                 self.assert_done()
                 self.assertIn("cat00.ppm", self.text, self.told)
+
+    def test_a_disk_that_does_not_answer_ends_the_run(self):
+        compiler = shutil.which("c++")
+        if compiler is None:
+            self.skipTest("no compiler for the stand-in of a dead disk")
+        image_folder(self.folder / "photos", train=6, val=2)
+        (self.folder / "dead.cpp").write_text(DEAD_DISK)
+        library = self.folder / "dead.so"
+        subprocess.run([compiler, "-shared", "-fPIC", "-o", library, self.folder / "dead.cpp", "-ldl"], check=True)
+        # The eleventh of twelve images: two batches of four are trained before.
+        run = ["photos", *small(workers=2), "--no-shuffle", "--epochs", "9", "--evaluate-every", "9", "--read-timeout", "3"]
+        environment = self.environment
+        self.environment = {**environment, "LD_PRELOAD": str(library), "ASAN_OPTIONS": "verify_asan_link_order=0"}
+        try:
+            self.train(*run, "--output", "run")
+        finally:
+            self.environment = environment
+        self.assertEqual(self.code, 1, self.told)
+        self.assertIn("no image has been read for 3 seconds", self.err)
+        self.assertRegex(self.err, r"being read:\n  photos/train/dog/dog04\.ppm\n")
+        self.assertIn("saved at iteration 2 of", self.out)
+        self.train("--output", "run", "--resume", "auto", "--epochs", "2")
+        self.assert_done()
 
     def test_limit_of_bad_images_is_also_a_share_of_the_set(self):
         image_folder(self.folder / "photos", train=24, val=2)

@@ -63,10 +63,10 @@ TEST(RunDescription, TheseSettingsChangeNoResult) {
       without.push_back(setting->name);
     }
   }
-  EXPECT_THAT(without,
-              testing::UnorderedElementsAre("DIR", "dataset", "workers", "max-bad-images", "max-bad-share", "recipe", "device",
-                                            "cuda-graph", "allow-nondeterministic", "allow-runtime-compilation", "threads",
-                                            "output", "resume", "log-every", "weights"));
+  EXPECT_THAT(without, testing::UnorderedElementsAre("DIR", "dataset", "workers", "max-bad-images", "max-bad-share",
+                                                     "read-timeout", "recipe", "device", "cuda-graph", "allow-nondeterministic",
+                                                     "allow-runtime-compilation", "threads", "output", "resume", "log-every",
+                                                     "weights"));
 }
 
 TEST(RunDescription, SaysWhatTheRunIs) {

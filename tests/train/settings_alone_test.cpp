@@ -16,6 +16,8 @@
 
 #include "core/nn/initialization.h"
 #include "core/nn/state_dict.h"
+#include "tests/data/gate.h"
+#include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/train/short_run.h"
 #include "tools/cli/train_command.h"
@@ -38,6 +40,25 @@ TEST(SettingsAlone, WorkersReadOnThreadsOfTheirOwn) {
     ASSERT_EQ(run.train(), 0);
     EXPECT_EQ(readers.contains(std::this_thread::get_id()), workers == 0);
   }
+}
+
+TEST(SettingsAlone, ReadTimeoutEndsARunWhoseReaderIsStuck) {
+  const TemporaryFolder folder;
+  const auto gate = std::make_shared<Gate>();
+  {
+    SmallRun run(folder.path());
+    run.set("workers", {"2"}).set("read-timeout", {"2"}).set("evaluate-every", {"100"});
+    run.network();
+    run.training = std::make_shared<WatchedSource>(run.training, [gate](int64_t reads, int64_t) {
+      if (reads >= 3 * 16) {
+        gate->wait();
+      }
+    });
+    EXPECT_TRUE(fails_with([&] { run.train(); }, {"no image has been read for 2 seconds", "These files are being read"}));
+  }  // ends, although two threads wait
+  EXPECT_EQ(run_state(load_checkpoint(folder / kCheckpointFile)).iteration, 3);
+  gate->open();
+  gate->until_passed(2);
 }
 
 TEST(SettingsAlone, WeightsAreTheFirstOnes) {

@@ -123,6 +123,11 @@ std::vector<Row> rows() {
        other_weights},
       {"max-bad-images", bad, {"1"}, {"2"}, only_the_first_fails},
       {"max-bad-share", bad, {"0.1"}, {"0.2"}, only_the_first_fails},
+      {"max-pixels",
+       {{"max-bad-images", {"8"}}, {"DIR", {photos}}, {"dataset", {"auto"}}, {"batch-size", {"8"}}},
+       {"479"},
+       {"480"},
+       only_the_first_fails},  // 20 x 24 pixels each
       {"model", {}, {"resnet20"}, {"resnet32"}, [](const ShortRun& a, const ShortRun& b) { EXPECT_LT(arrays(a), arrays(b)); }},
       {"shortcut", {}, {"A"}, {"B"}, [](const ShortRun& a, const ShortRun& b) { EXPECT_LT(arrays(a), arrays(b)); }},
       {"shortcut-pad", {}, {"end"}, {"both"}, other_weights},
@@ -288,8 +293,8 @@ TEST_P(SettingsReach, TheRun) {
 }
 
 /// Settings that two runs' results do not show; each has a test in settings_alone_test.cpp.
-const std::vector<std::string> kOnTheirOwn = {"workers", "weights", "bottleneck-stride", "recipe", "output",
-                                              "resume",  "threads"};
+const std::vector<std::string> kOnTheirOwn = {"workers", "weights", "bottleneck-stride", "recipe",
+                                              "output",  "resume",  "threads",           "read-timeout"};
 
 TEST(SettingsReach, EverySettingHasATest) {
   std::vector<std::string> tested = kOnTheirOwn;

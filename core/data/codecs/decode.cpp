@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/config/settings.h"
 #include "core/data/codecs/exif.h"
 #include "core/data/codecs/jpeg.h"
 #include "core/data/codecs/raster.h"
@@ -55,6 +56,11 @@ void decode_turned_jpeg(std::span<const uint8_t> bytes, const std::string& name,
 
 }  // namespace
 
+void declare_max_pixels(Settings& settings, int64_t& max_pixels) {
+  settings.number("max-pixels", max_pixels, between(1, kMaxImagePixels),
+                  "Images with more pixels count as unreadable. Their header says so before memory is taken for them.");
+}
+
 ImageFormat image_format(std::span<const uint8_t> bytes) {
   if (is_jpeg(bytes)) {
     return ImageFormat::jpeg;
@@ -66,27 +72,32 @@ ImageFormat image_format(std::span<const uint8_t> bytes) {
 }
 
 void decode(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out,
-            Orientation orientation) {
+            const DecodeOptions& options) {
+  // Decoders ask for the region before they allocate anything for pixels.
+  const auto checked = [&](ImageSize size) {
+    check_pixels(size, options.max_pixels, name);
+    return choose(size);
+  };
   if (is_jpeg(bytes)) {
-    const Turn turn = orientation == Orientation::exif ? exif_turn(bytes) : Turn{};
+    const Turn turn = options.orientation == Orientation::exif ? exif_turn(bytes) : Turn{};
     if (turn == Turn{}) {
-      decode_jpeg(bytes, name, choose, out);
+      decode_jpeg(bytes, name, checked, out);
     } else {
-      decode_turned_jpeg(bytes, name, choose, turn, out);
+      decode_turned_jpeg(bytes, name, checked, turn, out);
     }
   } else if (is_raster(bytes)) {
-    decode_raster(bytes, name, choose, out);
+    decode_raster(bytes, name, checked, out);
   } else {
     fail_format(bytes, name);
   }
 }
 
 void decode(const EncodedImage& image, const std::string& name, const RegionChooser& choose, Image& out,
-            Orientation orientation) {
+            const DecodeOptions& options) {
   if (image.encoding == EncodedImage::Encoding::rgb) {
     copy_region(image, name, choose, out);
   } else {
-    decode(image.bytes, name, choose, out, orientation);
+    decode(image.bytes, name, choose, out, options);
   }
 }
 

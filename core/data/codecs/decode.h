@@ -9,6 +9,8 @@
 
 namespace residua {
 
+class Settings;
+
 /// The formats of image files that can be decoded.
 enum class ImageFormat : uint8_t { unknown, jpeg, png, bmp, pnm };
 
@@ -22,6 +24,14 @@ enum class Orientation : uint8_t {
   exif        // as viewers do, by a JPEG's EXIF data
 };
 
+struct DecodeOptions {
+  Orientation orientation = Orientation::as_stored;
+  int64_t max_pixels = kDefaultMaxPixels;  // images with more are rejected by their header
+};
+
+/// Declares the setting `max-pixels`.
+void declare_max_pixels(Settings& settings, int64_t& max_pixels);
+
 /// Decodes the region of an image that `choose` picks, as RGB. The pixels equal those of a full decode; of a JPEG, little more
 /// than the region is decoded. The first bytes tell JPEG, PNG, BMP and PNM apart, not the file's name. Grayscale is replicated,
 /// alpha is dropped, 16-bit samples are truncated to 8 bits, CMYK is converted as R = (255 - C)(255 - K)/255. With
@@ -29,11 +39,11 @@ enum class Orientation : uint8_t {
 /// other format and on empty, damaged, truncated or oversized data. Damage below the region of a JPEG goes unnoticed; if a
 /// region fails, so does the full decode.
 void decode(std::span<const uint8_t> bytes, const std::string& name, const RegionChooser& choose, Image& out,
-            Orientation orientation = Orientation::as_stored);
+            const DecodeOptions& options = {});
 
 /// The same for an image in either encoding.
 void decode(const EncodedImage& image, const std::string& name, const RegionChooser& choose, Image& out,
-            Orientation orientation = Orientation::as_stored);
+            const DecodeOptions& options = {});
 
 /// Decodes the whole image.
 Image decode(std::span<const uint8_t> bytes, const std::string& name);

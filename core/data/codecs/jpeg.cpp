@@ -15,8 +15,16 @@
 namespace residua {
 namespace {
 
-/// More scans than any encoder writes. A small file with thousands of scans would take hours to decode.
-constexpr int kMaxScans = 500;
+/// More scans than encoders write: libjpeg's own scripts have 10. Each scan goes over the whole image, and a scan can be a few
+/// bytes long.
+constexpr int kMaxScans = 100;
+
+/// The most memory for the coefficients of a progressive JPEG: four channels at full resolution, with blocks that overlap the
+/// edges. A header can ask for ten channels.
+long most_coefficient_bytes(ImageSize size) {
+  constexpr int64_t kEdge = 64;
+  return static_cast<long>(4 * sizeof(JCOEF) * static_cast<size_t>((size.height + kEdge) * (size.width + kEdge)) + (1 << 20));
+}
 
 /// Extra columns to decode on each side of a region: chroma upsampling reads one more sample, and differs at an image's edge.
 constexpr int64_t kMargin = 8;
@@ -66,6 +74,7 @@ class Decompressor {
     jpeg_mem_src(&info_, bytes.data(), bytes.size());
     jpeg_read_header(&info_, TRUE);
     check_image_size(size(), name);
+    info_.mem->max_memory_to_use = most_coefficient_bytes(size());
   }
 
   jpeg_decompress_struct& info() { return info_; }

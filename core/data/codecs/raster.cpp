@@ -113,6 +113,25 @@ void check_png(Bytes bytes, const std::string& name) {
   }
 }
 
+/// The most bytes that stb_image needs in one block for a pixel of this PNG: four channels, of 8 or 16 bits.
+int64_t png_pixel_bytes(Bytes bytes) {
+  constexpr size_t kBitDepth = 24;
+  return bytes.size() > kBitDepth && bytes[kBitDepth] == 16 ? 8 : 4;
+}
+
+/// Fails if an uncompressed BMP has fewer bytes than its pixels take.
+void check_bmp(Bytes bytes, ImageSize size, const std::string& name) {
+  const bool old = little_endian(bytes.data() + 14, 4) == 12;
+  const uint64_t first = little_endian(bytes.data() + 10, 4);
+  const uint64_t bits = little_endian(bytes.data() + (old ? 24 : 28), 2);
+  const auto width = static_cast<uint64_t>(size.width);
+  const auto height = static_cast<uint64_t>(size.height);
+  const uint64_t wanted = first + (width * bits + 31) / 32 * 4 * (height - 1) + (width * bits + 7) / 8;
+  if (bytes.size() < wanted) {
+    fail("{}: BMP ends early, at byte {}; its pixels end at byte {}", name, bytes.size(), wanted);
+  }
+}
+
 /// stb_image's callbacks over bytes in memory. Records a read past the end, which stb_image itself would fill with zeros.
 struct Reader {
   Bytes rest;
@@ -147,7 +166,9 @@ void decode_stb(Bytes bytes, ImageSize size, const std::string& name, const Rect
   int channels = 0;
   Reader reader{bytes};
   const stbi_io_callbacks callbacks{Reader::read, Reader::skip, Reader::eof};
-  allocation_limit = 16 * static_cast<size_t>((size.width + 1) * (size.height + 1)) + 2 * bytes.size() + (size_t{1} << 20);
+  const auto pixel_bytes = static_cast<size_t>(is_png(bytes) ? png_pixel_bytes(bytes) : 4);
+  allocation_limit =
+      pixel_bytes * static_cast<size_t>((size.width + 1) * (size.height + 1)) + 2 * bytes.size() + (size_t{1} << 20);
   const std::unique_ptr<stbi_uc, decltype(&std::free)> pixels(
       is_png(bytes) ? stbi_load_from_memory(bytes.data(), static_cast<int>(bytes.size()), &width, &height, &channels, 3)
                     : stbi_load_from_callbacks(&callbacks, &reader, &width, &height, &channels, 3),
@@ -250,11 +271,13 @@ void decode_raster(Bytes bytes, const std::string& name, const RegionChooser& ch
     return;
   }
   const ImageSize size = raster_size(bytes, name);
-  if (is_png(bytes)) {
-    check_png(bytes, name);
-  }
   const Rect region = choose(size);
   check_region(size, region, name);
+  if (is_png(bytes)) {
+    check_png(bytes, name);
+  } else {
+    check_bmp(bytes, size, name);
+  }
   decode_stb(bytes, size, name, region, out);
 }
 

@@ -11,6 +11,13 @@ void check_image_size(ImageSize size, const std::string& name) {
   }
 }
 
+void check_pixels(ImageSize size, int64_t max_pixels, const std::string& name) {
+  if (size.height * size.width > max_pixels) {
+    fail("{}: the header says {} x {} pixels, {} in all; max-pixels allows {}", name, size.width, size.height,
+         size.height * size.width, max_pixels);
+  }
+}
+
 void check_region(ImageSize size, const Rect& region, const std::string& name) {
   if (!contains(size, region)) {
     fail("{}: region {} x {} at ({}, {}) is not inside the {} x {} image", name, region.width, region.height, region.left,

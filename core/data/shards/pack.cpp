@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/config/settings.h"
+#include "core/data/codecs/decode.h"
 #include "core/data/digest.h"
 #include "core/data/fnv.h"
 #include "core/data/shards/packed_image.h"
@@ -236,6 +237,7 @@ void declare(Settings& s, PackOptions& o) {
       "Turn each photo as its EXIF orientation says, and store those photos as JPEG. By default, photos keep their orientation "
       "data, and --exif of train-imagenet turns them.");
   s.number("quality", o.quality, between(1, 100), "JPEG quality of the images that are scaled or turned.");
+  declare_max_pixels(s, o.max_pixels);
   s.number("shard-size", o.shard_mib, between(1, 1 << 20), "Size of a shard in MiB.");
   s.add(workers_setting(o.workers, "Threads that read and encode images. auto: as many as the processor runs.")).alias("j");
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 
+#include "core/data/codecs/region.h"
 #include "core/data/source.h"
 #include "core/data/worker_count.h"
 
@@ -16,10 +17,11 @@ struct PackOptions {
   /// Images with a longer shorter side are scaled to this many pixels and stored as JPEG; empty: every image is stored as it
   /// is.
   std::optional<int64_t> shorter_side = {};
-  bool turns_by_exif = false;      // turn images as their EXIF data say, and store those as JPEG too
-  int64_t quality = 90;            // of those JPEGs
-  int64_t shard_mib = 256;         // a shard is full when another sample would make it larger
-  int64_t workers = kAutoWorkers;  // threads that read and encode
+  bool turns_by_exif = false;              // turn images as their EXIF data say, and store those as JPEG too
+  int64_t max_pixels = kDefaultMaxPixels;  // of an image that may be decoded
+  int64_t quality = 90;                    // of those JPEGs
+  int64_t shard_mib = 256;                 // a shard is full when another sample would make it larger
+  int64_t workers = kAutoWorkers;          // threads that read and encode
 };
 
 void declare(Settings& settings, PackOptions& options);

@@ -32,7 +32,8 @@ bool is_larger(ImageSize size, std::optional<int64_t> shorter_side) {
 /// Turns and scales the image as the options say, and encodes it.
 void encode(const EncodedImage& encoded, const std::string& name, const PackOptions& options, PackScratch& scratch,
             PackedImage& out) {
-  decode(encoded, name, whole, scratch.image, options.turns_by_exif ? Orientation::exif : Orientation::as_stored);
+  decode(encoded, name, whole, scratch.image,
+         {.orientation = options.turns_by_exif ? Orientation::exif : Orientation::as_stored, .max_pixels = options.max_pixels});
   const ImageSize size = scratch.image.size();
   const ImageSize resized = is_larger(size, options.shorter_side) ? with_shorter_side(size, *options.shorter_side) : size;
   scratch.scaled.reset(resized);

@@ -8,6 +8,7 @@
 #include "core/data/class_names.h"
 #include "core/data/codecs/region.h"
 #include "core/data/shards/tar.h"
+#include "core/io/parse_json.h"
 #include "core/io/read_file.h"
 
 namespace residua {
@@ -28,7 +29,8 @@ std::string prefix_of(Split split) { return split == Split::train ? "train-" : "
 int64_t whole_number(const Json& value, int64_t most, int64_t least = 0) {
   if (!value.is_number_unsigned() || value.get<uint64_t>() > static_cast<uint64_t>(most) ||
       value.get<uint64_t>() < static_cast<uint64_t>(least)) {
-    fail("got {}, wanted a whole number from {} to {}", value.dump(), least, most);
+    constexpr size_t kShown = 40;
+    fail("got {}, wanted a whole number from {} to {}", value.dump().substr(0, kShown), least, most);
   }
   return value.get<int64_t>();
 }
@@ -161,7 +163,7 @@ ShardIndex read_shard_index(const fs::path& path, int64_t classes, bool to_resum
   const std::vector<std::string> lines = read_lines(path);
   for (size_t i = 0; i < std::max<size_t>(lines.size(), 1); ++i) {
     try {
-      const Json line = Json::parse(lines.empty() ? "" : lines[i]);
+      const Json line = parse_json(lines.empty() ? "" : lines[i]);
       if (i == 0) {
         index.header = header_of(line);
       } else {

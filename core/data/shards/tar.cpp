@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/data/inside_folder.h"
 
 namespace residua {
 namespace {
@@ -209,8 +210,7 @@ class Lister {
   }
 
   void check_name(uint64_t header, const std::string& name) const {
-    const bool climbs = fmt::format("/{}/", name).find("/../") != std::string::npos;
-    if (name.empty() || name.front() == '/' || climbs || name.find('\0') != std::string::npos) {
+    if (!is_inside_folder(name)) {
       fail("{}: the member at byte {} has the name '{}'; wanted a path inside the tar file, without '..'", file_.path(), header,
            name);
     }

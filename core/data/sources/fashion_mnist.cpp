@@ -19,7 +19,7 @@ constexpr std::string_view kDefaultFolder = "/usr/share/datasets/fashion-mnist";
 constexpr int64_t kSide = 28;
 constexpr int64_t kBorder = 2;
 constexpr int64_t kPaddedSide = kSide + 2 * kBorder;
-constexpr uint32_t kMaxImages = 10'000'000;
+constexpr uint32_t kMaxImages = 1'000'000;
 
 std::string prefix(Split split) { return split == Split::train ? "train" : "t10k"; }
 
@@ -109,11 +109,12 @@ std::vector<uint8_t> read_images(const fs::path& path, size_t labels) {
   }
   file.expect(kSide, "the number of rows");
   file.expect(kSide, "the number of columns");
-  std::vector<uint8_t> padded(count * static_cast<size_t>(kPaddedSide * kPaddedSide * 3));
+  std::vector<uint8_t> padded;  // grows with what has been read: the header may promise more than there is
   std::vector<uint8_t> image(static_cast<size_t>(kSide * kSide));
-  uint8_t* to = padded.data();
-  for (uint32_t i = 0; i < count; ++i, to += kPaddedSide * kPaddedSide * 3) {
+  for (uint32_t i = 0; i < count; ++i) {
     file.read(image.data(), image.size(), "pixels");
+    padded.resize(padded.size() + static_cast<size_t>(kPaddedSide * kPaddedSide * 3));
+    uint8_t* to = padded.data() + padded.size() - kPaddedSide * kPaddedSide * 3;
     for (int64_t y = 0; y < kSide; ++y) {
       for (int64_t x = 0; x < kSide; ++x) {
         std::memset(to + ((y + kBorder) * kPaddedSide + x + kBorder) * 3, image[static_cast<size_t>(y * kSide + x)], 3);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/data/inside_folder.h"
 #include "core/io/read_file.h"
 
 namespace residua {
@@ -50,6 +51,9 @@ LabelList read_label_list(const std::filesystem::path& list, std::vector<std::st
   std::set<std::string> seen;
   for (const std::string& line : read_lines(list)) {
     auto [file, word] = split(list, line);
+    if (!is_inside_folder(file)) {
+      fail_usage("'{}' lists '{}', wanted a path inside the folder of the images, without '..'", list.string(), file);
+    }
     if (!seen.insert(file).second) {
       fail_usage("'{}' lists '{}' twice", list.string(), file);
     }
