@@ -16,6 +16,20 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   # GCC bug 105651: a false alarm inside std::string's operator+.
   target_compile_options(residua_private INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
 endif()
+# Debian's hardening. Sanitizers check the same and more, and their own checks do not see through _FORTIFY_SOURCE.
+option(RESIDUA_HARDENED "Build with stack protector, checked library calls, position-independent programs and read-only relocations" ON)
+if(RESIDUA_HARDENED AND NOT RESIDUA_SANITIZE)
+  set(hardened -fstack-protector-strong -fstack-clash-protection -fPIE)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    list(APPEND hardened -fcf-protection)
+  endif()
+  target_compile_options(residua_private INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${hardened}>")
+  # Not without optimization, which is a warning, nor in tests/host_cuda, which has sanitizers of its own.
+  set(has_sanitizers "$<IN_LIST:RESIDUA_HOST_CUDA,$<TARGET_PROPERTY:COMPILE_DEFINITIONS>>")
+  target_compile_options(residua_private INTERFACE
+    "$<$<AND:$<COMPILE_LANGUAGE:CXX>,$<NOT:$<CONFIG:Debug>>,$<NOT:${has_sanitizers}>>:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=3>")
+  target_link_options(residua_private INTERFACE -pie -Wl,-z,relro,-z,now)
+endif()
 set(isa_optimization -O3)
 if(RESIDUA_SANITIZE)
   target_compile_options(residua_private INTERFACE

@@ -109,7 +109,8 @@ Plan make_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionShape& s)
     try {
       return make_plan(pass, dnnl::algorithm::convolution_winograd,
                        {free_layout(x_dims(s), dtype), free_layout(y_dims(s), dtype), w, w_forward}, s);
-    } catch (const dnnl::error&) {
+    } catch (const dnnl::error& error) {
+      check_memory(error);
       // This oneDNN version or this processor has no Winograd kernel.
     }
   }
@@ -135,6 +136,7 @@ const Plan& find_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionSh
   try {
     return plans.emplace(key, make_plan(pass, dtype, w_dtype, s)).first->second;
   } catch (const dnnl::error& error) {
+    check_memory(error);
     fail("oneDNN has no {} convolution for [{}, {}, {}, {}] with {} filters of {}x{}, stride {}, padding {}: {}", name(dtype),
          s.batch, s.in_height, s.in_width, s.in_channels, s.out_channels, s.kernel_height, s.kernel_width, s.stride, s.padding,
          error.what());

@@ -27,6 +27,10 @@ Stream& current_stream(Device) {
 
 void* allocate(int, int64_t bytes) noexcept {
   const int64_t alignment = bytes >= kHugePage ? kHugePage : kAlignment;
+  // The system promises more memory than it has, and kills the process that uses it.
+  if (alignment == kHugePage && bytes > host_memory().free_bytes) {
+    return nullptr;
+  }
   void* data = std::aligned_alloc(static_cast<size_t>(alignment), static_cast<size_t>(bytes));
   if (data != nullptr && alignment == kHugePage) {
     madvise(data, static_cast<size_t>(bytes), MADV_HUGEPAGE);

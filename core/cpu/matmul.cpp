@@ -75,6 +75,7 @@ void run(const Matmul& args, Stream& stream) {
     }
     plan.primitive.execute(onednn_stream(), arguments);
   } catch (const dnnl::error& error) {
+    check_memory(error);
     fail("oneDNN failed in a {} matmul of [{}, {}] x [{}, {}]: {}", name(args.dtype), args.m, args.k, args.k, args.n,
          error.what());
   }

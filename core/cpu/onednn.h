@@ -7,6 +7,7 @@
 
 #include "core/base/dtype.h"
 #include "core/base/error.h"
+#include "core/base/host_memory.h"
 #include "core/cpu/stream.h"
 
 /// What the CPU device's convolution and matmul share for oneDNN.
@@ -69,6 +70,14 @@ inline bool bf16_multiplies_faster() {
 #endif
   }();
   return faster;
+}
+
+/// Throws OutOfMemory if that is oneDNN's error.
+inline void check_memory(const dnnl::error& error) {
+  if (error.status == dnnl_out_of_memory) {
+    throw OutOfMemory(
+        fmt::format("out of memory on cpu: {}; use a smaller batch or crop size", describe_shortage(0, host_memory())));
+  }
 }
 
 inline dnnl::memory::data_type onednn_type(DType dtype) {

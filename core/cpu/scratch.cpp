@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "core/base/error.h"
+#include "core/base/host_memory.h"
 
 namespace residua::cpu {
 namespace {
@@ -24,7 +25,7 @@ void* scratch(int64_t bytes) {
     held = 0;
     buffer.reset(std::aligned_alloc(kAlignment, static_cast<size_t>(size)));
     if (buffer == nullptr) {
-      fail("out of memory on cpu: {} bytes of scratch memory wanted", size);
+      throw OutOfMemory("out of memory on cpu: " + describe_shortage(size, host_memory()));
     }
     held = size;
   }

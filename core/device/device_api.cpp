@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/device/allocation_fault.h"
 #include "core/device/built_with_cuda.h"
 #include "core/device/device_backend.h"
 #include "core/device/memory_pool.h"
@@ -107,6 +108,10 @@ DeviceDescription describe(Device device) {
 MemoryUse memory_use(Device device) { return pool(device).use(); }
 
 void set_fresh_memory(Device device, FreshMemory fresh) { pool(device).set_fresh_memory(fresh); }
+
+void set_allocation_fault(Device device, std::function<bool(int64_t bytes)> refuses) {
+  pool(device).set_allocation_fault(std::move(refuses));
+}
 
 Pinned::Pinned(Device device, void* data, int64_t bytes) : device_(device) {
   const bool pinned = choose(

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "core/base/host_memory.h"
 #include "core/device/device_api.h"
 
 /// The low-level calls that each device implements. core/device/device_api.cpp builds pools, events and graphs on them.
@@ -10,7 +11,8 @@
 namespace residua {
 
 namespace cpu {
-/// Memory aligned to 64 bytes (to huge pages if large); null if there is none left.
+/// Memory aligned to 64 bytes (to huge pages if large); null if there is none left. Large blocks are refused that the system
+/// would promise, but could not give.
 void* allocate(int device, int64_t bytes) noexcept;
 void deallocate(int device, void* data) noexcept;
 /// Fills memory, in the order of the compute stream.
@@ -32,8 +34,8 @@ void copy(Device to, void* destination, Device from, const void* source, int64_t
 void synchronize(int device);
 bool native(int device, DType dtype);
 
-/// For the error message of a failed `allocate`: "NVIDIA H100, 12 of 80 GiB free".
-const char* describe_memory(int device);
+/// For the error message of a failed `allocate`; `used_bytes` is 0. Text in it lives as long as the process.
+MemorySpace memory_space(int device);
 void set_plan_options(int device, const device_api::PlanOptions& options);
 void save_plans(int device);
 std::vector<device_api::PlanChoice> plan_choices(int device);

@@ -56,38 +56,51 @@ void set_raw(Device device, void* data, int64_t bytes) {
   }
 }
 
-std::string describe_raw(Device device) {
+/// `held` bytes are those that the pool has.
+MemorySpace space_raw(Device device, [[maybe_unused]] int64_t held) {
   if constexpr (kBuiltWithCuda) {
     if (!is_cpu(device)) {
-      return fmt::format(" ({})", cuda::describe_memory(device.index));
+      MemorySpace space = cuda::memory_space(device.index);
+      space.used_bytes = held;
+      return space;
     }
   }
-  return "";
+  return host_memory();
 }
 
 }  // namespace
+
+MemoryPool::FreeBlocks::node_type MemoryPool::take(int64_t size) {
+  FreeBlocks& cached = free_of(owner_);
+  // A block up to one eighth larger than needed is good enough.
+  if (const auto found = cached.lower_bound(size); found != cached.end() && found->first <= size + size / 8) {
+    return cached.extract(found);
+  }
+  FreeBlocks added;
+  added.emplace(size, nullptr);
+  FreeBlocks::node_type memory = added.extract(added.begin());
+  memory.mapped() = allocate_block(size);
+  use_.held_bytes += size;
+  return memory;
+}
 
 void* MemoryPool::allocate(int64_t bytes) {
   const std::lock_guard lock(mutex_);
   const bool poisoned = fresh_ == device_api::FreshMemory::poisoned && owner_ == Owner::work;
   const int64_t wanted = rounded(poisoned ? bytes + kGuardBytes : bytes);
-  FreeBlocks& cached = free_of(owner_);
-  void* data = nullptr;
-  int64_t size = wanted;
-  // A block up to one eighth larger than needed is good enough.
-  if (const auto found = cached.lower_bound(wanted); found != cached.end() && found->first <= wanted + wanted / 8) {
-    data = found->second.back();
-    size = found->first;
-    found->second.pop_back();
-    if (found->second.empty()) {
-      cached.erase(found);
-    }
-  } else {
-    data = allocate_block(wanted);
-    use_.held_bytes += wanted;
+  if (refuses_ && refuses_(bytes)) {
+    fail_for_memory(wanted);
   }
-  Block& block =
-      blocks_.emplace(data, Block{.size = size, .owner = owner_, .user = std::string(profile::layer())}).first->second;
+  // Whatever the host's memory refuses, it refuses before the device's memory is taken.
+  Blocks added;
+  added.emplace(nullptr, Block{.memory = {}, .owner = owner_, .user = std::string(profile::layer())});
+  Blocks::node_type node = added.extract(added.begin());
+  Block& block = node.mapped();
+  block.memory = take(wanted);
+  const int64_t size = block.size();
+  void* data = block.memory.mapped();
+  node.key() = data;
+  blocks_.insert(std::move(node));
   use_.live_bytes += size;
   use_.peak_bytes = std::max(use_.peak_bytes, use_.live_bytes);
   ASAN_UNPOISON_MEMORY_REGION(data, static_cast<size_t>(size));
@@ -115,16 +128,17 @@ bool MemoryPool::guard_intact(const Block& block) const {
 void MemoryPool::free(void* data) noexcept {
   const std::lock_guard lock(mutex_);
   const auto found = blocks_.find(data);
-  const Block& block = found->second;
-  ASAN_UNPOISON_MEMORY_REGION(data, static_cast<size_t>(block.size));
+  Block& block = found->second;
+  const int64_t size = block.size();
+  ASAN_UNPOISON_MEMORY_REGION(data, static_cast<size_t>(size));
   if (block.guard != nullptr && !guard_intact(block)) {
     ++use_.overruns;
   }
-  use_.live_bytes -= block.size;
+  use_.live_bytes -= size;
   if (is_cpu(device_)) {
-    ASAN_POISON_MEMORY_REGION(data, static_cast<size_t>(block.size));
+    ASAN_POISON_MEMORY_REGION(data, static_cast<size_t>(size));
   }
-  free_of(block.owner)[block.size].push_back(data);
+  free_of(block.owner).insert(std::move(block.memory));
   blocks_.erase(found);
 }
 
@@ -136,6 +150,11 @@ device_api::MemoryUse MemoryPool::use() {
 void MemoryPool::set_fresh_memory(device_api::FreshMemory fresh) {
   const std::lock_guard lock(mutex_);
   fresh_ = fresh;
+}
+
+void MemoryPool::set_allocation_fault(std::function<bool(int64_t bytes)> refuses) {
+  const std::lock_guard lock(mutex_);
+  refuses_ = std::move(refuses);
 }
 
 void MemoryPool::begin_capture() {
@@ -167,19 +186,21 @@ void* MemoryPool::allocate_block(int64_t size) {
     data = allocate_raw(device_, size);
   }
   if (data == nullptr) {
-    throw OutOfMemory(fmt::format("out of memory on {}{}: {} MiB wanted, {} MiB in use{}; use a smaller batch or crop size",
-                                  device_.string(), describe_raw(device_), size >> 20, use_.live_bytes >> 20, largest_users()));
+    fail_for_memory(size);
   }
   return data;
 }
 
+void MemoryPool::fail_for_memory(int64_t size) const {
+  throw OutOfMemory(fmt::format("out of memory on {}: {}{}; use a smaller batch or crop size", device_.string(),
+                                describe_shortage(size, space_raw(device_, use_.held_bytes)), largest_users()));
+}
+
 void MemoryPool::release(FreeBlocks& blocks) noexcept {
-  for (const auto& [size, list] : blocks) {
-    for (void* block : list) {
-      ASAN_UNPOISON_MEMORY_REGION(block, static_cast<size_t>(size));
-      deallocate_raw(device_, block);
-      use_.held_bytes -= size;
-    }
+  for (const auto& [size, block] : blocks) {
+    ASAN_UNPOISON_MEMORY_REGION(block, static_cast<size_t>(size));
+    deallocate_raw(device_, block);
+    use_.held_bytes -= size;
   }
   blocks.clear();
 }
@@ -188,7 +209,7 @@ void MemoryPool::release(FreeBlocks& blocks) noexcept {
 std::string MemoryPool::largest_users() const {
   std::map<std::string, int64_t> by_user;
   for (const auto& [data, block] : blocks_) {
-    by_user[block.user.empty() ? "weights, inputs and others" : block.user] += block.size;
+    by_user[block.user.empty() ? "weights, inputs and others" : block.user] += block.size();
   }
   std::vector<std::pair<int64_t, std::string>> order;
   for (const auto& [user, bytes] : by_user) {

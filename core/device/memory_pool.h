@@ -1,10 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
-#include <vector>
 
 #include "core/device/device_api.h"
 
@@ -23,6 +23,7 @@ class MemoryPool {
   void free(void* data) noexcept;
   device_api::MemoryUse use();
   void set_fresh_memory(device_api::FreshMemory fresh);
+  void set_allocation_fault(std::function<bool(int64_t bytes)> refuses);
 
   /// Until end_capture(), blocks come from a separate set that captured graphs point into. These blocks are reused for captured
   /// work only, until all graphs are gone. Cached blocks outside this set go back to the system.
@@ -33,15 +34,21 @@ class MemoryPool {
 
  private:
   enum class Owner : uint8_t { work, graphs };
+  using FreeBlocks = std::multimap<int64_t, void*>;  // by size
   struct Block {
-    int64_t size;
+    FreeBlocks::node_type memory;  // size and address: its place among the free blocks, so that free() allocates nothing
     Owner owner;
     std::string user;                // the layer that allocated it
     unsigned char* guard = nullptr;  // start of the 64 guard bytes of a poisoned block
-  };
-  using FreeBlocks = std::map<int64_t, std::vector<void*>>;
 
+    int64_t size() const { return memory.key(); }
+  };
+  using Blocks = std::map<void*, Block>;
+
+  /// A cached block of about this size, or a new one.
+  FreeBlocks::node_type take(int64_t size);
   void* allocate_block(int64_t size);
+  [[noreturn]] void fail_for_memory(int64_t size) const;
   void release(FreeBlocks& blocks) noexcept;
   bool guard_intact(const Block& block) const;
   std::string largest_users() const;
@@ -50,10 +57,11 @@ class MemoryPool {
   const Device device_;
   std::mutex mutex_;
   FreeBlocks free_, graph_free_;
-  std::map<void*, Block> blocks_;  // allocated
+  Blocks blocks_;  // allocated
   Owner owner_ = Owner::work;
   int64_t graphs_ = 0;
   device_api::FreshMemory fresh_ = device_api::FreshMemory::as_found;
+  std::function<bool(int64_t bytes)> refuses_;  // empty: never
   device_api::MemoryUse use_;
 };
 

@@ -9,6 +9,7 @@
 #include "core/data/relabeled.h"
 #include "core/evaluate/exact_statistics.h"
 #include "core/nn/state_dict.h"
+#include "core/train/fitting_batch.h"
 #include "core/train/run_saver.h"
 #include "core/train/run_setup.h"
 
@@ -70,11 +71,14 @@ Metrics evaluate_weights(const Safetensors& file, Network& network, const std::s
                          Evaluator::Observers observers) {
   ParameterStore store(*network.module, {.device = device, .compute = precision, .purpose = Purpose::inference});
   load_weights(file, store, network.family->classifier() + ".");
-  const std::unique_ptr<EvaluationLoader> loader = evaluation_loader(images, config, network.input.size, device);
-  Evaluator evaluator(*network.module, input_format(network, precision, device), device);
-  const Metrics metrics = evaluator.evaluate(*loader, observers);
-  note_unreadable(*loader, "were ignored", observer);
-  return metrics;
+  const auto evaluate = [&] {
+    const std::unique_ptr<EvaluationLoader> loader = evaluation_loader(images, config, network.input.size, device);
+    Evaluator evaluator(*network.module, input_format(network, precision, device), device);
+    const Metrics metrics = evaluator.evaluate(*loader, observers);
+    note_unreadable(*loader, "were ignored", observer);
+    return metrics;
+  };
+  return with_advice(evaluate, [&] { return fitting_batch(network, config, device, precision); });
 }
 
 void write_exact_weights(const Safetensors& file, Network& network, const std::shared_ptr<const ImageSource>& train,

@@ -94,6 +94,8 @@ void TrainStep::train(const Batch& batch) {
         graph = std::make_unique<device_api::Graph>(device_, [&] { run_step(input); });
       } catch (const DeviceFault&) {
         throw;
+      } catch (const OutOfMemory&) {
+        throw;
       } catch (const Error& error) {
         fail("{}; this happened while capturing the step as a graph: --cuda-graph off avoids that", error.what());
       }

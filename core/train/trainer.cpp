@@ -10,6 +10,7 @@
 
 #include "core/data/digest.h"
 #include "core/evaluate/exact_statistics.h"
+#include "core/train/fitting_batch.h"
 #include "core/train/run_setup.h"
 
 namespace residua {
@@ -40,8 +41,11 @@ std::string trained_part(const std::string& frozen_until, const ParameterStore& 
   return fmt::format("frozen until {}: {} of {} parameters are trained", frozen_until, trained, all);
 }
 
-std::unique_ptr<EvaluationLoader> loader_of(const std::shared_ptr<const ImageSource>& images, const TrainerSetup& s) {
-  return images != nullptr ? evaluation_loader(images, s.config, s.network.input.size, s.device) : nullptr;
+std::unique_ptr<EvaluationLoader> loader_of(const std::shared_ptr<const ImageSource>& images, const TrainerSetup& s,
+                                            Training& training) {
+  return with_advice(
+      [&] { return images != nullptr ? evaluation_loader(images, s.config, s.network.input.size, s.device) : nullptr; },
+      [&] { return fitting_batch(training, s.config); });
 }
 
 }  // namespace
@@ -53,10 +57,11 @@ Trainer::Trainer(const TrainerSetup& s)
       observer_(s.observer),
       training_(s.network, s.config, s.device, s.precision),
       evaluator_(*s.network.module, input_format(s.network, s.precision, s.device), s.device),
-      loader_(training_loader(s.data.train, s.config, s.network.input, s.device)),
-      validation_loader_(loader_of(s.data.validation, s)),
-      clean_loader_(loader_of(clean_images(s.data.train, s.config.output.clean_train), s)),
-      test_loader_(loader_of(s.data.test, s)),
+      loader_(with_advice([&] { return training_loader(s.data.train, s.config, s.network.input, s.device); },
+                          [&] { return fitting_batch(training_, s.config); })),
+      validation_loader_(loader_of(s.data.validation, s, training_)),
+      clean_loader_(loader_of(clean_images(s.data.train, s.config.output.clean_train), s, training_)),
+      test_loader_(loader_of(s.data.test, s, training_)),
       length_(run_length(s.config.training, loader_->batches())),
       validations_(validation_times(s.config, length_)),
       schedule_(make_schedule(s.config.schedule, length_, s.config.training.batch_size)),
@@ -144,7 +149,7 @@ void Trainer::train_epoch(const volatile std::sig_atomic_t& stop) {
 void Trainer::train_batch(const Batch& batch) {
   const double rate = schedule_->rate(state_.iteration);
   training_.scaler().set_learning_rate(static_cast<float>(rate));
-  training_.step().train(batch);
+  with_advice([&] { training_.step().train(batch); }, [&] { return fitting_batch(training_, config_); });
   state_.exact_bn = 0;
   report_->count(batch.size());
   ++state_.batch;
@@ -177,8 +182,12 @@ std::optional<Trainer::Evaluation> Trainer::evaluate(EvaluationLoader& loader, c
                                                      Evaluator::Observers observers) {
   const auto start = std::chrono::steady_clock::now();
   const std::optional<Metrics> metrics = saved_if_it_fails([&] {
-    return evaluator_.evaluate(
-        loader, [&stop] { return stop != 0; }, observers);
+    return with_advice(
+        [&] {
+          return evaluator_.evaluate(
+              loader, [&stop] { return stop != 0; }, observers);
+        },
+        [&] { return fitting_batch(training_, config_); });
   });
   report_->skipped_images(state_, loader.errors());
   if (!metrics) {

@@ -1,4 +1,6 @@
 // A CUDA device without a GPU: implements core/device/device_backend.h with host memory and host queues.
+#include <malloc.h>
+
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -26,7 +28,8 @@ namespace {
 constexpr int kMultiprocessors = 3;  // few, so that small cases need several iterations of a grid-stride loop
 
 Laziness laziness = Laziness::eager;
-int64_t largest_block = INT64_MAX;
+int64_t capacity = INT64_MAX;
+int64_t used_bytes = 0;
 int64_t host_reads = 0;
 int64_t saves = 0;
 
@@ -71,7 +74,7 @@ void set_laziness(Laziness wanted) {
   laziness = wanted;
 }
 
-void set_largest_block(int64_t bytes) { largest_block = bytes; }
+void set_free_bytes(int64_t bytes) { capacity = bytes == INT64_MAX ? bytes : used_bytes + bytes; }
 
 int64_t copies_to_host() { return host_reads; }
 int64_t plan_saves() { return saves; }
@@ -122,12 +125,18 @@ int device_count() { return 1; }
 std::string why_no_device() { return ""; }
 
 void* allocate(int, int64_t bytes) noexcept {
-  return bytes > host_cuda::largest_block ? nullptr : std::aligned_alloc(64, static_cast<size_t>(bytes));
+  if (bytes > host_cuda::capacity - host_cuda::used_bytes) {
+    return nullptr;
+  }
+  void* data = std::aligned_alloc(64, static_cast<size_t>(bytes));
+  host_cuda::used_bytes += static_cast<int64_t>(malloc_usable_size(data));
+  return data;
 }
 
 void deallocate(int, void* data) noexcept {
   // cudaFree also waits for the device.
   synchronize(0);
+  host_cuda::used_bytes -= static_cast<int64_t>(malloc_usable_size(data));
   std::free(data);
 }
 
@@ -164,7 +173,11 @@ void synchronize(int) {
 
 bool native(int, DType) { return true; }
 
-const char* describe_memory(int) { return "the host CUDA device"; }
+MemorySpace memory_space(int) {
+  return {.free_bytes = host_cuda::capacity - host_cuda::used_bytes,
+          .total_bytes = host_cuda::capacity,
+          .limit = "the host CUDA device"};
+}
 void set_plan_options(int, const device_api::PlanOptions&) {}
 void save_plans(int) { ++host_cuda::saves; }
 std::vector<device_api::PlanChoice> plan_choices(int) { return {}; }

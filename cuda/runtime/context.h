@@ -2,8 +2,6 @@
 
 #include <cuda_runtime_api.h>
 
-#include <string>
-
 #include "cuda/runtime/stream.h"
 
 namespace residua::cuda {
@@ -17,7 +15,6 @@ class Context {
   const cudaDeviceProp& properties() const { return properties_; }
   Stream& compute() { return compute_; }
   Stream& copy() { return copy_; }
-  std::string memory_description;  // the last result of describe_memory()
 
  private:
   int device_;

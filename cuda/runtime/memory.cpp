@@ -1,6 +1,4 @@
 // Device memory, copies and pinned host memory: the CUDA implementation of core/device/device_backend.h.
-#include <fmt/format.h>
-
 #include <mutex>
 
 #include "core/base/error.h"
@@ -71,13 +69,14 @@ bool native(int device, DType dtype) {
   return dtype == DType::f32 || (dtype == DType::f16 && major >= 7) || (dtype == DType::bf16 && major >= 8);
 }
 
-const char* describe_memory(int device) {
+MemorySpace memory_space(int device) {
   size_t free_bytes = 0;
   size_t total_bytes = 0;
-  Context& at = context(device);
+  const Context& at = context(device);
   RESIDUA_CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total_bytes));
-  at.memory_description = fmt::format("{}, {} of {} MiB free", at.properties().name, free_bytes >> 20, total_bytes >> 20);
-  return at.memory_description.c_str();
+  return {.free_bytes = static_cast<int64_t>(free_bytes),
+          .total_bytes = static_cast<int64_t>(total_bytes),
+          .limit = at.properties().name};
 }
 
 bool pin(int device, void* data, int64_t bytes) {

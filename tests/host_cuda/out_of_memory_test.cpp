@@ -14,10 +14,10 @@ using ::testing::MatchesRegex;
 constexpr Device kDevice{Device::Type::cuda, 0};
 
 struct FullDevice {
-  FullDevice() { host_cuda::set_largest_block(64 << 20); }
+  FullDevice() { host_cuda::set_free_bytes(120 << 20); }
   FullDevice(const FullDevice&) = delete;
   FullDevice& operator=(const FullDevice&) = delete;
-  ~FullDevice() { host_cuda::set_largest_block(INT64_MAX); }
+  ~FullDevice() { host_cuda::set_free_bytes(INT64_MAX); }
 };
 
 std::string failure_of_too_large_a_block() {
@@ -37,8 +37,9 @@ TEST(OutOfMemory, NamesTheDeviceWhatWasWantedAndTheLargestUsers) {
     activation = empty({48 << 20}, DType::u8, kDevice);
     EXPECT_THAT(
         failure_of_too_large_a_block(),
-        MatchesRegex("out of memory on cuda:0 \\(the host CUDA device\\): 1[0-9][0-9] MiB wanted, [0-9]+ MiB in use, most of "
-                     "it by layer1.0.conv1 \\([0-9]+ MiB\\).*; use a smaller batch or crop size"));
+        MatchesRegex("out of memory on cuda:0: 1[0-9][0-9] MiB wanted, [0-9]+ MiB in use by this program, [6-9][0-9] MiB free "
+                     "of [0-9]+ MiB \\(the host CUDA device\\), most of it by layer1.0.conv1 \\([0-9]+ MiB\\).*; use a smaller "
+                     "batch or crop size"));
   }
   {
     const profile::Layer layer("fc");

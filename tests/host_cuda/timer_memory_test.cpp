@@ -43,13 +43,13 @@ TEST(TimerMemory, IsSharedByTimingsInsideATiming) {
 
 TEST(TimerMemory, IsGivenUpWhereTheDeviceHasTooLittle) {
   TimerMemory memory(kDevice, 100 << 20);
-  host_cuda::set_largest_block(64 << 20);
+  host_cuda::set_free_bytes(64 << 20);
   EXPECT_EQ(memory.time([](void* data) {
     EXPECT_EQ(data, nullptr);
     return 2.5;
   }),
             2.5);
-  host_cuda::set_largest_block(INT64_MAX);
+  host_cuda::set_free_bytes(INT64_MAX);
   memory.time([](void* data) {
     EXPECT_EQ(data, nullptr) << "for good: times with and without cannot be compared";
     return 1.0;

@@ -43,6 +43,7 @@ grep -qF "default: $prefix/bin" <(tr -d '\n' <"$work/help" | tr -s ' ') || fail 
 
 # CUDA's libraries that tools/setup put into the source folder are named by nothing that is installed.
 cached() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
+[[ $(cached RESIDUA_HARDENED) != ON ]] || "$source_folder/tests/install/hardened.sh" "$prefix"/bin/*
 own_cuda=()
 if [[ $(cached CUDNN_LIBRARY) == "$source_folder"/* ]]; then
   own_cuda=("-DCUDNN_LIBRARY=$(cached CUDNN_LIBRARY)" "-DCUDNN_INCLUDE_DIR=$(cached CUDNN_INCLUDE_DIR)" "-DCUDAToolkit_ROOT=$source_folder/.venv/cuda")

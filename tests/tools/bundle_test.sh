@@ -32,6 +32,10 @@ for library in ${cuda_libraries:+libcublasLt libcudnn libnvrtc}; do
   grep -q "^$library\.so\.[0-9]" "$root/lib/cuda-libraries" || fail "$library is not looked for: $(cat "$root/lib/cuda-libraries")"
 done
 
+if grep -q '^RESIDUA_HARDENED:[A-Z]*=ON$' "$build/CMakeCache.txt"; then
+  "$source_folder/tests/install/hardened.sh" "$root"/libexec/*
+fi
+
 models=$(cd / && clean "$root/bin/train-imagenet" --list-models)
 [[ $models == *resnet18* && $models == *plain20* ]] || fail "train-imagenet --list-models printed: $models"
 ln -s "$root/bin/classify" "$work/link"

@@ -158,7 +158,9 @@ TEST_F(DataTools, PackingContinuesAfterEachSignal) {
     if (child == 0) {
       const std::string out = folder_ / "again";
       const std::string log = folder_ / "log";
-      std::freopen(log.c_str(), "w", stdout);
+      if (std::freopen(log.c_str(), "w", stdout) == nullptr) {
+        ::_exit(126);
+      }
       ::execl(RESIDUA_BINARY_DIR "/pack-imagenet", "pack-imagenet", (folder_ / "photos/train").c_str(), out.c_str(),
               "--dataset", "synthetic", "--synthetic-images", "600", "--splits", "train", "--shard-size", "1", nullptr);
       ::_exit(127);

@@ -1,7 +1,10 @@
 #include "tools/cli/run_program.h"
 
 #include <iostream>
+#include <new>
 
+#include "core/base/host_memory.h"
+#include "tools/cli/operator_new.h"
 #include "tools/cli/standard_streams.h"
 #include "tools/cli/warnings.h"
 
@@ -15,6 +18,11 @@ int run_program(const std::string& program, const std::function<int()>& action, 
   } catch (const UsageError& error) {
     std::cerr << worded(error) << "\n";
     return 2;
+  } catch (const std::bad_alloc&) {
+    std::cerr << program
+              << ": out of memory on the host: " << describe_shortage(static_cast<int64_t>(failed_request()), host_memory())
+              << "; use a smaller batch-size or fewer workers\n";
+    return 1;
   } catch (const std::exception& error) {
     std::cerr << program << ": " << error.what() << "\n";
     return 1;

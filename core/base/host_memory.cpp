@@ -1,0 +1,151 @@
+#include "core/base/host_memory.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdio>
+#include <optional>
+#include <string_view>
+
+namespace residua {
+namespace {
+
+constexpr int64_t kMebibyte = int64_t{1} << 20;
+
+/// The start of a small file of the system, in memory of its own: std::ifstream would allocate.
+class SystemFile {
+ public:
+  template <class... Parts>
+  explicit SystemFile(const Parts&... parts) {
+    std::array<char, 4096> path{};
+    size_t length = 0;
+    const auto append = [&](std::string_view part) { length += part.copy(path.data() + length, path.size() - 1 - length); };
+    (append(parts), ...);
+    const int descriptor = ::open(path.data(), O_RDONLY | O_CLOEXEC);
+    if (descriptor >= 0) {
+      size_ = std::max<ssize_t>(::read(descriptor, text_.data(), text_.size()), 0);
+      ::close(descriptor);
+    }
+  }
+
+  std::string_view text() const { return {text_.data(), static_cast<size_t>(size_)}; }
+
+  /// The number behind the first `key`, at the start of a line; nothing if there is none.
+  std::optional<int64_t> number(std::string_view key = "") const {
+    size_t at = text().starts_with(key) ? 0 : std::string_view::npos;
+    for (size_t line = text().find('\n'); at == std::string_view::npos && line != std::string_view::npos;
+         line = text().find('\n', line + 1)) {
+      at = text().substr(line + 1).starts_with(key) ? line + 1 : at;
+    }
+    if (at == std::string_view::npos) {
+      return {};
+    }
+    const std::string_view rest = text().substr(at + key.size());
+    const size_t start = std::min(rest.find_first_not_of(" \t"), rest.size());
+    int64_t value = 0;
+    const auto [end, error] = std::from_chars(rest.data() + start, rest.data() + rest.size(), value);
+    return error == std::errc{} ? std::optional(value) : std::nullopt;
+  }
+
+ private:
+  std::array<char, 8192> text_;
+  ssize_t size_ = 0;
+};
+
+/// The path of the process's control group in the hierarchy whose line in /proc/self/cgroup contains `controller`.
+std::string_view group_of(std::string_view groups, std::string_view controller) {
+  const size_t at = groups.find(controller);
+  const size_t start = at == std::string_view::npos ? groups.size() : at + controller.size();
+  return groups.substr(start, groups.find('\n', start) - start);
+}
+
+void tighten(MemorySpace& space, const MemorySpace& other) {
+  if (other.free_bytes < space.free_bytes) {
+    space = other;
+  }
+}
+
+/// Takes in the limits of the control group and of those around it. Of the files that count as used, the inactive ones can go.
+void tighten_by_groups(MemorySpace& space, int64_t resident, int64_t swap, const char* root) {
+  const SystemFile groups(root, "/proc/self/cgroup");
+  const auto tighten_by = [&](const SystemFile& limit, const SystemFile& used, const SystemFile& stat,
+                              std::string_view inactive) {
+    if (const auto most = limit.number(); most && used.number()) {
+      const int64_t left = *most - *used.number() + stat.number(inactive).value_or(0);
+      tighten(space, {.used_bytes = resident,
+                      .free_bytes = std::max<int64_t>(left, 0) + swap,
+                      .total_bytes = *most,
+                      .limit = "the control group"});
+    }
+  };
+  // Within a container, the path may be that outside of it; the container's own group is then the root of what is seen.
+  const auto each_group = [&](std::string_view mount, std::string_view path, auto&& visit) {
+    for (;;) {
+      visit(mount, path);
+      if (path.empty()) {
+        return;
+      }
+      path = path.substr(0, path.rfind('/'));
+    }
+  };
+  each_group("/sys/fs/cgroup", group_of(groups.text(), "0::"), [&](std::string_view mount, std::string_view path) {
+    tighten_by(SystemFile(root, mount, path, "/memory.max"), SystemFile(root, mount, path, "/memory.current"),
+               SystemFile(root, mount, path, "/memory.stat"), "inactive_file");
+  });
+  each_group("/sys/fs/cgroup/memory", group_of(groups.text(), ":memory:"), [&](std::string_view mount, std::string_view path) {
+    tighten_by(SystemFile(root, mount, path, "/memory.limit_in_bytes"), SystemFile(root, mount, path, "/memory.usage_in_bytes"),
+               SystemFile(root, mount, path, "/memory.stat"), "total_inactive_file");
+  });
+}
+
+}  // namespace
+
+MemorySpace host_memory(const char* root) noexcept {
+  const SystemFile statm(root, "/proc/self/statm");
+  const SystemFile meminfo(root, "/proc/meminfo");
+  const int64_t page = ::sysconf(_SC_PAGESIZE);
+  const std::string_view pages = statm.text();
+  int64_t mapped = 0;
+  int64_t resident = 0;
+  const auto [end, error] = std::from_chars(pages.data(), pages.data() + pages.size(), mapped);
+  if (error == std::errc{} && end < pages.data() + pages.size()) {
+    std::from_chars(end + 1, pages.data() + pages.size(), resident);
+  }
+  const int64_t swap = meminfo.number("SwapFree:").value_or(0) * 1024;
+  MemorySpace space{.used_bytes = resident * page};
+  if (const auto available = meminfo.number("MemAvailable:")) {
+    space.free_bytes = *available * 1024 + swap;
+    space.total_bytes = meminfo.number("MemTotal:").value_or(0) * 1024;
+    space.limit = "this machine";
+  }
+  tighten_by_groups(space, resident * page, swap, root);
+  rlimit address_space{};
+  if (::getrlimit(RLIMIT_AS, &address_space) == 0 && address_space.rlim_cur != RLIM_INFINITY && mapped > 0) {
+    const auto most = static_cast<int64_t>(address_space.rlim_cur);
+    tighten(space, {.used_bytes = mapped * page,
+                    .free_bytes = std::max<int64_t>(most - mapped * page, 0),
+                    .total_bytes = most,
+                    .limit = "ulimit -v"});
+  }
+  return space;
+}
+
+std::string describe_shortage(int64_t wanted_bytes, const MemorySpace& memory) {
+  std::string text;
+  if (wanted_bytes > 0) {
+    text = fmt::format("{} MiB wanted, ", (wanted_bytes + kMebibyte - 1) / kMebibyte);
+  }
+  text += fmt::format("{} MiB in use by this program", memory.used_bytes / kMebibyte);
+  if (memory.total_bytes > 0) {
+    text += fmt::format(", {} MiB free of {} MiB ({})", memory.free_bytes / kMebibyte, memory.total_bytes / kMebibyte,
+                        memory.limit);
+  }
+  return text;
+}
+
+}  // namespace residua

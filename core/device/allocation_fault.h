@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "core/device/device.h"
+
+namespace residua::device_api {
+
+/// For tests: from now on, the device's pool calls `refuses` for each request, and fails as if memory had run out where it
+/// returns true. An empty function ends that.
+void set_allocation_fault(Device device, std::function<bool(int64_t bytes)> refuses);
+
+}  // namespace residua::device_api

@@ -1,0 +1,163 @@
+// Memory that runs out at any request of a run costs no more than the run: no leak, and the next run is as good as the first.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <regex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/base/error.h"
+#include "core/device/allocation_fault.h"
+#include "core/device/device_api.h"
+#include "tests/data/synthetic_source.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/train/small_run.h"
+
+namespace residua::test {
+namespace {
+
+/// The devices of this build.
+std::vector<Device> devices() {
+#ifdef RESIDUA_HOST_CUDA
+  return {Device{Device::Type::cuda, 0}};
+#else
+  return {Device{}};
+#endif
+}
+
+/// Refuses each request whose number is a multiple of `every`, counted from 1, as long as it exists.
+class Refusals {
+ public:
+  Refusals(Device device, int64_t every) : device_(device), every_(every) {
+    device_api::set_allocation_fault(device_, [this](int64_t) { return ++requests_ % every_ == 0; });
+  }
+  ~Refusals() { device_api::set_allocation_fault(device_, {}); }
+  Refusals(const Refusals&) = delete;
+  Refusals& operator=(const Refusals&) = delete;
+
+  int64_t requests() const { return requests_; }
+
+ private:
+  const Device device_;
+  const int64_t every_;
+  int64_t requests_ = 0;
+};
+
+/// The weights of a run of two steps and a validation, or the error that it ended with.
+struct Outcome {
+  std::string weights;
+  std::string error;
+};
+
+Outcome run_on(Device device) {
+  const TemporaryFolder folder;
+  Outcome outcome;
+  try {
+    SmallRun run(folder.path());
+    run.set("device", {device.string()}).set("iterations", {"2"}).set("evaluate-every", {"0.5"});
+    if (device.type == Device::Type::cuda) {
+      run.set("crop-size", {"8"}).set("batch-size", {"4"});
+      run.validation = run.training = open_synthetic(Split::train, {.image_size = 8, .classes = 4, .images = 8, .seed = 1});
+    }
+    run.train();
+    outcome.weights = read_bytes(folder / kLastFile);
+  } catch (const OutOfMemory& error) {
+    outcome.error = error.what();
+  }
+  return outcome;
+}
+
+/// All of the first requests, ever fewer of the later ones, and the last.
+std::set<int64_t> sampled(int64_t requests, int64_t each) {
+  std::set<int64_t> numbers = {requests - 1, requests, requests + 1};
+  for (int64_t k = 1; k <= requests; k += std::max<int64_t>(1, k / each)) {
+    numbers.insert(k);
+  }
+  return numbers;
+}
+
+TEST(AllocationFaults, EachEndsTheRunAndNoMore) {
+  for (const Device device : devices()) {
+    run_on(device);  // what is made once and kept
+    const int64_t before = device_api::memory_use(device).live_bytes;
+    const int64_t before_on_host = device_api::memory_use(Device{}).live_bytes;
+    int64_t requests = 0;
+    Outcome wanted;
+    {
+      const Refusals counted(device, INT64_MAX);
+      wanted = run_on(device);
+      requests = counted.requests();
+    }
+    ASSERT_EQ(wanted.error, "");
+    ASSERT_GT(requests, 100);
+    int64_t failed = 0;
+    for (const int64_t k : sampled(requests, device.type == Device::Type::cuda ? 3 : 12)) {
+      Outcome outcome;
+      {
+        const Refusals refusals(device, k);
+        outcome = run_on(device);
+      }
+      if (k > requests) {
+        EXPECT_EQ(outcome.error, "");
+      }
+      if (outcome.error.empty()) {
+        EXPECT_TRUE(outcome.weights == wanted.weights) << "request " << k;
+      } else {
+        ++failed;
+        EXPECT_NE(outcome.error.find("MiB wanted"), std::string::npos) << outcome.error;
+      }
+      EXPECT_EQ(device_api::memory_use(device).live_bytes, before) << "request " << k << " of " << requests;
+      EXPECT_EQ(device_api::memory_use(Device{}).live_bytes, before_on_host) << "request " << k;
+    }
+    EXPECT_GT(failed, 10);
+    RecordProperty("requests", static_cast<int>(requests));
+    RecordProperty("faults", static_cast<int>(failed));
+    const Outcome after = run_on(device);
+    EXPECT_EQ(after.error, "");
+    EXPECT_TRUE(after.weights == wanted.weights);
+  }
+}
+
+/// The error of a run of one step while no block may be larger than `most_bytes`; empty if it has none.
+std::string error_of_step(Device device, const std::string& batch_size, const std::string& passes, int64_t most_bytes) {
+  const TemporaryFolder folder;
+  const int64_t side = device.type == Device::Type::cuda ? 8 : 16;
+  SmallRun run(folder.path());
+  run.set("device", {device.string()}).set("crop-size", {std::to_string(side)}).set("iterations", {"1"});
+  run.set("batch-size", {batch_size}).set("accumulate", {passes});
+  run.training = open_synthetic(Split::train, {.image_size = side, .classes = 4, .images = 48, .seed = 1});
+  run.validates = false;
+  Trainer& trainer = run.trainer();
+  device_api::set_allocation_fault(device, [most_bytes](int64_t bytes) { return bytes > most_bytes; });
+  std::string error;
+  try {
+    trainer.train(kNeverStop);
+  } catch (const OutOfMemory& failure) {
+    error = failure.what();
+  }
+  device_api::set_allocation_fault(device, {});
+  return error;
+}
+
+TEST(AllocationFaults, ABatchThatIsTooLargeIsToldOneThatFits) {
+  for (const Device device : devices()) {
+    // Room for most of the 48 images in the largest tensor, that of the first stage: [images, side, side, 16].
+    const int64_t side = device.type == Device::Type::cuda ? 8 : 16;
+    const int64_t room = 40 * side * side * 16 * 4;
+    const std::string error = error_of_step(device, "48", "1", room);
+    std::smatch advice;
+    ASSERT_TRUE(std::regex_search(error, advice,
+                                  std::regex("out of memory on " + device.string() +
+                                             ": .*: a pass of about ([0-9]+) images fits; set batch-size to ([0-9]+), or "
+                                             "accumulate to ([0-9]+) for the same step in [0-9]+ passes$")))
+        << error;
+    EXPECT_EQ(advice[1], advice[2]);
+    EXPECT_EQ(error_of_step(device, advice[2], "1", room), "");
+    EXPECT_EQ(error_of_step(device, "48", advice[3], room), "");
+    EXPECT_NE(error_of_step(device, "48", "2", room / 64).find("not even one image fits"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace residua::test
