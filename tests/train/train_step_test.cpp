@@ -304,6 +304,20 @@ TEST_P(TrainStepTest, PassesOfDifferentSizesAreNotReplayed) {
   EXPECT_EQ(captured.statistics(), plain.statistics());
 }
 
+TEST_P(TrainStepTest, ThreeTrainingsGiveTheSameBits) {
+  const auto [device, precision] = GetParam();
+  std::set<std::vector<float>> weights;
+  for (int i = 0; i < 3; ++i) {
+    SmallTraining t(device, precision, Capture::on, scaling());
+    train(t, 6);
+    weights.insert(t.weights());
+    for (const float value : t.weights()) {
+      ASSERT_TRUE(std::isfinite(value));
+    }
+  }
+  EXPECT_EQ(weights.size(), 1);
+}
+
 TEST_P(TrainStepTest, AnOverflowInOnePassLeavesNoTrace) {
   const auto [device, precision] = GetParam();
   if (!scaling()) {
