@@ -112,9 +112,8 @@ TEST(Divergence, ARollbackGoesOnWithTheDataAfterTheFailedStep) {
   EXPECT_EQ(state.skipped_steps, 2);
   EXPECT_EQ(state.skipped_in_a_row, 0);
   EXPECT_EQ(state.batches_tracked, 12);
-  EXPECT_THAT(watched.run.observer.notes,
-              Contains(AllOf(HasSubstr(std::string(kSpoiled) + " has values that are not finite"),
-                             HasSubstr("back to iteration 4, and on with batch 2 of epoch 1"))));
+  EXPECT_THAT(watched.run.observer.notes, Contains(AllOf(HasSubstr(std::string(kSpoiled) + " has values that are not finite"),
+                                                         HasSubstr("back to iteration 4, and on with batch 2 of epoch 1"))));
   const std::vector<nlohmann::json> told = log_of(folder / "run", "rollback");
   ASSERT_EQ(told.size(), 1U);
   EXPECT_EQ(told[0].at("iteration"), 4);
@@ -151,7 +150,8 @@ TEST(Divergence, ARollbackIsOnDiskBeforeTheNextStep) {
 TEST(Divergence, TheSecondTimeTheRunStopsAndKeepsTheGoodFiles) {
   const TemporaryFolder folder;
   const std::vector<std::string> told = {"not finite in 2 steps in a row, the last at iteration 7",
-                                         std::string(kSpoiled) + " has values that are not finite", "the last good state is in"};
+                                         std::string(kSpoiled) + " has values that are not finite",
+                                         "the last good state is in"};
   {
     WatchedRun watched(folder.path());
     diverging(watched).at[kReadsUntilRollback + kBatch] = watched.sets(kSpoiled, kNan);
