@@ -1,6 +1,7 @@
 // Steps with a number that is not finite: each is skipped whole, in every precision, captured or not.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <functional>
