@@ -85,7 +85,10 @@ int run(TrainCommand& command) {
   }
   const Device device = parse_device(run.training.device);
   const DType precision = compute_type(run.training.precision, device);
-  device_api::set_plan_options(device, run.training.plans);
+  device_api::set_plan_options(device, run.training.plan_options());
+  if (run.training.deterministic) {
+    omp_set_dynamic(0);  // results depend on the number of threads
+  }
   if (run.training.threads > 0) {
     omp_set_num_threads(static_cast<int>(run.training.threads));
   }

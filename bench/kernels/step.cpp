@@ -179,16 +179,19 @@ std::vector<KernelCase> cases(int64_t batch) {
                                        Scale{.size = 1, .factor = 0.5f, .x = o.read<float>(1, 1, 2), .y = o.written<float>(1)});
                      },
                  .dtypes = {DType::f32}});
-  all.push_back(
-      {.kernel = "FinishStep",
-       .shape = "1",
-       .own =
-           [](Operands& o) {
-             return sequence(
-                 o, FinishStep{
-                        .growth = 2.0f, .backoff = 0.5f, .largest = 65536.0f, .growth_interval = 2000, .state = step_state(o)});
-           },
-       .dtypes = {DType::f32}});
+  all.push_back({.kernel = "FinishStep",
+                 .shape = "1",
+                 .own =
+                     [](Operands& o) {
+                       return sequence(o, FinishStep{.growth = 2.0f,
+                                                     .backoff = 0.5f,
+                                                     .smallest = 1.0f,
+                                                     .largest = 65536.0f,
+                                                     .growth_interval = 2000,
+                                                     .most_skipped = 10,
+                                                     .state = step_state(o)});
+                     },
+                 .dtypes = {DType::f32}});
   return all;
 }
 

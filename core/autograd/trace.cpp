@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/device/profile.h"
+
 namespace residua {
 namespace {
 
@@ -29,7 +31,11 @@ Trace::~Trace() { active = nullptr; }
 void trace(std::string_view name, std::initializer_list<Tensor> inputs, const Tensor& output,
            std::initializer_list<TracedOption> options) {
   if (active != nullptr) {
-    active->ops_.push_back({.name = name, .inputs = inputs, .output = output.detached(), .options = options});
+    active->ops_.push_back({.name = name,
+                            .layer = std::string(profile::layer()),
+                            .inputs = inputs,
+                            .output = output.detached(),
+                            .options = options});
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <initializer_list>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct TracedOption {
 /// One operation that ran.
 struct TracedOp {
   std::string_view name;       // "conv2d"
+  std::string layer;           // the layer that the profiler assigns it to
   std::vector<Tensor> inputs;  // in the order of the function's arguments; one that the caller left out is undefined
   Tensor output;
   std::vector<TracedOption> options;

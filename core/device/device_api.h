@@ -48,10 +48,12 @@ void copy(Device to, void* destination, Device from, const void* source, int64_t
 /// Waits until all queued work of the device has ended.
 void synchronize(Device device);
 
-/// The cuDNN and cuBLASLt plans that a CUDA device may use, besides the deterministic and precompiled ones that it always may.
+/// The cuDNN and cuBLASLt plans that a CUDA device may use, besides the deterministic and precompiled ones that it always may,
+/// and how it chooses among them.
 struct PlanOptions {
   bool nondeterministic = false;     // may change the last bits of results from run to run
   bool runtime_compilation = false;  // compiled by cuDNN at run time; some add with atomics, which may change results too
+  bool by_rule = false;              // the first usable plan in the library's order; otherwise the fastest, found by timing
 
   friend bool operator==(const PlanOptions&, const PlanOptions&) = default;
 };

@@ -16,7 +16,7 @@ struct MetricsTotals {
 };
 
 /// Adds a batch's losses, errors and number of labeled rows (label >= 0) to `sums`. Does nothing if `state` says that the step
-/// was skipped, because the loss of an overflow is meaningless.
+/// was skipped, because its loss is meaningless.
 struct AccumulateMetrics {
   int64_t rows;
   const float* row_loss;       // [rows], 0 for rows without a label

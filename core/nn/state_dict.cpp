@@ -115,6 +115,9 @@ void restore(const std::string& path, std::span<const HostArray> arrays, int64_t
       fail_usage("{}: {} is {} {}, wanted f32 {}", path, name, residua::name(array.dtype), shape_text(array.shape),
                  wanted.string());
     }
+    if (!is_finite(array)) {
+      fail_usage("{}: {} has values that are not finite: the file is damaged, or the run diverged", path, name);
+    }
     return array.span<float>();
   };
   std::vector<std::pair<const Parameter*, std::pair<Tensor, std::span<const float>>>> parameters;

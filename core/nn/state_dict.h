@@ -59,7 +59,7 @@ void load_weights(const Safetensors& file, ParameterStore& store, std::string_vi
                   StoredClassifier stored = StoredClassifier::load);
 
 /// Restores the arrays of checkpoint_arrays(). `path` names the file in messages. Throws UsageError on missing or wrongly
-/// shaped arrays. Changes nothing unless all arrays fit.
+/// shaped arrays and on values that are not finite. Changes nothing unless all arrays fit.
 void restore(const std::string& path, std::span<const HostArray> arrays, int64_t batches_tracked, ParameterStore& store);
 
 }  // namespace residua

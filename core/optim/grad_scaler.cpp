@@ -14,11 +14,11 @@
 namespace residua {
 namespace {
 
-/// Below this scale, the gradient of a loss of order 1 overflows only if training has diverged.
+/// At this scale, the gradient of a loss of order 1 overflows only if training has diverged.
 constexpr float kSmallestScale = 0x1p-14f;
 constexpr float kLargestScale = 0x1p24f;
 
-void check(const LossScaling& s) {
+void check_options(const LossScaling& s) {
   if (!(s.initial > 0 && std::isfinite(s.initial) && s.growth >= 1 && std::isfinite(s.growth) && s.backoff > 0 &&
         s.backoff < 1 && s.growth_interval > 0)) {
     fail_usage(
@@ -36,13 +36,14 @@ void set_on_device(Device device, void* member, float value) {
 
 }  // namespace
 
-GradScaler::GradScaler(Device device, const std::optional<LossScaling>& scaling)
+GradScaler::GradScaler(Device device, const std::optional<LossScaling>& scaling, int64_t most_skipped)
     : device_(device),
       scaling_(scaling),
+      most_skipped_(most_skipped),
       state_(empty({static_cast<int64_t>(sizeof(StepState) / sizeof(float))}, DType::f32, device)),
       loss_scale_(state_.slice(offsetof(StepState, loss_scale) / sizeof(float), {})) {
   if (scaling) {
-    check(*scaling);
+    check_options(*scaling);
   }
   StepState initial;
   initial.loss_scale = scaling ? scaling->initial : 1.0f;
@@ -79,18 +80,15 @@ void GradScaler::set_loss_scale(float scale, int64_t good_steps) {
   write(now);
 }
 
-void GradScaler::check_gradients(ParameterStore& store) {
-  set_on_device(device_, &state()->found_inf, 0.0f);  // the bits of 0.0f are those of integer 0
-  if (!scaling_) {
-    return;
+void GradScaler::check(const Tensor& values) {
+  if (values.size() > 0) {
+    run(device_, CheckFinite{.dtype = values.dtype(), .size = values.size(), .x = values.data(), .state = state()});
   }
+}
+
+void GradScaler::check_gradients(ParameterStore& store) {
   for (const ParameterArena* arena : {&store.matrices(), &store.vectors()}) {
-    if (const int64_t trained = arena->size - arena->frozen; trained > 0) {
-      run(device_, CheckFinite{.dtype = arena->gradient.dtype(),
-                               .size = trained,
-                               .x = arena->gradient.slice(arena->frozen, {trained}).data(),
-                               .state = state()});
-    }
+    check(arena->gradient.slice(arena->frozen, {arena->size - arena->frozen}));
   }
 }
 
@@ -98,19 +96,26 @@ void GradScaler::finish_step() {
   const LossScaling scaling = scaling_.value_or(LossScaling{.growth_interval = 0});
   run(device_, FinishStep{.growth = scaling.growth,
                           .backoff = scaling.backoff,
+                          .smallest = kSmallestScale,
                           .largest = kLargestScale,
                           .growth_interval = scaling.growth_interval,
+                          .most_skipped = most_skipped_,
                           .state = state()});
 }
 
 StepState GradScaler::read() const {
   StepState state;
   device_api::copy(Device{}, &state, device_, state_.data(), sizeof(StepState));
-  if (state.loss_scale < kSmallestScale) {
-    fail("gradients are not finite even at a loss scale of {}: the training has diverged; lower the learning rate or use bf16",
-         state.loss_scale);
-  }
   return state;
+}
+
+void GradScaler::restart(int64_t skipped_steps, int64_t skipped_in_a_row) {
+  StepState now = read();
+  now.found_inf = 0;
+  now.diverged_at = 0;
+  now.skipped_steps = skipped_steps;
+  now.skipped_in_a_row = skipped_in_a_row;
+  write(now);
 }
 
 }  // namespace residua

@@ -18,15 +18,24 @@ struct LossScaling {
   int32_t growth_interval = 2000;  // steps without overflow before the scale grows
 };
 
+/// The steps after the one at which training diverged; 0 if it has not.
+inline int64_t steps_since_divergence(const StepState& state) {
+  return state.diverged_at == 0 ? 0 : state.accepted_steps + state.skipped_steps - state.diverged_at;
+}
+
 /// Owns the values that change from step to step (StepState). They live on the device, so that a captured step reads the
-/// current ones and no step waits. Without LossScaling the scale is 1, gradients are not checked and every step is accepted.
+/// current ones and no step waits. Without LossScaling the scale is 1.
 ///
-/// Order within a step: backward() from loss_scale(); check_gradients(); everything that reads state(), such as Sgd::step() and
-/// the update of batch-norm statistics; finish_step().
+/// A step with a value that is not finite is skipped: it changes nothing but counts. If `most_skipped` steps in a row are
+/// skipped, training has diverged, and all later steps are skipped too. Steps that only lower the loss scale do not count.
+///
+/// Order within a step: backward() from loss_scale(); check() of the loss, check_gradients(); everything that reads state(),
+/// such as Sgd::step(), the update of batch-norm statistics and metrics; finish_step().
 class GradScaler {
  public:
-  /// Fails with UsageError unless initial > 0, growth >= 1, 0 < backoff < 1 and growth_interval > 0.
-  explicit GradScaler(Device device, const std::optional<LossScaling>& scaling = {});
+  /// `most_skipped` 0: no limit. Fails with UsageError unless initial > 0, growth >= 1, 0 < backoff < 1 and
+  /// growth_interval > 0.
+  explicit GradScaler(Device device, const std::optional<LossScaling>& scaling = {}, int64_t most_skipped = 0);
   GradScaler(const GradScaler&) = delete;
   GradScaler& operator=(const GradScaler&) = delete;
 
@@ -43,22 +52,26 @@ class GradScaler {
   /// Sets the learning rate of the steps queued from now on. Fails with UsageError if it is negative or not finite.
   void set_learning_rate(float rate);
 
-  /// Sets the state's found_inf if a gradient of the last backward() is infinite or NaN; the step is then skipped.
+  /// Skips the step if one of these floats is infinite or NaN.
+  void check(const Tensor& values);
+  /// Skips the step if a gradient of the last backward() is infinite or NaN. Reads the gradient arenas once.
   void check_gradients(ParameterStore& store);
   /// Counts the step as accepted or skipped, and updates the scale.
   void finish_step();
 
   /// Pointer to device memory.
   StepState* state() const { return static_cast<StepState*>(state_.data()); }
-  /// The state after all steps so far. Waits for the device. Fails if the scale is below 2^-14: overflow at that scale means
-  /// that training has diverged.
+  /// The state after all steps so far. Waits for the device.
   StepState read() const;
+  /// Goes on from a checkpoint, whose run has skipped so many steps: an earlier divergence is forgotten. Waits for the device.
+  void restart(int64_t skipped_steps, int64_t skipped_in_a_row);
 
  private:
   void write(const StepState& state);
 
   Device device_;
   std::optional<LossScaling> scaling_;
+  int64_t most_skipped_;
   float learning_rate_ = 0.0f;  // set on the device, or queued to be
   Tensor state_;
   Tensor loss_scale_;  // a view into it

@@ -9,6 +9,7 @@
 #include "core/data/relabeled.h"
 #include "core/evaluate/exact_statistics.h"
 #include "core/nn/state_dict.h"
+#include "core/train/diagnosis.h"
 #include "core/train/fitting_batch.h"
 #include "core/train/run_saver.h"
 #include "core/train/run_setup.h"
@@ -123,8 +124,9 @@ double overfit_batch(Network& network, std::shared_ptr<const ImageSource> train,
       observer.note(fmt::format("iteration {}: loss {:.5f}, top-1 error {:.2f} % of {} images", i, loss, metrics.top1_error,
                                 metrics.images));
     }
-    if (metrics.images > 0 && !std::isfinite(loss)) {
-      fail("the loss is not finite at iteration {}: lower the learning rate, or use fp32", i);
+    if (training.step().state().skipped_in_a_row > 0) {  // the same step would fail again
+      fail("the loss or a gradient is not finite at iteration {}: lower the learning rate, or use fp32; {}", i,
+           where_not_finite(training, config, *batch));
     }
   }
   return loss;

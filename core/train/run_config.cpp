@@ -91,6 +91,11 @@ void declare(Settings& s, TrainingOptions& o) {
          "Also use CUDA convolutions that cuDNN compiles at run time. Compiling takes a minute or more, and some of them are "
          "nondeterministic.")
       .without_result();
+  s.flag(
+       "deterministic", o.deterministic,
+       "Make runs give the same bits. CUDA plans are chosen by a fixed rule instead of by timing, which may cost speed. On the "
+       "CPU results depend on the number of threads: a resumed run must have as many as before.")
+      .without_result();
   s.number("threads", o.threads, between(0, 1024), "Compute threads of the CPU device; 0: one per core.").without_result();
   s.number("seed", o.seed, between(0, 1e15), "Random seed for initialization, shuffling and augmentation.").chosen_by_run();
 }
@@ -131,6 +136,7 @@ void declare(Settings& s, RunConfig& c) {
   declare(s, c.training);
   declare(s, c.sgd);
   declare(s, c.schedule);
+  declare(s, c.divergence);
   s.group("Evaluation");
   declare(s, c.evaluation);
   s.group("Output");
@@ -156,6 +162,12 @@ void settle(Settings& s, RunConfig& c) {
     s.reset("lr-batch-size");
   }
   check_unit_of_steps(s, c);
+}
+
+device_api::PlanOptions TrainingOptions::plan_options() const {
+  device_api::PlanOptions options = plans;
+  options.by_rule = deterministic;
+  return options;
 }
 
 RunLength run_length(const TrainingOptions& o, int64_t iterations_per_epoch) {

@@ -16,6 +16,7 @@
 #include "core/nn/initialization.h"
 #include "core/optim/schedules/schedule.h"
 #include "core/optim/sgd.h"
+#include "core/train/divergence_options.h"
 #include "core/train/train_step.h"
 #include "models/catalog.h"
 
@@ -42,11 +43,14 @@ struct TrainingOptions {
   std::string device = "auto";
   Capture cuda_graph = Capture::on;
   device_api::PlanOptions plans = {};
+  bool deterministic = false;
   int64_t threads = 0;
   int64_t seed = 0;
 
   /// Images that pass through the network at once.
   int64_t pass_images() const { return std::max<int64_t>(1, batch_size / accumulate); }
+  /// The plans that a CUDA device may use.
+  device_api::PlanOptions plan_options() const;
 };
 
 /// What a run writes, where, and what it resumes from.
@@ -75,6 +79,7 @@ struct RunConfig {
   TrainingOptions training;
   ScheduleOptions schedule;
   SgdOptions sgd;
+  DivergenceOptions divergence;
   EvaluationOptions evaluation;
   OutputOptions output;
 };

@@ -1,5 +1,7 @@
 #include "core/train/run_reporter.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -69,6 +71,32 @@ void RunReporter::skipped_images(const RunState& state, DataErrors& errors) {
     observer_.note("skipped " + message);
     log_.write(nlohmann::ordered_json{{"type", "skipped_image"}, {"iteration", state.iteration}, {"message", message}});
   }
+}
+
+void RunReporter::skipped_steps(const RunState& state, const StepState& step, bool scaled) {
+  const int64_t steps = step.skipped_steps - state.reported_skips;
+  log_.write(nlohmann::ordered_json{{"type", "skipped_steps"},
+                                    {"iteration", state.iteration},
+                                    {"steps", steps},
+                                    {"in_a_row", step.skipped_in_a_row},
+                                    {"loss_scale", step.loss_scale}});
+  observer_.note(fmt::format("skipped {} step{}: the loss or a gradient was not finite{}", steps, steps == 1 ? "" : "s",
+                             scaled ? fmt::format("; the loss scale is now {}", step.loss_scale) : std::string()));
+}
+
+void RunReporter::diverged(int64_t iteration, const std::string& what) {
+  log_.write(nlohmann::ordered_json{{"type", "diverged"}, {"iteration", iteration}, {"message", what}});
+}
+
+void RunReporter::rolled_back(const RunState& state, int64_t failed, const std::string& what) {
+  log_.write(nlohmann::ordered_json{{"type", "rollback"},
+                                    {"iteration", state.iteration},
+                                    {"from", failed},
+                                    {"epoch", state.epoch},
+                                    {"batch", state.batch},
+                                    {"message", what}});
+  observer_.note(fmt::format("{}\nthe run goes back to iteration {}, and on with batch {} of epoch {}", what, state.iteration,
+                             state.batch, state.epoch));
 }
 
 void RunReporter::end_validation(const RunState& state, double wait_seconds) {

@@ -34,6 +34,12 @@ class RunReporter {
   void note(const std::string& text) { observer_.note(text); }
   /// Reports the images that could not be read since the last call.
   void skipped_images(const RunState& state, DataErrors& errors);
+  /// Reports the steps that were skipped since the last report. `scaled`: with a loss scale.
+  void skipped_steps(const RunState& state, const StepState& step, bool scaled);
+  /// Records that the run ends because it diverged.
+  void diverged(int64_t iteration, const std::string& what);
+  /// Reports that the run diverged at the iteration `failed`, and went back to `state`.
+  void rolled_back(const RunState& state, int64_t failed, const std::string& what);
   /// Call this after a validation and its checkpoint.
   void end_validation(const RunState& state, double wait_seconds);
   /// Restarts the clocks, so that time spent outside training does not count.

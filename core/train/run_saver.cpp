@@ -12,12 +12,15 @@ RunSaver::RunSaver(const RunFolder& folder, Training& training, Schedule& schedu
 bool RunSaver::has_best() const { return std::filesystem::exists(best_path()); }
 
 void RunSaver::resume(const std::string& checkpoint, RunState& state) {
+  const int64_t threads = state.fixed_threads;
   state = resume_run(checkpoint, state, training_.store());
+  state.fixed_threads = threads;
   schedule_.restore(state.schedule);
   training_.step().metrics().reset(state.unreported);
   if (!has_best()) {
     state.best_error = RunState().best_error;  // from another folder: its best weights are not here
   }
+  training_.scaler().restart(state.skipped_steps, state.skipped_in_a_row);
   // A run without loss scaling stores 1; starting fp16 from 1 would underflow small gradients.
   if (training_.precision() == DType::f16 && state.loss_scale != 1) {
     training_.scaler().set_loss_scale(state.loss_scale, state.good_steps);
@@ -28,6 +31,9 @@ void RunSaver::save(RunState& state, bool best) {
   const StepState step = training_.step().state();
   state.loss_scale = step.loss_scale;
   state.good_steps = step.good_steps;
+  state.skipped_steps = step.skipped_steps;
+  state.skipped_in_a_row = step.skipped_in_a_row;
+  check(step, state);
   state.schedule = schedule_.state();
   state.unreported = training_.step().metrics().totals();
   const StateSnapshot now = snapshot(training_.store());
@@ -45,6 +51,17 @@ void RunSaver::save(RunState& state, bool best) {
     save_weights(best_path(), now, metadata, input);
   }
   save_run(folder_.file(kCheckpointFile), state, now);
+}
+
+void RunSaver::check(const StepState& step, RunState state) const {
+  if (step.diverged_at > 0) {
+    const int64_t later = steps_since_divergence(step);
+    const int64_t steps = step.skipped_in_a_row - later;
+    state.iteration -= later;
+    fail_diverged(steps == 1 ? "the loss or a gradient is not finite"
+                             : fmt::format("the loss or a gradient was not finite in {} steps in a row, the last", steps),
+                  state);
+  }
 }
 
 void RunSaver::fail_diverged(const std::string& what, const RunState& state) const {

@@ -35,6 +35,8 @@ class RunSaver {
   /// Whether there is a file of best weights, and its path.
   bool has_best() const;
   std::string best_path() const { return folder_.file(kBestFile); }
+  /// Throws Diverged if the steps before `state` skipped too many in a row.
+  void check(const StepState& step, RunState state) const;
   /// Throws Diverged; `what` says which number is not finite. Saves nothing.
   [[noreturn]] void fail_diverged(const std::string& what, const RunState& state) const;
 

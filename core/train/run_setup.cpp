@@ -102,6 +102,9 @@ void check_training(const RunConfig& c, int64_t images) {
     fail_setting("accumulate", fmt::format("{}", o.accumulate),
                  fmt::format("a number that divides the batch size {}", o.batch_size));
   }
+  if (o.deterministic && (o.plans.nondeterministic || o.plans.runtime_compilation)) {
+    fail_setting("deterministic", "true", "neither allow-nondeterministic nor allow-runtime-compilation beside it");
+  }
   if (c.weights.file.empty() && c.weights.reset_classifier) {
     fail_setting("reset-classifier", "true", "weights too, from which all but the classifier comes");
   }

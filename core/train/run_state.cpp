@@ -21,6 +21,11 @@ void check_resumable(const std::string& path, const RunState& saved, const RunSt
         "differ",
         path, saved.seed, saved.batch_size, begun.seed, begun.batch_size);
   }
+  if (saved.fixed_threads != 0 && begun.fixed_threads != 0 && saved.fixed_threads != begun.fixed_threads) {
+    fail_setting("threads", fmt::format("{}", begun.fixed_threads),
+                 fmt::format("{}, as {} was made with: a deterministic run depends on the number of threads",
+                             saved.fixed_threads, path));
+  }
   const std::string weights = weights_beside(path);
   const std::string advice =
       weights.empty() ? std::string() : fmt::format("; a new run can start from its weights in {}", weights);
@@ -67,6 +72,11 @@ nlohmann::json to_json(const RunState& s) {
           {"schedule", s.schedule},
           {"loss_scale", s.loss_scale},
           {"good_steps", s.good_steps},
+          {"skipped_steps", s.skipped_steps},
+          {"skipped_in_a_row", s.skipped_in_a_row},
+          {"reported_skips", s.reported_skips},
+          {"rollbacks", s.rollbacks},
+          {"fixed_threads", s.fixed_threads},
           {"exact_bn", s.exact_bn},
           {"unreported",
            {{"images", s.unreported.images},
@@ -97,6 +107,11 @@ RunState run_state(const Checkpoint& checkpoint) {
     j.at("schedule").get_to(s.schedule);
     j.at("loss_scale").get_to(s.loss_scale);
     j.at("good_steps").get_to(s.good_steps);
+    s.skipped_steps = j.value("skipped_steps", int64_t{0});  // older checkpoints lack this and the next three
+    s.skipped_in_a_row = j.value("skipped_in_a_row", int64_t{0});
+    s.reported_skips = j.value("reported_skips", int64_t{0});
+    s.rollbacks = j.value("rollbacks", int64_t{0});
+    s.fixed_threads = j.value("fixed_threads", int64_t{0});                     // older checkpoints lack it
     s.exact_bn = j.value("exact_bn", int64_t{0});                               // older checkpoints lack it
     if (const auto unreported = j.find("unreported"); unreported != j.end()) {  // older checkpoints lack it
       unreported->at("images").get_to(s.unreported.images);

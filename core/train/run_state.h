@@ -30,6 +30,11 @@ struct RunState {
   ScheduleState schedule = {};
   float loss_scale = 1.0f;
   int64_t good_steps = 0;         // since the loss scale changed
+  int64_t skipped_steps = 0;      // in all, because of values that were not finite
+  int64_t skipped_in_a_row = 0;   // now
+  int64_t reported_skips = 0;     // skipped steps that reports have told
+  int64_t rollbacks = 0;          // times that the run went back to a checkpoint after it had diverged
+  int64_t fixed_threads = 0;      // compute threads of the CPU, on which a deterministic run depends; 0: any
   int64_t exact_bn = 0;           // images of exact batch-norm statistics; 0: running averages
   MetricsTotals unreported = {};  // totals of the steps since the last report
   int64_t batches_tracked = 0;    // StateSnapshot::batches_tracked

@@ -61,14 +61,19 @@ void TrainStep::run_step(const Batch& batch) {
       store_.note_pass(first / size);
     }
   }
+  for (const Pass& pass : passes) {
+    scaler_.check(pass.result.loss);
+  }
+  // A variance that overflows makes its layer's output a constant: the loss and the gradients stay finite.
+  scaler_.check(size < images ? store_.statistics_arena().pass_means : store_.statistics_arena().batch_variance);
   scaler_.check_gradients(store_);
   sgd_.step();
   size < images ? store_.commit_passes(options_.statistics_momentum, scaler_.state())
                 : store_.commit_statistics(options_.statistics_momentum, scaler_.state());
-  scaler_.finish_step();
   for (const Pass& pass : passes) {
     metrics_.add(pass.result, pass.part.labels, scaler_.state());
   }
+  scaler_.finish_step();
 }
 
 StepState TrainStep::state() {

@@ -39,13 +39,15 @@ int64_t pass_size(int64_t images, int64_t most);
 ///
 /// A batch that is larger than `most_images` passes through the network in parts. Their gradients add up to those of the mean
 /// loss over the whole batch; the running statistics take in the mean of the parts' statistics.
+///
+/// A step whose loss, gradients or batch statistics have a value that is not finite is skipped: it changes no weight, momentum,
+/// running statistic or metric. GradScaler counts it.
 class TrainStep {
  public:
   /// All references must outlive the step.
   TrainStep(Module& model, ParameterStore& store, GradScaler& scaler, Sgd& sgd, TrainStepOptions options);
 
-  /// Queues a step on a batch. fp16 needs a scaler with LossScaling; a step that overflows changes no weights, statistics or
-  /// metrics.
+  /// Queues a step on a batch. fp16 needs a scaler with LossScaling.
   void train(const Batch& batch);
   /// The scaler's state after all steps so far. Also updates `batches_tracked` of the store. Waits for the device.
   StepState state();

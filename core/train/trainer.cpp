@@ -1,6 +1,7 @@
 #include "core/train/trainer.h"
 
 #include <fmt/format.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +17,11 @@
 namespace residua {
 namespace {
 
+/// The number of compute threads that the results of a deterministic run depend on; 0 if they depend on none.
+int64_t fixed_threads(const TrainerSetup& s) {
+  return s.config.training.deterministic && s.device.type == Device::Type::cpu ? omp_get_max_threads() : 0;
+}
+
 RunState first_state(const TrainerSetup& s, const Training& training) {
   return {.model = training.network().description(),
           .seed = s.config.training.seed,
@@ -23,7 +29,8 @@ RunState first_state(const TrainerSetup& s, const Training& training) {
           .images = s.data.train->size(),
           .train_set = set_digest(*s.data.train),
           .validation_set = s.data.validation != nullptr ? set_digest(*s.data.validation) : std::string(),
-          .class_names = s.data.train->class_names()};
+          .class_names = s.data.train->class_names(),
+          .fixed_threads = fixed_threads(s)};
 }
 
 ValidationTimes validation_times(const RunConfig& config, const RunLength& length) {
@@ -74,10 +81,7 @@ Trainer::Trainer(const TrainerSetup& s)
   } else {
     load_first_weights(s.config, s.network, training_.store());
   }
-  report_ = std::make_unique<RunReporter>(s.folder, observer_,
-                                          RunReporter::Options{.resumed_at = resumed ? state_.iteration : -1,
-                                                               .total_iterations = length_.total_iterations,
-                                                               .epoch_images = loader_->samples()});
+  report_ = make_reporter(resumed ? state_.iteration : -1);
   if (!s.config.weights.freeze_until.empty()) {
     report_->note(trained_part(s.config.weights.freeze_until, training_.store()));
   }
@@ -101,7 +105,7 @@ auto Trainer::saved_if_it_fails(const Read& read) {
   }
 }
 
-int Trainer::train(const volatile std::sig_atomic_t& stop) {
+int Trainer::train_to_end(const volatile std::sig_atomic_t& stop) {
   report_->restart(state_, loader_->wait_seconds());
   const int64_t exact = config_.training.exact_bn;
   const bool inexact = state_.iteration >= length_.total_iterations && exact > 0 && state_.exact_bn != exact;
@@ -168,9 +172,9 @@ void Trainer::report_steps(double rate) {
   told_ = {};
   report_->train(state_, metrics, rate, loader_->wait_seconds(),
                  validation_loader_ != nullptr ? validations_.left(state_.iteration) : 0);
-  if (metrics.images == 0) {
-    report_->note(fmt::format("every step since the last report overflowed in fp16 and was skipped; the loss scale is now {}",
-                              training_.step().state().loss_scale));
+  if (const StepState step = training_.step().state(); step.skipped_steps > state_.reported_skips) {
+    report_->skipped_steps(state_, step, training_.scaler().scaling().has_value());
+    state_.reported_skips = step.skipped_steps;
   }
 }
 
@@ -286,9 +290,7 @@ Metrics Trainer::unreported() {
   const MetricsTotals totals = training_.step().metrics().totals();
   schedule_->observe_training(state_.iteration, totals.top1_errors - told_.top1_errors, totals.images - told_.images);
   told_ = totals;
-  if (totals.images > 0 && !std::isfinite(totals.loss)) {
-    saver_.fail_diverged("the loss is not finite", state_);
-  }
+  saver_.check(training_.step().state(), state_);
   return means(totals);
 }
 

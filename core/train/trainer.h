@@ -37,6 +37,7 @@ class Trainer {
   explicit Trainer(const TrainerSetup& setup);
 
   /// Trains to the end and returns 0. If `stop` becomes nonzero (a signal number), saves the state and returns that number.
+  /// Throws Diverged, which says where it began, if training diverges and the settings do not let it go back to a checkpoint.
   int train(const volatile std::sig_atomic_t& stop);
 
   /// Images trained per epoch.
@@ -44,6 +45,7 @@ class Trainer {
   ParameterStore& store() { return training_.store(); }
 
  private:
+  int train_to_end(const volatile std::sig_atomic_t& stop);
   bool validation_due() const;
   /// Trains to the end of the current epoch; stops early at the end of the run or on `stop`.
   void train_epoch(const volatile std::sig_atomic_t& stop);
@@ -70,9 +72,17 @@ class Trainer {
   /// error.
   template <class Read>
   auto saved_if_it_fails(const Read& read);
-  /// Metrics of the steps since the last report; also passes them to the schedule. Fails if the loss is not finite: the weights
-  /// are then lost, and must not be saved.
+  /// Metrics of the steps since the last report; also passes them to the schedule. Throws Diverged if too many steps in a row
+  /// were skipped.
   Metrics unreported();
+  /// A reporter whose log goes on at an iteration; -1: a new log.
+  std::unique_ptr<RunReporter> make_reporter(int64_t resumed_at) const;
+  /// The state right after the step at which training diverged; the current one if another number was not finite.
+  RunState failed_state();
+  /// Runs that step again, to say where its numbers stop being finite.
+  std::string where_it_began(const RunState& failed);
+  /// Goes back to the last checkpoint, and on with the data after the failed step.
+  void roll_back(const RunState& failed, const std::string& what);
 
   const RunConfig& config_;
   RunData data_;

@@ -33,7 +33,7 @@ template <class Args>
 struct ChosenPlan {
   Plan<Args> plan;
   Choice choice;
-  bool tuned;  // chosen by timing, in this process or an earlier one; otherwise the first one that runs
+  bool tuned;  // chosen by timing, in this process or an earlier one, or by rule; otherwise the first one that runs
 };
 
 /// Returns how many milliseconds a device takes for what `work` queues.
@@ -76,6 +76,14 @@ class Autotuner {
   ChosenPlan<Args> first(const std::vector<Candidate<Args>>& candidates) {
     load(candidates, 1);
     return {std::move(plans_.front()), {.name = names_.front(), .milliseconds = {}, .rejection_reason = reason()}, false};
+  }
+
+  /// Like first(), the same in each process: lack of memory is an error, no reason to use another candidate.
+  ChosenPlan<Args> by_rule(const std::vector<Candidate<Args>>& candidates) {
+    by_rule_ = true;
+    ChosenPlan<Args> chosen = first(candidates);
+    chosen.tuned = true;
+    return chosen;
   }
 
   ChosenPlan<Args> fastest(const std::vector<Candidate<Args>>& candidates) {
@@ -141,6 +149,12 @@ class Autotuner {
         run_once(plan);
       } catch (const DeviceFault&) {
         throw;
+      } catch (const OutOfMemory& error) {
+        if (by_rule_) {
+          fail("{} by {}, the plan that a deterministic run needs: {}", key_, candidate.name, error.what());
+        }
+        note_failure(candidate.name, error);
+        return;
       } catch (const Error& error) {
         note_failure(candidate.name, error);
         return;
@@ -152,7 +166,7 @@ class Autotuner {
 
   /// Loads the plan's kernels, and chooses the plans that it is composed of.
   void run_once(const Plan<Args>& plan) {
-    if (autotune_allowed()) {
+    if (autotune_allowed() && !by_rule_) {
       clock_([&] { plan(args_, stream_); });
     } else {
       plan(args_, stream_);
@@ -197,6 +211,7 @@ class Autotuner {
   Stream& stream_;
   PlanCache& cache_;
   const Clock& clock_;
+  bool by_rule_ = false;
   size_t candidates_ = 0;
   std::string unbuilt_, failure_, rejected_;
   std::vector<Plan<Args>> plans_;
@@ -229,6 +244,16 @@ ChosenPlan<Args> autotune(const std::string& key, const std::vector<Candidate<Ar
   ChosenPlan<Args> chosen = tuner.fastest(candidates);
   cache.put(key, chosen.choice);
   return chosen;
+}
+
+/// Returns the first usable candidate. Neither reads nor writes the cache's choices, which come from timing; rejected
+/// candidates come last. Throws Error, which names the key, if no candidate is usable or the memory for the first one is
+/// missing.
+template <class Args>
+ChosenPlan<Args> choose_by_rule(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args,
+                                Stream& stream, PlanCache& cache) {
+  const Clock none;
+  return Autotuner<Args>(key, args, stream, cache, none).by_rule(candidates);
 }
 
 /// Returns the result of `tune`. If it fails, for example for lack of memory, warns and returns `otherwise`.

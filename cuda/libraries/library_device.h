@@ -31,12 +31,14 @@ class LibraryDevice {
   cudnnContext* cudnn();
   cublasLtContext* cublaslt();
 
-  /// autotune() with this device's cache and clock. Throws Error during a graph capture, because plans cannot be tried then.
+  /// autotune() or, if the options say so, choose_by_rule() with this device's cache and clock. Throws Error during a graph
+  /// capture, because plans cannot be tried then.
   template <class Args>
   ChosenPlan<Args> choose_plan(const std::string& key, const std::vector<Candidate<Args>>& candidates, const Args& args,
                                Stream& stream) {
     check_not_capturing(key);
-    ChosenPlan<Args> chosen = autotune<Args>(key, candidates, args, stream, cache(), clock());
+    ChosenPlan<Args> chosen = plan_options_.by_rule ? choose_by_rule<Args>(key, candidates, args, stream, cache())
+                                                    : autotune<Args>(key, candidates, args, stream, cache(), clock());
     if (chosen.tuned) {
       choices_.emplace_back(key, chosen.choice);
     }
@@ -56,7 +58,7 @@ class LibraryDevice {
   void set_plan_options(const device_api::PlanOptions& options);
   void save_plans();
 
-  /// All choices made by timing so far, each with its key.
+  /// All choices made by timing or by rule so far, each with its key.
   const std::vector<std::pair<std::string, Choice>>& choices() const { return choices_; }
 
   PlanTable<ConvolutionKey, ConvolutionForward> forward;

@@ -100,6 +100,32 @@ TEST(Autotune, TimesInTurns) {
   EXPECT_THAT(order, ::testing::EndsWith("ababababababab"));
 }
 
+TEST(Autotune, ByRuleTakesTheFirstUsableWhateverClockAndCacheSay) {
+  TuningBench bench;
+  bench.milliseconds = {{"broken", {1.0}}, {"slow", {9.0}}, {"fast", {1.0}}};
+  EXPECT_EQ(bench.tuned_from({"slow", "fast"}), "fast");
+  bench.timings.clear();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(bench.taken_by_rule_from({"absent", "broken", "slow", "fast"}), "slow");
+    EXPECT_TRUE(bench.tuned) << "or the table would choose again";
+  }
+  EXPECT_THAT(bench.timings, IsEmpty());
+  EXPECT_THAT(bench.choice.milliseconds, IsEmpty());
+  EXPECT_EQ(bench.cache.find("key")->name, "fast") << "runs that may time keep their choice";
+}
+
+TEST(Autotune, ByRuleLackOfMemoryChangesNoChoice) {
+  TuningBench bench;
+  bench.milliseconds = {{"large", {1.0}}, {"small", {2.0}}};
+  EXPECT_EQ(bench.tuned_from({"large", "small"}), "small");
+  try {
+    bench.taken_by_rule_from({"large", "small"});
+    FAIL() << "something was chosen";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "key by large, the plan that a deterministic run needs: too large");
+  }
+}
+
 TEST(Autotune, FailsWhereThereIsNoPlan) {
   TuningBench bench;
   bench.milliseconds = {{"broken", {1.0}}, {"worse", {1.0}}};

@@ -35,6 +35,9 @@ class TuningBench {
                          if (name == "worse") {
                            throw Error("it does not run either");
                          }
+                         if (name == "large") {
+                           throw OutOfMemory("too large");
+                         }
                          if (name == "faulty") {
                            throw DeviceFault("illegal address");
                          }
@@ -47,6 +50,15 @@ class TuningBench {
   std::string tuned_from(const std::vector<std::string>& names) {
     const cuda::ChosenPlan<int> chosen =
         cuda::autotune<int>("key", candidates(names), 0, cuda::current_stream({Device::Type::cuda, 0}), cache, clock());
+    chosen.plan(0, cuda::current_stream({Device::Type::cuda, 0}));
+    choice = chosen.choice;
+    tuned = chosen.tuned;
+    return last;
+  }
+
+  std::string taken_by_rule_from(const std::vector<std::string>& names) {
+    const cuda::ChosenPlan<int> chosen =
+        cuda::choose_by_rule<int>("key", candidates(names), 0, cuda::current_stream({Device::Type::cuda, 0}), cache);
     chosen.plan(0, cuda::current_stream({Device::Type::cuda, 0}));
     choice = chosen.choice;
     tuned = chosen.tuned;

@@ -279,25 +279,65 @@ void finish_step_counts_and_moves_the_loss_scale(Device device) {
     float scale;
     float want_scale;
     int32_t want_good_steps;
+    int64_t want_in_a_row;  // after 5
   };
-  for (const Case& c : {Case{0, 3, 1, 8, 8, 2}, Case{0, 3, 2, 8, 16, 0}, Case{0, 3, 2, 48, 64, 0}, Case{1, 3, 2, 8, 2, 0},
-                        Case{0, 0, 2, 8, 8, 2}, Case{1, 0, 2, 8, 8, 2}}) {
+  for (const Case& c : {Case{0, 3, 1, 8, 8, 2, 0}, Case{0, 3, 2, 8, 16, 0, 0}, Case{0, 3, 2, 48, 64, 0, 0},
+                        Case{1, 3, 2, 8, 2, 0, 5}, Case{1, 3, 2, 1, 0.5f, 0, 5}, Case{1, 3, 2, 0.5f, 0.5f, 0, 6},
+                        Case{1, 3, 2, 0.25f, 0.25f, 0, 6}, Case{0, 0, 2, 8, 8, 2, 0}, Case{1, 0, 2, 8, 8, 2, 6}}) {
     StepState before = state_of(0.1f, c.scale, c.found_inf);
     before.good_steps = c.good_steps;
     before.accepted_steps = int64_t{1} << 40;
     before.skipped_steps = 5;
+    before.skipped_in_a_row = 5;
     const OnDevice<StepState> state(device, before);
-    run(device,
-        FinishStep{.growth = 2.0f, .backoff = 0.25f, .largest = 64.0f, .growth_interval = c.interval, .state = state.get()});
+    run(device, FinishStep{.growth = 2.0f,
+                           .backoff = 0.25f,
+                           .smallest = 0.5f,
+                           .largest = 64.0f,
+                           .growth_interval = c.interval,
+                           .most_skipped = 0,
+                           .state = state.get()});
     const StepState after = state.value();
     SCOPED_TRACE(fmt::format("found_inf {}, interval {}, scale {}", c.found_inf, c.interval, c.scale));
     EXPECT_EQ(after.loss_scale, c.want_scale);
     EXPECT_EQ(after.good_steps, c.want_good_steps);
     EXPECT_EQ(after.accepted_steps, before.accepted_steps + (c.found_inf != 0 ? 0 : 1));
     EXPECT_EQ(after.skipped_steps, before.skipped_steps + (c.found_inf != 0 ? 1 : 0));
+    EXPECT_EQ(after.skipped_in_a_row, c.want_in_a_row);
+    EXPECT_EQ(after.diverged_at, 0);
     EXPECT_EQ(after.learning_rate, before.learning_rate);
-    EXPECT_EQ(after.found_inf, c.found_inf);
+    EXPECT_EQ(after.found_inf, 0) << "the next step begins anew";
   }
+}
+
+void finish_step_ends_training_after_too_many_skipped_steps(Device device) {
+  // Of each step: whether it is skipped, and what the state is then, with at most 2 in a row.
+  struct Step {
+    int32_t found_inf;
+    int64_t in_a_row;
+    int64_t diverged_at;
+  };
+  const OnDevice<StepState> state(device, StepState{});
+  int32_t found_before = 0;
+  for (const Step& step : {Step{1, 1, 0}, Step{0, 0, 0}, Step{1, 1, 0}, Step{1, 2, 4}, Step{0, 3, 4}, Step{1, 4, 4}}) {
+    StepState before = state.value();
+    EXPECT_EQ(before.found_inf, found_before);
+    before.found_inf |= step.found_inf;
+    device_api::copy(device, state.get(), Device{}, &before, sizeof before);
+    run(device, FinishStep{.growth = 2.0f,
+                           .backoff = 0.5f,
+                           .smallest = 1.0f,
+                           .largest = 1.0f,
+                           .growth_interval = 0,
+                           .most_skipped = 2,
+                           .state = state.get()});
+    const StepState after = state.value();
+    EXPECT_EQ(after.skipped_in_a_row, step.in_a_row);
+    EXPECT_EQ(after.diverged_at, step.diverged_at);
+    found_before = step.diverged_at != 0 ? 1 : 0;
+  }
+  EXPECT_EQ(state.value().accepted_steps, 1);
+  EXPECT_EQ(state.value().skipped_steps, 5);
 }
 
 void metrics_add_up_over_steps_that_were_not_skipped(Device device) {
@@ -520,6 +560,7 @@ const RegisterContractChecks kChecks({
     {"SgdFollowsItsFormulaInAllTypes", sgd_follows_its_formula_in_all_types},
     {"SgdNeedsNoCopy", sgd_needs_no_copy},
     {"FinishStepCountsAndMovesTheLossScale", finish_step_counts_and_moves_the_loss_scale},
+    {"FinishStepEndsTrainingAfterTooManySkippedSteps", finish_step_ends_training_after_too_many_skipped_steps},
     {"MetricsAddUpOverStepsThatWereNotSkipped", metrics_add_up_over_steps_that_were_not_skipped},
     {"BatchNormRstdAgreesWithItsDefinition", batch_norm_rstd_agrees_with_its_definition},
     {"BatchNormCommitFollowsItsFormula", batch_norm_commit_follows_its_formula},

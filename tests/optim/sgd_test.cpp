@@ -41,8 +41,11 @@ INSTANTIATE_TEST_SUITE_P(Devices, SgdTest, ::testing::ValuesIn(test_devices()),
 /// A model, its parameters and their optimizer, with one forward and backward pass at hand.
 struct Training {
   explicit Training(Device device, ParameterStoreOptions layout = {}, const SgdOptions& options = {},
-                    const std::optional<LossScaling>& scaling = {})
-      : model(small()), store(model, (layout.device = device, layout)), scaler(device, scaling), sgd(store, scaler, options) {
+                    const std::optional<LossScaling>& scaling = {}, int64_t most_skipped = 0)
+      : model(small()),
+        store(model, (layout.device = device, layout)),
+        scaler(device, scaling, most_skipped),
+        sgd(store, scaler, options) {
     initialize(store, 11);
   }
 
@@ -335,15 +338,20 @@ TEST_P(SgdTest, TheLossScaleGrowsAfterAnIntervalAndShrinksOnOverflow) {
   EXPECT_EQ(scale(), 0x1p24f) << "the scale must not overflow itself";
 }
 
-TEST_P(SgdTest, WithoutScalingEveryStepIsAccepted) {
+TEST_P(SgdTest, WithoutScalingABadStepIsSkippedToo) {
   Training training(GetParam());
   training.scaler.set_learning_rate(0.1f);
   EXPECT_EQ(training.scaler.loss_scale().item(), 1);
+  const auto before = training.masters();
   step(training, true);
-  EXPECT_EQ(training.state().accepted_steps, 1);
-  EXPECT_EQ(training.state().skipped_steps, 0);
+  EXPECT_EQ(training.masters(), before);
+  EXPECT_EQ(training.state().accepted_steps, 0);
+  EXPECT_EQ(training.state().skipped_steps, 1);
+  EXPECT_EQ(training.state().skipped_in_a_row, 1);
   EXPECT_EQ(training.scaler.loss_scale().item(), 1);
-  EXPECT_TRUE(std::isinf(training.store.parameter("fc.bias").master.to_vector()[0])) << "nothing is checked";
+  step(training, false);
+  EXPECT_NE(training.masters(), before);
+  EXPECT_EQ(training.state().skipped_in_a_row, 0);
 }
 
 TEST_P(SgdTest, GoingOnWithAScaleKeepsTheRestOfTheState) {
@@ -362,12 +370,43 @@ TEST_P(SgdTest, GoingOnWithAScaleKeepsTheRestOfTheState) {
   EXPECT_EQ(training.store.batches_tracked, 1) << "a state that is read twice counts once";
 }
 
-TEST_P(SgdTest, GivesUpWhenNoLossScaleHelps) {
-  Training training(GetParam(), {}, {}, LossScaling{.initial = 0x1p-13f});
+TEST_P(SgdTest, TheLossScaleFallsToItsFloorBeforeARowCounts) {
+  Training training(GetParam(), {}, {}, LossScaling{.initial = 0x1p-13f}, 2);
   step(training, true);
-  EXPECT_NO_THROW(training.state());
+  EXPECT_EQ(training.state().loss_scale, 0x1p-14f);
+  EXPECT_EQ(training.state().skipped_in_a_row, 0);
   step(training, true);
-  EXPECT_THROW(training.state(), Error);
+  EXPECT_EQ(training.state().loss_scale, 0x1p-14f);
+  EXPECT_EQ(training.state().skipped_in_a_row, 1);
+  EXPECT_EQ(training.state().diverged_at, 0);
+  step(training, true);
+  EXPECT_EQ(training.state().loss_scale, 0x1p-14f);
+  EXPECT_EQ(training.state().diverged_at, 3);
+}
+
+TEST_P(SgdTest, AfterDivergenceNothingChangesUntilARestart) {
+  Training training(GetParam(), {}, {}, {}, 2);
+  training.scaler.set_learning_rate(0.1f);
+  step(training, false);
+  step(training, true);
+  step(training, true);
+  const auto masters = training.masters();
+  step(training, false);
+  step(training, false);
+  EXPECT_EQ(training.masters(), masters);
+  EXPECT_EQ(training.state().diverged_at, 3);
+  EXPECT_EQ(training.state().skipped_steps, 4);
+  EXPECT_EQ(steps_since_divergence(training.state()), 2);
+  training.scaler.restart(7, 1);
+  EXPECT_EQ(steps_since_divergence(training.state()), 0);
+  step(training, false);
+  EXPECT_NE(training.masters(), masters);
+  const StepState state = training.state();
+  EXPECT_EQ(state.skipped_steps, 7);
+  EXPECT_EQ(state.skipped_in_a_row, 0);
+  EXPECT_EQ(state.diverged_at, 0);
+  EXPECT_EQ(state.accepted_steps, 2);
+  EXPECT_EQ(state.learning_rate, 0.1f);
 }
 
 TEST_P(SgdTest, BadOptionsAreRefused) {

@@ -43,6 +43,11 @@ RunState distinct() {
           .schedule = {.name = "plateau", .numbers = {0.1, 13, std::numeric_limits<double>::infinity()}},
           .loss_scale = 1.4012985e-45f,
           .good_steps = 15,
+          .skipped_steps = 22,
+          .skipped_in_a_row = 23,
+          .reported_skips = 24,
+          .rollbacks = 25,
+          .fixed_threads = 26,
           .exact_bn = 21,
           .unreported = {.loss = 0.1, .images = 17, .top1_errors = 18, .top5_errors = 19},
           .batches_tracked = 16};
@@ -65,6 +70,11 @@ void expect_same(const RunState& a, const RunState& b) {
   EXPECT_EQ(a.schedule, b.schedule);
   EXPECT_EQ(a.loss_scale, b.loss_scale);
   EXPECT_EQ(a.good_steps, b.good_steps);
+  EXPECT_EQ(a.skipped_steps, b.skipped_steps);
+  EXPECT_EQ(a.skipped_in_a_row, b.skipped_in_a_row);
+  EXPECT_EQ(a.reported_skips, b.reported_skips);
+  EXPECT_EQ(a.rollbacks, b.rollbacks);
+  EXPECT_EQ(a.fixed_threads, b.fixed_threads);
   EXPECT_EQ(a.exact_bn, b.exact_bn);
   EXPECT_EQ(a.unreported.loss, b.unreported.loss);
   EXPECT_EQ(a.unreported.images, b.unreported.images);
@@ -202,6 +212,7 @@ TEST(RunState, AnotherRunIsRefusedAndNothingIsChanged) {
   refused([](RunState& s) { s.batch_size = 60; }, {path, "batch size 6,", "batch size 60"});
   refused([](RunState& s) { s.images = 70; }, {path, "7 training images", "has 70"});
   refused([](RunState& s) { s.train_set = "8888888888888880"; }, {path, "other training images", "paths, labels or order"});
+  refused([](RunState& s) { s.fixed_threads = 4; }, {"threads", "a deterministic run depends on the number of threads"});
   refused([](RunState& s) { s.validation_set = "0"; }, {path, "other validation images"});
   refused([](RunState& s) { s.validation_set = ""; }, {path, "other validation images"});
   refused([](RunState& s) { s.class_names[1] = "elf"; }, {path, "class 1 was \"eleven\" and is \"elf\""});

@@ -293,8 +293,10 @@ TEST_P(SettingsReach, TheRun) {
 }
 
 /// Settings that two runs' results do not show; each has a test in settings_alone_test.cpp.
-const std::vector<std::string> kOnTheirOwn = {"workers", "weights", "bottleneck-stride", "recipe",
-                                              "output",  "resume",  "threads",           "read-timeout"};
+const std::vector<std::string> kOnTheirOwn = {"workers", "weights", "bottleneck-stride", "recipe", "output", "resume",
+                                              "threads", "read-timeout",
+                                              // Divergence and Deterministic are their tests.
+                                              "max-skipped-steps", "on-divergence", "deterministic"};
 
 TEST(SettingsReach, EverySettingHasATest) {
   std::vector<std::string> tested = kOnTheirOwn;

@@ -4,86 +4,16 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <set>
 
-#include "core/evaluate/evaluator.h"
-#include "core/nn/initialization.h"
-#include "models/resnet.h"
 #include "tests/support/compare.h"
-#include "tests/support/op_case.h"
+#include "tests/train/small_step.h"
 #ifdef RESIDUA_HOST_CUDA
 #include "cuda/host/queue.h"
 #endif
 
 namespace residua::test {
 namespace {
-
-constexpr int64_t kBatch = 6;
-constexpr int64_t kSize = 12;
-constexpr int64_t kClasses = 7;
-
-/// Images and labels that depend on `seed` alone; label -1 on one of them.
-Batch random_batch(uint64_t seed, int64_t size = kBatch) {
-  std::mt19937_64 random(seed);
-  Batch batch;
-  batch.images = empty({size, kSize, kSize, 3}, DType::u8);
-  for (uint8_t& pixel : batch.images.span<uint8_t>()) {
-    pixel = static_cast<uint8_t>(random());
-  }
-  batch.labels = empty({size}, DType::i32);
-  for (int32_t& label : batch.labels.span<int32_t>()) {
-    label = static_cast<int32_t>(random() % kClasses);
-  }
-  batch.labels.span<int32_t>()[1] = -1;
-  std::vector<SampleView> views(static_cast<size_t>(size), {.top = 0, .left = 1, .flip = 0, .color_shift = {2.5f, 2.5f, 2.5f}});
-  views[0].flip = 1;
-  batch.views = view_tensor(views);
-  batch.height = batch.width = kSize;
-  return batch;
-}
-
-/// A ResNet with few channels, and its training.
-struct Training {
-  Training(Device device, DType precision, Capture capture, std::optional<LossScaling> scaling = {},
-           int64_t blocks_per_stage = 1, int64_t most_images = 0)
-      : model([&] {
-          ResNetConfig spec = named_resnet("resnet20");
-          spec.blocks = {blocks_per_stage, blocks_per_stage, blocks_per_stage};
-          spec.width = 4;
-          spec.classes = kClasses;
-          spec.stored_in_channels = stored_input_channels(precision);
-          return spec;
-        }()),
-        store(model, {.device = device, .compute = precision}),
-        scaler(device, scaling),
-        sgd(store, scaler),
-        input({.channels = model.input_channels(),
-               .dtype = precision,
-               .mean = full({3}, 127.0f, DType::f32, device),
-               .inverse_std = full({3}, 0.02f, DType::f32, device)}),
-        step(model, store, scaler, sgd,
-             {.input = input, .label_smoothing = 0.1f, .most_images = most_images, .capture = capture}),
-        evaluator(model, input, device) {
-    initialize(store, 5);
-  }
-
-  std::vector<float> weights() { return store.matrices().master.to_vector(); }
-  std::vector<float> statistics() { return store.statistics_arena().running_variance.to_vector(); }
-
-  ResNet model;
-  ParameterStore store;
-  GradScaler scaler;
-  Sgd sgd;
-  InputFormat input;
-  TrainStep step;
-  Evaluator evaluator;
-};
-
-struct Setup {
-  Device device;
-  DType precision;
-};
 
 class TrainStepTest : public ::testing::TestWithParam<Setup> {
  protected:
@@ -93,22 +23,12 @@ class TrainStepTest : public ::testing::TestWithParam<Setup> {
   }
 };
 
-std::vector<Setup> setups() {
-  std::vector<Setup> all;
-  for (const Device device : test_devices()) {
-    for (const DType precision : {DType::f32, DType::bf16, DType::f16}) {
-      all.push_back({device, precision});
-    }
-  }
-  return all;
-}
-
 INSTANTIATE_TEST_SUITE_P(All, TrainStepTest, ::testing::ValuesIn(setups()), [](const auto& info) {
   return fmt::format("{}_{}", info.param.device.type == Device::Type::cpu ? "cpu" : "cuda", name(info.param.precision));
 });
 
 /// Steps with a learning rate of their own each; the fourth overflows where gradients are scaled.
-void train(Training& t, int steps) {
+void train(SmallTraining& t, int steps) {
   for (int i = 0; i < steps; ++i) {
     t.scaler.set_learning_rate(0.05f / static_cast<float>(i + 1));
     if (i == 3 && t.scaler.scaling()) {
@@ -123,8 +43,8 @@ void train(Training& t, int steps) {
 
 TEST_P(TrainStepTest, CapturedStepsDoWhatTheOthersDo) {
   const auto [device, precision] = GetParam();
-  Training plain(device, precision, Capture::off, scaling());
-  Training captured(device, precision, Capture::on, scaling());
+  SmallTraining plain(device, precision, Capture::off, scaling());
+  SmallTraining captured(device, precision, Capture::on, scaling());
   train(plain, 8);
   train(captured, 8);
   EXPECT_EQ(captured.weights(), plain.weights());
@@ -142,7 +62,7 @@ TEST_P(TrainStepTest, CapturedStepsDoWhatTheOthersDo) {
 }
 
 /// How far apart the weights of two trainings are, by how far the second has come from where both began.
-double distance_over_update(Training& got, Training& wanted, const std::vector<float>& before) {
+double distance_over_update(SmallTraining& got, SmallTraining& wanted, const std::vector<float>& before) {
   const std::vector<float> ours = got.weights();
   const std::vector<float> theirs = wanted.weights();
   double distance = 0.0;
@@ -160,8 +80,8 @@ TEST_P(TrainStepTest, AgreesWithTheCpuDevice) {
     return;  // what the others are compared with
   }
   constexpr int64_t kBlocksOfResNet20 = 3;
-  Training host({}, precision, Capture::off, scaling(), kBlocksOfResNet20);
-  Training training(device, precision, Capture::off, scaling(), kBlocksOfResNet20);
+  SmallTraining host({}, precision, Capture::off, scaling(), kBlocksOfResNet20);
+  SmallTraining training(device, precision, Capture::off, scaling(), kBlocksOfResNet20);
   const std::vector<float> before = host.weights();
   train(host, 1);
   train(training, 1);
@@ -184,7 +104,7 @@ TEST_P(TrainStepTest, AgreesWithTheCpuDevice) {
     return;
   }
   // A step that overflows does the same to both: nothing; and the one after it counts.
-  for (Training* t : {&host, &training}) {
+  for (SmallTraining* t : {&host, &training}) {
     const std::vector<float> weights = t->weights();
     const std::vector<float> statistics = t->statistics();
     t->scaler.set_loss_scale(0x1p24f);
@@ -205,7 +125,7 @@ TEST_P(TrainStepTest, AnOverflowLeavesNoTrace) {
   if (!scaling()) {
     return;  // gradients of these types are not scaled
   }
-  Training t(device, precision, Capture::on, scaling());
+  SmallTraining t(device, precision, Capture::on, scaling());
   train(t, 3);
   for (int i = 0; i < 2; ++i) {  // one in each of the two graphs
     const std::vector<float> weights = t.weights();
@@ -232,10 +152,10 @@ TEST_P(TrainStepTest, AnOverflowLeavesNoTrace) {
 
 TEST_P(TrainStepTest, BatchesOfAnotherSizeAndEvaluationComeBetween) {
   const auto [device, precision] = GetParam();
-  Training plain(device, precision, Capture::off);
-  Training captured(device, precision, Capture::on);
+  SmallTraining plain(device, precision, Capture::off);
+  SmallTraining captured(device, precision, Capture::on);
   std::vector<Metrics> results;
-  for (Training* t : {&plain, &captured}) {
+  for (SmallTraining* t : {&plain, &captured}) {
     MetricsAccumulator sum(device);
     for (int i = 0; i < 12; ++i) {
       t->scaler.set_learning_rate(0.02f);
@@ -254,7 +174,7 @@ TEST_P(TrainStepTest, BatchesOfAnotherSizeAndEvaluationComeBetween) {
 
 TEST_P(TrainStepTest, ShiftsTheColorsOfItsInput) {
   const auto [device, precision] = GetParam();
-  Training t(device, precision, Capture::off);
+  SmallTraining t(device, precision, Capture::off);
   const auto loss = [&, device = device](float pixel, float shift) {
     Batch batch = random_batch(0);
     batch.images = full(batch.images.shape(), pixel, DType::u8);
@@ -276,7 +196,7 @@ TEST_P(TrainStepTest, NothingDependsOnWhenQueuedWorkBegins) {
   std::set<std::vector<float>> weights;
   for (const auto laziness : {host_cuda::Laziness::eager, host_cuda::Laziness::lazy}) {
     host_cuda::set_laziness(laziness);
-    Training t(device, precision, Capture::on);
+    SmallTraining t(device, precision, Capture::on);
     Batch shared = random_batch(0);
     const device_api::Pinned pinned(device, shared.images.data(), shared.images.bytes());
     for (int i = 0; i < 6; ++i) {
@@ -297,7 +217,7 @@ TEST_P(TrainStepTest, NothingDependsOnWhenQueuedWorkBegins) {
 
 TEST_P(TrainStepTest, TheShareOfABatchInTheStatisticsIsAnOption) {
   const auto [device, precision] = GetParam();
-  Training t(device, precision, Capture::off, scaling());
+  SmallTraining t(device, precision, Capture::off, scaling());
   TrainStep frozen(t.model, t.store, t.scaler, t.sgd, {.input = t.input, .statistics_momentum = 0.0f});
   const std::vector<float> before = t.statistics();
   frozen.train(random_batch(1));
@@ -328,11 +248,11 @@ Batch labeled_batch(uint64_t seed) {
 TEST_P(TrainStepTest, PassesOfABatchDoWhatItsGroupsDo) {
   const auto [device, precision] = GetParam();
   const auto constant = scaling() ? std::optional(LossScaling{.initial = 256, .growth_interval = 1000}) : std::nullopt;
-  Training groups(device, precision, Capture::off, constant);
+  SmallTraining groups(device, precision, Capture::off, constant);
   groups.store.set_group_images(kBatch / 2);
-  Training passes(device, precision, Capture::off, constant, 1, kBatch / 2);
+  SmallTraining passes(device, precision, Capture::off, constant, 1, kBatch / 2);
   const std::vector<float> before = groups.weights();
-  for (Training* t : {&groups, &passes}) {
+  for (SmallTraining* t : {&groups, &passes}) {
     for (uint64_t i = 0; i < 20; ++i) {
       t->scaler.set_learning_rate(0.01f);
       t->step.train(labeled_batch(i));
@@ -357,9 +277,9 @@ TEST_P(TrainStepTest, PassesOfABatchDoWhatItsGroupsDo) {
 TEST_P(TrainStepTest, CapturedPassesDoWhatTheOthersDo) {
   const auto [device, precision] = GetParam();
   for (const int64_t most : {kBatch / 3, kBatch - 1, kBatch - 2}) {  // in passes of 2, 3 and 3 images
-    Training plain(device, precision, Capture::off, scaling(), 1, most);
-    Training captured(device, precision, Capture::on, scaling(), 1, most);
-    for (Training* t : {&plain, &captured}) {
+    SmallTraining plain(device, precision, Capture::off, scaling(), 1, most);
+    SmallTraining captured(device, precision, Capture::on, scaling(), 1, most);
+    for (SmallTraining* t : {&plain, &captured}) {
       t->store.set_group_images(2);  // the last one of three images has one
       train(*t, 6);
     }
@@ -372,9 +292,9 @@ TEST_P(TrainStepTest, CapturedPassesDoWhatTheOthersDo) {
 // The passes of 3 and 2 images have Bessel corrections of their own, which a graph cannot write.
 TEST_P(TrainStepTest, PassesOfDifferentSizesAreNotReplayed) {
   const auto [device, precision] = GetParam();
-  Training plain(device, precision, Capture::off, {}, 1, 3);
-  Training captured(device, precision, Capture::on, {}, 1, 3);
-  for (Training* t : {&plain, &captured}) {
+  SmallTraining plain(device, precision, Capture::off, {}, 1, 3);
+  SmallTraining captured(device, precision, Capture::on, {}, 1, 3);
+  for (SmallTraining* t : {&plain, &captured}) {
     for (uint64_t i = 0; i < 5; ++i) {
       t->scaler.set_learning_rate(0.01f);
       t->step.train(random_batch(i, 5));
@@ -384,12 +304,26 @@ TEST_P(TrainStepTest, PassesOfDifferentSizesAreNotReplayed) {
   EXPECT_EQ(captured.statistics(), plain.statistics());
 }
 
+TEST_P(TrainStepTest, ThreeTrainingsGiveTheSameBits) {
+  const auto [device, precision] = GetParam();
+  std::set<std::vector<float>> weights;
+  for (int i = 0; i < 3; ++i) {
+    SmallTraining t(device, precision, Capture::on, scaling());
+    train(t, 6);
+    weights.insert(t.weights());
+    for (const float value : t.weights()) {
+      ASSERT_TRUE(std::isfinite(value));
+    }
+  }
+  EXPECT_EQ(weights.size(), 1);
+}
+
 TEST_P(TrainStepTest, AnOverflowInOnePassLeavesNoTrace) {
   const auto [device, precision] = GetParam();
   if (!scaling()) {
     return;  // gradients of these types are not scaled
   }
-  Training t(device, precision, Capture::on, scaling(), 1, kBatch / 2);
+  SmallTraining t(device, precision, Capture::on, scaling(), 1, kBatch / 2);
   train(t, 3);
   const std::vector<float> weights = t.weights();
   const std::vector<float> statistics = t.statistics();

@@ -1,0 +1,22 @@
+#include "core/train/divergence_options.h"
+
+#include <limits>
+
+#include "core/config/settings.h"
+
+namespace residua {
+
+void declare(Settings& s, DivergenceOptions& o) {
+  s.number(
+       "max-skipped-steps", o.max_skipped_steps, between(1, std::numeric_limits<int32_t>::max()),
+       "Training has diverged if so many steps in a row are skipped because their loss or a gradient is not finite. Steps of "
+       "fp16 that only lower the loss scale do not count.")
+      .without_result();
+  s.choice(
+       "on-divergence", o.on_divergence,
+       "What to do when training has diverged. stop: end with an error. rollback: go back to the last checkpoint once, and go "
+       "on with the images after the last skipped step; the second time, stop.")
+      .without_result();
+}
+
+}  // namespace residua

@@ -1,0 +1,61 @@
+// Runs with --deterministic: the same bits each time, and what they depend on.
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <set>
+#include <string>
+
+#include "tests/support/compare.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/train/small_run.h"
+
+namespace residua::test {
+namespace {
+
+TEST(Deterministic, ThreeRunsGiveTheSameBitsWithAnyNumberOfWorkers) {
+  for (const char* precision : {"fp32", "bf16", "fp16"}) {
+    const TemporaryFolder folder;
+    std::set<std::string> checkpoints;
+    for (const char* workers : {"0", "1", "4"}) {
+      SmallRun run(folder / workers);
+      ASSERT_EQ(run.set("deterministic", {"true"}).set("workers", {workers}).set("precision", {precision}).train(), 0);
+      checkpoints.insert(read_bytes(folder / (workers + std::string("/checkpoint.safetensors"))));
+    }
+    EXPECT_EQ(checkpoints.size(), 1U) << precision;
+  }
+}
+
+TEST(Deterministic, AResumedRunNeedsAsManyThreads) {
+  const TemporaryFolder folder;
+  const int threads = omp_get_max_threads();
+  ASSERT_EQ(SmallRun(folder.path()).set("deterministic", {"true"}).set("iterations", {"1"}).train(), 0);
+  EXPECT_EQ(run_state(load_checkpoint(folder / kCheckpointFile)).fixed_threads, threads);
+  const auto resume = [&](const std::string& deterministic) {
+    SmallRun(folder.path()).set("deterministic", {deterministic}).resume(folder / kCheckpointFile).trainer();
+  };
+  EXPECT_NO_THROW(resume("true"));
+  omp_set_num_threads(threads + 1);
+  EXPECT_TRUE(fails_with([&] { resume("true"); }, {"threads", std::to_string(threads + 1), "a deterministic run depends"}));
+  EXPECT_NO_THROW(resume("false"));
+  omp_set_num_threads(threads);
+}
+
+TEST(Deterministic, ExcludesPlansThatAreNot) {
+  for (const char* other : {"allow-nondeterministic", "allow-runtime-compilation"}) {
+    const TemporaryFolder folder;
+    SmallRun run(folder.path());
+    run.set("deterministic", {"true"}).set(other, {"true"});
+    EXPECT_TRUE(fails_with([&] { run.network(); }, {"deterministic", other}));
+  }
+}
+
+TEST(Deterministic, PlansAreThenChosenByRule) {
+  SmallRun run("no folder");
+  EXPECT_FALSE(run.config.training.plan_options().by_rule);
+  run.set("deterministic", {"true"}).set("allow-runtime-compilation", {"true"});
+  EXPECT_TRUE(run.config.training.plan_options().by_rule);
+  EXPECT_TRUE(run.config.training.plan_options().runtime_compilation);
+}
+
+}  // namespace
+}  // namespace residua::test
