@@ -22,7 +22,12 @@ RunState first_state(const TrainerSetup& s, const Training& training) {
           .images = s.data.train->size(),
           .train_set = set_digest(*s.data.train),
           .validation_set = s.data.validation != nullptr ? set_digest(*s.data.validation) : std::string(),
-          .class_names = s.data.train->class_names()};
+          .class_names = s.data.train->class_names(),
+          .machine = this_machine(s.device, s.precision)};
+}
+
+LogPosition log_position(const RunState& state) {
+  return {.iteration = state.iteration, .validated = state.validated, .tested = state.tested};
 }
 
 ValidationTimes validation_times(const RunConfig& config, const RunLength& length) {
@@ -60,25 +65,30 @@ Trainer::Trainer(const TrainerSetup& s)
       length_(run_length(s.config.training, loader_->batches())),
       validations_(validation_times(s.config, length_)),
       schedule_(make_schedule(s.config.schedule, length_, s.config.training.batch_size)),
-      saver_(s.folder, training_, *schedule_),
+      saver_(s.folder, training_, *schedule_, s.config.output.keep_checkpoints),
+      checkpoints_(s.config.output.checkpoint_every),
+      save_request_(s.save_request),
       state_(first_state(s, training_)) {
   const bool resumed = !s.checkpoint.empty();
+  const Machine machine = state_.machine;
   if (resumed) {
     saver_.resume(s.checkpoint, state_);
     told_ = state_.unreported;
   } else {
     load_first_weights(s.config, s.network, training_.store());
   }
-  report_ = std::make_unique<RunReporter>(s.folder, observer_,
-                                          RunReporter::Options{.resumed_at = resumed ? state_.iteration : -1,
-                                                               .total_iterations = length_.total_iterations,
-                                                               .epoch_images = loader_->samples()});
+  report_ = std::make_unique<RunReporter>(
+      s.folder, observer_,
+      RunReporter::Options{.resumed_at = resumed ? std::optional(log_position(state_)) : std::nullopt,
+                           .total_iterations = length_.total_iterations,
+                           .epoch_images = loader_->samples()});
   if (!s.config.weights.freeze_until.empty()) {
     report_->note(trained_part(s.config.weights.freeze_until, training_.store()));
   }
   if (resumed) {
     report_->note(fmt::format("resumed at iteration {} of {}{}", state_.iteration, length_.total_iterations,
                               state_.iteration < length_.total_iterations ? "" : ": nothing left to do"));
+    report_changes(machine, s.changes);
   }
 }
 
@@ -108,13 +118,14 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     train_epoch(stop);
   }
   if (stop == 0 && validation_loader_ == nullptr && make_statistics_exact(stop)) {
-    saver_.save(state_, false);
+    save(Save::last);
   }
   if (stop != 0) {
     save_unfinished("stopped");
   } else {
     test(stop);
   }
+  finish_saving();
   if (loader_->errors().count() > 0) {
     report_->note(fmt::format("{} training images could not be read and were replaced by others:\n{}",
                               loader_->errors().count(), loader_->errors().summary()));
@@ -138,6 +149,7 @@ void Trainer::train_epoch(const volatile std::sig_atomic_t& stop) {
     if (validation_due()) {
       validate_and_save(stop);
     }
+    save_if_due();
   }
 }
 
@@ -238,7 +250,7 @@ void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
   const bool best = metrics.top1_error < state_.best_error || !saver_.has_best();
   state_.best_error = best ? metrics.top1_error : state_.best_error;
   state_.validated = state_.iteration;
-  saver_.save(state_, best);
+  save(best ? Save::best : Save::last);
   report_->end_validation(state_, loader_->wait_seconds());
 }
 
@@ -260,16 +272,7 @@ void Trainer::test(const volatile std::sig_atomic_t& stop) {
   if (const std::optional<Evaluation> found = evaluate(*test_loader_, stop)) {
     report_->evaluation(state_, "test", found->metrics, found->seconds);
     state_.tested = state_.iteration;
-    saver_.save(state_, false);
-  }
-}
-
-void Trainer::save_unfinished(const char* what) {
-  if (state_.iteration > 0) {
-    unreported();
-    saver_.save(state_, false);
-    report_->note(
-        fmt::format("{} at iteration {} of {}: resume the run to continue", what, state_.iteration, length_.total_iterations));
+    save(Save::last);
   }
 }
 

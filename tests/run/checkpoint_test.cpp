@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "core/io/atomic_file.h"
@@ -29,15 +30,6 @@ void save(const std::string& path, const nlohmann::json& state = kState) {
   save_checkpoint(path, state, views(arrays));
 }
 
-/// Replaces one text in a file by another of the same length.
-void replace_in_file(const std::string& path, const std::string& before, const std::string& after) {
-  std::string bytes = read_bytes(path);
-  const size_t at = bytes.find(before);
-  ASSERT_NE(at, std::string::npos);
-  ASSERT_EQ(before.size(), after.size());
-  write_bytes(path, bytes.replace(at, before.size(), after));
-}
-
 TEST(Checkpoint, HoldsItsStateAndItsArraysByteForByte) {
   const TemporaryFolder folder;
   const std::string path = folder / "checkpoint.safetensors";
@@ -56,18 +48,23 @@ TEST(Checkpoint, HoldsItsStateAndItsArraysByteForByte) {
     EXPECT_EQ(got->bytes, want.bytes);
   }
   EXPECT_TRUE(is_checkpoint(load_safetensors_metadata(path)));
-  EXPECT_EQ(load_safetensors_metadata(path).at("residua.checkpoint_format"), "2");
+  EXPECT_EQ(load_safetensors_metadata(path).at("residua.checkpoint_format"), "3");
 }
 
 TEST(Checkpoint, OfANewerFormatIsRefused) {
   const TemporaryFolder folder;
   const std::string path = folder / "checkpoint.safetensors";
-  save(path);
-  replace_in_file(path, R"("residua.checkpoint_format":"2")", R"("residua.checkpoint_format":"3")");
-  EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, "format 3", "up to 2", "newer version"}));
+  const auto save_as = [&](const std::string& format) {
+    const std::vector<HostArray> arrays = two_arrays();
+    save_safetensors(path, views(arrays), {{"residua.checkpoint_format", format}, {"residua.train_state", kState.dump()}},
+                     WithDigest::yes);
+  };
+  save_as("3");
+  EXPECT_EQ(load_checkpoint(path).state, kState);
+  save_as("4");
+  EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, "format 4", "up to 3", "newer version"}));
   for (const char* damaged : {"x", "0", "-"}) {
-    save(path);
-    replace_in_file(path, R"("residua.checkpoint_format":"2")", fmt::format(R"("residua.checkpoint_format":"{}")", damaged));
+    save_as(damaged);
     EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, fmt::format("checkpoint format '{}'", damaged)}));
   }
 }
@@ -79,7 +76,7 @@ TEST(Checkpoint, WeightsAreNoneAndTheRightFileIsNamed) {
   save_safetensors(weights, views(arrays), {{"model", "resnet18"}});
   EXPECT_FALSE(is_checkpoint(load_safetensors_metadata(weights)));
   EXPECT_TRUE(fails_with([&] { load_checkpoint(weights); },
-                         {weights, "holds weights", "resume from a checkpoint.safetensors", "start a new run from these"}));
+                         {weights, "holds weights", "resume from a checkpoint", "start a new run from these"}));
   save(folder / "checkpoint.safetensors");
   EXPECT_TRUE(fails_with([&] { load_checkpoint(weights); }, {weights, "resume from " + folder / "checkpoint.safetensors"}));
 }
@@ -94,9 +91,101 @@ TEST(Checkpoint, ThatIsDamagedSaysWhatANewRunCanBeginFrom) {
   write_bytes(folder / "best.safetensors", "");
   EXPECT_TRUE(fails_with([&] { load_checkpoint(path); },
                          {path, "cut short", "start from the weights in " + folder / "best.safetensors"}));
-  write_bytes(path, whole);
-  replace_in_file(path, "{\\\"best_error\\\"", "[\\\"best_error\\\"");
+  const std::vector<HostArray> arrays = two_arrays();
+  save_safetensors(path, views(arrays), {{"residua.train_state", "[1]"}});  // of the first format, which has no digest
   EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, "state is damaged", "start from the weights in"}));
+  save_safetensors(path, views(arrays), {{"residua.checkpoint_format", "3"}, {"residua.train_state", kState.dump()}});
+  EXPECT_TRUE(fails_with([&] { load_checkpoint(path); }, {path, "lacks the digest", "start from the weights in"}));
+}
+
+/// Whether the file is refused, with its path in the reason.
+bool is_refused(const std::string& path) {
+  try {
+    load_checkpoint(path);
+    return false;
+  } catch (const UsageError& error) {
+    return std::string(error.what()).find(path) != std::string::npos;
+  }
+}
+
+TEST(Checkpoint, EverySingleBitFlipIsRefused) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "checkpoint-5.safetensors";
+  save(path);
+  std::string bytes = read_bytes(path);
+  int64_t refused = 0;
+  for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ 1 << bit % 8);
+    write_bytes(path, bytes);
+    EXPECT_TRUE(is_refused(path)) << "bit " << bit;
+    ++refused;
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ 1 << bit % 8);
+  }
+  write_bytes(path, bytes);
+  EXPECT_EQ(load_checkpoint(path).state, kState);
+  RecordProperty("refused", std::to_string(refused));
+}
+
+TEST(Checkpoint, EveryTruncationIsRefused) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "checkpoint-5.safetensors";
+  save(path);
+  const std::string whole = read_bytes(path);
+  for (size_t bytes = 0; bytes < whole.size(); ++bytes) {
+    write_bytes(path, whole.substr(0, bytes));
+    EXPECT_TRUE(is_refused(path)) << bytes << " bytes";
+  }
+  write_bytes(path, whole + std::string(1, '\0'));
+  EXPECT_TRUE(is_refused(path));
+}
+
+// A quotation of the digest's key in the state is not taken for it.
+TEST(Checkpoint, ADigestInTheStateIsNone) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "file";
+  const nlohmann::json state = {{"a", R"("residua.digest":"00000000000000000000000000000000")"}};
+  save(path, state);
+  EXPECT_EQ(load_checkpoint(path).state, state);
+}
+
+TEST(Checkpoint, ASwappedFileIsRefused) {
+  const TemporaryFolder folder;
+  save(folder / "checkpoint-5.safetensors");
+  EXPECT_NO_THROW(load_checkpoint(folder / "checkpoint-5.safetensors"));
+  std::filesystem::rename(folder / "checkpoint-5.safetensors", folder / "checkpoint-50.safetensors");
+  EXPECT_TRUE(fails_with([&] { load_checkpoint(folder / "checkpoint-50.safetensors"); },
+                         {"checkpoint-50.safetensors is not what its name says", "iteration 5"}));
+  std::filesystem::rename(folder / "checkpoint-50.safetensors", folder / "kept.safetensors");
+  EXPECT_NO_THROW(load_checkpoint(folder / "kept.safetensors"));
+}
+
+TEST(Checkpoint, TheNewestSoundOneIsFoundAndTheReasonsAgainstOthersAreTold) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(find_checkpoint(folder.path()).path, "");
+  EXPECT_EQ(find_checkpoint(folder / "missing").path, "");
+  save(folder / "checkpoint.safetensors", {{"iteration", 2000}});  // of an older version
+  EXPECT_EQ(find_checkpoint(folder.path()).path, folder / "checkpoint.safetensors");
+  for (const int iteration : {900, 1000, 1100, 99}) {
+    save(folder / checkpoint_name(iteration), {{"iteration", iteration}});
+  }
+  write_bytes(folder / "checkpoint-x.safetensors", "no checkpoint");
+  write_bytes(folder / "checkpoint-7", "no checkpoint");
+  const std::vector<std::string> all = checkpoints_in(folder.path());
+  EXPECT_EQ(all, (std::vector<std::string>{folder / "checkpoint-1100.safetensors", folder / "checkpoint-1000.safetensors",
+                                           folder / "checkpoint-900.safetensors", folder / "checkpoint-99.safetensors",
+                                           folder / "checkpoint.safetensors"}));
+  EXPECT_EQ(find_checkpoint(folder.path()).path, all[0]);
+  std::filesystem::resize_file(all[0], 10);
+  std::filesystem::copy_file(all[2], all[1], std::filesystem::copy_options::overwrite_existing);
+  const FoundCheckpoint found = find_checkpoint(folder.path());
+  EXPECT_EQ(found.path, all[2]);
+  ASSERT_EQ(found.passed_over.size(), 2U);
+  EXPECT_THAT(found.passed_over[0], ::testing::HasSubstr(all[0]));
+  EXPECT_THAT(found.passed_over[1], ::testing::HasSubstr("iteration 900"));
+  for (const std::string& path : all) {
+    write_bytes(path, "damaged");
+  }
+  EXPECT_TRUE(fails_with([&] { find_checkpoint(folder.path()); }, {"no checkpoint that can be read", all[0], all[4]}));
 }
 
 TEST(Checkpoint, WhereverASaveStopsThereIsAWholeOne) {

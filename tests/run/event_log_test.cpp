@@ -88,7 +88,7 @@ TEST(EventLog, ResumeDropsWhatWillHappenAgain) {
     log.write(EvaluationRecord{.type = "validation", .iteration = 30});
   }
   const WarningLog warnings;
-  EventLog log = EventLog::resume(path, 20);
+  EventLog log = EventLog::resume(path, {.iteration = 20});
   EXPECT_EQ(warnings.text(), path + ": dropped 2 records that are damaged or later than iteration 20\n");
   log.write(train_at(25));
   const std::vector<nlohmann::json> read = records(path);
@@ -105,7 +105,7 @@ TEST(EventLog, ResumeRemovesALineCutShort) {
   for (const std::string& rest : {std::string("{\"type\":\"tra"), std::string("{\"type\":\"train\",\"iteration\":2}"),
                                   std::string(3, '\0') + "\n", std::string("[1]\n")}) {
     write_bytes(path, whole + rest);
-    EventLog::resume(path, 100);
+    EventLog::resume(path, {.iteration = 100});
     EXPECT_EQ(read_bytes(path), whole) << rest;
   }
 }
@@ -115,7 +115,7 @@ TEST(EventLog, ResumeThatDropsNothingIsSilent) {
   const std::string path = folder / "log.jsonl";
   EventLog::create(path).write(train_at(1));
   const WarningLog warnings;
-  EventLog::resume(path, 1);
+  EventLog::resume(path, {.iteration = 1});
   EXPECT_EQ(warnings.text(), "");
 }
 
@@ -125,7 +125,7 @@ TEST(EventLog, PrintsNothingItself) {
   EventLog::create(path).write(train_at(2));
   testing::internal::CaptureStderr();
   testing::internal::CaptureStdout();
-  EventLog::resume(path, 1);
+  EventLog::resume(path, {.iteration = 1});
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
   EXPECT_TRUE(records(path).empty());
@@ -133,7 +133,7 @@ TEST(EventLog, PrintsNothingItself) {
 
 TEST(EventLog, ResumeWithoutAFileStartsOne) {
   const TemporaryFolder folder;
-  EventLog::resume(folder / "log.jsonl", 7).write(train_at(8));
+  EventLog::resume(folder / "log.jsonl", {.iteration = 7}).write(train_at(8));
   EXPECT_EQ(records(folder / "log.jsonl").size(), 1U);
 }
 

@@ -88,7 +88,7 @@ TEST(SettingsAlone, ResumeFindsTheCheckpoint) {
     read_train_command(command, static_cast<int>(arguments.size()), arguments.data());
     return command.checkpoint;
   };
-  EXPECT_EQ(checkpoint({"--resume", "auto"}), folder / kCheckpointFile);
+  EXPECT_EQ(checkpoint({"--resume", "auto"}), newest_checkpoint(folder.path()));
   EXPECT_EQ(checkpoint({}), "");
 }
 

@@ -111,6 +111,9 @@ class RenamedSource final : public ImageSource {
   const std::vector<std::string> class_names_;
 };
 
+/// The checkpoint of the highest iteration; "" if there is none.
+std::string newest_checkpoint(const std::string& folder);
+
 /// The records of a type in a folder's log.
 std::vector<nlohmann::json> log_of(const std::string& folder, const std::string& type);
 /// The same without their durations, which no two runs share.
