@@ -90,6 +90,17 @@ void fill_in_digest(std::string& header, const std::vector<const HostArrayView*>
   header.replace(begin, safetensors::kDigestDigits, digest.digits());
 }
 
+void write(const std::string& path, const std::string& header, const std::vector<const HostArrayView*>& order) {
+  AtomicFile file(path);
+  const uint64_t length = header.size();
+  file.write(&length, kLengthBytes);
+  file.write(header);
+  for (const HostArrayView* array : order) {
+    file.write(array->bytes.data(), array->bytes.size());
+  }
+  file.commit();
+}
+
 }  // namespace
 
 const HostArray* Safetensors::find(const std::string& name) const {
@@ -116,25 +127,17 @@ SafetensorsMetadata load_safetensors_metadata(const std::string& path) {
   return safetensors::read_header(open_input(path)).metadata;
 }
 
-void save_safetensors(const std::string& path, std::span<const HostArrayView> arrays, const SafetensorsMetadata& metadata,
-                      WithDigest digest) {
+void save_safetensors(const std::string& path, std::span<const HostArrayView> arrays, const SafetensorsMetadata& metadata) {
   const std::vector<const HostArrayView*> order = stored_order(arrays);
-  SafetensorsMetadata all = metadata;
-  if (digest == WithDigest::yes) {
-    all[std::string(safetensors::kDigestKey)] = std::string(safetensors::kDigestDigits, '0');
-  }
-  std::string header = header_of(path, order, all);
-  if (digest == WithDigest::yes) {
-    fill_in_digest(header, order);
-  }
-  AtomicFile file(path);
-  const uint64_t length = header.size();
-  file.write(&length, kLengthBytes);
-  file.write(header);
-  for (const HostArrayView* array : order) {
-    file.write(array->bytes.data(), array->bytes.size());
-  }
-  file.commit();
+  write(path, header_of(path, order, metadata), order);
+}
+
+void save_with_digest(const std::string& path, std::span<const HostArrayView> arrays, SafetensorsMetadata metadata) {
+  const std::vector<const HostArrayView*> order = stored_order(arrays);
+  metadata[std::string(safetensors::kDigestKey)] = std::string(safetensors::kDigestDigits, '0');
+  std::string header = header_of(path, order, metadata);
+  fill_in_digest(header, order);
+  write(path, header, order);
 }
 
 }  // namespace residua

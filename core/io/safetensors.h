@@ -34,12 +34,8 @@ Safetensors load_safetensors(const std::string& path);
 /// Reads only `__metadata__`. Checks the header like load_safetensors(), but does not read the tensors' bytes.
 SafetensorsMetadata load_safetensors_metadata(const std::string& path);
 
-/// Whether a file has a digest of itself in its metadata, which check_digest() then holds against its bytes.
-enum class WithDigest : uint8_t { no, yes };
-
 /// Writes `path`, or replaces it atomically. Wide element types come first, which aligns each array in the file. Throws Error
 /// on duplicate names, on names or metadata that are not UTF-8, and on the reserved name `__metadata__`.
-void save_safetensors(const std::string& path, std::span<const HostArrayView> arrays, const SafetensorsMetadata& metadata = {},
-                      WithDigest digest = WithDigest::no);
+void save_safetensors(const std::string& path, std::span<const HostArrayView> arrays, const SafetensorsMetadata& metadata = {});
 
 }  // namespace residua

@@ -2,10 +2,16 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "core/io/safetensors.h"
+
 namespace residua {
+
+/// save_safetensors() of a file that has a digest of itself in its metadata.
+void save_with_digest(const std::string& path, std::span<const HostArrayView> arrays, SafetensorsMetadata metadata);
 
 /// Whether a safetensors file has a digest of itself in its metadata. Throws UsageError that names the file if the digest is
 /// not that of the file's bytes. Believes nothing else in the file: not that its header is JSON, nor that its sizes fit.

@@ -101,7 +101,7 @@ void save_checkpoint(const std::string& path, const nlohmann::json& state, std::
   SafetensorsMetadata all = metadata;
   all[kFormatKey] = std::to_string(kCheckpointFormat);
   all[kStateKey] = state.dump();
-  save_safetensors(path, arrays, all, WithDigest::yes);
+  save_with_digest(path, arrays, std::move(all));
 }
 
 Checkpoint load_checkpoint(const std::string& path) {

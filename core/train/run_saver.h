@@ -49,6 +49,8 @@ class RunSaver {
   /// Waits for the save before, copies the state, and starts to write it. Fails if a weight is not finite, and then keeps the
   /// files of the last save.
   void save(RunState& state, Save what);
+  /// Waits for the save that is being written, and notes its outcome.
+  void wait();
   /// Waits until the last save is written. If that failed, saves once more, and fails if that fails too.
   void finish(RunState& state);
   /// The reason why a save failed that has ended since the last call.
@@ -65,8 +67,6 @@ class RunSaver {
  private:
   /// A run's state in host memory.
   struct Saved;
-  /// Waits for the save that is being written, and notes its outcome.
-  void wait();
   /// The names of the checkpoints to keep once the one of `iteration` is written.
   std::vector<std::string> kept_with(int64_t iteration) const;
 

@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "core/io/atomic_file.h"
+#include "core/io/safetensors_digest.h"
 #include "tests/support/compare.h"
 #include "tests/support/host_arrays.h"
 #include "tests/support/temporary_folder.h"
@@ -56,8 +59,7 @@ TEST(Checkpoint, OfANewerFormatIsRefused) {
   const std::string path = folder / "checkpoint.safetensors";
   const auto save_as = [&](const std::string& format) {
     const std::vector<HostArray> arrays = two_arrays();
-    save_safetensors(path, views(arrays), {{"residua.checkpoint_format", format}, {"residua.train_state", kState.dump()}},
-                     WithDigest::yes);
+    save_with_digest(path, views(arrays), {{"residua.checkpoint_format", format}, {"residua.train_state", kState.dump()}});
   };
   save_as("3");
   EXPECT_EQ(load_checkpoint(path).state, kState);
@@ -188,35 +190,76 @@ TEST(Checkpoint, TheNewestSoundOneIsFoundAndTheReasonsAgainstOthersAreTold) {
   EXPECT_TRUE(fails_with([&] { find_checkpoint(folder.path()); }, {"no checkpoint that can be read", all[0], all[4]}));
 }
 
-TEST(Checkpoint, WhereverASaveStopsThereIsAWholeOne) {
+/// Saves a generation and removes those that are too old, as a run does.
+void save_generation(const std::string& folder, int iteration) {
+  save(folder + "/" + checkpoint_name(iteration), {{"iteration", iteration}});
+  const std::vector<std::string> kept = {checkpoint_name(iteration - 1), checkpoint_name(iteration)};
+  remove_other_checkpoints(folder, kept);
+}
+
+/// What happens to a save at an operation of its own.
+struct Mishap {
+  const char* name;
+  TestFileSystem::Fault fault;
+  std::optional<TestFileSystem::Names> power_loss;
+};
+constexpr std::array kMishaps = {
+    Mishap{"a failure", TestFileSystem::Fault::fail, {}}, Mishap{"a kill", TestFileSystem::Fault::stop, {}},
+    Mishap{"a power loss", TestFileSystem::Fault::stop, TestFileSystem::Names::as_synced},
+    Mishap{"a power loss after the names were written", TestFileSystem::Fault::stop, TestFileSystem::Names::as_changed}};
+
+/// The iteration of the checkpoint that a run would go on from after a mishap at operation `at` of saving the third generation.
+int64_t found_after(const Mishap& mishap, int64_t at, std::vector<std::string>* operations = nullptr) {
   const TemporaryFolder folder;
-  const std::string path = folder / "checkpoint.safetensors";
-  TestFileSystem counting;
+  save_generation(folder.path(), 9);
+  save_generation(folder.path(), 10);
+  TestFileSystem files(mishap.fault, at);
+  files.watch(folder.path());
   {
-    const ScopedFileSystem in_force(counting);
-    save(path, {{"iteration", 1}});
-  }
-  const auto operations = static_cast<int64_t>(counting.operations().size());
-  ASSERT_GE(operations, 8);
-  int news = 0;
-  for (int64_t at = 0; at < operations; ++at) {
-    remove_temporary_files(folder.path());
-    save(path, {{"iteration", 1}});
-    {
-      TestFileSystem files(TestFileSystem::Fault::stop, at);
-      const ScopedFileSystem in_force(files);
-      try {
-        save(path, {{"iteration", 2}});
-      } catch (const Error&) {
-      }
+    const ScopedFileSystem in_force(files);
+    try {
+      save_generation(folder.path(), 11);
+    } catch (const Error&) {
     }
-    const Checkpoint found = load_checkpoint(path);
-    const auto iteration = found.state.at("iteration").get<int>();
-    EXPECT_TRUE(iteration == 1 || iteration == 2) << at;
-    EXPECT_EQ(found.arrays.size(), 2U);
-    news += iteration - 1;
   }
-  EXPECT_EQ(news, 3);  // those after the rename
+  if (operations != nullptr) {
+    *operations = files.operations();
+  }
+  if (mishap.power_loss) {
+    files.lose_power(*mishap.power_loss);
+  }
+  if (mishap.fault == TestFileSystem::Fault::fail) {  // the program is still there to tidy up
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+      EXPECT_FALSE(entry.path().filename().string().starts_with(".")) << entry.path() << " at " << at;
+    }
+  }
+  const FoundCheckpoint found = find_checkpoint(folder.path());
+  EXPECT_TRUE(found.passed_over.empty()) << found.passed_over.front();
+  const Checkpoint checkpoint = load_checkpoint(found.path);
+  EXPECT_EQ(checkpoint.arrays.size(), 2U);
+  EXPECT_GE(checkpoints_in(folder.path()).size(), 2U) << "a generation is gone before its successor is safe";
+  return checkpoint.state.at("iteration").get<int64_t>();
+}
+
+TEST(Checkpoint, WhateverHappensToASaveTheOldOrTheNewOneIsFound) {
+  std::vector<std::string> operations;
+  EXPECT_EQ(found_after(kMishaps[0], -1, &operations), 11);
+  EXPECT_EQ(operations.back(), "remove checkpoint-9.safetensors");
+  ASSERT_GE(operations.size(), 10U);
+  for (const Mishap& mishap : kMishaps) {
+    SCOPED_TRACE(mishap.name);
+    int news = 0;
+    for (size_t at = 0; at < operations.size(); ++at) {
+      SCOPED_TRACE(fmt::format("at operation {}: {}", at, operations[at]));
+      const int64_t found = found_after(mishap, static_cast<int64_t>(at));
+      EXPECT_TRUE(found == 10 || found == 11) << found;
+      news += found == 11 ? 1 : 0;
+    }
+    EXPECT_GT(news, 0);
+    EXPECT_LT(news, static_cast<int>(operations.size()));
+  }
+  // As kMishaps[2] shows: without the sync of the folder, the new one would be gone.
+  EXPECT_EQ(found_after(kMishaps[2], static_cast<int64_t>(operations.size()) - 1), 11);
 }
 
 /// The value of element `i` of array number `number` in the golden files.

@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/test_file_system.h"
 #include "tests/support/warning_log.h"
 
 namespace residua::test {
@@ -98,6 +99,26 @@ TEST(EventLog, ResumeDropsWhatWillHappenAgain) {
   EXPECT_EQ(read[3]["iteration"], 25);
 }
 
+// A checkpoint may be of the moment before the validation at its iteration, which the run then repeats.
+TEST(EventLog, ResumeDropsAnEvaluationThatWillHappenAgain) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "log.jsonl";
+  {
+    EventLog log = EventLog::create(path);
+    log.write(train_at(20));
+    for (const char* type : {"clean_train", "validation", "test"}) {
+      log.write(EvaluationRecord{.type = type, .iteration = 20});
+    }
+  }
+  EventLog::resume(path, {.iteration = 20, .validated = 20, .tested = 20});
+  EXPECT_EQ(records(path).size(), 4U);
+  EventLog::resume(path, {.iteration = 20, .validated = 20, .tested = 0});
+  EXPECT_EQ(records(path).size(), 3U);
+  EventLog::resume(path, {.iteration = 20, .validated = 10, .tested = 0});
+  ASSERT_EQ(records(path).size(), 1U);
+  EXPECT_EQ(records(path)[0]["type"], "train");
+}
+
 TEST(EventLog, ResumeRemovesALineCutShort) {
   const TemporaryFolder folder;
   const std::string path = folder / "log.jsonl";
@@ -135,6 +156,27 @@ TEST(EventLog, ResumeWithoutAFileStartsOne) {
   const TemporaryFolder folder;
   EventLog::resume(folder / "log.jsonl", {.iteration = 7}).write(train_at(8));
   EXPECT_EQ(records(folder / "log.jsonl").size(), 1U);
+}
+
+// A disk that is full for a while: part of a record is written, then nothing, then there is room again.
+TEST(EventLog, ARecordThatFailsIsWrittenWithTheNextOne) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "log.jsonl";
+  EventLog log = EventLog::create(path);
+  log.write(train_at(1));
+  {
+    TestFileSystem files(TestFileSystem::Fault::stop, 1, ENOSPC);
+    files.most_bytes = 7;  // written before the disk is full
+    const ScopedFileSystem in_force(files);
+    EXPECT_THROW(log.write(train_at(2)), Error);
+    EXPECT_THROW(log.write(train_at(3)), Error);
+  }
+  EXPECT_TRUE(read_bytes(path).ends_with("{\"type\"")) << "a torn record";
+  log.write(train_at(4));
+  ASSERT_EQ(records(path).size(), 4U);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(records(path)[i]["iteration"], i + 1);
+  }
 }
 
 TEST(EventLog, AFullDiskIsAnError) {

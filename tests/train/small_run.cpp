@@ -78,7 +78,9 @@ Trainer& SmallRun::trainer() {
                      .data = {.train = training, .validation = validates ? validation : nullptr, .test = test},
                      .folder = *folder_,
                      .observer = observer,
-                     .checkpoint = checkpoint});
+                     .checkpoint = checkpoint,
+                     .changes = changes,
+                     .save_request = save_request});
   }
   return *trainer_;
 }

@@ -62,6 +62,8 @@ class SmallRun {
   std::shared_ptr<const ImageSource> test;        // null: none, unless the settings hold images out
   bool validates = true;
   std::string checkpoint;
+  std::vector<ChangedSetting> changes;
+  volatile std::sig_atomic_t* save_request = nullptr;
   Recorder observer;
 
  private:
