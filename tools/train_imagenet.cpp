@@ -74,13 +74,13 @@ void set_time_limit(std::chrono::seconds limit) {
 
 int train(TrainCommand& command, const RunData& data, Network& network, Device device, DType precision, Progress& progress) {
   const RunConfig& run = command.run;
+  catch_signals();
+  set_time_limit(command.actions.time_limit);
   const RunFolder folder(run.output.folder, command.existing());
   if (!folder.note().empty()) {
     progress.note(folder.note());
   }
   progress.notes(command.notes);
-  catch_signals();
-  set_time_limit(command.actions.time_limit);
   settle_input(command.settings, run, command.checkpoint, data.train, network.input,
                stoppable(progress.pass("measuring the training images")));
   Curves curves(folder.path());

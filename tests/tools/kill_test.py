@@ -148,8 +148,7 @@ class Kills(unittest.TestCase):
     def test_signal_ends_a_pass_over_the_images(self):
         # Many images: measuring them takes seconds.
         process = self.start(*DATA, "--synthetic-images", "400000", "--iterations", "5")
-        self.wait_for(process, lambda: (self.folder / "run/run.lock").exists())
-        time.sleep(0.3)
+        self.wait_for(process, lambda: (self.folder / "run/run.lock").exists())  # signals are caught by then
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(60), 128 + signal.SIGTERM, self.told())
         self.assertIn("nothing to save", self.told())
