@@ -117,7 +117,8 @@ def write_safetensors(path, metadata, tensors):
 
 
 def files_of(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """The bytes of its files; the lock names whoever came last, also a run that was refused."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "run.lock"}
 
 
 def records(folder):

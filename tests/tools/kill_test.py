@@ -23,7 +23,7 @@ import unittest
 BIN = pathlib.Path()
 KILLS = 5
 SEED = 1
-DATA = "--dataset synthetic --synthetic-images 64 --crop-size 16 -b 8 --model resnet20 --device cpu --threads 1 --workers 1 --precision fp32".split()
+DATA = "--dataset synthetic --synthetic-images 64 --crop-size 16 --batch-size 8 --model resnet20 --device cpu --threads 1 --workers 1 --precision fp32".split()
 # 40 epochs of 8 steps; reports, checkpoints and validations are out of step with each other.
 RUN = [*DATA, "--iterations", "320", "--log-every", "3", "--checkpoint-every", "5", "--evaluate-every", "0.875", "--lr-schedule", "plateau"]
 TIMES = {"seconds", "images_per_second", "data_wait"}
@@ -36,6 +36,18 @@ def records(folder):
 
 def files_of(folder, *patterns):
     return {path.name: path.read_bytes() for pattern in patterns for path in folder.glob(pattern)}
+
+
+def merged(words):
+    """A flag once, with the last value that was given."""
+    flags, name = {}, None
+    for word in words:
+        if str(word).startswith("--"):
+            name = word
+            flags[name] = []
+        else:
+            flags[name] = [word]
+    return [word for name, values in flags.items() for word in (name, *values)]
 
 
 def event_steps(path):
@@ -55,7 +67,8 @@ class Kills(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
 
-    def start(self, *words, output="run"):
+    def start(self, *given, output="run"):
+        words = merged(given)
         environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
         self.console = open(self.folder / "console.txt", "ab")
         self.addCleanup(self.console.close)

@@ -60,10 +60,10 @@ TEST(RunDescription, TheseSettingsChangeNoResult) {
       without.push_back(setting->name);
     }
   }
-  EXPECT_THAT(without,
-              testing::UnorderedElementsAre("DIR", "dataset", "workers", "max-bad-images", "max-bad-share", "recipe", "device",
-                                            "cuda-graph", "allow-nondeterministic", "allow-runtime-compilation", "threads",
-                                            "output", "resume", "log-every", "weights"));
+  EXPECT_THAT(without, testing::UnorderedElementsAre("DIR", "dataset", "workers", "max-bad-images", "max-bad-share", "recipe",
+                                                     "device", "cuda-graph", "allow-nondeterministic",
+                                                     "allow-runtime-compilation", "threads", "output", "resume", "overwrite",
+                                                     "checkpoint-every", "keep-checkpoints", "log-every", "weights"));
 }
 
 TEST(RunDescription, SaysWhatTheRunIs) {

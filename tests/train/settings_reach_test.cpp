@@ -287,9 +287,9 @@ TEST_P(SettingsReach, TheRun) {
   row.check(run(row.one), run(row.other));
 }
 
-/// Settings that two runs' results do not show; each has a test in settings_alone_test.cpp.
-const std::vector<std::string> kOnTheirOwn = {"workers", "weights", "bottleneck-stride", "recipe", "output",
-                                              "resume",  "threads"};
+/// Settings that two runs' results do not show; each has a test in settings_alone_test.cpp or trainer_saving_test.cpp.
+const std::vector<std::string> kOnTheirOwn = {"workers", "weights",   "bottleneck-stride", "recipe",           "output",
+                                              "resume",  "overwrite", "checkpoint-every",  "keep-checkpoints", "threads"};
 
 TEST(SettingsReach, EverySettingHasATest) {
   std::vector<std::string> tested = kOnTheirOwn;

@@ -39,7 +39,9 @@ Arrays arrays_of(const ParameterStore& store) {
 Arrays arrays_of(const Checkpoint& checkpoint) {
   Arrays arrays;
   for (const HostArray& array : checkpoint.arrays) {
-    arrays[array.name] = array.bytes;
+    if (!array.name.starts_with(kInputPrefix)) {
+      arrays[array.name] = array.bytes;
+    }
   }
   return arrays;
 }

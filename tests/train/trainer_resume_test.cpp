@@ -148,7 +148,8 @@ TEST(Trainer, WhatIsSavedIsWhatTheNetworkHolds) {
   EXPECT_EQ(last.metadata.at("iteration"), "3");
   const Checkpoint checkpoint = load_checkpoint(newest_checkpoint(folder.path()));
   const std::vector<HostArrayView> wanted = checkpoint_arrays(now);
-  EXPECT_EQ(checkpoint.arrays.size(), wanted.size());
+  EXPECT_EQ(checkpoint.arrays.size(), wanted.size() + 1);
+  EXPECT_EQ(checkpoint.find("input.mean")->to_floats(), run.network().input.mean);
   for (const HostArrayView& array : wanted) {
     const auto found = std::ranges::find(checkpoint.arrays, array.name, &HostArray::name);
     ASSERT_NE(found, checkpoint.arrays.end()) << array.name;
