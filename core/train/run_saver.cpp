@@ -118,7 +118,7 @@ void RunSaver::wait() {
 }
 
 std::optional<std::string> RunSaver::take_failure() {
-  if (writing_.valid() && writing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+  if (!new_failure_ && writing_.valid() && writing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
     wait();
   }
   return std::exchange(new_failure_, std::nullopt);

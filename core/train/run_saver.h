@@ -53,7 +53,7 @@ class RunSaver {
   void wait();
   /// Waits until the last save is written. If that failed, saves once more, and fails if that fails too.
   void finish(RunState& state);
-  /// The reason why a save failed that has ended since the last call.
+  /// The reason why a save failed, once for each.
   std::optional<std::string> take_failure();
   /// Saves that failed.
   int64_t failures() const { return failures_; }

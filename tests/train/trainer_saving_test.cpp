@@ -4,6 +4,8 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
 #include <set>
@@ -177,7 +179,7 @@ TEST(TrainerSaving, ADiskThatIsFullForAWhileCostsNothing) {
   const std::vector<nlohmann::json> failed = log_of(folder / "run", "save_failed");
   ASSERT_FALSE(failed.empty());
   EXPECT_THAT(failed[0].at("message").get<std::string>(), HasSubstr("No space left"));
-  EXPECT_EQ(failed.back().at("failures"), failed.size());
+  EXPECT_GE(failed.back().at("failures"), failed.size());
   expect_same_run(folder / "whole", folder / "run");
 }
 
@@ -227,7 +229,10 @@ TEST(TrainerSaving, ACheckpointAloneIsEnough) {
   fs::create_directory(folder / "alone");
   fs::rename(folder / "half/" + checkpoint_name(3), folder / "alone/" + checkpoint_name(3));
   SmallRun rest(folder / "alone");
-  // Other images than those that were measured would show in the mean.
+  int64_t read = 0;
+  rest.training = std::make_shared<WatchedSource>(rest.training, [&](int64_t, int64_t) { ++read; });
+  rest.resume((folder / "alone/") + checkpoint_name(3)).network();
+  EXPECT_EQ(read, 0) << "images measured again";
   ASSERT_EQ(rest.resume((folder / "alone/") + checkpoint_name(3)).train(), 0);
   EXPECT_TRUE(read_bytes((folder / "alone/") + kLastFile) == read_bytes((folder / "whole/") + kLastFile));
 }
