@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <iterator>
 #include <utility>
 
 namespace residua {
@@ -39,6 +40,7 @@ RunSaver::RunSaver(const RunFolder& folder, Training& training, Schedule& schedu
 RunSaver::~RunSaver() = default;  // the future's destructor waits
 
 void RunSaver::resume(const std::string& checkpoint, RunState& state) {
+  wait();
   state = resume_run(checkpoint, state, training_.store());
   schedule_.restore(state.schedule);
   training_.step().metrics().reset(state.unreported);
@@ -49,6 +51,7 @@ void RunSaver::resume(const std::string& checkpoint, RunState& state) {
   if (training_.precision() == DType::f16 && state.loss_scale != 1) {
     training_.scaler().set_loss_scale(state.loss_scale, state.good_steps);
   }
+  generations_.clear();
   // Newer checkpoints than this one are damaged, or the user goes back: the next save removes them.
   std::error_code none;
   std::vector<std::string> paths = checkpoints_in(folder_.path());
