@@ -120,6 +120,11 @@ void RunSaver::wait() {
   }
 }
 
+bool RunSaver::has_checkpoint() {
+  wait();
+  return !generations_.empty();
+}
+
 std::optional<std::string> RunSaver::take_failure() {
   if (!new_failure_ && writing_.valid() && writing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
     wait();

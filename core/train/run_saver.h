@@ -55,6 +55,8 @@ class RunSaver {
   void finish(RunState& state);
   /// The reason why a save failed, once for each.
   std::optional<std::string> take_failure();
+  /// Whether the folder has a checkpoint of this run. Waits for the save that is being written.
+  bool has_checkpoint();
   /// Saves that failed.
   int64_t failures() const { return failures_; }
 

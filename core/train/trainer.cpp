@@ -118,6 +118,7 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     train_epoch(stop);
   }
   if (stop == 0 && validation_loader_ == nullptr && make_statistics_exact(stop)) {
+    save_first();
     save(Save::last);
   }
   if (stop != 0) {
@@ -220,6 +221,7 @@ bool Trainer::make_statistics_exact(const volatile std::sig_atomic_t& stop) {
 }
 
 void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
+  save_first();
   if (!make_statistics_exact(stop)) {
     return;
   }

@@ -71,6 +71,8 @@ class Trainer {
   Evaluated evaluated() const;
   void test(const volatile std::sig_atomic_t& stop);
   void save(Save what);
+  /// Saves a first checkpoint before the first weights: a kill in between must not leave weights that no run goes on from.
+  void save_first();
   /// Saves the state if the time for it has come or somebody asked for it, and reports saves that failed.
   void save_if_due();
   void report_failed_saves();

@@ -20,6 +20,12 @@ void Trainer::save(Save what) {
   checkpoints_.saved(state_.iteration);
 }
 
+void Trainer::save_first() {
+  if (!saver_.has_checkpoint()) {
+    save(Save::checkpoint);
+  }
+}
+
 void Trainer::save_if_due() {
   report_failed_saves();
   const bool asked = save_request_ != nullptr && *save_request_ != 0;
@@ -43,6 +49,7 @@ void Trainer::report_failed_saves() {
 void Trainer::save_unfinished(const char* what) {
   if (state_.iteration > 0) {
     unreported();
+    save_first();
     save(Save::last);
     saver_.finish(state_);
     report_->note(

@@ -139,6 +139,26 @@ TEST(TrainerSaving, ARequestSavesOnceAndTheRunGoesOn) {
             (std::vector<std::string>{folder / checkpoint_name(6), folder / checkpoint_name(2)}));
 }
 
+// A folder with weights and no checkpoint is not started over.
+TEST(TrainerSaving, TheFirstCheckpointComesBeforeTheFirstWeights) {
+  for (const bool validates : {true, false}) {
+    const TemporaryFolder folder;
+    SmallRun run(folder.path());
+    run.set("iterations", {"3"});
+    run.validates = validates;
+    TestFileSystem files;
+    {
+      const ScopedFileSystem in_force(files);
+      ASSERT_EQ(run.train(), 0);
+    }
+    const auto place = [&](const std::string& name) {
+      return std::ranges::find(files.operations(), "rename temporary " + name) - files.operations().begin();
+    };
+    EXPECT_LT(place(checkpoint_name(3)), place(kLastFile));
+    EXPECT_LT(place(kLastFile), static_cast<std::ptrdiff_t>(files.operations().size()));
+  }
+}
+
 /// A disk without space for new files while `full`.
 class FullDisk final : public FileSystem {
  public:
