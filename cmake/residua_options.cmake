@@ -8,7 +8,7 @@ target_link_libraries(residua_interface INTERFACE fmt::fmt nlohmann_json::nlohma
 
 # Flags for our own code, which a project that uses the library does not get.
 add_library(residua_private INTERFACE)
-target_include_directories(residua_private SYSTEM INTERFACE ${STB_INCLUDE_DIR} ${TOMLPLUSPLUS_INCLUDE_DIR})
+target_include_directories(residua_private SYSTEM INTERFACE ${STB_INCLUDE_DIR} ${TOMLPLUSPLUS_INCLUDE_DIR} ${XXHASH_INCLUDE_DIR})
 target_compile_options(residua_private INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -fno-math-errno>)
 # DT_RPATH, which holds for the libraries' own libraries too, not DT_RUNPATH.
 target_link_options(residua_private INTERFACE -Wl,--disable-new-dtags)

@@ -2,8 +2,12 @@
 // core/train does the work.
 #include <fmt/format.h>
 #include <omp.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <iostream>
+#include <utility>
 
 #include "core/base/join.h"
 #include "core/io/atomic_file.h"
@@ -22,6 +26,9 @@
 
 namespace residua {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+const Clock::time_point kStart = Clock::now();
 
 /// Shows a training run: its progress on the terminal, and its curves, which are drawn again while it goes on.
 class TrainingView final : public RunObserver {
@@ -44,14 +51,38 @@ class TrainingView final : public RunObserver {
   Curves& curves_;
 };
 
+/// A signal came before the run had anything to save.
+struct Stopped {};
+
+/// Shows a pass over the images, and ends it on a signal.
+MeasureProgress stoppable(MeasureProgress show) {
+  return [show = std::move(show)](int64_t done, int64_t total) {
+    if (stop_signal() != 0) {
+      throw Stopped();
+    }
+    show(done, total);
+  };
+}
+
+/// Sends this process SIGALRM when the time limit is over, which counts from its start.
+void set_time_limit(std::chrono::seconds limit) {
+  if (limit.count() > 0) {
+    const auto left = limit - std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - kStart);
+    ::alarm(static_cast<unsigned>(std::max<int64_t>(left.count(), 1)));
+  }
+}
+
 int train(TrainCommand& command, const RunData& data, Network& network, Device device, DType precision, Progress& progress) {
   const RunConfig& run = command.run;
+  catch_signals();
+  set_time_limit(command.actions.time_limit);
   const RunFolder folder(run.output.folder, command.existing());
   if (!folder.note().empty()) {
     progress.note(folder.note());
   }
+  progress.notes(command.notes);
   settle_input(command.settings, run, command.checkpoint, data.train, network.input,
-               progress.pass("measuring the training images"));
+               stoppable(progress.pass("measuring the training images")));
   Curves curves(folder.path());
   TrainingView view(progress, curves);
   Trainer trainer({.network = network,
@@ -61,11 +92,12 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
                    .data = data,
                    .folder = folder,
                    .observer = view,
-                   .checkpoint = command.checkpoint});
+                   .checkpoint = command.checkpoint,
+                   .changes = command.changes,
+                   .save_request = &save_request()});
   progress.note(fmt::format("an epoch uses {} of the {} images; output in {}", trainer.epoch_images(), data.train->size(),
                             folder.path()));
   atomic_write(folder.file(kConfigFile), command.settings.toml());
-  catch_signals();
   const RunDescription description = describe_run(command.settings, run, data, network, device, precision);
   if (!description.deviations.empty()) {
     progress.note(fmt::format("deviates from the recipe {}:\n  {}", description.recipe, join(description.deviations, "\n  ")));
@@ -73,7 +105,7 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
   const int stopped = train_with_result(trainer, folder, description, stop_signal());
   curves.draw(progress);
   write_report(folder.path(), progress);
-  return stopped == 0 ? 0 : 128 + stopped;
+  return exit_code(stopped);
 }
 
 int run(TrainCommand& command) {
@@ -118,7 +150,12 @@ int run(TrainCommand& command) {
   if (act_on_data(command, data, network, device, precision, progress)) {
     return 0;
   }
-  return train(command, data, network, device, precision, progress);
+  try {
+    return train(command, data, network, device, precision, progress);
+  } catch (const Stopped&) {
+    progress.note("stopped before the first step: there is nothing to save");
+    return exit_code(stop_signal());
+  }
 }
 
 }  // namespace

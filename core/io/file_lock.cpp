@@ -4,12 +4,24 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
 #include "core/io/file_system.h"
 
 namespace residua {
+namespace {
+
+constexpr size_t kHolderBytes = 128;
+
+std::string host_name() {
+  std::array<char, 65> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "an unknown host";
+}
+
+}  // namespace
 
 FileLock::FileLock(std::string path, int flags)
     : path_(std::move(path)), descriptor_(file_system().open(path_, flags)), error_(descriptor_ < 0 ? errno : 0) {}
@@ -67,6 +79,27 @@ FileLock FileLock::attempt(const std::string& path) {
     lock.take(/*wait=*/false);
   }
   return lock;
+}
+
+FileLock FileLock::claim(const std::string& path) {
+  FileLock lock(path, O_RDWR | O_CREAT);
+  if (!lock.held()) {
+    return lock;
+  }
+  lock.take(/*wait=*/false);
+  if (lock.held()) {
+    std::string text = fmt::format("{}, process {}\n", host_name(), ::getpid());
+    text.resize(std::max(text.size(), kHolderBytes), '\n');       // over a longer one
+    write_all_at(lock.descriptor_, text.data(), text.size(), 0);  // a lock whose holder is unknown is still one
+  }
+  return lock;
+}
+
+std::string FileLock::holder() const {
+  std::string text(kHolderBytes, '\0');
+  const ssize_t bytes = file_system().read(descriptor_, text.data(), text.size(), 0);
+  text.resize(bytes > 0 ? static_cast<size_t>(bytes) : 0);
+  return text.substr(0, text.find('\n'));
 }
 
 }  // namespace residua

@@ -17,6 +17,10 @@ class FileLock {
   /// is true. If neither is true, the path cannot be opened or its file system has no locks.
   static FileLock attempt(const std::string& path);
 
+  /// Creates the file if there is none, tries to lock it without waiting, and writes who holds it into it: "HOST, process 7".
+  /// Check held() and busy() as after attempt().
+  static FileLock claim(const std::string& path);
+
   FileLock(FileLock&& other) noexcept;
   FileLock& operator=(FileLock&&) = delete;
   ~FileLock();
@@ -24,6 +28,8 @@ class FileLock {
   bool held() const { return error_ == 0; }
   bool busy() const;
   const std::string& path() const { return path_; }
+  /// Who claimed the file last, as it says itself; empty if it does not say.
+  std::string holder() const;
   /// The open file.
   int descriptor() const { return descriptor_; }
 

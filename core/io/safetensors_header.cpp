@@ -13,9 +13,8 @@
 namespace residua::safetensors {
 namespace {
 
-constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the reference implementation
-constexpr int kMaxNesting = 3;                     // header, tensor, shape or data_offsets
-constexpr size_t kMaxRank = 4;                     // the most dimensions a Residua tensor has
+constexpr int kMaxNesting = 3;  // header, tensor, shape or data_offsets
+constexpr size_t kMaxRank = 4;  // the most dimensions a Residua tensor has
 constexpr int64_t kMaxElements = int64_t{1} << 62;
 
 template <class... Args>

@@ -16,6 +16,7 @@ namespace residua::safetensors {
 
 inline constexpr std::string_view kMetadataKey = "__metadata__";
 inline constexpr uint64_t kLengthBytes = 8;
+inline constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the reference implementation
 inline constexpr std::array<std::pair<std::string_view, DType>, 6> kDTypes = {{{"F32", DType::f32},
                                                                                {"F16", DType::f16},
                                                                                {"BF16", DType::bf16},

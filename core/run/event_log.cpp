@@ -24,14 +24,18 @@ void name_non_finite(nlohmann::ordered_json& value) {
   }
 }
 
-/// Whether a line of the log is a complete record of an event up to `iteration`.
-bool is_kept(const std::string& line, int64_t iteration) {
+/// Whether a line of the log is a complete record of an event up to `position`.
+bool is_kept(const std::string& line, const LogPosition& position) {
   const nlohmann::json record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   if (!record.is_object()) {
     return false;
   }
   const auto at = record.find("iteration");
-  return at == record.end() || (at->is_number() && at->get<double>() <= static_cast<double>(iteration));
+  const nlohmann::json type = record.value("type", nlohmann::json());
+  const int64_t last = type == "validation" || type == "clean_train" ? position.validated
+                       : type == "test"                              ? position.tested
+                                                                     : position.iteration;
+  return at == record.end() || (at->is_number() && at->get<double>() <= static_cast<double>(last));
 }
 
 }  // namespace
@@ -41,7 +45,7 @@ EventLog EventLog::create(const std::string& path) {
   return EventLog(path);
 }
 
-EventLog EventLog::resume(const std::string& path, int64_t iteration) {
+EventLog EventLog::resume(const std::string& path, const LogPosition& position) {
   if (!std::filesystem::exists(path)) {
     return create(path);
   }
@@ -50,7 +54,7 @@ EventLog EventLog::resume(const std::string& path, int64_t iteration) {
   int64_t dropped = 0;
   for (std::string line; std::getline(file, line);) {
     const bool whole = !file.eof();  // the last line of a killed run may be incomplete
-    if (whole && is_kept(line, iteration)) {
+    if (whole && is_kept(line, position)) {
       kept += line + '\n';
     } else {
       ++dropped;
@@ -60,7 +64,7 @@ EventLog EventLog::resume(const std::string& path, int64_t iteration) {
     fail("cannot read {}", path);
   }
   if (dropped > 0) {
-    warn("{}: dropped {} records that are damaged or later than iteration {}", path, dropped, iteration);
+    warn("{}: dropped {} records that are damaged or later than iteration {}", path, dropped, position.iteration);
     atomic_write(path, kept);
   }
   return EventLog(path);

@@ -33,6 +33,13 @@ struct EvaluationRecord {
   double seconds = 0;     // its duration
 };
 
+/// How far a run has come that continues its log.
+struct LogPosition {
+  int64_t iteration = 0;
+  int64_t validated = 0;  // iteration of the last validation
+  int64_t tested = 0;     // iteration of the test
+};
+
 /// `log.jsonl`, the record of a run: one JSON object per line, in the order of events, each written as it happens.
 ///
 ///   {"type":"train","iteration":50,"epoch":0.1,"loss":1.9,"top1_error":71.2,"top5_error":20.5,"lr":0.1,
@@ -48,14 +55,16 @@ class EventLog {
  public:
   /// Starts a new log; overwrites any file at `path`.
   static EventLog create(const std::string& path);
-  /// Continues a log: keeps complete records up to `iteration`, and drops later ones, which the run will repeat. Warns about
+  /// Continues a log: keeps complete records up to the position, and drops later ones, which the run will repeat. Warns about
   /// dropped records. Starts a new log if there is no file.
-  static EventLog resume(const std::string& path, int64_t iteration);
+  static EventLog resume(const std::string& path, const LogPosition& position);
 
   void write(const TrainRecord& record);
   void write(const EvaluationRecord& record);
   /// Writes any other record: an object with a "type" and, if it belongs to a step, an "iteration".
   void write(const nlohmann::ordered_json& record);
+  /// Writes the records that failed to be written.
+  void flush() { file_.flush(); }
 
  private:
   explicit EventLog(const std::string& path) : file_(path) {}

@@ -6,9 +6,12 @@
 #include <filesystem>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "core/io/atomic_file.h"
 #include "core/io/file_system.h"
+#include "core/run/checkpoint.h"
+#include "core/run/tensorboard.h"
 
 namespace residua {
 namespace {
@@ -24,8 +27,8 @@ bool exists(const std::string& path) {
 
 RunExists::RunExists(const std::string& folder, const std::string& file)
     : UsageError("output", folder,
-                 fmt::format("a folder without a run: it already holds one ({}); set resume to auto to continue it, or choose "
-                             "another output for a new run",
+                 fmt::format("a folder without a run: it already holds one ({}); set resume to auto to continue it, set "
+                             "overwrite to replace it, or choose another output for a new run",
                              file)),
       folder_(folder) {}
 
@@ -40,12 +43,16 @@ RunFolder::RunFolder(std::string path, Existing existing) : path_(std::move(path
     fail_usage("cannot write to the output folder {}: {}; choose another output", path_, std::system_category().message(errno));
   }
   check_contents(existing);
-  lock_.emplace(FileLock::attempt(path_));
+  lock_.emplace(FileLock::claim(file(kLockFile)));
   if (lock_->busy()) {
-    fail_usage("another run is writing to {}: wait until it ends, or choose another output", path_);
+    fail_usage("another run is writing to {} ({}): wait until it ends, or choose another output", path_,
+               lock_->holder().empty() ? "unknown" : lock_->holder());
   }
   remove_temporary_files(path_);
-  if (existing == Existing::start || (existing == Existing::resume_or_start && !exists(file(kCheckpointFile)))) {
+  if (existing == Existing::overwrite) {
+    remove_run();
+  }
+  if (existing == Existing::start || (existing == Existing::resume_or_start && !has_checkpoint())) {
     keep_old_log();
     remove_old_evaluation();
   }
@@ -53,18 +60,59 @@ RunFolder::RunFolder(std::string path, Existing existing) : path_(std::move(path
 
 std::string RunFolder::file(std::string_view name) const { return (fs::path(path_) / name).string(); }
 
+bool RunFolder::has_checkpoint() const { return !checkpoints_in(path_).empty(); }
+
 void RunFolder::check_contents(Existing existing) const {
-  for (const char* name : {kCheckpointFile, kBestFile, kLastFile}) {
-    if (existing == Existing::start && exists(file(name))) {
-      throw RunExists(path_, name);
+  if (existing == Existing::start) {
+    std::vector<std::string> found = checkpoints_in(path_);
+    for (const char* name : {kBestFile, kLastFile}) {
+      if (exists(file(name))) {
+        found.emplace_back(name);
+      }
+    }
+    if (!found.empty()) {
+      throw RunExists(path_, fs::path(found.front()).filename().string());
     }
   }
-  const std::string weights = weights_beside(file(kCheckpointFile));
-  if (existing == Existing::resume_or_start && !exists(file(kCheckpointFile)) && !weights.empty()) {
+  const std::string weights = weights_beside(file(kLastFile));
+  if (existing == Existing::resume_or_start && !has_checkpoint() && !weights.empty()) {
     fail_usage(
-        "{} holds the weights of a run but no {} to resume from: start a new run from them, with weights {} and another "
+        "{} holds the weights of a run but no checkpoint to resume from: start a new run from them, with weights {} and "
+        "another "
         "output, or move them out of the folder",
-        path_, kCheckpointFile, weights);
+        path_, weights);
+  }
+}
+
+void RunFolder::remove_run() {
+  std::vector<std::string> files = checkpoints_in(path_);
+  for (const char* name : {kBestFile, kLastFile, kLogFile, kConfigFile, kRunFile, kResultFile, kEvaluationFile, "curves.png",
+                           "curves.svg", "report.html"}) {
+    files.push_back(file(name));
+  }
+  std::error_code none;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path_, none)) {
+    if (entry.path().filename().string().starts_with(kEventFilePrefix)) {
+      files.push_back(entry.path().string());
+    }
+  }
+  for (const fs::directory_entry& entry : fs::directory_iterator(file(kWorstFolder), none)) {
+    const std::string stem = entry.path().stem().string();
+    if (entry.path().extension() == ".png" && stem.find_first_not_of("0123456789") == std::string::npos) {
+      files.push_back(entry.path().string());
+    }
+  }
+  size_t removed = 0;
+  for (const std::string& path : files) {
+    if (exists(path)) {
+      if (file_system().remove(path) != 0) {
+        fail_io("remove", path, errno);
+      }
+      ++removed;
+    }
+  }
+  if (removed > 0) {
+    note_ = fmt::format("removed the run that was in {}: {} files", path_, removed);
   }
 }
 

@@ -10,8 +10,7 @@
 
 namespace residua {
 
-/// The files in a run's folder, besides TensorBoard's.
-inline constexpr const char* kCheckpointFile = "checkpoint.safetensors";
+/// The files in a run's folder, besides its checkpoints (core/run/checkpoint.h) and TensorBoard's.
 inline constexpr const char* kBestFile = "best.safetensors";
 inline constexpr const char* kLastFile = "last.safetensors";
 inline constexpr const char* kLogFile = "log.jsonl";
@@ -20,10 +19,11 @@ inline constexpr const char* kRunFile = "run.json";
 inline constexpr const char* kResultFile = "result.json";
 inline constexpr const char* kEvaluationFile = "evaluation.json";
 inline constexpr const char* kWorstFolder = "worst";
+inline constexpr const char* kLockFile = "run.lock";
 
 /// What to do if the output folder already holds a run. start: fail. resume: continue it. resume_or_start: continue it if there
-/// is a checkpoint.
-enum class Existing : uint8_t { start, resume_or_start, resume };
+/// is a checkpoint. overwrite: remove it.
+enum class Existing : uint8_t { start, resume_or_start, resume, overwrite };
 
 /// The output folder holds files that a new run would overwrite.
 class RunExists : public UsageError {
@@ -35,14 +35,14 @@ class RunExists : public UsageError {
   std::string folder_;
 };
 
-/// A run's output folder. Creates it if needed, and holds an exclusive lock on it while this object lives. The lock ends with
-/// the process, even if it is killed. On file systems without locks there is none.
+/// A run's output folder. Creates it if needed, and holds an exclusive lock on its file run.lock while this object lives; the
+/// file names the holder. The lock ends with the process, even if it is killed. On file systems without locks there is none.
 class RunFolder {
  public:
-  /// Removes temporary files left by a killed run. A new run renames the log of an earlier one, and removes its
-  /// evaluation. Fails with UsageError if the
-  /// folder cannot be created or written to, if another run is writing to it, or if `resume_or_start` finds weights without a
-  /// checkpoint. Fails with RunExists if `start` finds a checkpoint or weights.
+  /// Removes temporary files left by a killed run. A new run renames the log of an earlier one, and removes its evaluation.
+  /// `overwrite` removes all files that runs write, and no others. Fails with UsageError if the folder cannot be created or
+  /// written to, if another run is writing to it, or if `resume_or_start` finds weights without a checkpoint. Fails with
+  /// RunExists if `start` finds a checkpoint or weights.
   RunFolder(std::string path, Existing existing);
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -55,7 +55,9 @@ class RunFolder {
 
  private:
   void check_contents(Existing existing) const;
+  bool has_checkpoint() const;
   void keep_old_log();
+  void remove_run();
   void remove_old_evaluation() const;
 
   std::string path_;

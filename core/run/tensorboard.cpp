@@ -74,7 +74,7 @@ std::string new_event_file(const std::string& folder) {
   }
   const int64_t now = std::chrono::duration_cast<nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   constexpr int64_t kSecond = 1'000'000'000;
-  return fmt::format("{}/events.out.tfevents.{}.{:09}.{}.{}", folder, now / kSecond, now % kSecond, host.data(), ::getpid());
+  return fmt::format("{}/{}{}.{:09}.{}.{}", folder, kEventFilePrefix, now / kSecond, now % kSecond, host.data(), ::getpid());
 }
 
 }  // namespace

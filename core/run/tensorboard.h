@@ -8,7 +8,10 @@
 
 namespace residua {
 
-/// Writes scalars for TensorBoard to an event file (events.out.tfevents.*) in a run's folder. The file is a sequence of
+/// The names of TensorBoard's event files start with this.
+inline constexpr const char* kEventFilePrefix = "events.out.tfevents.";
+
+/// Writes scalars for TensorBoard to an event file in a run's folder. The file is a sequence of
 /// TFRecord frames, each an encoded tensorflow.Event. A folder may hold several files; a resumed run adds one. Every member
 /// throws Error, which names the file and the system's reason.
 class TensorBoardWriter {
@@ -18,6 +21,9 @@ class TensorBoardWriter {
 
   /// Writes one point of the curve `tag` ("train/loss") immediately.
   void scalar(std::string_view tag, int64_t step, double value);
+
+  /// Writes the points that failed to be written.
+  void flush() { file_.flush(); }
 
   const std::string& path() const { return file_.path(); }
 

@@ -100,16 +100,53 @@ void declare(Settings& s, TrainingOptions& o) {
   s.number("seed", o.seed, between(0, 1e15), "Random seed for initialization, shuffling and augmentation.").chosen_by_run();
 }
 
+namespace {
+
+/// "10m" for minutes, "500" for iterations.
+CheckpointInterval interval_of(const std::string& name, const std::string& word) {
+  const std::string wanted = "a number of iterations, such as 500, or of minutes with m, such as 10m";
+  if (word.ends_with('m')) {
+    return {.minutes = config_detail::parse_number(name, word.substr(0, word.size() - 1), above(0), wanted)};
+  }
+  return {.iterations = config_detail::parse_whole(name, word, between(1, kMost), wanted)};
+}
+
+void declare_checkpoint_every(Settings& s, CheckpointInterval& interval) {
+  const std::string name = "checkpoint-every";
+  s.add({.name = name,
+         .help = "How often the run saves its state between validations: minutes with m, such as 10m, or iterations, such as "
+                 "500. It also saves with each validation, at the end and when it is stopped.",
+         .wanted = "iterations, or minutes with m",
+         .set =
+             [&interval, name](const Words& words) {
+               interval = interval_of(name, config_detail::single(name, words, "one word: iterations, or minutes with m"));
+             },
+         .get = [&interval]() -> Words {
+           return {interval.iterations > 0 ? fmt::format("{}", interval.iterations) : fmt::format("{}m", interval.minutes)};
+         }})
+      .without_result();
+}
+
+}  // namespace
+
 void declare(Settings& s, OutputOptions& o) {
   s.text("output", o.folder, "Output folder for settings, logs, curves, weights and checkpoints.")
       .alias("o")
       .without_result()
       .default_is("runs/<model>-<data set>");
   s.text("resume", o.resume,
-         "Resume a run. auto: from the checkpoint in the output folder, or from the start if there is none. FILE: from that "
-         "checkpoint. Settings come from the config.toml beside the checkpoint unless --config names another file; flags "
+         "Resume a run. auto: from the newest checkpoint in the output folder that is not damaged, or from the start if there "
+         "is none. FILE: from that checkpoint. Settings come from the config.toml beside the checkpoint unless --config names "
+         "another file; flags "
          "override both.")
       .action();
+  s.flag("overwrite", o.overwrite,
+         "Remove a run that is already in the output folder, and start a new one. Without it, the program refuses.")
+      .action();
+  declare_checkpoint_every(s, o.checkpoint_every);
+  s.number("keep-checkpoints", o.keep_checkpoints, between(1, kMost),
+           "Number of checkpoints to keep. An older one is removed only once a newer one is safe on the disk.")
+      .without_result();
   s.number("log-every", o.log_every, between(1, kMost), "Iterations between progress lines.").without_result();
   s.number("evaluate-every", o.evaluate_every, above(0), "Epochs between validations.");
   s.number("clean-train", o.clean_train, between(0, kMost),

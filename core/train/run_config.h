@@ -53,10 +53,19 @@ struct TrainingOptions {
   device_api::PlanOptions plan_options() const;
 };
 
+/// How often a run saves its state between validations: each `iterations` or, if they are 0, each `minutes`.
+struct CheckpointInterval {
+  int64_t iterations = 0;
+  double minutes = 10;
+};
+
 /// What a run writes, where, and what it resumes from.
 struct OutputOptions {
   std::string folder;
-  std::string resume;         // "auto", a checkpoint, or empty
+  bool overwrite = false;  // whether a run in the folder is removed
+  std::string resume;      // "auto", a checkpoint, or empty
+  CheckpointInterval checkpoint_every = {};
+  int64_t keep_checkpoints = 2;
   bool has_settings = false;  // whether a run goes on whose config.toml has all settings; not a setting itself
   int64_t log_every = 50;
   double evaluate_every = 1;  // epochs

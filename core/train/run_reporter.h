@@ -1,8 +1,10 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 
+#include "core/base/error.h"
 #include "core/data/data_errors.h"
 #include "core/evaluate/metrics.h"
 #include "core/run/event_log.h"
@@ -13,11 +15,19 @@
 
 namespace residua {
 
-/// Reports a run's events to log.jsonl, TensorBoard and the observer.
+/// A setting that a resumed run has otherwise than before.
+struct ChangedSetting {
+  std::string name;
+  std::string before;  // as the user types it; empty: unset
+  std::string now;
+};
+
+/// Reports a run's events to log.jsonl, TensorBoard and the observer. A record that cannot be written, for example to a full
+/// disk, is noted, kept, and written with the next one.
 class RunReporter {
  public:
   struct Options {
-    int64_t resumed_at = -1;  // iteration; -1: a new run
+    std::optional<LogPosition> resumed_at = {};  // empty: a new run
     int64_t total_iterations = 0;
     int64_t epoch_images = 0;  // images trained per epoch
   };
@@ -32,6 +42,11 @@ class RunReporter {
   /// Reports an evaluation that took `seconds`; `type` as in EvaluationRecord.
   void evaluation(const RunState& state, const std::string& type, const Metrics& metrics, double seconds);
   void note(const std::string& text) { observer_.note(text); }
+  /// Reports a save that failed, the run's `failures`th.
+  void save_failed(const RunState& state, const std::string& reason, int64_t failures);
+  void changed(const RunState& state, const ChangedSetting& setting);
+  /// Writes the records that failed to be written. Throws Error if that fails again.
+  void finish();
   /// Reports the images that could not be read since the last call.
   void skipped_images(const RunState& state, DataErrors& errors);
   /// Reports the steps that were skipped since the last report. `scaled`: with a loss scale.
@@ -48,6 +63,16 @@ class RunReporter {
  private:
   using Clock = std::chrono::steady_clock;
 
+  /// Writes to the log, or to TensorBoard; a failure is noted once.
+  template <class Write>
+  void keep(bool& failing, const Write& write);
+  template <class Record>
+  void log(const Record& record) {
+    keep(log_fails_, [&] { log_.write(record); });
+  }
+  void point(const std::string& tag, int64_t step, double value) {
+    keep(tensorboard_fails_, [&] { tensorboard_.scalar(tag, step, value); });
+  }
   double epoch(const RunState& state) const;
   int64_t batch_images(const RunState& state) const;
   double seconds() const;
@@ -56,11 +81,26 @@ class RunReporter {
   Options options_;
   EventLog log_;
   TensorBoardWriter tensorboard_;
+  bool log_fails_ = false;
+  bool tensorboard_fails_ = false;
   Clock::time_point start_ = Clock::now();
   double wait_seconds_ = 0;
   double validation_seconds_ = 0;  // duration of the last one
   int64_t reported_iteration_ = 0;
   int64_t images_ = 0;  // since then
 };
+
+template <class Write>
+void RunReporter::keep(bool& failing, const Write& write) {
+  try {
+    write();
+    failing = false;
+  } catch (const Error& error) {
+    if (!failing) {
+      note(fmt::format("{}; the run goes on, and it is written with the next record", error.what()));
+    }
+    failing = true;
+  }
+}
 
 }  // namespace residua

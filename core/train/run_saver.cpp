@@ -2,16 +2,45 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
+#include <iterator>
+#include <utility>
 
 namespace residua {
 
-RunSaver::RunSaver(const RunFolder& folder, Training& training, Schedule& schedule)
-    : folder_(folder), training_(training), schedule_(schedule) {}
+namespace fs = std::filesystem;
 
-bool RunSaver::has_best() const { return std::filesystem::exists(best_path()); }
+struct RunSaver::Saved {
+  RunState state;
+  StateSnapshot now;
+  SafetensorsMetadata metadata;
+  std::vector<HostArray> input;
+
+  SafetensorsMetadata weights_metadata() const {
+    SafetensorsMetadata all = metadata;
+    all["iteration"] = std::to_string(state.iteration);
+    if (state.exact_bn > 0) {
+      all[kExactStatisticsKey] = std::to_string(state.exact_bn);
+    }
+    return all;
+  }
+  void write_weights(const std::string& path) const { save_weights(path, now, weights_metadata(), input); }
+  void write_checkpoint(const std::string& path) const { save_run(path, state, now, metadata, input); }
+};
+
+RunSaver::RunSaver(const RunFolder& folder, Training& training, Schedule& schedule, int64_t keep)
+    : folder_(folder),
+      training_(training),
+      schedule_(schedule),
+      keep_(static_cast<size_t>(keep)),
+      has_best_(fs::exists(best_path())) {}
+
+RunSaver::~RunSaver() = default;  // the future's destructor waits
 
 void RunSaver::resume(const std::string& checkpoint, RunState& state) {
+  wait();
   const int64_t threads = state.fixed_threads;
   state = resume_run(checkpoint, state, training_.store());
   state.fixed_threads = threads;
@@ -25,9 +54,17 @@ void RunSaver::resume(const std::string& checkpoint, RunState& state) {
   if (training_.precision() == DType::f16 && state.loss_scale != 1) {
     training_.scaler().set_loss_scale(state.loss_scale, state.good_steps);
   }
+  generations_.clear();
+  // Newer checkpoints than this one are damaged, or the user goes back: the next save removes them.
+  std::error_code none;
+  std::vector<std::string> paths = checkpoints_in(folder_.path());
+  const auto own = std::ranges::find_if(paths, [&](const std::string& path) { return fs::equivalent(path, checkpoint, none); });
+  std::transform(std::make_reverse_iterator(paths.end()), std::make_reverse_iterator(own), std::back_inserter(generations_),
+                 [](const std::string& path) { return fs::path(path).filename().string(); });
 }
 
-void RunSaver::save(RunState& state, bool best) {
+void RunSaver::save(RunState& state, Save what) {
+  wait();
   const StepState step = training_.step().state();
   state.loss_scale = step.loss_scale;
   state.good_steps = step.good_steps;
@@ -36,24 +73,36 @@ void RunSaver::save(RunState& state, bool best) {
   check(step, state);
   state.schedule = schedule_.state();
   state.unreported = training_.step().metrics().totals();
-  const StateSnapshot now = snapshot(training_.store());
-  if (const std::optional<std::string> name = now.first_not_finite()) {
+  const auto saved = std::make_shared<const Saved>(Saved{.state = state,
+                                                         .now = snapshot(training_.store()),
+                                                         .metadata = network_metadata(training_.network()),
+                                                         .input = input_arrays(training_.network())});
+  if (const std::optional<std::string> name = saved->now.first_not_finite()) {
     fail_diverged(fmt::format("{} has values that are not finite", *name), state);
   }
-  SafetensorsMetadata metadata = network_metadata(training_.network());
-  metadata["iteration"] = std::to_string(state.iteration);
-  if (state.exact_bn > 0) {
-    metadata[kExactStatisticsKey] = std::to_string(state.exact_bn);
+  if (what == Save::best) {
+    best_unwritten_ = saved;
+    has_best_ = true;
   }
-  const std::vector<HostArray> input = input_arrays(training_.network());
-  save_weights(folder_.file(kLastFile), now, metadata, input);
-  if (best) {
-    save_weights(best_path(), now, metadata, input);
-  }
-  save_run(folder_.file(kCheckpointFile), state, now);
+  last_unwritten_ = last_unwritten_ || what != Save::checkpoint;
+  writing_kept_ = kept_with(state.iteration);
+  // The checkpoint comes last: where it is, the weights that it speaks of are too.
+  writing_ = std::async(
+      std::launch::async,
+      [saved, best = best_unwritten_, best_path = best_path(), last_path = last_unwritten_ ? folder_.file(kLastFile) : "",
+       checkpoint = folder_.file(checkpoint_name(state.iteration)), folder = folder_.path(), kept = writing_kept_] {
+        if (!last_path.empty()) {
+          saved->write_weights(last_path);
+        }
+        if (best != nullptr) {
+          best->write_weights(best_path);
+        }
+        saved->write_checkpoint(checkpoint);
+        remove_other_checkpoints(folder, kept);
+      });
 }
 
-void RunSaver::check(const StepState& step, RunState state) const {
+void RunSaver::check(const StepState& step, RunState state) {
   if (step.diverged_at > 0) {
     const int64_t later = steps_since_divergence(step);
     const int64_t steps = step.skipped_in_a_row - later;
@@ -64,11 +113,58 @@ void RunSaver::check(const StepState& step, RunState state) const {
   }
 }
 
-void RunSaver::fail_diverged(const std::string& what, const RunState& state) const {
-  const std::string checkpoint = folder_.file(kCheckpointFile);
+std::vector<std::string> RunSaver::kept_with(int64_t iteration) const {
+  std::vector<std::string> names = generations_;
+  std::erase(names, checkpoint_name(iteration));
+  names.push_back(checkpoint_name(iteration));
+  names.erase(names.begin(), names.end() - static_cast<std::ptrdiff_t>(std::min(names.size(), keep_)));
+  return names;
+}
+
+void RunSaver::wait() {
+  if (!writing_.valid()) {
+    return;
+  }
+  try {
+    writing_.get();
+    generations_ = writing_kept_;
+    best_unwritten_.reset();
+    last_unwritten_ = false;
+    failure_.reset();
+  } catch (const std::exception& error) {
+    ++failures_;
+    failure_ = new_failure_ = error.what();
+  }
+}
+
+std::string RunSaver::newest_checkpoint() {
+  wait();
+  return generations_.empty() ? "" : folder_.file(generations_.back());
+}
+
+std::optional<std::string> RunSaver::take_failure() {
+  if (!new_failure_ && writing_.valid() && writing_.wait_for(std::chrono::seconds(0)) == std::future_status::ready) {
+    wait();
+  }
+  return std::exchange(new_failure_, std::nullopt);
+}
+
+void RunSaver::finish(RunState& state) {
+  wait();
+  if (failure_) {
+    save(state, Save::checkpoint);
+    wait();
+  }
+  if (failure_) {
+    fail("the run's last state could not be saved: {}; the files of earlier saves are as they were", *failure_);
+  }
+}
+
+void RunSaver::fail_diverged(const std::string& what, const RunState& state) {
+  wait();
   throw Diverged(fmt::format(
       "{} at iteration {}: lower the learning rate, add a warm-up, or use fp32; {}", what, state.iteration,
-      std::filesystem::exists(checkpoint) ? "the last good state is in " + checkpoint : "no state has been saved yet"));
+      generations_.empty() ? "no state has been saved yet" : "the last good state is in " + folder_.file(generations_.back())));
 }
 
 }  // namespace residua

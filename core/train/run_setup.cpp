@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "core/base/random.h"
@@ -12,6 +13,7 @@
 #include "core/data/subset.h"
 #include "core/io/cache_folder.h"
 #include "core/nn/state_dict.h"
+#include "core/run/checkpoint.h"
 #include "core/run/run_folder.h"
 #include "core/train/training.h"
 
@@ -180,14 +182,33 @@ void measure_input(const RunConfig& c, const std::shared_ptr<const ImageSource>&
   }
 }
 
+namespace {
+
+/// The file with the input of a run that goes on: the checkpoint itself or, for one of an older format, the weights beside it;
+/// empty if those are gone.
+std::optional<Safetensors> input_of_checkpoint(const std::string& path) {
+  Checkpoint checkpoint = load_checkpoint(path);
+  if (checkpoint.metadata.contains("mean")) {
+    return checkpoint;
+  }
+  const std::string beside = (std::filesystem::path(path).parent_path() / kLastFile).string();
+  return std::filesystem::is_regular_file(beside) ? std::optional(read_weights(beside)) : std::nullopt;
+}
+
+}  // namespace
+
 void settle_input(const Settings& settings, const RunConfig& c, const std::string& checkpoint,
                   const std::shared_ptr<const ImageSource>& train, InputDescription& input, const MeasureProgress& progress) {
-  const std::string own = checkpoint.empty() ? "" : (std::filesystem::path(checkpoint).parent_path() / kLastFile).string();
-  const bool goes_on = !own.empty() && std::filesystem::is_regular_file(own);
-  const std::string& weights = goes_on ? own : c.weights.file;
+  const bool goes_on = !checkpoint.empty();
+  std::optional<Safetensors> file;
+  if (goes_on) {
+    file = input_of_checkpoint(checkpoint);
+  } else if (!c.weights.file.empty()) {
+    file = read_weights(c.weights.file);
+  }
   StoredInput stored;
-  if (!weights.empty() && (goes_on || checkpoint.empty())) {
-    stored = stored_input(read_weights(weights), input.size);
+  if (file) {
+    stored = stored_input(*file, input.size);
     const Layer wins = goes_on ? Layer::command_line : Layer::file;  // over the weights
     stored.mean = settings.layer("mean") >= wins ? std::nullopt : std::move(stored.mean);
     stored.std = settings.layer("std") >= wins ? std::nullopt : stored.std;

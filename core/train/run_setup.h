@@ -43,9 +43,10 @@ Network make_network(const RunConfig& config, const std::vector<std::string>& cl
 void measure_input(const RunConfig& config, const std::shared_ptr<const ImageSource>& train, InputDescription& input,
                    const MeasureProgress& progress = {});
 
-/// Sets the input of a run. A run that goes on from a checkpoint has the mean, the standard deviation and the colors of the
-/// weights beside it, unless the command line gives others. A run that starts from weights has the mean and the standard
-/// deviation in their file, if they are there, unless the settings give others. All else is that of measure_input().
+/// Sets the input of a run. A run that goes on has the mean, the standard deviation and the colors of its checkpoint (of the
+/// weights beside one of an older format), unless the command line gives others. A run that starts from weights has the mean
+/// and the standard deviation in their file, if they are there, unless the settings give others. All else is that of
+/// measure_input().
 void settle_input(const Settings& settings, const RunConfig& config, const std::string& checkpoint,
                   const std::shared_ptr<const ImageSource>& train, InputDescription& input, const MeasureProgress& progress);
 

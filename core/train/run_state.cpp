@@ -1,10 +1,16 @@
 #include "core/train/run_state.h"
 
+#include <omp.h>
+
+#include <algorithm>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/base/join.h"
 #include "core/data/digest.h"
+#include "core/device/device_api.h"
 #include "core/run/run_folder.h"
 
 namespace residua {
@@ -55,6 +61,30 @@ void check_resumable(const std::string& path, const RunState& saved, const RunSt
 
 }  // namespace
 
+Machine this_machine(Device device, DType precision) {
+  const device_api::DeviceDescription processor = device_api::describe(device);
+  return {.device = fmt::format("{}, {} ({})", device.string(), processor.name, processor.instructions),
+          .precision = std::string(name(precision)),
+          .threads = omp_get_max_threads()};
+}
+
+std::string different_machine(const Machine& before, const Machine& now) {
+  if (before.device.empty()) {
+    return "";
+  }
+  std::vector<std::string> differences;
+  const auto compare = [&](const char* what, const auto& old, const auto& current) {
+    if (old != current) {
+      differences.push_back(fmt::format("{}: {} before, {} now", what, old, current));
+    }
+  };
+  compare("device", before.device, now.device);
+  compare("precision", before.precision, now.precision);
+  compare("threads", before.threads, now.threads);
+  compare("processes", before.processes, now.processes);
+  return join(differences, "; ");
+}
+
 nlohmann::json to_json(const RunState& s) {
   return {{"model", s.model},
           {"epoch", s.epoch},
@@ -83,7 +113,12 @@ nlohmann::json to_json(const RunState& s) {
             {"loss", s.unreported.loss},
             {"top1_errors", s.unreported.top1_errors},
             {"top5_errors", s.unreported.top5_errors}}},
-          {"batches_tracked", s.batches_tracked}};
+          {"batches_tracked", s.batches_tracked},
+          {"machine",
+           {{"device", s.machine.device},
+            {"precision", s.machine.precision},
+            {"threads", s.machine.threads},
+            {"processes", s.machine.processes}}}};
 }
 
 RunState run_state(const Checkpoint& checkpoint) {
@@ -120,15 +155,24 @@ RunState run_state(const Checkpoint& checkpoint) {
       unreported->at("top5_errors").get_to(s.unreported.top5_errors);
     }
     j.at("batches_tracked").get_to(s.batches_tracked);
+    if (const auto machine = j.find("machine"); machine != j.end()) {  // older checkpoints lack it
+      machine->at("device").get_to(s.machine.device);
+      machine->at("precision").get_to(s.machine.precision);
+      machine->at("threads").get_to(s.machine.threads);
+      machine->at("processes").get_to(s.machine.processes);
+    }
     return s;
   } catch (const nlohmann::json::exception& error) {
     fail_usage("{}: the run's state is damaged: {}", checkpoint.path, error.what());
   }
 }
 
-void save_run(const std::string& path, RunState state, const StateSnapshot& snapshot) {
+void save_run(const std::string& path, RunState state, const StateSnapshot& snapshot, const SafetensorsMetadata& metadata,
+              std::span<const HostArray> input) {
   state.batches_tracked = snapshot.batches_tracked;
-  save_checkpoint(path, to_json(state), checkpoint_arrays(snapshot));
+  std::vector<HostArrayView> arrays = checkpoint_arrays(snapshot);
+  std::ranges::copy(views(input), std::back_inserter(arrays));
+  save_checkpoint(path, to_json(state), arrays, metadata);
 }
 
 RunState resume_run(const std::string& path, const RunState& begun, ParameterStore& store) {

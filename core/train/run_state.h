@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,17 @@
 #include "core/run/checkpoint.h"
 
 namespace residua {
+
+/// Where a run computes. Another place may give other last bits.
+struct Machine {
+  std::string device = {};     // "cpu, Intel(R) Xeon(R) (avx512)"; empty if the checkpoint does not say
+  std::string precision = {};  // "fp32", "bf16" or "fp16"
+  int64_t threads = 0;
+  int64_t processes = 1;
+};
+Machine this_machine(Device device, DType precision);
+/// "device: cpu before, cuda:0 now; threads: 2 before, 4 now"; empty if both are the same, or `before` is not known.
+std::string different_machine(const Machine& before, const Machine& now);
 
 /// All that a run needs to resume, besides arrays.
 struct RunState {
@@ -38,14 +50,16 @@ struct RunState {
   int64_t exact_bn = 0;           // images of exact batch-norm statistics; 0: running averages
   MetricsTotals unreported = {};  // totals of the steps since the last report
   int64_t batches_tracked = 0;    // StateSnapshot::batches_tracked
+  Machine machine = {};
 };
 
 nlohmann::json to_json(const RunState& state);
 /// Reads the state of a checkpoint of any format that load_checkpoint() accepts. Fails with UsageError, which names the file.
 RunState run_state(const Checkpoint& checkpoint);
 
-/// Writes a checkpoint of `state`, with the snapshot's batches_tracked and arrays.
-void save_run(const std::string& path, RunState state, const StateSnapshot& snapshot);
+/// Writes a checkpoint of `state`, with the snapshot's batches_tracked and arrays, and what describes the network.
+void save_run(const std::string& path, RunState state, const StateSnapshot& snapshot, const SafetensorsMetadata& metadata = {},
+              std::span<const HostArray> input = {});
 
 /// Reads a checkpoint and restores the store from it. `begun` is the state of the new run. If the model, seed, batch size,
 /// images or class names differ, or the file is damaged, fails with UsageError, which says what differs, and changes nothing.

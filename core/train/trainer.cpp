@@ -30,7 +30,8 @@ RunState first_state(const TrainerSetup& s, const Training& training) {
           .train_set = set_digest(*s.data.train),
           .validation_set = s.data.validation != nullptr ? set_digest(*s.data.validation) : std::string(),
           .class_names = s.data.train->class_names(),
-          .fixed_threads = fixed_threads(s)};
+          .fixed_threads = fixed_threads(s),
+          .machine = this_machine(s.device, s.precision)};
 }
 
 ValidationTimes validation_times(const RunConfig& config, const RunLength& length) {
@@ -72,22 +73,26 @@ Trainer::Trainer(const TrainerSetup& s)
       length_(run_length(s.config.training, loader_->batches())),
       validations_(validation_times(s.config, length_)),
       schedule_(make_schedule(s.config.schedule, length_, s.config.training.batch_size)),
-      saver_(s.folder, training_, *schedule_),
+      saver_(s.folder, training_, *schedule_, s.config.output.keep_checkpoints),
+      checkpoints_(s.config.output.checkpoint_every),
+      save_request_(s.save_request),
       state_(first_state(s, training_)) {
   const bool resumed = !s.checkpoint.empty();
+  const Machine machine = state_.machine;
   if (resumed) {
     saver_.resume(s.checkpoint, state_);
     told_ = state_.unreported;
   } else {
     load_first_weights(s.config, s.network, training_.store());
   }
-  report_ = make_reporter(resumed ? state_.iteration : -1);
+  report_ = make_reporter(resumed);
   if (!s.config.weights.freeze_until.empty()) {
     report_->note(trained_part(s.config.weights.freeze_until, training_.store()));
   }
   if (resumed) {
     report_->note(fmt::format("resumed at iteration {} of {}{}", state_.iteration, length_.total_iterations,
                               state_.iteration < length_.total_iterations ? "" : ": nothing left to do"));
+    report_changes(machine, s.changes);
   }
 }
 
@@ -117,13 +122,15 @@ int Trainer::train_to_end(const volatile std::sig_atomic_t& stop) {
     train_epoch(stop);
   }
   if (stop == 0 && validation_loader_ == nullptr && make_statistics_exact(stop)) {
-    saver_.save(state_, false);
+    save_first();
+    save(Save::last);
   }
   if (stop != 0) {
     save_unfinished("stopped");
   } else {
     test(stop);
   }
+  finish_saving();
   if (loader_->errors().count() > 0) {
     report_->note(fmt::format("{} training images could not be read and were replaced by others:\n{}",
                               loader_->errors().count(), loader_->errors().summary()));
@@ -147,6 +154,7 @@ void Trainer::train_epoch(const volatile std::sig_atomic_t& stop) {
     if (validation_due()) {
       validate_and_save(stop);
     }
+    save_if_due();
   }
 }
 
@@ -221,6 +229,7 @@ bool Trainer::make_statistics_exact(const volatile std::sig_atomic_t& stop) {
 }
 
 void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
+  save_first();
   if (!make_statistics_exact(stop)) {
     return;
   }
@@ -251,7 +260,7 @@ void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
   const bool best = metrics.top1_error < state_.best_error || !saver_.has_best();
   state_.best_error = best ? metrics.top1_error : state_.best_error;
   state_.validated = state_.iteration;
-  saver_.save(state_, best);
+  save(best ? Save::best : Save::last);
   report_->end_validation(state_, loader_->wait_seconds());
 }
 
@@ -273,16 +282,7 @@ void Trainer::test(const volatile std::sig_atomic_t& stop) {
   if (const std::optional<Evaluation> found = evaluate(*test_loader_, stop)) {
     report_->evaluation(state_, "test", found->metrics, found->seconds);
     state_.tested = state_.iteration;
-    saver_.save(state_, false);
-  }
-}
-
-void Trainer::save_unfinished(const char* what) {
-  if (state_.iteration > 0) {
-    unreported();
-    saver_.save(state_, false);
-    report_->note(
-        fmt::format("{} at iteration {} of {}: resume the run to continue", what, state_.iteration, length_.total_iterations));
+    save(Save::last);
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/evaluate/evaluator.h"
 #include "core/evaluate/image_results.h"
+#include "core/train/checkpoint_times.h"
 #include "core/train/evaluation_files.h"
 #include "core/train/run_observer.h"
 #include "core/train/run_reporter.h"
@@ -25,19 +26,22 @@ struct TrainerSetup {
   RunData data;  // validation and test may be null
   const RunFolder& folder;
   RunObserver& observer;
-  std::string checkpoint = {};  // to resume from; empty: a new run
+  std::string checkpoint = {};                         // to resume from; empty: a new run
+  std::vector<ChangedSetting> changes = {};            // since that checkpoint's run
+  volatile std::sig_atomic_t* save_request = nullptr;  // nonzero: save once and go on
 };
 
-/// A training run: epochs, validations, reports, and a checkpoint with each validation. A test set, if any, is evaluated once,
-/// at the end.
+/// A training run: epochs, validations, reports, and a checkpoint with each validation and in between. A test set, if any, is
+/// evaluated once, at the end.
 class Trainer {
  public:
   /// Sets the network up with initial weights or those of the checkpoint. Fails with UsageError on incompatible settings and on
   /// a checkpoint of another run.
   explicit Trainer(const TrainerSetup& setup);
 
-  /// Trains to the end and returns 0. If `stop` becomes nonzero (a signal number), saves the state and returns that number.
-  /// Throws Diverged, which says where it began, if training diverges and the settings do not let it go back to a checkpoint.
+  /// Trains to the end and returns 0. If `stop` becomes nonzero (a signal number), saves the state and returns that number. A
+  /// save that fails does not end the run; only if the last one fails too, throws Error. Throws Diverged, which says where it
+  /// began, if training diverges and the settings do not let it go back to a checkpoint.
   int train(const volatile std::sig_atomic_t& stop);
 
   /// Images trained per epoch.
@@ -46,6 +50,8 @@ class Trainer {
 
  private:
   int train_to_end(const volatile std::sig_atomic_t& stop);
+  /// Reports what differs from the run that made the checkpoint.
+  void report_changes(const Machine& now, const std::vector<ChangedSetting>& changes);
   bool validation_due() const;
   /// Trains to the end of the current epoch; stops early at the end of the run or on `stop`.
   void train_epoch(const volatile std::sig_atomic_t& stop);
@@ -66,8 +72,16 @@ class Trainer {
   /// The last weights on the validation set.
   Evaluated evaluated() const;
   void test(const volatile std::sig_atomic_t& stop);
+  void save(Save what);
+  /// Saves a first checkpoint before the first weights: a kill in between must not leave weights that no run goes on from.
+  void save_first();
+  /// Saves the state if the time for it has come or somebody asked for it, and reports saves that failed.
+  void save_if_due();
+  void report_failed_saves();
   /// Saves the state between two steps, if the run has made any, and reports it.
   void save_unfinished(const char* what);
+  /// Waits until all is written.
+  void finish_saving();
   /// Returns what `read` returns. If it throws, saves the state first: between steps it is consistent, whatever the loader's
   /// error.
   template <class Read>
@@ -75,8 +89,8 @@ class Trainer {
   /// Metrics of the steps since the last report; also passes them to the schedule. Throws Diverged if too many steps in a row
   /// were skipped.
   Metrics unreported();
-  /// A reporter whose log goes on at an iteration; -1: a new log.
-  std::unique_ptr<RunReporter> make_reporter(int64_t resumed_at) const;
+  /// A reporter with a new log, or with one that goes on where the state is.
+  std::unique_ptr<RunReporter> make_reporter(bool resumed) const;
   /// The state right after the step at which training diverged; the current one if another number was not finite.
   RunState failed_state();
   /// Runs that step again, to say where its numbers stop being finite.
@@ -98,6 +112,8 @@ class Trainer {
   ValidationTimes validations_;
   std::unique_ptr<Schedule> schedule_;
   RunSaver saver_;
+  CheckpointTimes checkpoints_;
+  volatile std::sig_atomic_t* save_request_;
   RunState state_;
   std::unique_ptr<RunReporter> report_;
   MetricsTotals told_;  // the part of the unreported totals that the schedule already knows

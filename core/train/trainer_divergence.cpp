@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "core/train/diagnosis.h"
 #include "core/train/trainer.h"
@@ -17,20 +16,13 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
       const RunState failed = failed_state();
       const std::string what = fmt::format("{}; {}", diverged.what(), where_it_began(failed));
       if (config_.divergence.on_divergence != OnDivergence::roll_back || state_.rollbacks > 0 ||
-          !std::filesystem::exists(folder_.file(kCheckpointFile))) {
+          saver_.newest_checkpoint().empty()) {
         report_->diverged(failed.iteration, what);
         throw Diverged(what);
       }
       roll_back(failed, what);
     }
   }
-}
-
-std::unique_ptr<RunReporter> Trainer::make_reporter(int64_t resumed_at) const {
-  return std::make_unique<RunReporter>(
-      folder_, observer_,
-      RunReporter::Options{
-          .resumed_at = resumed_at, .total_iterations = length_.total_iterations, .epoch_images = loader_->samples()});
 }
 
 RunState Trainer::failed_state() {
@@ -56,7 +48,7 @@ std::string Trainer::where_it_began(const RunState& failed) {
 }
 
 void Trainer::roll_back(const RunState& failed, const std::string& what) {
-  saver_.resume(folder_.file(kCheckpointFile), state_);
+  saver_.resume(saver_.newest_checkpoint(), state_);
   training_.scaler().restart(failed.skipped_steps, 0);
   told_ = state_.unreported;
   state_.epoch = failed.epoch;
@@ -64,9 +56,10 @@ void Trainer::roll_back(const RunState& failed, const std::string& what) {
   state_.reported_skips = failed.skipped_steps;
   state_.rollbacks = 1;
   report_.reset();
-  report_ = make_reporter(state_.iteration);
+  report_ = make_reporter(/*resumed=*/true);
   report_->rolled_back(state_, failed.iteration, what);
-  saver_.save(state_, false);
+  save(Save::checkpoint);
+  saver_.wait();  // the next step must not be repeated from the state before
 }
 
 }  // namespace residua

@@ -118,7 +118,7 @@ TEST(FileSystem, ShortAndInterruptedWritesAreGoneOnWith) {
   EXPECT_EQ(read_bytes(folder / "log"), "one and two");
 }
 
-TEST(FileSystem, AppendedBytesAreHandedOnAtOnceAndAFailureIsNamed) {
+TEST(FileSystem, AppendedBytesAreHandedOnAtOnceAndAFailureIsNamedAndMadeGood) {
   const TemporaryFolder folder;
   const std::string path = folder / "log";
   {
@@ -127,10 +127,10 @@ TEST(FileSystem, AppendedBytesAreHandedOnAtOnceAndAFailureIsNamed) {
     EXPECT_EQ(read_bytes(path), "first\n");
     TestFileSystem files(Fault::fail, 0, ENOSPC);
     const ScopedFileSystem in_force(files);
-    EXPECT_TRUE(fails_with([&] { log.append("lost\n"); }, {path, "No space left"}));
+    EXPECT_TRUE(fails_with([&] { log.append("late\n"); }, {path, "No space left"}));
     log.append("second\n");
   }
-  EXPECT_EQ(read_bytes(path), "first\nsecond\n");
+  EXPECT_EQ(read_bytes(path), "first\nlate\nsecond\n");
   TestFileSystem files(Fault::fail, 0, EACCES);
   const ScopedFileSystem in_force(files);
   EXPECT_TRUE(fails_with([&] { AppendFile{path}; }, {path, "Permission denied"}));

@@ -11,6 +11,7 @@
 
 #include "core/base/error.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/test_file_system.h"
 #include "tests/support/warning_log.h"
 
 namespace residua::test {
@@ -88,7 +89,7 @@ TEST(EventLog, ResumeDropsWhatWillHappenAgain) {
     log.write(EvaluationRecord{.type = "validation", .iteration = 30});
   }
   const WarningLog warnings;
-  EventLog log = EventLog::resume(path, 20);
+  EventLog log = EventLog::resume(path, {.iteration = 20});
   EXPECT_EQ(warnings.text(), path + ": dropped 2 records that are damaged or later than iteration 20\n");
   log.write(train_at(25));
   const std::vector<nlohmann::json> read = records(path);
@@ -98,6 +99,26 @@ TEST(EventLog, ResumeDropsWhatWillHappenAgain) {
   EXPECT_EQ(read[3]["iteration"], 25);
 }
 
+// A checkpoint may be of the moment before the validation at its iteration, which the run then repeats.
+TEST(EventLog, ResumeDropsAnEvaluationThatWillHappenAgain) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "log.jsonl";
+  {
+    EventLog log = EventLog::create(path);
+    log.write(train_at(20));
+    for (const char* type : {"clean_train", "validation", "test"}) {
+      log.write(EvaluationRecord{.type = type, .iteration = 20});
+    }
+  }
+  EventLog::resume(path, {.iteration = 20, .validated = 20, .tested = 20});
+  EXPECT_EQ(records(path).size(), 4U);
+  EventLog::resume(path, {.iteration = 20, .validated = 20, .tested = 0});
+  EXPECT_EQ(records(path).size(), 3U);
+  EventLog::resume(path, {.iteration = 20, .validated = 10, .tested = 0});
+  ASSERT_EQ(records(path).size(), 1U);
+  EXPECT_EQ(records(path)[0]["type"], "train");
+}
+
 TEST(EventLog, ResumeRemovesALineCutShort) {
   const TemporaryFolder folder;
   const std::string path = folder / "log.jsonl";
@@ -105,7 +126,7 @@ TEST(EventLog, ResumeRemovesALineCutShort) {
   for (const std::string& rest : {std::string("{\"type\":\"tra"), std::string("{\"type\":\"train\",\"iteration\":2}"),
                                   std::string(3, '\0') + "\n", std::string("[1]\n")}) {
     write_bytes(path, whole + rest);
-    EventLog::resume(path, 100);
+    EventLog::resume(path, {.iteration = 100});
     EXPECT_EQ(read_bytes(path), whole) << rest;
   }
 }
@@ -115,7 +136,7 @@ TEST(EventLog, ResumeThatDropsNothingIsSilent) {
   const std::string path = folder / "log.jsonl";
   EventLog::create(path).write(train_at(1));
   const WarningLog warnings;
-  EventLog::resume(path, 1);
+  EventLog::resume(path, {.iteration = 1});
   EXPECT_EQ(warnings.text(), "");
 }
 
@@ -125,7 +146,7 @@ TEST(EventLog, PrintsNothingItself) {
   EventLog::create(path).write(train_at(2));
   testing::internal::CaptureStderr();
   testing::internal::CaptureStdout();
-  EventLog::resume(path, 1);
+  EventLog::resume(path, {.iteration = 1});
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
   EXPECT_TRUE(records(path).empty());
@@ -133,8 +154,29 @@ TEST(EventLog, PrintsNothingItself) {
 
 TEST(EventLog, ResumeWithoutAFileStartsOne) {
   const TemporaryFolder folder;
-  EventLog::resume(folder / "log.jsonl", 7).write(train_at(8));
+  EventLog::resume(folder / "log.jsonl", {.iteration = 7}).write(train_at(8));
   EXPECT_EQ(records(folder / "log.jsonl").size(), 1U);
+}
+
+// A disk that is full for a while: part of a record is written, then nothing, then there is room again.
+TEST(EventLog, ARecordThatFailsIsWrittenWithTheNextOne) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "log.jsonl";
+  EventLog log = EventLog::create(path);
+  log.write(train_at(1));
+  {
+    TestFileSystem files(TestFileSystem::Fault::stop, 1, ENOSPC);
+    files.most_bytes = 7;  // written before the disk is full
+    const ScopedFileSystem in_force(files);
+    EXPECT_THROW(log.write(train_at(2)), Error);
+    EXPECT_THROW(log.write(train_at(3)), Error);
+  }
+  EXPECT_TRUE(read_bytes(path).ends_with("{\"type\"")) << "a torn record";
+  log.write(train_at(4));
+  ASSERT_EQ(records(path).size(), 4U);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(records(path)[i]["iteration"], i + 1);
+  }
 }
 
 TEST(EventLog, AFullDiskIsAnError) {

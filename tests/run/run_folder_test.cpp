@@ -2,7 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -10,6 +13,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/run/checkpoint.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/test_file_system.h"
@@ -29,9 +33,64 @@ TEST(RunFolder, IsMadeAndBelongsToOneRun) {
   EXPECT_EQ(first->path(), path);
   EXPECT_EQ(first->file(kBestFile), path + "/best.safetensors");
   EXPECT_EQ(first->note(), "");
-  EXPECT_TRUE(fails_with([&] { RunFolder(path, Existing::resume); }, {"another run is writing to", path}));
+  EXPECT_TRUE(fails_with([&] { RunFolder(path, Existing::resume); },
+                         {"another run is writing to", path, fmt::format("process {}", ::getpid())}));
   first.reset();
   EXPECT_NO_THROW(RunFolder(path, Existing::resume));
+}
+
+TEST(RunFolder, TheLockOfADeadProcessDoesNotBlock) {
+  const TemporaryFolder folder;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const RunFolder own(folder.path(), Existing::start);
+    ::raise(SIGKILL);
+  }
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  EXPECT_THAT(read_bytes(folder / "run.lock"), HasSubstr(fmt::format("process {}", child)));
+  EXPECT_NO_THROW(RunFolder(folder.path(), Existing::start));
+  EXPECT_THAT(read_bytes(folder / "run.lock"), HasSubstr(fmt::format("process {}\n", ::getpid())));
+}
+
+TEST(RunFolder, OverwriteRemovesWhatRunsWriteAndNothingElse) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "worst");
+  const std::vector<std::string> of_the_run = {"checkpoint.safetensors",
+                                               "checkpoint-7.safetensors",
+                                               "best.safetensors",
+                                               "last.safetensors",
+                                               "log.jsonl",
+                                               "config.toml",
+                                               "run.json",
+                                               "result.json",
+                                               "evaluation.json",
+                                               "worst/12.png",
+                                               "curves.png",
+                                               "curves.svg",
+                                               "report.html",
+                                               "events.out.tfevents.1.2.host.3"};
+  const std::vector<std::string> of_the_user = {
+      "notes.txt", "checkpoint-best.safetensors", "weights.safetensors", "worst/mine.png", "worst/12.txt", "log-1.jsonl",
+      "plan.json"};
+  for (const auto* names : {&of_the_run, &of_the_user}) {
+    for (const std::string& name : *names) {
+      write_bytes(folder / name, "bytes");
+    }
+  }
+  {
+    const RunFolder other(folder.path(), Existing::resume);
+    EXPECT_TRUE(fails_with([&] { RunFolder(folder.path(), Existing::overwrite); }, {"another run is writing"}));
+  }
+  EXPECT_TRUE(std::filesystem::exists(folder / "log.jsonl"));
+  const RunFolder output(folder.path(), Existing::overwrite);
+  EXPECT_THAT(output.note(), AllOf(HasSubstr("removed the run"), HasSubstr("14 files")));
+  for (const std::string& name : of_the_run) {
+    EXPECT_FALSE(std::filesystem::exists(folder / name)) << name;
+  }
+  for (const std::string& name : of_the_user) {
+    EXPECT_EQ(read_bytes(folder / name), "bytes") << name;
+  }
+  EXPECT_EQ(checkpoints_in(folder.path()).size(), 0U);
 }
 
 TEST(RunFolder, DoesWithoutLocksWhereThereAreNone) {
@@ -44,7 +103,7 @@ TEST(RunFolder, DoesWithoutLocksWhereThereAreNone) {
 
 TEST(RunFolder, KeepsWhatARunHasLeft) {
   const TemporaryFolder folder;
-  for (const char* file : {"checkpoint.safetensors", "best.safetensors", "last.safetensors"}) {
+  for (const char* file : {"checkpoint.safetensors", "checkpoint-12.safetensors", "best.safetensors", "last.safetensors"}) {
     write_bytes(folder / file, "precious");
     try {
       RunFolder(folder.path(), Existing::start);
@@ -68,7 +127,7 @@ TEST(RunFolder, WeightsWithoutACheckpointAreNotStartedOver) {
     write_bytes(folder / file, "precious");
     write_bytes(folder / "log.jsonl", "{}\n");
     EXPECT_TRUE(fails_with([&] { RunFolder(folder.path(), Existing::resume_or_start); },
-                           {folder.path(), "no checkpoint.safetensors", "weights " + folder / file, "another output"}));
+                           {folder.path(), "no checkpoint to resume from", "weights " + folder / file, "another output"}));
     EXPECT_EQ(read_bytes(folder / file), "precious");
     EXPECT_EQ(read_bytes(folder / "log.jsonl"), "{}\n");
     std::filesystem::remove(folder / file);
@@ -115,10 +174,10 @@ TEST(RunFolder, TheEvaluationOfAnEarlierRunIsRemoved) {
 TEST(RunFolder, ALogThatCannotBeRenamedIsKept) {
   const TemporaryFolder folder;
   write_bytes(folder / "log.jsonl", "{}\n");
-  TestFileSystem files(TestFileSystem::Fault::fail, 3, EACCES);
+  TestFileSystem files(TestFileSystem::Fault::fail, 4, EACCES);
   const ScopedFileSystem in_force(files);
   EXPECT_TRUE(fails_with([&] { RunFolder(folder.path(), Existing::start); }, {"cannot rename", folder / "log.jsonl"}));
-  EXPECT_EQ(files.operations().at(3), "rename log.jsonl log-1.jsonl");
+  EXPECT_EQ(files.operations().at(4), "rename log.jsonl log-1.jsonl");
   EXPECT_EQ(read_bytes(folder / "log.jsonl"), "{}\n");
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <vector>
@@ -140,6 +141,39 @@ TEST(TensorBoard, AResumedRunForgetsLaterSteps) {
   ASSERT_EQ(read.size(), 2U);
   EXPECT_EQ(read[1].numbers.at(2), 101U);
   EXPECT_EQ(parse(read[1].bytes.at(7)).numbers.at(1), 1U);  // SessionLog.START
+}
+
+// A kill leaves the last record of a file torn, at any byte.
+TEST(TensorBoard, TensorBoardReadsTheFilesOfARunThatWasKilledTwentyTimes) {
+  const std::string python = peer_python("tensorboard");
+  if (python.empty()) {
+    GTEST_SKIP() << "RESIDUA_PYTHON names no Python with tensorboard";
+  }
+  const TemporaryFolder folder;
+  int64_t step = 0;
+  for (int kill = 0; kill <= 20; ++kill) {
+    std::string path;
+    {
+      TensorBoardWriter writer(folder.path(), kill == 0 ? -1 : step);
+      path = writer.path();
+      for (int i = 0; i < 5; ++i) {
+        ++step;
+        writer.scalar("train/loss", step, 10.0 * static_cast<double>(step));
+      }
+      step -= 2;  // the checkpoint to go on from: two steps are repeated
+    }
+    if (kill < 20) {
+      std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1 - static_cast<uint64_t>(2 * kill));
+    }
+  }
+  write_bytes(folder / "peer.py", R"(
+import sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+accumulator = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0}).Reload()
+points = [(event.step, event.value) for event in accumulator.Scalars("train/loss")]
+assert points == [(step, 10 * step) for step in range(1, 66)], points
+)");
+  EXPECT_EQ(std::system((python + " " + folder / "peer.py" + " " + folder.path()).c_str()), 0);
 }
 
 TEST(TensorBoard, AMissingFolderIsAnError) {

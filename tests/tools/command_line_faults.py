@@ -149,7 +149,8 @@ def write_safetensors(path, metadata, tensors):
 
 
 def files_of(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """The bytes of its files; the lock names whoever came last, also a run that was refused."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "run.lock"}
 
 
 def records(folder):
@@ -277,14 +278,14 @@ class Faults(unittest.TestCase):
             self.assertEqual(records(self.folder / "moved")[-1]["iteration"], 4, self.told)
             self.assertEqual(len(list(self.folder.rglob("last.safetensors"))), 1, "another run was made. " + self.told)
 
-        for way in (["--resume", "moved/checkpoint.safetensors"], ["--resume", "auto", "--output", "moved"]):
+        for way in (["--resume", "moved/checkpoint-2.safetensors"], ["--resume", "auto", "--output", "moved"]):
             with self.case(way[1], trained=True):
                 (self.folder / "run").rename(self.folder / "moved")
                 resume("photos", *way)
         with self.case("from another working directory", trained=True):
             (self.folder / "run").rename(self.folder / "moved")
             (self.folder / "elsewhere").mkdir()
-            resume("../photos", "--resume", "../moved/checkpoint.safetensors", cwd=self.folder / "elsewhere")
+            resume("../photos", "--resume", "../moved/checkpoint-2.safetensors", cwd=self.folder / "elsewhere")
 
     # --resume auto.
 
@@ -298,10 +299,11 @@ class Faults(unittest.TestCase):
         for how in ("removed", "empty", "cut short"):
             with self.case(how, trained=True):
                 run = self.folder / "run"
-                damage(how, run / "checkpoint.safetensors")
+                for checkpoint in run.glob("checkpoint-*.safetensors"):
+                    damage(how, checkpoint)
                 before = files_of(run)
                 self.train("photos", *SMALL, "--iterations", "4", "--output", "run", "--resume", "auto")
-                self.assert_refused("run", "checkpoint.safetensors")
+                self.assert_refused("run", "checkpoint")
                 self.assertRegex(self.err, r"new run|--output|[Rr]emove|[Mm]ove|[Rr]ename", self.told)
                 self.assert_kept(before, run)
 
@@ -336,8 +338,8 @@ class Faults(unittest.TestCase):
         self.train(*SYNTHETIC, "--iterations", "1", "--output", "run")
         self.assert_done()
         other = ["--dataset", "synthetic", "--synthetic-images", "48", *SMALL, "--iterations", "2"]
-        self.train(*other, "--resume", "run/checkpoint.safetensors", "--output", "new")
-        self.assert_refused("run/checkpoint.safetensors")
+        self.train(*other, "--resume", "run/checkpoint-1.safetensors", "--output", "new")
+        self.assert_refused("run/checkpoint-1.safetensors")
         for file in re.findall(r"--weights (\S+?)[,;:.]?(?:\s|$)", self.err):
             self.assertTrue((self.folder / file).is_file(), f"{file} does not exist. " + self.told)
             advice = self.told
@@ -408,14 +410,14 @@ class Faults(unittest.TestCase):
 
     def test_checkpoint_and_weights_say_which_file_to_use(self):
         with self.case("checkpoint as weights", trained=True):
-            for name, use in self.use_weights("run/checkpoint.safetensors"):
+            for name, use in self.use_weights("run/checkpoint-2.safetensors"):
                 with self.subTest(name):
                     use()
-                    self.assert_refused("run/checkpoint.safetensors")
+                    self.assert_refused("run/checkpoint-2.safetensors")
                     self.assertRegex(self.err, r"(last|best)\.safetensors", self.told)
         with self.case("weights as checkpoint", trained=True):
             self.train("photos", *SMALL, "--iterations", "4", "--resume", "run/last.safetensors")
-            self.assert_refused("run/last.safetensors", "checkpoint.safetensors", "resume")
+            self.assert_refused("run/last.safetensors", "checkpoint-2.safetensors", "resume")
 
     def test_prefix_of_data_parallel_weights_is_stripped_or_named(self):
         with self.case("module.", trained=True):

@@ -142,9 +142,9 @@ TEST_F(TrainActionsTest, ARunThatGoesOnTakesNothingNewFromItsRecipe) {
   ASSERT_NE(line, std::string::npos) << config;
   write_bytes(folder_ / "run/config.toml", config.erase(line, std::string("bn-group = 64\n").size()));
   std::filesystem::remove(folder_ / "mean.safetensors");
-  ASSERT_EQ(train("--resume run/checkpoint.safetensors --iterations 4 --dry-run"), 0) << read("err");
+  ASSERT_EQ(train("--resume run/checkpoint-2.safetensors --iterations 4 --dry-run"), 0) << read("err");
   EXPECT_EQ(json("out")["configuration"].value("bn-group", 0), 0);
-  ASSERT_EQ(train("--resume run/checkpoint.safetensors --iterations 4"), 0) << read("err");
+  ASSERT_EQ(train("--resume run/checkpoint-2.safetensors --iterations 4"), 0) << read("err");
   const Safetensors before = load_safetensors(folder_ / "first/last.safetensors");
   const Safetensors after = load_safetensors(folder_ / "run/last.safetensors");
   EXPECT_EQ(after.metadata.at("iteration"), "4");

@@ -80,8 +80,8 @@ TEST_F(TrainImagenet, GoesOnWithTheSettingsOfItsFolder) {
   EXPECT_THAT(read_bytes(folder_ / "out"), AllOf(HasSubstr("plain20"), HasSubstr("resumed at iteration 2 of 3")));
   EXPECT_THAT(read_bytes(folder_ / "run/config.toml"), AllOf(HasSubstr("iterations = 3\n"), HasSubstr("lr = 0.01\n")));
   // Into another folder, which then has all that belongs to a run.
-  ASSERT_EQ(train("--resume run/checkpoint.safetensors --output other --iterations 4"), 0) << read_bytes(folder_ / "err");
-  for (const char* file : {"config.toml", "best.safetensors", "last.safetensors", "checkpoint.safetensors", "log.jsonl"}) {
+  ASSERT_EQ(train("--resume run/checkpoint-2.safetensors --output other --iterations 4"), 0) << read_bytes(folder_ / "err");
+  for (const char* file : {"config.toml", "best.safetensors", "last.safetensors", "checkpoint-4.safetensors", "log.jsonl"}) {
     EXPECT_TRUE(std::filesystem::exists(folder_ / "other/" + file)) << file;
   }
 }
@@ -90,10 +90,10 @@ TEST_F(TrainImagenet, DoesNotResumeIntoTheFolderOfAnotherRun) {
   ASSERT_EQ(train(kSmall), 0) << read_bytes(folder_ / "err");
   ASSERT_EQ(train(kData + "--output other"), 0) << read_bytes(folder_ / "err");
   const std::string log = read_bytes(folder_ / "other/log.jsonl");
-  ASSERT_EQ(train("--resume run/checkpoint.safetensors --output other --iterations 4"), 2);
+  ASSERT_EQ(train("--resume run/checkpoint-2.safetensors --output other --iterations 4"), 2);
   EXPECT_THAT(error(), HasSubstr("'other'"));
   EXPECT_EQ(read_bytes(folder_ / "other/log.jsonl"), log);
-  ASSERT_EQ(train("--resume run/checkpoint.safetensors --iterations 4"), 0) << read_bytes(folder_ / "err");
+  ASSERT_EQ(train("--resume run/checkpoint-2.safetensors --iterations 4"), 0) << read_bytes(folder_ / "err");
   EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("resumed at iteration 2 of 4"));
 }
 
@@ -111,9 +111,9 @@ TEST_F(TrainImagenet, ResumeAutoDestroysNothing) {
   ASSERT_EQ(train(kSmall), 0) << read_bytes(folder_ / "err");
   const std::string weights = read_bytes(folder_ / "run/best.safetensors");
   const std::string log = read_bytes(folder_ / "run/log.jsonl");
-  std::filesystem::remove(folder_ / "run/checkpoint.safetensors");
+  std::filesystem::remove(folder_ / "run/checkpoint-2.safetensors");
   ASSERT_EQ(train(kSmall + "--resume auto"), 2);
-  EXPECT_THAT(error(), AllOf(HasSubstr("no checkpoint.safetensors"), HasSubstr("run/last.safetensors")));
+  EXPECT_THAT(error(), AllOf(HasSubstr("no checkpoint to resume from"), HasSubstr("run/last.safetensors")));
   EXPECT_TRUE(read_bytes(folder_ / "run/best.safetensors") == weights);
   EXPECT_EQ(read_bytes(folder_ / "run/log.jsonl"), log);
   std::filesystem::remove(folder_ / "run/best.safetensors");
@@ -126,7 +126,7 @@ TEST_F(TrainImagenet, ResumeAutoDestroysNothing) {
 TEST_F(TrainImagenet, ARunThatWasMovedWritesWhereItIsNow) {
   ASSERT_EQ(train(kSmall), 0) << read_bytes(folder_ / "err");
   std::filesystem::rename(folder_ / "run", folder_ / "moved");
-  ASSERT_EQ(train("--resume moved/checkpoint.safetensors --iterations 3"), 0) << read_bytes(folder_ / "err");
+  ASSERT_EQ(train("--resume moved/checkpoint-2.safetensors --iterations 3"), 0) << read_bytes(folder_ / "err");
   EXPECT_THAT(read_bytes(folder_ / "out"), HasSubstr("output in moved"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
   std::filesystem::rename(folder_ / "moved", folder_ / "again");
@@ -155,12 +155,12 @@ TEST_F(TrainImagenet, NamesTheFolderAfterTheLastPartOfThePath) {
 
 TEST_F(TrainImagenet, SaysWhichFileToUseInstead) {
   ASSERT_EQ(train(kSmall), 0) << read_bytes(folder_ / "err");
-  ASSERT_EQ(train(kData + "--output other --weights run/checkpoint.safetensors"), 2);
+  ASSERT_EQ(train(kData + "--output other --weights run/checkpoint-2.safetensors"), 2);
   EXPECT_THAT(error(), HasSubstr("is a checkpoint for resuming a run, not a weights file: use run/last.safetensors"));
-  ASSERT_EQ(train("--dataset synthetic --evaluate --weights run/checkpoint.safetensors"), 2);
+  ASSERT_EQ(train("--dataset synthetic --evaluate --weights run/checkpoint-2.safetensors"), 2);
   EXPECT_THAT(error(), HasSubstr("use run/last.safetensors"));
   ASSERT_EQ(train(kSmall + "--resume run/best.safetensors"), 2);
-  EXPECT_THAT(error(), HasSubstr("holds weights, not the state of a run: resume from run/checkpoint.safetensors"));
+  EXPECT_THAT(error(), HasSubstr("holds weights, not the state of a run: resume from run/checkpoint-2.safetensors"));
   write_bytes(folder_ / "resnet.pth", std::string("PK\x03\x04\x00\x00\x08\x08", 8) + "archive/data.pkl");
   ASSERT_EQ(train(kData + "--output other --weights resnet.pth"), 2);
   EXPECT_THAT(error(), AllOf(HasSubstr("resnet.pth is a PyTorch file"), HasSubstr("tools/convert-weights"),
@@ -181,16 +181,16 @@ TEST_F(TrainImagenet, GoesOnWithoutTheWeightsThatItBeganFrom) {
 }
 
 TEST_F(TrainImagenet, ScalesTheLossOfARunThatGoesOnInFp16) {
-  const auto loss_scale = [this] {
-    const Safetensors checkpoint = load_safetensors(folder_ / "run/checkpoint.safetensors");
+  const auto loss_scale = [this](int iteration) {
+    const Safetensors checkpoint = load_safetensors(folder_ / fmt::format("run/checkpoint-{}.safetensors", iteration));
     return nlohmann::json::parse(checkpoint.metadata.at("residua.train_state")).at("loss_scale").get<double>();
   };
   ASSERT_EQ(train(kSmall + "--precision fp32"), 0) << read_bytes(folder_ / "err");
-  EXPECT_EQ(loss_scale(), 1);
+  EXPECT_EQ(loss_scale(2), 1);
   ASSERT_EQ(train("--output run --resume auto --precision fp16 --iterations 3"), 0) << read_bytes(folder_ / "err");
-  EXPECT_GT(loss_scale(), 1000);
+  EXPECT_GT(loss_scale(3), 1000);
   ASSERT_EQ(train("--output run --resume auto --precision fp32 --iterations 4"), 0) << read_bytes(folder_ / "err");
-  EXPECT_EQ(loss_scale(), 1);
+  EXPECT_EQ(loss_scale(4), 1);
 }
 
 TEST_F(TrainImagenet, EvaluatesTheValidationFolderAloneAndNamesWhatItCannotRead) {

@@ -29,9 +29,9 @@ TEST(Deterministic, AResumedRunNeedsAsManyThreads) {
   const TemporaryFolder folder;
   const int threads = omp_get_max_threads();
   ASSERT_EQ(SmallRun(folder.path()).set("deterministic", {"true"}).set("iterations", {"1"}).train(), 0);
-  EXPECT_EQ(run_state(load_checkpoint(folder / kCheckpointFile)).fixed_threads, threads);
+  EXPECT_EQ(run_state(load_checkpoint(newest_checkpoint(folder.path()))).fixed_threads, threads);
   const auto resume = [&](const std::string& deterministic) {
-    SmallRun(folder.path()).set("deterministic", {deterministic}).resume(folder / kCheckpointFile).trainer();
+    SmallRun(folder.path()).set("deterministic", {deterministic}).resume(newest_checkpoint(folder.path())).trainer();
   };
   EXPECT_NO_THROW(resume("true"));
   omp_set_num_threads(threads + 1);

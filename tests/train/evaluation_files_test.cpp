@@ -198,13 +198,13 @@ TEST(EvaluationFiles, AreOfTheLastValidationAlone) {
   }
   EXPECT_THAT(logged(folder.path(), "validation", "iteration"), ElementsAre(3));
   EXPECT_FALSE(fs::exists(folder / kEvaluationFile));
-  ASSERT_EQ(SmallRun(folder.path()).resume(folder / kCheckpointFile).train(), 0);
+  ASSERT_EQ(SmallRun(folder.path()).resume(newest_checkpoint(folder.path())).train(), 0);
   EXPECT_EQ(evaluation_in(folder.path())["iteration"], 6);
 
   // A longer run has others. Those of before are gone.
   write_bytes(folder / "worst/9999.png", "of before");
   write_bytes(folder / "worst/note.txt", "the user's own");
-  ASSERT_EQ(SmallRun(folder.path()).set("iterations", {"7"}).resume(folder / kCheckpointFile).train(), 0);
+  ASSERT_EQ(SmallRun(folder.path()).set("iterations", {"7"}).resume(newest_checkpoint(folder.path())).train(), 0);
   const nlohmann::json found = evaluation_in(folder.path());
   EXPECT_EQ(found["iteration"], 7);
   std::vector<std::string> names = {"note.txt"};
@@ -220,10 +220,10 @@ TEST(EvaluationFiles, ARunThatCannotWriteThemGoesOnWithItsValidation) {
   const TemporaryFolder folder;
   write_bytes(folder / kWorstFolder, "a file in the way");
   EXPECT_TRUE(fails_with([&] { SmallRun(folder.path()).train(); }, {"worst"}));
-  EXPECT_EQ(run_state(load_checkpoint(folder / kCheckpointFile)).iteration, 6);
+  EXPECT_EQ(run_state(load_checkpoint(newest_checkpoint(folder.path()))).iteration, 6);
   fs::remove(folder / kWorstFolder);
   SmallRun run(folder.path());
-  ASSERT_EQ(run.resume(folder / kCheckpointFile).train(), 0);
+  ASSERT_EQ(run.resume(newest_checkpoint(folder.path())).train(), 0);
   EXPECT_EQ(evaluation_in(folder.path())["iteration"], 6);
   EXPECT_THAT(logged(folder.path(), "validation", "iteration"), ElementsAre(3, 6));
   EXPECT_THAT(logged(folder.path(), "train", "iteration"), ElementsAre(2, 3, 4, 6));

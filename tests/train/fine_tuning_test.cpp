@@ -83,7 +83,7 @@ TEST(FineTuning, FrozenLayersStayBitForBitAndTheOthersMove) {
       frozen += stays ? 1 : 0;
     }
     EXPECT_EQ(frozen, 1 + 4 + 3 * 10 + 1 + 1) << "with the mean image";
-    for (const HostArray& array : load_safetensors(output + "/checkpoint.safetensors").arrays) {
+    for (const HostArray& array : load_safetensors(newest_checkpoint(output)).arrays) {
       if (array.name.starts_with("velocity.layer1.")) {
         EXPECT_EQ(array.to_floats(), std::vector<float>(static_cast<size_t>(array.size()))) << array.name;
       }
@@ -104,7 +104,7 @@ TEST(FineTuning, AResumedRunKeepsThemFrozen) {
     ASSERT_EQ(prepare(half).set("iterations", {"3"}).train(), 0);
   }
   SmallRun rest(folder / "halves");
-  ASSERT_EQ(prepare(rest).resume(folder / "halves/checkpoint.safetensors").train(), 0);
+  ASSERT_EQ(prepare(rest).resume(newest_checkpoint(folder / "halves")).train(), 0);
   EXPECT_EQ(arrays_of(folder / "halves/last.safetensors"), arrays_of(folder / "whole/last.safetensors"));
 }
 

@@ -86,6 +86,8 @@ const std::vector<std::pair<std::string, std::pair<Words, Words>>> kValues = {
     {"protocol", {{"center"}, {"two-sizes"}}},
     {"average", {{"softmax"}, {"logits"}}},
     {"output", {{"runs/a"}, {"C:\\x"}}},
+    {"checkpoint-every", {{"500"}, {"0.5m"}}},
+    {"keep-checkpoints", {{"1"}, {"5"}}},
     {"log-every", {{"1"}, {"2147483647"}}},
     {"evaluate-every", {{"0.25"}, {"3"}}},
 };
@@ -138,6 +140,8 @@ const std::vector<std::pair<std::string, std::vector<Words>>> kRefused = {
     {"clean-train", {{"-1"}, {"1.5"}}},
     {"protocol", {{"centre"}}},
     {"average", {{"mean"}}},
+    {"checkpoint-every", {{"0"}, {"0m"}, {"-1"}, {"1.5"}, {"m"}, {"10s"}, {"1h"}, {"nanm"}}},
+    {"keep-checkpoints", {{"0"}, {"-1"}}},
     {"log-every", {{"0"}}},
     {"evaluate-every", {{"0"}}},
 };

@@ -95,7 +95,7 @@ TEST(RunData, ARunThatHasEndedIsNotTestedAgain) {
     run.training = nullptr;
     run.set("holdout", {"20"});
     if (resumed) {
-      run.resume(folder / kCheckpointFile);
+      run.resume(newest_checkpoint(folder.path()));
     }
     ASSERT_EQ(run.train(), 0);
   }

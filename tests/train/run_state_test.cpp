@@ -50,7 +50,8 @@ RunState distinct() {
           .fixed_threads = 26,
           .exact_bn = 21,
           .unreported = {.loss = 0.1, .images = 17, .top1_errors = 18, .top5_errors = 19},
-          .batches_tracked = 16};
+          .batches_tracked = 16,
+          .machine = {.device = "cuda:22", .precision = "bf16", .threads = 23, .processes = 24}};
 }
 
 void expect_same(const RunState& a, const RunState& b) {
@@ -81,6 +82,7 @@ void expect_same(const RunState& a, const RunState& b) {
   EXPECT_EQ(a.unreported.top1_errors, b.unreported.top1_errors);
   EXPECT_EQ(a.unreported.top5_errors, b.unreported.top5_errors);
   EXPECT_EQ(a.batches_tracked, b.batches_tracked);
+  EXPECT_EQ(different_machine(a.machine, b.machine), "");
 }
 
 void expect_same_arrays(const StateSnapshot& a, const StateSnapshot& b) {
@@ -127,7 +129,7 @@ TEST(RunState, EveryFieldComesBackFromAFile) {
   expect_same(resume_run(path, distinct(), loaded.store), distinct());
   expect_same_arrays(snapshot(loaded.store), snapshot(saved.store));
   // As many fields in the file as compared here: a new one belongs in distinct() and expect_same().
-  EXPECT_EQ(to_json(distinct()).size(), 19U);
+  EXPECT_EQ(to_json(distinct()).size(), 20U);
   EXPECT_EQ(load_checkpoint(path).state, nlohmann::json::parse(to_json(distinct()).dump()));
 }
 
@@ -221,6 +223,15 @@ TEST(RunState, AnotherRunIsRefusedAndNothingIsChanged) {
   // With weights beside it, it is said that a new run can begin from them.
   write_bytes(folder / "last.safetensors", "");
   refused([](RunState& s) { s.train_set = "8888888888888880"; }, {"start from its weights in " + folder / "last.safetensors"});
+}
+
+TEST(RunState, AnotherMachineIsDescribed) {
+  const Machine before{.device = "cpu, A", .precision = "fp32", .threads = 2, .processes = 1};
+  EXPECT_EQ(different_machine(before, before), "");
+  EXPECT_EQ(different_machine(before, {.device = "cuda:0, B", .precision = "bf16", .threads = 4, .processes = 3}),
+            "device: cpu, A before, cuda:0, B now; precision: fp32 before, bf16 now; threads: 2 before, 4 now; processes: 1 "
+            "before, 3 now");
+  EXPECT_EQ(different_machine({}, before), "") << "an older checkpoint does not say";
 }
 
 TEST(RunState, ThatIsDamagedIsNamed) {

@@ -56,7 +56,7 @@ TEST(SettingsAlone, ReadTimeoutEndsARunWhoseReaderIsStuck) {
     });
     EXPECT_TRUE(fails_with([&] { run.train(); }, {"no image has been read for 2 seconds", "These files are being read"}));
   }  // ends, although two threads wait
-  EXPECT_EQ(run_state(load_checkpoint(folder / kCheckpointFile)).iteration, 3);
+  EXPECT_EQ(run_state(load_checkpoint(newest_checkpoint(folder.path()))).iteration, 3);
   gate->open();
   gate->until_passed(2);
 }
@@ -109,7 +109,7 @@ TEST(SettingsAlone, ResumeFindsTheCheckpoint) {
     read_train_command(command, static_cast<int>(arguments.size()), arguments.data());
     return command.checkpoint;
   };
-  EXPECT_EQ(checkpoint({"--resume", "auto"}), folder / kCheckpointFile);
+  EXPECT_EQ(checkpoint({"--resume", "auto"}), newest_checkpoint(folder.path()));
   EXPECT_EQ(checkpoint({}), "");
 }
 

@@ -292,9 +292,9 @@ TEST_P(SettingsReach, TheRun) {
   row.check(run(row.one), run(row.other));
 }
 
-/// Settings that two runs' results do not show; each has a test in settings_alone_test.cpp.
+/// Settings that two runs' results do not show; each has a test in settings_alone_test.cpp or trainer_saving_test.cpp.
 const std::vector<std::string> kOnTheirOwn = {"workers", "weights", "bottleneck-stride", "recipe", "output", "resume",
-                                              "threads", "read-timeout",
+                                              "overwrite", "checkpoint-every", "keep-checkpoints", "threads", "read-timeout",
                                               // Divergence and Deterministic are their tests.
                                               "max-skipped-steps", "on-divergence", "deterministic"};
 

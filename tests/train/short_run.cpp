@@ -95,7 +95,7 @@ ShortRun short_run(const Flags& flags, const std::function<void(SmallRun&)>& pre
     result.first = parameters_of(store);
     run.train();
     result.last = parameters_of(store);
-    result.state = run_state(load_checkpoint(folder / kCheckpointFile));
+    result.state = run_state(load_checkpoint(newest_checkpoint(folder.path())));
     result.metadata = load_safetensors_metadata(folder / kLastFile);
   } catch (const Error& error) {
     result.error = error.what();

@@ -6,6 +6,7 @@
 
 #include "core/autograd/no_grad.h"
 #include "core/nn/state_dict.h"
+#include "core/run/checkpoint.h"
 #include "tests/data/synthetic_source.h"
 #include "tests/support/temporary_folder.h"
 
@@ -77,9 +78,16 @@ Trainer& SmallRun::trainer() {
                      .data = {.train = training, .validation = validates ? validation : nullptr, .test = test},
                      .folder = *folder_,
                      .observer = observer,
-                     .checkpoint = checkpoint});
+                     .checkpoint = checkpoint,
+                     .changes = changes,
+                     .save_request = save_request});
   }
   return *trainer_;
+}
+
+std::string newest_checkpoint(const std::string& folder) {
+  const std::vector<std::string> all = checkpoints_in(folder);
+  return all.empty() ? "" : all.front();
 }
 
 std::vector<nlohmann::json> log_of(const std::string& folder, const std::string& type) {

@@ -62,6 +62,8 @@ class SmallRun {
   std::shared_ptr<const ImageSource> test;        // null: none, unless the settings hold images out
   bool validates = true;
   std::string checkpoint;
+  std::vector<ChangedSetting> changes;
+  volatile std::sig_atomic_t* save_request = nullptr;
   Recorder observer;
 
  private:
@@ -110,6 +112,9 @@ class RenamedSource final : public ImageSource {
   const std::shared_ptr<const ImageSource> source_;
   const std::vector<std::string> class_names_;
 };
+
+/// The checkpoint of the highest iteration; "" if there is none.
+std::string newest_checkpoint(const std::string& folder);
 
 /// The records of a type in a folder's log.
 std::vector<nlohmann::json> log_of(const std::string& folder, const std::string& type);

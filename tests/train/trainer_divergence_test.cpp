@@ -66,10 +66,13 @@ std::vector<int64_t> images_of(int64_t epoch, int64_t first, int64_t end) {
 }
 
 /// Changes the state in a checkpoint.
-void edit_checkpoint(const std::string& path, const std::function<void(nlohmann::json&)>& edit) {
-  Checkpoint checkpoint = load_checkpoint(path);
+/// Writes the newest checkpoint of a folder with another state, and returns the path of the new file.
+std::string edited_checkpoint(const std::string& folder, const std::function<void(nlohmann::json&)>& edit) {
+  Checkpoint checkpoint = load_checkpoint(newest_checkpoint(folder));
   edit(checkpoint.state);
-  save_checkpoint(path, checkpoint.state, views(checkpoint.arrays));
+  const std::string path = folder + "/edited.safetensors";
+  save_checkpoint(path, checkpoint.state, views(checkpoint.arrays), checkpoint.metadata);
+  return path;
 }
 
 void expect_finite(const std::string& path) {
@@ -104,7 +107,7 @@ TEST(Divergence, ARollbackGoesOnWithTheDataAfterTheFailedStep) {
   add(images_of(3, 0, 2));
   EXPECT_EQ(watched.images, wanted);
 
-  const RunState state = run_state(load_checkpoint(folder / "run/checkpoint.safetensors"));
+  const RunState state = run_state(load_checkpoint(newest_checkpoint(folder / "run")));
   EXPECT_EQ(state.iteration, 12);
   EXPECT_EQ(state.epoch, 3);
   EXPECT_EQ(state.batch, 2);
@@ -122,12 +125,12 @@ TEST(Divergence, ARollbackGoesOnWithTheDataAfterTheFailedStep) {
 
   // The same by another way: four good steps, and the rest from that place of the data.
   ASSERT_EQ(SmallRun(folder / "other").set("iterations", {"4"}).set("evaluate-every", {"1"}).train(), 0);
-  edit_checkpoint(folder / "other/checkpoint.safetensors", [](nlohmann::json& state) {
+  const std::string edited_file = edited_checkpoint(folder / "other", [](nlohmann::json& state) {
     state["epoch"] = 1;
     state["batch"] = 2;
   });
   SmallRun other(folder / "other");
-  other.set("iterations", {"12"}).set("evaluate-every", {"1"}).resume(folder / "other/checkpoint.safetensors");
+  other.set("iterations", {"12"}).set("evaluate-every", {"1"}).resume(edited_file);
   ASSERT_EQ(other.train(), 0);
   EXPECT_TRUE(read_bytes(folder / "run/last.safetensors") == read_bytes(folder / "other/last.safetensors"));
 }
@@ -138,7 +141,7 @@ TEST(Divergence, ARollbackIsOnDiskBeforeTheNextStep) {
   const TemporaryFolder folder;
   WatchedRun watched(folder.path());
   RunState state;
-  diverging(watched).at[kReadsUntilRollback] = [&] { state = run_state(load_checkpoint(folder / kCheckpointFile)); };
+  diverging(watched).at[kReadsUntilRollback] = [&] { state = run_state(load_checkpoint(newest_checkpoint(folder.path()))); };
   ASSERT_EQ(watched.watched().train(), 0);
   EXPECT_EQ(state.iteration, 4);
   EXPECT_EQ(state.epoch, 1);
@@ -159,13 +162,13 @@ TEST(Divergence, TheSecondTimeTheRunStopsAndKeepsTheGoodFiles) {
     EXPECT_TRUE(fails_with([&] { run.train(); }, told));
     EXPECT_EQ(log_of(folder.path(), "diverged").size(), 1U);
   }
-  for (const char* file : {kCheckpointFile, kLastFile, kBestFile}) {
-    expect_finite(folder / file);
+  for (const std::string& file : {newest_checkpoint(folder.path()), folder / kLastFile, folder / kBestFile}) {
+    expect_finite(file);
   }
-  EXPECT_EQ(run_state(load_checkpoint(folder / kCheckpointFile)).iteration, 4);
+  EXPECT_EQ(run_state(load_checkpoint(newest_checkpoint(folder.path()))).iteration, 4);
   // A run that was killed after its rollback has none left either.
   WatchedRun rest(folder.path());
-  rest.run.set("on-divergence", {"rollback"}).resume(folder / kCheckpointFile);
+  rest.run.set("on-divergence", {"rollback"}).resume(newest_checkpoint(folder.path()));
   rest.at[kBatch] = rest.sets(kSpoiled, kNan);
   SmallRun& run = rest.watched();
   EXPECT_TRUE(fails_with([&] { run.train(); }, told));
@@ -188,7 +191,7 @@ TEST(Divergence, OneStepLessInARowIsNone) {
   watched.at[2 * kBatch] = watched.sets(kSpoiled, kNan);
   watched.at[4 * kBatch] = [&] { watched.sets(kSpoiled, watched.before)(); };
   ASSERT_EQ(watched.watched().train(), 0);
-  const RunState state = run_state(load_checkpoint(folder / "run/checkpoint.safetensors"));
+  const RunState state = run_state(load_checkpoint(newest_checkpoint(folder / "run")));
   EXPECT_EQ(state.iteration, 6);
   EXPECT_EQ(state.skipped_steps, 2);
   EXPECT_EQ(state.rollbacks, 0);
@@ -203,12 +206,12 @@ TEST(Divergence, OneStepLessInARowIsNone) {
   const auto set = [](SmallRun& run) -> SmallRun& { return run.set("evaluate-every", {"100"}); };
   SmallRun first(folder / "other");
   ASSERT_EQ(set(first).set("iterations", {"2"}).train(), 0);
-  edit_checkpoint(folder / "other/checkpoint.safetensors", [](nlohmann::json& edited) {
+  const std::string edited_file = edited_checkpoint(folder / "other", [](nlohmann::json& edited) {
     edited["iteration"] = 4;
     edited["batch"] = 4;
   });
   SmallRun rest(folder / "other");
-  ASSERT_EQ(set(rest).resume(folder / "other/checkpoint.safetensors").train(), 0);
+  ASSERT_EQ(set(rest).resume(edited_file).train(), 0);
   EXPECT_TRUE(read_bytes(folder / "run/last.safetensors") == read_bytes(folder / "other/last.safetensors"));
 }
 
@@ -238,9 +241,9 @@ TEST(Divergence, WeightsThatAreNotFiniteToBeginWithAreRefused) {
   EXPECT_TRUE(fails_with([&] { SmallRun(other.path()).set("weights", {folder / "bad.safetensors"}).trainer(); },
                          {"bad.safetensors", "layer1.0.conv1.weight has the value nan"}));
   for (const char* name : {"weight.fc.bias", "velocity.fc.bias", "running_variance.bn1"}) {
-    Checkpoint checkpoint = load_checkpoint(folder / kCheckpointFile);
+    Checkpoint checkpoint = load_checkpoint(newest_checkpoint(folder.path()));
     spoil(checkpoint.arrays, name);
-    save_checkpoint(folder / "bad_checkpoint.safetensors", checkpoint.state, views(checkpoint.arrays));
+    save_checkpoint(folder / "bad_checkpoint.safetensors", checkpoint.state, views(checkpoint.arrays), checkpoint.metadata);
     EXPECT_TRUE(fails_with([&] { SmallRun(folder.path()).resume(folder / "bad_checkpoint.safetensors").trainer(); },
                            {"bad_checkpoint.safetensors", name, "not finite"}));
   }

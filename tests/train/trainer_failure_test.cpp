@@ -31,21 +31,21 @@ TEST(Trainer, ANanLossEndsTheRunWithAdvice) {
   SmallRun run(folder.path());
   run.set("lr", {"1e9"}).set("weight-decay", {"1e9"});
   EXPECT_TRUE(fails_with([&] { run.train(); }, {"not finite", "lower the learning rate", "no state has been saved yet"}));
-  EXPECT_FALSE(fs::exists(folder / kCheckpointFile));
+  EXPECT_EQ(newest_checkpoint(folder.path()), "");
   EXPECT_FALSE(fs::exists(folder / kLastFile));
 }
 
 TEST(Trainer, WhatIsNotFiniteReplacesNoGoodState) {
   const TemporaryFolder folder;
   ASSERT_EQ(SmallRun(folder.path()).set("iterations", {"3"}).train(), 0);
-  const std::string good = read_bytes(folder / kCheckpointFile);
+  const std::string good = read_bytes(newest_checkpoint(folder.path()));
   const std::string last = read_bytes(folder / kLastFile);
   const std::string best = read_bytes(folder / kBestFile);
   // The last step's own loss is still finite: what it does to the weights shows in the validation.
   SmallRun run(folder.path());
-  run.set("iterations", {"4"}).set("lr", {"1e9"}).set("weight-decay", {"1e9"}).resume(folder / kCheckpointFile);
+  run.set("iterations", {"4"}).set("lr", {"1e9"}).set("weight-decay", {"1e9"}).resume(newest_checkpoint(folder.path()));
   EXPECT_TRUE(fails_with([&] { run.train(); }, {"not finite at iteration 4", "the last good state is in", folder.path()}));
-  EXPECT_TRUE(read_bytes(folder / kCheckpointFile) == good);
+  EXPECT_TRUE(read_bytes(newest_checkpoint(folder.path())) == good);
   EXPECT_TRUE(read_bytes(folder / kLastFile) == last);
   EXPECT_TRUE(read_bytes(folder / kBestFile) == best);
 }
@@ -57,7 +57,7 @@ TEST(Trainer, ALoaderThatFailsCostsNoStep) {
   run.network();
   run.training = failing(run.training, [](int64_t read) { return read >= 2 * 16; });
   EXPECT_TRUE(fails_with([&] { run.train(); }, {"3 of 64 images cannot be read", "went wrong"}));
-  EXPECT_EQ(run_state(load_checkpoint(folder / kCheckpointFile)).iteration, 2);
+  EXPECT_EQ(run_state(load_checkpoint(newest_checkpoint(folder.path()))).iteration, 2);
 }
 
 TEST(Trainer, ARunAfterALoaderFailedGoesOn) {
@@ -71,8 +71,8 @@ TEST(Trainer, ARunAfterALoaderFailedGoesOn) {
     run.training = failing(run.training, [](int64_t read) { return read >= 5 * 16; });
     EXPECT_THROW(run.train(), Error);
   }
-  ASSERT_EQ(SmallRun(parts.path()).resume(parts / kCheckpointFile).train(), 0);
-  EXPECT_TRUE(read_bytes(parts / kCheckpointFile) == read_bytes(whole / kCheckpointFile));
+  ASSERT_EQ(SmallRun(parts.path()).resume(newest_checkpoint(parts.path())).train(), 0);
+  EXPECT_TRUE(read_bytes(newest_checkpoint(parts.path())) == read_bytes(newest_checkpoint(whole.path())));
 }
 
 TEST(Trainer, AValidationOfNoImagesIsNoResult) {
@@ -82,7 +82,7 @@ TEST(Trainer, AValidationOfNoImagesIsNoResult) {
   run.validation = failing(run.validation, [](int64_t) { return true; });
   EXPECT_TRUE(fails_with([&] { run.train(); }, {"33 of 64 images cannot be read", "went wrong"}));
   EXPECT_FALSE(fs::exists(folder / kBestFile));
-  EXPECT_TRUE(fs::exists(folder / kCheckpointFile));
+  EXPECT_TRUE(fs::exists(newest_checkpoint(folder.path())));
 }
 
 TEST(Trainer, BadImagesAreInTheLogWithTheirIteration) {

@@ -76,14 +76,14 @@ void expect_same_bits(const std::string& folder, const char* exact, bool validat
     small.set("evaluate-every", {"1.75"});  // each 7 iterations
     small.validates = validates;
     if (resumed) {
-      small.resume(folder + "/" + name + "/" + kCheckpointFile);
+      small.resume(newest_checkpoint(folder + "/" + name));
     }
     ASSERT_EQ(small.train(), 0);
   };
   run("whole", "20", false);
   run("parts", "7", false);
   run("parts", "20", true);
-  for (const char* file : {kCheckpointFile, kLastFile}) {
+  for (const std::string& file : {checkpoint_name(10), std::string(kLastFile)}) {
     EXPECT_TRUE(read_bytes(folder + "/parts/" + file) == read_bytes(folder + "/whole/" + file)) << file;
   }
 }
@@ -180,7 +180,7 @@ TEST(Trainer, ACompleteRunGetsExactStatistics) {
   const TemporaryFolder folder;
   ASSERT_EQ(SmallRun(folder.path()).train(), 0);
   SmallRun again(folder.path());
-  ASSERT_EQ(again.set("exact-bn", {"40"}).resume(folder / kCheckpointFile).train(), 0);
+  ASSERT_EQ(again.set("exact-bn", {"40"}).resume(newest_checkpoint(folder.path())).train(), 0);
   expect_exact(folder / kLastFile, again, "40");
   ASSERT_EQ(again.observer.validations.size(), 1U);
   const Measured wanted = measured_one_by_one(folder / kLastFile, *again.validation);
@@ -211,7 +211,7 @@ TEST(Trainer, StepsAfterExactStatisticsAverageAgain) {
   const TemporaryFolder folder;
   ASSERT_EQ(SmallRun(folder.path()).set("exact-bn", {"40"}).train(), 0);
   SmallRun longer(folder.path());
-  ASSERT_EQ(longer.set("exact-bn", {"0"}).set("iterations", {"8"}).resume(folder / kCheckpointFile).train(), 0);
+  ASSERT_EQ(longer.set("exact-bn", {"0"}).set("iterations", {"8"}).resume(newest_checkpoint(folder.path())).train(), 0);
   EXPECT_FALSE(load_safetensors(folder / kLastFile).metadata.contains(kExactStatisticsKey));
 }
 
@@ -227,7 +227,7 @@ TEST(Trainer, ASignalDuringExactStatisticsLeavesThemToTheNextStart) {
     EXPECT_FALSE(load_safetensors(folder / kLastFile).metadata.contains(kExactStatisticsKey));
   }
   SmallRun rest(folder.path());
-  ASSERT_EQ(rest.set("exact-bn", {"40"}).resume(folder / kCheckpointFile).train(), 0);
+  ASSERT_EQ(rest.set("exact-bn", {"40"}).resume(newest_checkpoint(folder.path())).train(), 0);
   expect_exact(folder / kLastFile, rest, "40");
 }
 

@@ -22,8 +22,8 @@ TEST(Trainer, ARunMadeLongerEndsAsIfItHadBeenWhole) {
   const TemporaryFolder parts;
   ASSERT_EQ(SmallRun(whole.path()).train(), 0);
   ASSERT_EQ(SmallRun(parts.path()).set("iterations", {"3"}).train(), 0);
-  ASSERT_EQ(SmallRun(parts.path()).resume(parts / kCheckpointFile).train(), 0);
-  for (const char* file : {kCheckpointFile, kLastFile, kBestFile}) {
+  ASSERT_EQ(SmallRun(parts.path()).resume(newest_checkpoint(parts.path())).train(), 0);
+  for (const std::string& file : {checkpoint_name(6), std::string(kLastFile), std::string(kBestFile)}) {
     EXPECT_TRUE(read_bytes(parts / file) == read_bytes(whole / file)) << file;
   }
   EXPECT_EQ(timeless_log_of(parts.path(), "validation"), timeless_log_of(whole.path(), "validation"));
@@ -45,18 +45,18 @@ TEST(Trainer, AReportHoldsTheStepsBeforeACutToo) {
         std::make_shared<WatchedSource>(cut.training, [&](int64_t reads, int64_t) { stop = reads >= 4 * 16 ? SIGTERM : 0; });
     ASSERT_EQ(cut.train(stop), SIGTERM);
   }
-  const RunState state = run_state(load_checkpoint(folder / "parts/checkpoint.safetensors"));
+  const RunState state = run_state(load_checkpoint(newest_checkpoint(folder / "parts")));
   ASSERT_EQ(state.iteration, 5);
   EXPECT_EQ(state.unreported.images, 2 * 16);
   EXPECT_EQ(state.schedule.numbers.at(2), 5 * 16) << "the schedule knows of every image";
   {
     SmallRun rest(folder / "parts");
-    ASSERT_EQ(set(rest).resume(folder / "parts/checkpoint.safetensors").train(), 0);
+    ASSERT_EQ(set(rest).resume(newest_checkpoint(folder / "parts")).train(), 0);
   }
   for (const char* key : {"iteration", "loss", "top1_error", "top5_error"}) {
     EXPECT_EQ(logged(folder / "parts", "train", key), logged(folder / "whole", "train", key)) << key;
   }
-  const RunState end = run_state(load_checkpoint(folder / "parts/checkpoint.safetensors"));
+  const RunState end = run_state(load_checkpoint(newest_checkpoint(folder / "parts")));
   EXPECT_EQ(end.schedule.numbers.at(2), 6 * 16);
 }
 
@@ -69,7 +69,7 @@ TEST(Trainer, ASignalSavesTheStateAndIsReturned) {
     run.training =
         std::make_shared<WatchedSource>(run.training, [&](int64_t reads, int64_t) { stop = reads >= read ? SIGTERM : 0; });
     const int signal = run.train(stop);
-    const std::string saved = run.config.output.folder + "/" + kCheckpointFile;
+    const std::string saved = newest_checkpoint(run.config.output.folder);
     return std::pair(signal, fs::exists(saved) ? run_state(load_checkpoint(saved)).iteration : 0);
   };
   // In time for the first step, which is done all the same.
@@ -79,7 +79,7 @@ TEST(Trainer, ASignalSavesTheStateAndIsReturned) {
   SmallRun run(folder / "never begun");
   const std::sig_atomic_t stop = SIGTERM;
   EXPECT_EQ(run.train(stop), SIGTERM);
-  EXPECT_FALSE(fs::exists(folder / "never begun/checkpoint.safetensors"));
+  EXPECT_EQ(newest_checkpoint(folder / "never begun"), "");
 }
 
 TEST(Trainer, ResumeRefusesAnotherModelSeedOrBatchSize) {
@@ -87,7 +87,7 @@ TEST(Trainer, ResumeRefusesAnotherModelSeedOrBatchSize) {
   ASSERT_EQ(SmallRun(folder.path()).set("iterations", {"1"}).train(), 0);
   const auto resume = [&](const std::string& name, const std::string& word) {
     SmallRun run(folder.path());
-    run.set("iterations", {"1"}).set(name, {word}).resume(folder / kCheckpointFile).trainer();
+    run.set("iterations", {"1"}).set(name, {word}).resume(newest_checkpoint(folder.path())).trainer();
   };
   EXPECT_TRUE(
       fails_with([&] { resume("model", "resnet32"); }, {"is a checkpoint of the model resnet20", "this run trains resnet32"}));
@@ -103,7 +103,7 @@ TEST(Trainer, ResumeRefusesOtherImages) {
   const auto resume = [&](auto change) {
     SmallRun run(folder.path());
     change(run);
-    run.resume(folder / kCheckpointFile).trainer();
+    run.resume(newest_checkpoint(folder.path())).trainer();
   };
   // As many, with other names.
   EXPECT_TRUE(fails_with([&] { resume([](SmallRun& run) { run.training = run.validation; }); }, {"other training images"}));
@@ -125,10 +125,10 @@ TEST(Trainer, ResumeAndWeightsRefuseOtherClassNames) {
   const std::string before = names[2];
   const std::string differ = fmt::format("class 2 was {:?} and is \"renamed\"", before);
   names[2] = "renamed";
-  EXPECT_TRUE(fails_with([&] { begin(folder / kCheckpointFile, ""); }, {"checkpoint.safetensors", differ}));
+  EXPECT_TRUE(fails_with([&] { begin(newest_checkpoint(folder.path()), ""); }, {"checkpoint-1.safetensors", differ}));
   EXPECT_TRUE(fails_with([&] { begin("", folder / kLastFile); }, {"last.safetensors", differ}));
   names[2] = before;
-  EXPECT_NO_THROW(begin(folder / kCheckpointFile, ""));
+  EXPECT_NO_THROW(begin(newest_checkpoint(folder.path()), ""));
   EXPECT_NO_THROW(begin("", folder / kLastFile));
 }
 
@@ -146,9 +146,10 @@ TEST(Trainer, WhatIsSavedIsWhatTheNetworkHolds) {
     EXPECT_TRUE(std::ranges::equal(last.find(array.name)->bytes, array.bytes)) << array.name;
   }
   EXPECT_EQ(last.metadata.at("iteration"), "3");
-  const Checkpoint checkpoint = load_checkpoint(folder / kCheckpointFile);
+  const Checkpoint checkpoint = load_checkpoint(newest_checkpoint(folder.path()));
   const std::vector<HostArrayView> wanted = checkpoint_arrays(now);
-  EXPECT_EQ(checkpoint.arrays.size(), wanted.size());
+  EXPECT_EQ(checkpoint.arrays.size(), wanted.size() + 1);
+  EXPECT_EQ(checkpoint.find("input.mean")->to_floats(), run.network().input.mean);
   for (const HostArrayView& array : wanted) {
     const auto found = std::ranges::find(checkpoint.arrays, array.name, &HostArray::name);
     ASSERT_NE(found, checkpoint.arrays.end()) << array.name;
@@ -165,13 +166,13 @@ TEST(Trainer, WhatIsSavedIsWhatTheNetworkHolds) {
 TEST(Trainer, AFinishedRunThatIsResumedStaysAsItIs) {
   const TemporaryFolder folder;
   ASSERT_EQ(SmallRun(folder.path()).set("iterations", {"3"}).train(), 0);
-  const std::string checkpoint = read_bytes(folder / kCheckpointFile);
+  const std::string checkpoint = read_bytes(newest_checkpoint(folder.path()));
   const std::string log = read_bytes(folder / kLogFile);
   SmallRun again(folder.path());
-  ASSERT_EQ(again.set("iterations", {"3"}).resume(folder / kCheckpointFile).train(), 0);
+  ASSERT_EQ(again.set("iterations", {"3"}).resume(newest_checkpoint(folder.path())).train(), 0);
   EXPECT_THAT(again.observer.notes, testing::Contains("resumed at iteration 3 of 3: nothing left to do"));
   EXPECT_TRUE(again.observer.steps.empty());
-  EXPECT_TRUE(read_bytes(folder / kCheckpointFile) == checkpoint);
+  EXPECT_TRUE(read_bytes(newest_checkpoint(folder.path())) == checkpoint);
   EXPECT_EQ(read_bytes(folder / kLogFile), log);
 }
 

@@ -40,7 +40,7 @@ TEST(TrainerValidation, BestHoldsTheWeightsOfTheFirstLeastError) {
     const std::string iteration = fmt::format("{}", 2 * (at + 1));
     EXPECT_EQ(load_safetensors(folder / kBestFile).metadata.at("iteration"), iteration) << testing::PrintToString(errors);
     EXPECT_NEAR(measured_one_by_one(folder / kBestFile, *run.validation).top1_error, errors[at], 1e-9);
-    EXPECT_EQ(run_state(load_checkpoint(folder / kCheckpointFile)).best_error, errors[at]);
+    EXPECT_EQ(run_state(load_checkpoint(newest_checkpoint(folder.path()))).best_error, errors[at]);
     EXPECT_EQ(load_safetensors(folder / kLastFile).metadata.at("iteration"), "16");
     told = tells_the_best(errors);
     if (told) {  // then the best weights are those of a run that ends there
@@ -82,7 +82,7 @@ TEST(TrainerValidation, IsWhatEachImageAloneGives) {
 // Neither augmentation nor label smoothing nor shuffling is of validation.
 TEST(TrainerValidation, IsTheSameWhateverTheTraining) {
   const TemporaryFolder cut;
-  const std::string checkpoint = cut / kCheckpointFile;
+  const std::string checkpoint = newest_checkpoint(cut.path());
   {
     volatile std::sig_atomic_t stop = 0;
     SmallRun run(cut.path());

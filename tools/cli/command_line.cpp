@@ -196,8 +196,9 @@ CommandLine read_command_line(const Settings& settings, const std::string& progr
 
 std::string worded(const UsageError& error, const Settings& settings, const std::string& program) {
   if (const auto* exists = dynamic_cast<const RunExists*>(&error)) {
-    return fmt::format("{}: {} already holds a run; choose another --output for a new run, or continue it: {}", program,
-                       exists->folder(), "--resume auto --output " + shell_quoted(exists->folder()));
+    return fmt::format(
+        "{}: {} already holds a run; choose another --output for a new run, replace it by --overwrite, or continue it: {}",
+        program, exists->folder(), "--resume auto --output " + shell_quoted(exists->folder()));
   }
   const Setting* setting = error.setting().empty() ? nullptr : settings.find(error.setting());
   if (setting == nullptr) {

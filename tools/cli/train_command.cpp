@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <filesystem>
 #include <set>
 
 #include "core/base/join.h"
+#include "core/run/checkpoint.h"
 #include "core/train/run_setup.h"
 #include "models/recipes.h"
 #include "tools/cli/command_line.h"
@@ -91,31 +93,88 @@ void check_actions(const TrainCommand& command) {
   belongs("statistics-batches", "layer-statistics", !a.layer_statistics.empty());
 }
 
-void find_checkpoint(TrainCommand& command) {
+/// The settings of the file that the command line changes; the folder is not one of them.
+std::vector<ChangedSetting> changes_of(const std::vector<Assignment>& file, const Settings& settings) {
+  std::vector<ChangedSetting> changes;
+  for (const auto& setting : settings.all()) {
+    if (setting->layer != Layer::command_line || !setting->saved || setting->name == "output") {
+      continue;
+    }
+    const auto line = std::ranges::find_if(file, [&](const Assignment& a) { return settings.find(a.key) == setting.get(); });
+    ChangedSetting change{
+        .name = setting->name, .before = line == file.end() ? "" : join(line->words, ","), .now = join(setting->get(), ",")};
+    if (change.before != change.now) {
+      changes.push_back(std::move(change));
+    }
+  }
+  return changes;
+}
+
+void choose_checkpoint(TrainCommand& command) {
   const std::string& resume = command.run.output.resume;
   std::string& output = command.run.output.folder;
   if (resume == "auto") {
     if (output.empty()) {
       output = folder_of_unnamed_run(command.run);
     }
-    const fs::path file = fs::path(output) / "checkpoint.safetensors";
-    command.checkpoint = fs::exists(file) ? file.string() : "";
+    FoundCheckpoint found = find_checkpoint(output);
+    command.checkpoint = found.path;
+    for (const std::string& reason : found.passed_over) {
+      command.notes.push_back("passed over: " + reason);
+    }
+    if (!found.path.empty()) {
+      command.notes.push_back("resuming from " + found.path);
+    }
   } else if (fs::is_regular_file(resume)) {
     command.checkpoint = resume;
   } else {
-    fail_setting("resume", resume, "auto, or a file that exists: a run's checkpoint.safetensors");
+    fail_setting("resume", resume, "auto, or a file that exists: a run's checkpoint");
   }
   if (command.checkpoint.empty()) {
     return;
   }
   const fs::path folder = fs::path(command.checkpoint).parent_path();
-  if (command.actions.config.empty() && fs::exists(folder / "config.toml")) {
-    read_file_of(command, (folder / "config.toml").string());
+  if (command.actions.config.empty() && fs::exists(folder / kConfigFile)) {
+    const std::string file = (folder / kConfigFile).string();
+    read_file_of(command, file);
     command.run.output.has_settings = true;
+    command.changes = changes_of(read_config_file(file, command.settings), command.settings);
   }
   if (command.settings.layer("output") < Layer::command_line && (command.actions.config.empty() || output.empty())) {
     output = folder.empty() ? "." : folder.string();
   }
+}
+
+constexpr const char* kWantedTime = "hours and minutes as HH:MM, such as 11:50 or 00:05";
+
+/// The time in "HH:MM".
+std::chrono::minutes time_of(const std::string& name, const std::string& text) {
+  int64_t hours = 0;
+  int64_t minutes = 0;
+  const char* end = text.data() + text.size();
+  const auto first = std::from_chars(text.data(), end, hours);
+  const bool parted = first.ec == std::errc() && first.ptr != end && *first.ptr == ':' && end - first.ptr == 3;
+  const auto second = parted ? std::from_chars(first.ptr + 1, end, minutes) : first;
+  const bool good = parted && second.ec == std::errc() && second.ptr == end && hours >= 0 && hours < 10'000 && minutes >= 0 &&
+                    minutes < 60 && hours + minutes > 0;
+  if (!good) {
+    fail_setting(name, text, kWantedTime);
+  }
+  return std::chrono::hours(hours) + std::chrono::minutes(minutes);
+}
+
+void declare_time_limit(Settings& s, std::chrono::minutes& limit) {
+  const std::string name = "time-limit";
+  s.add({.name = name,
+         .help = "Time of this call as HH:MM. When it is over, the run saves its state and exits with code 75, so that a batch "
+                 "system can queue it again.",
+         .wanted = kWantedTime,
+         .set = [&limit, name](const Words& words) { limit = time_of(name, config_detail::single(name, words, kWantedTime)); },
+         .get =
+             [&limit] {
+               return limit.count() == 0 ? Words() : Words{fmt::format("{:02}:{:02}", limit.count() / 60, limit.count() % 60)};
+             }})
+      .action();
 }
 
 }  // namespace
@@ -153,6 +212,7 @@ void declare(Settings& s, TrainActions& a) {
       .action();
   s.number("statistics-batches", a.statistics_batches, between(1, 1e6), "Number of training batches for --layer-statistics.")
       .action();
+  declare_time_limit(s, a.time_limit);
   s.flag("list-models", a.list_models, "List all networks and exit.").action();
   s.flag("list-recipes", a.list_recipes, "List all recipes and exit.").action();
   s.flag("summary", a.summary, "Print the network's layers with shapes, parameters and FLOPs, and exit.").action();
@@ -167,6 +227,9 @@ TrainCommand::TrainCommand() {
 }
 
 Existing TrainCommand::existing() const {
+  if (run.output.overwrite) {
+    return Existing::overwrite;
+  }
   if (run.output.resume == "auto") {
     return Existing::resume_or_start;
   }
@@ -194,8 +257,11 @@ std::optional<std::string> read_train_command(TrainCommand& command, int argc, c
   }
   check_actions(command);
   settle(settings, command.run);
+  if (resumed && command.run.output.overwrite) {
+    fail_setting("overwrite", "true", "no --resume: a run is replaced, or it goes on");
+  }
   if (resumed) {
-    find_checkpoint(command);
+    choose_checkpoint(command);
     settle(settings, command.run);
   }
   const std::string& weights = command.run.weights.file;

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "core/run/checkpoint.h"
 #include "tests/support/temporary_folder.h"
 #include "tools/cli/command_line.h"
 
@@ -38,6 +39,14 @@ std::string error_of(const std::vector<std::string>& words) {
     return worded(error, command.settings, "train-imagenet");
   }
 }
+
+/// The bytes of a checkpoint.
+std::string checkpoint_bytes() {
+  const TemporaryFolder folder;
+  save_checkpoint(folder / "file", {{"iteration", 1}}, {});
+  return read_bytes(folder / "file");
+}
+const std::string kCheckpoint = checkpoint_bytes();
 
 class TrainCommandTest : public ::testing::Test {
  protected:
@@ -96,7 +105,7 @@ TEST_F(TrainCommandTest, AResumedRunHasTheSettingsBesideItsCheckpoint) {
   // Nothing was saved yet: it starts, as the command line says.
   EXPECT_EQ(with(resume, {})->run.model.name, "");
   EXPECT_EQ(with(resume, {})->checkpoint, "");
-  const std::string checkpoint = write("run/checkpoint.safetensors", "a checkpoint");
+  const std::string checkpoint = write("run/checkpoint.safetensors", kCheckpoint);
   EXPECT_EQ(with(resume, {})->run.model.name, "plain20");
   EXPECT_EQ(with(resume, {})->run.training.batch_size, 64);
   EXPECT_EQ(with(resume, {})->run.output.folder, run);
@@ -123,17 +132,17 @@ TEST_F(TrainCommandTest, ResumeAutoFindsTheDefaultFolder) {
   const fs::path before = fs::current_path();
   fs::current_path(folder_.path());
   EXPECT_EQ(parse({"--dataset", "synthetic", "--resume", "auto"})->checkpoint, "");
-  write("runs/resnet20-synthetic/checkpoint.safetensors", "a checkpoint");
+  write("runs/resnet20-synthetic/checkpoint.safetensors", kCheckpoint);
   write("runs/resnet20-synthetic/config.toml", "lr = 0.5\n");
   const auto found = parse({"--dataset", "synthetic", "--resume", "auto"});
   EXPECT_EQ(found->checkpoint, "runs/resnet20-synthetic/checkpoint.safetensors");
   EXPECT_EQ(found->run.output.folder, "runs/resnet20-synthetic");
   EXPECT_EQ(found->run.schedule.rate, 0.5);
   EXPECT_EQ(parse({"--dataset", "synthetic", "--resume", "auto", "-m", "plain20"})->checkpoint, "");
-  write("runs/plain20-synthetic/checkpoint.safetensors", "a checkpoint");
+  write("runs/plain20-synthetic/checkpoint.safetensors", kCheckpoint);
   EXPECT_EQ(parse({"--dataset", "synthetic", "--resume", "auto", "-m", "plain20"})->checkpoint,
             "runs/plain20-synthetic/checkpoint.safetensors");
-  write("runs/resnet18-synthetic/checkpoint.safetensors", "a checkpoint");
+  write("runs/resnet18-synthetic/checkpoint.safetensors", kCheckpoint);
   EXPECT_EQ(parse({"--dataset", "synthetic", "--resume", "auto", "--recipe", "photos"})->checkpoint,
             "runs/resnet18-synthetic/checkpoint.safetensors");
   // Photos, named by their folder.
@@ -142,14 +151,14 @@ TEST_F(TrainCommandTest, ResumeAutoFindsTheDefaultFolder) {
       write(fmt::format("photos/{}/{}/1.ppm", split, name), "P6\n1 1\n255\nabc");
     }
   }
-  write("runs/resnet18-photos/checkpoint.safetensors", "a checkpoint");
+  write("runs/resnet18-photos/checkpoint.safetensors", kCheckpoint);
   EXPECT_EQ(parse({"photos/", "--resume", "auto"})->checkpoint, "runs/resnet18-photos/checkpoint.safetensors");
   fs::current_path(before);
 }
 
 TEST_F(TrainCommandTest, WeightsMustExistUnlessTheRunHasBegun) {
   EXPECT_THAT(error_of({"--weights", "nofile"}), HasSubstr("--weights: got 'nofile', wanted a file that exists"));
-  const std::string checkpoint = write("run/checkpoint.safetensors", "a checkpoint");
+  const std::string checkpoint = write("run/checkpoint.safetensors", kCheckpoint);
   EXPECT_EQ(parse({"--weights", "nofile", "--resume", checkpoint})->run.weights.file, "nofile");
 }
 

@@ -1,0 +1,180 @@
+// What a save leaves when something happens to it, on the files of a real run.
+#include "core/train/run_saver.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/support/compare.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/support/test_file_system.h"
+#include "tests/train/small_run.h"
+
+namespace residua::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Fault = TestFileSystem::Fault;
+using Names = TestFileSystem::Names;
+
+/// A network in training and its saver, without a run around them.
+class SavedRun {
+ public:
+  explicit SavedRun(const std::string& folder)
+      : settings_(folder),
+        training_(settings_.network(), settings_.config, Device{}, DType::f32),
+        schedule_(make_schedule(settings_.config.schedule, run_length(settings_.config.training, 4), 16)),
+        folder_(folder, Existing::start),
+        saver_(folder_, training_, *schedule_, 2) {}
+
+  RunSaver& saver() { return saver_; }
+  /// Saves the state at an iteration, at which the first bias has the iteration's number.
+  void save(int64_t iteration, Save what) {
+    state_.iteration = iteration;
+    std::vector<float> bias = training_.store().parameter("fc.bias").master.to_vector();
+    bias[0] = static_cast<float>(iteration);
+    training_.store().parameter("fc.bias").master.copy_from(std::span<const float>(bias));
+    training_.store().masters_changed();
+    saver_.save(state_, what);
+  }
+  std::optional<std::string> outcome() {
+    std::optional<std::string> failure;
+    try {
+      saver_.finish(state_);
+      failure = saver_.take_failure();
+    } catch (const Error& error) {
+      failure = error.what();
+    }
+    return failure;
+  }
+
+ private:
+  SmallRun settings_;
+  Training training_;
+  std::unique_ptr<Schedule> schedule_;
+  RunFolder folder_;
+  RunSaver saver_;
+  RunState state_;
+};
+
+/// The number of the iteration in the weights of a file; -1 if there is no file.
+int64_t mark_in(const std::string& path) {
+  return fs::exists(path) ? static_cast<int64_t>(load_safetensors(path).find("fc.bias")->span<float>()[0]) : -1;
+}
+
+struct Mishap {
+  Fault fault;
+  std::optional<Names> power_loss;
+};
+constexpr std::array kMishaps = {Mishap{Fault::fail, {}}, Mishap{Fault::stop, {}}, Mishap{Fault::stop, Names::as_synced},
+                                 Mishap{Fault::stop, Names::as_changed}};
+
+/// Saves three generations with a mishap at an operation of the third, and checks what is left.
+std::vector<std::string> expect_sound(const Mishap& mishap, int64_t at) {
+  const TemporaryFolder folder;
+  std::vector<std::string> operations;
+  {
+    SavedRun run(folder.path());
+    run.save(1, Save::best);
+    run.save(2, Save::last);
+    EXPECT_EQ(run.outcome(), std::nullopt);
+    TestFileSystem faulty(mishap.fault, at, ENOSPC);
+    faulty.watch(folder.path());
+    {
+      const ScopedFileSystem in_force(faulty);
+      run.save(3, Save::best);
+      run.saver().wait();
+      run.saver().take_failure();
+    }
+    operations = faulty.operations();
+    if (mishap.power_loss) {
+      faulty.lose_power(*mishap.power_loss);
+    }
+    const FoundCheckpoint found = find_checkpoint(folder.path());
+    EXPECT_TRUE(found.passed_over.empty());
+    const int64_t iteration = run_state(load_checkpoint(found.path)).iteration;
+    EXPECT_TRUE(iteration == 2 || iteration == 3) << iteration;
+    const int64_t last = mark_in(folder / kLastFile);
+    const int64_t best = mark_in(folder / kBestFile);
+    EXPECT_TRUE(last == 2 || last == 3) << last;
+    EXPECT_TRUE(best == 1 || best == 3) << best;
+    if (iteration == 3) {
+      EXPECT_EQ(last, 3);
+      EXPECT_EQ(best, 3);
+    }
+    if (mishap.fault == Fault::fail) {  // the run goes on, and the next save makes up for it
+      run.save(4, Save::checkpoint);
+      EXPECT_EQ(run.outcome(), std::nullopt);
+      EXPECT_EQ(mark_in(folder / kBestFile), 3);
+      EXPECT_GE(mark_in(folder / kLastFile), 3);
+      EXPECT_EQ(fs::path(find_checkpoint(folder.path()).path).filename(), checkpoint_name(4));
+      EXPECT_EQ(checkpoints_in(folder.path()).size(), 2U);
+      for (const auto& entry : fs::directory_iterator(folder.path())) {
+        EXPECT_FALSE(entry.path().filename().string().starts_with(".")) << entry.path();
+      }
+    }
+  }
+  return operations;
+}
+
+TEST(RunSaver, WhateverHappensToASaveARunGoesOnFromTheOldStateOrTheNewOne) {
+  const std::vector<std::string> operations = expect_sound({Fault::fail, {}}, -1);
+  ASSERT_GT(operations.size(), 100U);
+  int64_t faults = 0;
+  for (const Mishap& mishap : kMishaps) {
+    for (size_t at = 0; at < operations.size(); ++at) {
+      if (operations[at].starts_with("write ") && at % 40 != 0) {
+        continue;  // hundreds that do not differ
+      }
+      SCOPED_TRACE(fmt::format("operation {}: {}", at, operations[at]));
+      expect_sound(mishap, static_cast<int64_t>(at));
+      ++faults;
+    }
+  }
+  RecordProperty("faults", std::to_string(faults));
+}
+
+// The best weights of a failed save are gone from the network by the time of the next one.
+TEST(RunSaver, BestWeightsOfAFailedSaveAreWrittenByTheNextOne) {
+  const TemporaryFolder folder;
+  SavedRun run(folder.path());
+  {
+    TestFileSystem full(Fault::stop, 0, ENOSPC);
+    const ScopedFileSystem in_force(full);
+    run.save(1, Save::best);
+    run.saver().wait();
+    const std::optional<std::string> failure = run.saver().take_failure();
+    ASSERT_TRUE(failure);
+    EXPECT_THAT(*failure, testing::HasSubstr("No space left"));
+    EXPECT_TRUE(run.saver().has_best());
+    run.save(2, Save::checkpoint);
+    EXPECT_THAT(run.outcome().value_or(""), testing::HasSubstr("last state could not be saved"));
+    EXPECT_EQ(run.saver().failures(), 3);
+    run.saver().take_failure();
+  }
+  run.save(3, Save::checkpoint);
+  EXPECT_EQ(run.outcome().has_value(), false);
+  EXPECT_EQ(mark_in(folder / kBestFile), 1);
+  EXPECT_EQ(mark_in(folder / kLastFile), 3);
+}
+
+TEST(RunSaver, KeepsTheNewestGenerationsThatAreItsOwn) {
+  const TemporaryFolder folder;
+  SavedRun run(folder.path());
+  for (const int64_t iteration : {90, 100, 1000, 1100}) {
+    run.save(iteration, Save::checkpoint);
+    EXPECT_EQ(run.outcome(), std::nullopt);
+  }
+  EXPECT_EQ(checkpoints_in(folder.path()),
+            (std::vector<std::string>{folder / checkpoint_name(1100), folder / checkpoint_name(1000)}));
+}
+
+}  // namespace
+}  // namespace residua::test
