@@ -65,7 +65,6 @@ std::vector<int64_t> images_of(int64_t epoch, int64_t first, int64_t end) {
   return {order.begin() + first * kBatch, order.begin() + end * kBatch};
 }
 
-/// Changes the state in a checkpoint.
 /// Writes the newest checkpoint of a folder with another state, and returns the path of the new file.
 std::string edited_checkpoint(const std::string& folder, const std::function<void(nlohmann::json&)>& edit) {
   Checkpoint checkpoint = load_checkpoint(newest_checkpoint(folder));
