@@ -76,6 +76,19 @@ class Documents(unittest.TestCase):
                 with self.subTest(document=document.name):
                     self.assertTrue((ROOT / path).exists(), f"{path} does not exist")
 
+    def test_promises_name_tests_that_exist(self):
+        tests = set()
+        for file in (ROOT / "tests").glob("**/*.cpp"):
+            tests.update(f"{suite}.{name}" for suite, name in re.findall(r"^TEST(?:_F|_P)?\((\w+),\s*(\w+)\)", file.read_text(encoding="utf-8"), re.MULTILINE))
+        tests.update(re.findall(r"add_test\(NAME (\w+\.\w+)", (ROOT / "tests/CMakeLists.txt").read_text(encoding="utf-8")))
+        for file in (ROOT / "tests/tools").glob("*.py"):
+            text = file.read_text(encoding="utf-8")
+            for suite in re.findall(r"^class (\w+)\(", text, re.MULTILINE):
+                tests.update(f"{suite}.{name}" for name in re.findall(r"def (test_\w+)", text))
+        named = re.findall(r"`([A-Z]\w*\.\w+)`", (ROOT / "docs/promises.md").read_text(encoding="utf-8"))
+        self.assertGreater(len(named), 40)
+        self.assertEqual([name for name in named if name not in tests], [])
+
     def test_readme_is_short(self):
         lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
         self.assertLessEqual(len(lines), 120)
