@@ -1,5 +1,6 @@
 #pragma once
 
+#include <gtest/gtest.h>
 #include <unistd.h>
 
 namespace residua::test {
@@ -13,8 +14,8 @@ class NormalUser {
     }
   }
   ~NormalUser() {
-    if (was_ == 0) {
-      static_cast<void>(::seteuid(0));
+    if (was_ == 0 && ::seteuid(0) != 0) {
+      ADD_FAILURE() << "cannot become root again";
     }
   }
   NormalUser(const NormalUser&) = delete;

@@ -31,7 +31,7 @@ std::string quarters() {
 
 Image decoded(const std::string& bytes, Orientation orientation, const RegionChooser& choose = whole) {
   Image image;
-  decode({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, "photo", choose, image, orientation);
+  decode({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}, "photo", choose, image, {.orientation = orientation});
   return image;
 }
 

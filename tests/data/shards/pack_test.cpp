@@ -178,7 +178,7 @@ Image as_shown(const ImageSource& source, int64_t i) {
   EncodedImage encoded;
   Image image;
   source.read(i, encoded);
-  decode(encoded, source.name(i), whole, image, Orientation::exif);
+  decode(encoded, source.name(i), whole, image, {.orientation = Orientation::exif});
   return image;
 }
 

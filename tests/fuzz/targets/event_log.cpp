@@ -8,7 +8,7 @@ namespace residua::test {
 namespace {
 
 const RegisterFuzzTarget kTarget("event_log", [](std::span<const uint8_t> bytes) {
-  EventLog log = EventLog::resume(fuzz_file("log.jsonl", bytes), 5);
+  EventLog log = EventLog::resume(fuzz_file("log.jsonl", bytes), {.iteration = 5});
   log.write({{"type", "note"}, {"iteration", 6}});
 });
 
