@@ -24,8 +24,8 @@ void declare(Settings& settings, LoaderOptions& options) {
       .alias("j")
       .without_result();
   settings.flag("exif", options.turns_by_exif,
-                "Turn each photo as its EXIF orientation says. By default, photos are used as they are stored, as in "
-                "torchvision; evaluation does as the training of the weights did.");
+                "Turn each photo as its EXIF orientation says. By default, training uses photos as they are stored, as "
+                "torchvision does. Evaluation follows what the weights record.");
   settings
       .number("max-bad-images", options.max_bad_images, at_least(0),
               "Number of unreadable images to skip; the run fails at one more.")

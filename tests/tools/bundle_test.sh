@@ -158,6 +158,6 @@ if [[ ! -e /dev/nvidia0 ]]; then
 fi
 export RESIDUA_CUDA_LIBRARIES=$cuda_libraries
 status=0
-(cd "$work" && "$root/tools/gpu-check" --rehearse --budget 300 >table 2>errors) || status=$?
+(cd "$work" && "$root/tools/gpu-check" --rehearse --budget 900 >table 2>errors) || status=$?
 ((status == 0 || status == 3)) || fail "gpu-check: exit $status: $(cat "$work/table" "$work/errors")"
 ! grep -vE '^  (pytorch|compile) .* not run ' "$work/table" | grep -E ' (FAILED|not run|waiting|cut short) ' || fail "gpu-check: $(cat "$work/table")"
