@@ -161,7 +161,7 @@ void Trainer::train_epoch(const volatile std::sig_atomic_t& stop) {
 void Trainer::train_batch(const Batch& batch) {
   const double rate = schedule_->rate(state_.iteration);
   training_.scaler().set_learning_rate(static_cast<float>(rate));
-  with_advice([&] { training_.step().train(batch); }, [&] { return fitting_batch(training_, config_); });
+  training_.step().train(batch);
   state_.exact_bn = 0;
   report_->count(batch.size());
   ++state_.batch;
@@ -194,12 +194,8 @@ std::optional<Trainer::Evaluation> Trainer::evaluate(EvaluationLoader& loader, c
                                                      Evaluator::Observers observers) {
   const auto start = std::chrono::steady_clock::now();
   const std::optional<Metrics> metrics = saved_if_it_fails([&] {
-    return with_advice(
-        [&] {
-          return evaluator_.evaluate(
-              loader, [&stop] { return stop != 0; }, observers);
-        },
-        [&] { return fitting_batch(training_, config_); });
+    return evaluator_.evaluate(
+        loader, [&stop] { return stop != 0; }, observers);
   });
   report_->skipped_images(state_, loader.errors());
   if (!metrics) {

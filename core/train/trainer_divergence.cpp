@@ -1,9 +1,10 @@
-// What a run does when its training diverges.
+// What a run does when its training diverges or needs too much memory.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "core/train/diagnosis.h"
+#include "core/train/fitting_batch.h"
 #include "core/train/trainer.h"
 
 namespace residua {
@@ -11,7 +12,7 @@ namespace residua {
 int Trainer::train(const volatile std::sig_atomic_t& stop) {
   while (true) {
     try {
-      return train_to_end(stop);
+      return with_advice([&] { return train_to_end(stop); }, [&] { return fitting_batch(training_, config_); });
     } catch (const Diverged& diverged) {
       const RunState failed = failed_state();
       const std::string what = fmt::format("{}; {}", diverged.what(), where_it_began(failed));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <map>
 #include <string>
@@ -151,9 +152,9 @@ TEST(Divergence, ARollbackIsOnDiskBeforeTheNextStep) {
 
 TEST(Divergence, TheSecondTimeTheRunStopsAndKeepsTheGoodFiles) {
   const TemporaryFolder folder;
-  const std::vector<std::string> told = {"not finite in 2 steps in a row, the last at iteration 7",
-                                         std::string(kSpoiled) + " has values that are not finite",
-                                         "the last good state is in"};
+  const std::initializer_list<std::string> told = {"not finite in 2 steps in a row, the last at iteration 7",
+                                                   std::string(kSpoiled) + " has values that are not finite",
+                                                   "the last good state is in"};
   {
     WatchedRun watched(folder.path());
     diverging(watched).at[kReadsUntilRollback + kBatch] = watched.sets(kSpoiled, kNan);
