@@ -34,18 +34,18 @@ Recorded* recorded(const std::shared_ptr<AutogradMeta>& meta) {
 }
 
 Recorded::~Recorded() {
-  std::vector<std::shared_ptr<Node>> released;
-  released.push_back(std::move(node));
-  while (!released.empty()) {
-    const std::shared_ptr<Node> last = std::move(released.back());
-    released.pop_back();
-    if (last.use_count() != 1) {
+  std::shared_ptr<Node> first = std::move(node);  // of a list, which needs no memory
+  while (first != nullptr) {
+    const std::shared_ptr<Node> released = std::move(first);
+    first = std::move(released->next_released);
+    if (released.use_count() != 1) {
       continue;
     }
-    for (Edge& input : last->inputs) {
+    for (Edge& input : released->inputs) {
       const std::shared_ptr<AutogradMeta> meta = std::move(input.autograd);
       if (Recorded* result = recorded(meta); result != nullptr && meta.use_count() == 1) {
-        released.push_back(result->node);
+        result->node->next_released = std::move(first);
+        first = std::move(result->node);
       }
     }
   }

@@ -28,12 +28,13 @@ struct Edge {
 /// One recorded operation. Nodes own their inputs' nodes, so a graph lives as long as its last output.
 struct Node {
   const char* name;
-  std::string_view layer;    // the layer that the profiler assigns it to
-  int64_t sequence;          // order of recording; backward runs from high to low
-  std::vector<Edge> inputs;  // cleared once the node has run
-  bool sums;                 // whether the rule adds `more` itself
-  BackwardRuleOfSum rule;    // cleared once the node has run
-  Tensor gradient, more;     // the output's gradient, summed over its consumers, is gradient + more
+  std::string_view layer;                         // the layer that the profiler assigns it to
+  int64_t sequence;                               // order of recording; backward runs from high to low
+  std::vector<Edge> inputs;                       // cleared once the node has run
+  bool sums;                                      // whether the rule adds `more` itself
+  BackwardRuleOfSum rule;                         // cleared once the node has run
+  Tensor gradient, more;                          // the output's gradient, summed over its consumers, is gradient + more
+  std::shared_ptr<Node> next_released = nullptr;  // while a graph is freed
 };
 
 /// Passed to a backward rule. Says which inputs want a gradient and where to write it.

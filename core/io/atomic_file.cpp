@@ -10,6 +10,7 @@
 
 #include "core/base/error.h"
 #include "core/io/file_system.h"
+#include "core/io/list_folder.h"
 
 namespace residua {
 
@@ -77,11 +78,10 @@ void atomic_write(const std::string& path, std::string_view content) {
 }
 
 void remove_temporary_files(const std::string& folder) {
-  std::error_code error;
-  for (const std::filesystem::directory_entry& entry : std::filesystem::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::string& path : list_folder(folder)) {
+    const std::string name = std::filesystem::path(path).filename().string();
     if (name.starts_with('.') && name.ends_with(".tmp")) {
-      file_system().remove(entry.path().string());
+      file_system().remove(path);
     }
   }
 }

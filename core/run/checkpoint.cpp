@@ -11,6 +11,7 @@
 #include "core/base/error.h"
 #include "core/base/join.h"
 #include "core/io/file_system.h"
+#include "core/io/list_folder.h"
 #include "core/io/safetensors_digest.h"
 #include "core/run/run_folder.h"
 
@@ -116,12 +117,10 @@ std::string checkpoint_name(int64_t iteration) { return fmt::format("{}{}{}", kP
 
 std::vector<std::string> checkpoints_in(const std::string& folder) {
   std::vector<std::pair<int64_t, std::string>> found;
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    const std::string path = (fs::path(folder) / entry.path().filename()).string();
+  for (const std::string& path : list_folder(folder)) {
     if (const std::optional<int64_t> iteration = iteration_in_name(path)) {
       found.emplace_back(*iteration, path);
-    } else if (entry.path().filename() == kOldCheckpointFile) {
+    } else if (fs::path(path).filename() == kOldCheckpointFile) {
       found.emplace_back(-1, path);
     }
   }

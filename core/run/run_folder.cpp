@@ -10,6 +10,7 @@
 
 #include "core/io/atomic_file.h"
 #include "core/io/file_system.h"
+#include "core/io/list_folder.h"
 #include "core/run/checkpoint.h"
 #include "core/run/tensorboard.h"
 
@@ -90,16 +91,15 @@ void RunFolder::remove_run() {
                            "curves.svg", "report.html"}) {
     files.push_back(file(name));
   }
-  std::error_code none;
-  for (const fs::directory_entry& entry : fs::directory_iterator(path_, none)) {
-    if (entry.path().filename().string().starts_with(kEventFilePrefix)) {
-      files.push_back(entry.path().string());
+  for (const std::string& path : list_folder(path_)) {
+    if (fs::path(path).filename().string().starts_with(kEventFilePrefix)) {
+      files.push_back(path);
     }
   }
-  for (const fs::directory_entry& entry : fs::directory_iterator(file(kWorstFolder), none)) {
-    const std::string stem = entry.path().stem().string();
-    if (entry.path().extension() == ".png" && stem.find_first_not_of("0123456789") == std::string::npos) {
-      files.push_back(entry.path().string());
+  for (const std::string& path : list_folder(file(kWorstFolder))) {
+    const std::string stem = fs::path(path).stem().string();
+    if (fs::path(path).extension() == ".png" && stem.find_first_not_of("0123456789") == std::string::npos) {
+      files.push_back(path);
     }
   }
   size_t removed = 0;

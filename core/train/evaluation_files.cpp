@@ -16,6 +16,7 @@
 #include "core/evaluate/view_images.h"
 #include "core/io/atomic_file.h"
 #include "core/io/file_system.h"
+#include "core/io/list_folder.h"
 #include "core/train/training.h"
 
 namespace residua {
@@ -38,10 +39,9 @@ std::map<int64_t, Image> views_of(const Evaluated& e, const std::vector<int64_t>
 
 /// Removes the pictures in `folder` that are not named.
 void remove_others(const std::string& folder, const std::set<std::string>& names) {
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const std::string path = entry.path().string();
-    if (entry.path().extension() == ".png" && !names.contains(entry.path().filename().string()) &&
-        file_system().remove(path) != 0) {
+  for (const std::string& path : list_folder(folder)) {
+    const std::filesystem::path file = path;
+    if (file.extension() == ".png" && !names.contains(file.filename().string()) && file_system().remove(path) != 0) {
       fail_io("remove", path, errno);
     }
   }

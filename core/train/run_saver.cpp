@@ -6,7 +6,10 @@
 #include <chrono>
 #include <filesystem>
 #include <iterator>
+#include <new>
 #include <utility>
+
+#include "core/base/host_memory.h"
 
 namespace residua {
 
@@ -131,10 +134,16 @@ void RunSaver::wait() {
     best_unwritten_.reset();
     last_unwritten_ = false;
     failure_.reset();
+  } catch (const std::bad_alloc&) {
+    note_failure("out of memory on the host: " + describe_shortage(0, host_memory()));
   } catch (const std::exception& error) {
-    ++failures_;
-    failure_ = new_failure_ = error.what();
+    note_failure(error.what());
   }
+}
+
+void RunSaver::note_failure(const std::string& reason) {
+  ++failures_;
+  failure_ = new_failure_ = reason;
 }
 
 std::string RunSaver::newest_checkpoint() {

@@ -73,6 +73,7 @@ class RunSaver {
   struct Saved;
   /// The names of the checkpoints to keep once the one of `iteration` is written.
   std::vector<std::string> kept_with(int64_t iteration) const;
+  void note_failure(const std::string& reason);
 
   const RunFolder& folder_;
   Training& training_;

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "core/io/file_system.h"
+#include "core/io/list_folder.h"
 
 namespace residua::cuda {
 namespace {
@@ -61,9 +62,8 @@ void TrialRecord::write(const std::string& line) {
 std::vector<UnfinishedTrial> unfinished_trials(const std::string& prefix) {
   std::vector<UnfinishedTrial> found;
   std::error_code none;
-  for (const fs::directory_entry& entry : fs::directory_iterator(fs::path(prefix).parent_path(), none)) {
-    const std::string path = entry.path().string();
-    if (!path.starts_with(prefix) || !fs::is_regular_file(entry.symlink_status(none))) {
+  for (const std::string& path : list_folder(fs::path(prefix).parent_path().string())) {
+    if (!path.starts_with(prefix) || !fs::is_regular_file(fs::symlink_status(path, none))) {
       continue;
     }
     const FileLock lock = FileLock::attempt(path);

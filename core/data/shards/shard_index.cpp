@@ -8,6 +8,7 @@
 #include "core/data/class_names.h"
 #include "core/data/codecs/region.h"
 #include "core/data/shards/tar.h"
+#include "core/io/list_folder.h"
 #include "core/io/parse_json.h"
 #include "core/io/read_file.h"
 
@@ -91,9 +92,8 @@ std::string shard_index_name(Split split) { return prefix_of(split) + "index.jso
 std::vector<std::string> find_shards(const fs::path& folder, Split split) {
   const std::string prefix = prefix_of(split);
   std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
+  for (const std::string& path : list_folder(folder.string())) {
+    const std::string name = fs::path(path).filename().string();
     if (name.size() > prefix.size() + kSuffix.size() && name.starts_with(prefix) && name.ends_with(kSuffix) &&
         std::all_of(name.begin() + static_cast<std::ptrdiff_t>(prefix.size()), name.end() - kSuffix.size(),
                     [](char c) { return c >= '0' && c <= '9'; })) {

@@ -1,9 +1,14 @@
-// The host's memory that runs out at any request of a run costs no more than the run.
+// The host's memory that runs out at any large request of a run costs no more than the run. Small ones are left out: the C++
+// library and nlohmann-json make them in places where none may fail, and end the program.
 #include "tools/cli/operator_new.h"
 
+#include <dlfcn.h>
+#include <execinfo.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <set>
@@ -18,16 +23,34 @@
 namespace residua::test {
 namespace {
 
-std::atomic<int64_t> requests = 0;
+constexpr size_t kLarge = 16384;
+std::atomic<int64_t> requests = 0;  // large ones
 std::atomic<int64_t> every = INT64_MAX;
 
-/// Refuses each request whose number is a multiple of `every`, counted from 1, as long as it exists.
+/// Whether this is inside a parallel region of oneDNN, which ends the program if a request fails there.
+bool in_threads_of_onednn() noexcept {
+  std::array<void*, 64> frames{};
+  const int count = ::backtrace(frames.data(), frames.size());
+  bool onednn = false;
+  bool openmp = false;
+  for (int i = 0; i < count; ++i) {
+    Dl_info info{};
+    if (::dladdr(frames[i], &info) != 0 && info.dli_fname != nullptr) {
+      onednn = onednn || std::strstr(info.dli_fname, "libdnnl") != nullptr;
+      openmp = openmp || std::strstr(info.dli_fname, "libgomp") != nullptr;
+    }
+  }
+  return onednn && openmp;
+}
+
+/// Refuses each large request whose number is a multiple of `every`, counted from 1, as long as it exists.
 class Refusals {
  public:
   explicit Refusals(int64_t k) {
+    in_threads_of_onednn();  // the first call loads a library
     requests = 0;
     every = k;
-    set_new_fault([](size_t) noexcept { return ++requests % every == 0; });
+    set_new_fault([](size_t bytes) noexcept { return bytes >= kLarge && ++requests % every == 0 && !in_threads_of_onednn(); });
   }
   ~Refusals() { set_new_fault(nullptr); }
   Refusals(const Refusals&) = delete;
@@ -54,7 +77,8 @@ Outcome run_refusing(int64_t k) {
   } catch (const std::bad_alloc&) {
     outcome.out_of_memory = true;
   } catch (const std::exception& error) {
-    outcome.other = error.what();
+    outcome.out_of_memory = std::strstr(error.what(), "out of memory") != nullptr;  // the last save's
+    outcome.other = outcome.out_of_memory ? "" : error.what();
   }
   if (!outcome.out_of_memory && outcome.other.empty()) {
     outcome.weights = read_bytes(folder / kLastFile);
@@ -62,14 +86,14 @@ Outcome run_refusing(int64_t k) {
   return outcome;
 }
 
-TEST(OperatorNew, EachRequestThatFailsEndsTheRunAndNoMore) {
+TEST(OperatorNew, EachLargeRequestThatFailsEndsTheRunAndNoMore) {
   const Outcome wanted = run_refusing(INT64_MAX);
   const int64_t all = requests;
   ASSERT_NE(wanted.weights, "");
-  ASSERT_GT(all, 1000);
+  ASSERT_GT(all, 50);
   const int64_t before = device_api::memory_use(Device{}).live_bytes;
   std::set<int64_t> numbers = {all, 2 * all};
-  for (int64_t k = 1; k < all; k += 1 + k / 4) {
+  for (int64_t k = 1; k < all; k += 1 + k / 16) {
     numbers.insert(k);
   }
   int64_t failed = 0;
@@ -78,7 +102,7 @@ TEST(OperatorNew, EachRequestThatFailsEndsTheRunAndNoMore) {
     EXPECT_EQ(outcome.other, "") << "request " << k;
     failed += outcome.out_of_memory ? 1 : 0;
     if (!outcome.out_of_memory) {
-      EXPECT_TRUE(outcome.weights == wanted.weights) << "request " << k;
+      EXPECT_TRUE(outcome.weights == wanted.weights) << "request " << k << ", " << outcome.other;
     }
     EXPECT_EQ(device_api::memory_use(Device{}).live_bytes, before) << "request " << k;
   }
