@@ -88,7 +88,7 @@ void* MemoryPool::allocate(int64_t bytes) {
   const std::lock_guard lock(mutex_);
   const bool poisoned = fresh_ == device_api::FreshMemory::poisoned && owner_ == Owner::work;
   const int64_t wanted = rounded(poisoned ? bytes + kGuardBytes : bytes);
-  if (refuses_ && refuses_(bytes)) {
+  if (refuses_ && refuses_(bytes, use_.live_bytes)) {
     fail_for_memory(wanted);
   }
   // Whatever the host's memory refuses, it refuses before the device's memory is taken.
@@ -152,7 +152,7 @@ void MemoryPool::set_fresh_memory(device_api::FreshMemory fresh) {
   fresh_ = fresh;
 }
 
-void MemoryPool::set_allocation_fault(std::function<bool(int64_t bytes)> refuses) {
+void MemoryPool::set_allocation_fault(device_api::AllocationFault refuses) {
   const std::lock_guard lock(mutex_);
   refuses_ = std::move(refuses);
 }

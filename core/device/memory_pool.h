@@ -1,11 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
 
+#include "core/device/allocation_fault.h"
 #include "core/device/device_api.h"
 
 namespace residua {
@@ -23,7 +23,7 @@ class MemoryPool {
   void free(void* data) noexcept;
   device_api::MemoryUse use();
   void set_fresh_memory(device_api::FreshMemory fresh);
-  void set_allocation_fault(std::function<bool(int64_t bytes)> refuses);
+  void set_allocation_fault(device_api::AllocationFault refuses);
 
   /// Until end_capture(), blocks come from a separate set that captured graphs point into. These blocks are reused for captured
   /// work only, until all graphs are gone. Cached blocks outside this set go back to the system.
@@ -61,7 +61,7 @@ class MemoryPool {
   Owner owner_ = Owner::work;
   int64_t graphs_ = 0;
   device_api::FreshMemory fresh_ = device_api::FreshMemory::as_found;
-  std::function<bool(int64_t bytes)> refuses_;  // empty: never
+  device_api::AllocationFault refuses_;  // empty: never
   device_api::MemoryUse use_;
 };
 

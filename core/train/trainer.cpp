@@ -225,7 +225,6 @@ bool Trainer::make_statistics_exact(const volatile std::sig_atomic_t& stop) {
 }
 
 void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
-  save_first();
   if (!make_statistics_exact(stop)) {
     return;
   }
@@ -245,6 +244,7 @@ void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
   if (!std::isfinite(metrics.loss)) {
     saver_.fail_diverged("the validation loss is not finite", state_);
   }
+  save_first();
   if (last) {
     saved_if_it_fails([&] { write_evaluation(folder_, evaluated(), results.all()); });
   }

@@ -30,7 +30,7 @@ std::vector<Device> devices() {
 class Refusals {
  public:
   Refusals(Device device, int64_t every) : device_(device), every_(every) {
-    device_api::set_allocation_fault(device_, [this](int64_t) { return ++requests_ % every_ == 0; });
+    device_api::set_allocation_fault(device_, [this](int64_t, int64_t) { return ++requests_ % every_ == 0; });
   }
   ~Refusals() { device_api::set_allocation_fault(device_, {}); }
   Refusals(const Refusals&) = delete;
@@ -119,8 +119,13 @@ TEST(AllocationFaults, EachEndsTheRunAndNoMore) {
   }
 }
 
-/// The error of a run of one step while no block may be larger than `most_bytes`; empty if it has none.
-std::string error_of_step(Device device, const std::string& batch_size, const std::string& passes, int64_t most_bytes) {
+struct Step {
+  std::string error;  // empty if it has none
+  int64_t peak_bytes = 0;
+};
+
+/// A run of one step on a device that has so much memory.
+Step step_on(Device device, const std::string& batch_size, const std::string& passes, int64_t memory_bytes) {
   const TemporaryFolder folder;
   const int64_t side = device.type == Device::Type::cuda ? 8 : 16;
   SmallRun run(folder.path());
@@ -129,23 +134,26 @@ std::string error_of_step(Device device, const std::string& batch_size, const st
   run.training = open_synthetic(Split::train, {.image_size = side, .classes = 4, .images = 48, .seed = 1});
   run.validates = false;
   Trainer& trainer = run.trainer();
-  device_api::set_allocation_fault(device, [most_bytes](int64_t bytes) { return bytes > most_bytes; });
-  std::string error;
+  Step step;
+  device_api::set_allocation_fault(device, [&](int64_t bytes, int64_t live_bytes) {
+    step.peak_bytes = std::max(step.peak_bytes, live_bytes + bytes);
+    return live_bytes + bytes > memory_bytes;
+  });
   try {
     trainer.train(kNeverStop);
   } catch (const OutOfMemory& failure) {
-    error = failure.what();
+    step.error = failure.what();
   }
   device_api::set_allocation_fault(device, {});
-  return error;
+  return step;
 }
 
 TEST(AllocationFaults, ABatchThatIsTooLargeIsToldOneThatFits) {
   for (const Device device : devices()) {
-    // Room for most of the 48 images in the largest tensor, that of the first stage: [images, side, side, 16].
-    const int64_t side = device.type == Device::Type::cuda ? 8 : 16;
-    const int64_t room = 40 * side * side * 16 * 4;
-    const std::string error = error_of_step(device, "48", "1", room);
+    const int64_t one = step_on(device, "1", "1", INT64_MAX).peak_bytes;
+    const int64_t all = step_on(device, "48", "1", INT64_MAX).peak_bytes;
+    const int64_t room = one + (all - one) * 3 / 4;
+    const std::string error = step_on(device, "48", "1", room).error;
     std::smatch advice;
     ASSERT_TRUE(std::regex_search(error, advice,
                                   std::regex("out of memory on " + device.string() +
@@ -153,9 +161,10 @@ TEST(AllocationFaults, ABatchThatIsTooLargeIsToldOneThatFits) {
                                              "accumulate to ([0-9]+) for the same step in [0-9]+ passes$")))
         << error;
     EXPECT_EQ(advice[1], advice[2]);
-    EXPECT_EQ(error_of_step(device, advice[2], "1", room), "");
-    EXPECT_EQ(error_of_step(device, "48", advice[3], room), "");
-    EXPECT_NE(error_of_step(device, "48", "2", room / 64).find("not even one image fits"), std::string::npos);
+    EXPECT_GE(std::stoi(advice[1]), 12) << "of 48, where about 36 fit";
+    EXPECT_EQ(step_on(device, advice[2], "1", room).error, "");
+    EXPECT_EQ(step_on(device, "48", advice[3], room).error, "");
+    EXPECT_NE(step_on(device, "48", "2", one / 2).error.find("not even one image fits"), std::string::npos);
   }
 }
 

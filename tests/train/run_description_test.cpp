@@ -65,7 +65,8 @@ TEST(RunDescription, TheseSettingsChangeNoResult) {
   }
   EXPECT_THAT(without, testing::UnorderedElementsAre("DIR", "dataset", "workers", "max-bad-images", "max-bad-share",
                                                      "read-timeout", "recipe", "device", "cuda-graph", "allow-nondeterministic",
-                                                     "allow-runtime-compilation", "threads", "output", "resume", "overwrite",
+                                                     "allow-runtime-compilation", "deterministic", "threads",
+                                                     "max-skipped-steps", "on-divergence", "output", "resume", "overwrite",
                                                      "checkpoint-every", "keep-checkpoints", "log-every", "weights"));
 }
 

@@ -7,6 +7,8 @@
 
 #include "core/io/safetensors.h"
 #include "core/nn/state_dict.h"
+#include "core/run/checkpoint.h"
+#include "core/run/run_folder.h"
 #include "tests/data/synthetic_source.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/train/layered_run.h"
@@ -122,14 +124,14 @@ TEST(RunInput, ColorsAreOfTheRunsOwnImages) {
   const InputDescription input = input_with(tuned);
   EXPECT_EQ(input.colors, input_with(colors).colors);
   EXPECT_NE(input.colors, first);
-  EXPECT_EQ(input_with(colors, {}, folder / "first/checkpoint.safetensors").colors, first);
-  EXPECT_FALSE(input_with({}, {}, folder / "first/checkpoint.safetensors").colors) << "of a view without colors";
+  EXPECT_EQ(input_with(colors, {}, newest_checkpoint(folder / "first")).colors, first);
+  EXPECT_FALSE(input_with({}, {}, newest_checkpoint(folder / "first")).colors) << "of a view without colors";
 }
 
 TEST(RunInput, ARunThatGoesOnKeepsItsOwn) {
   const TemporaryFolder folder;
   const std::string weights = weights_of(folder / "first", kGiven);
-  const std::string checkpoint = folder / "first/checkpoint.safetensors";
+  const std::string checkpoint = newest_checkpoint(folder / "first");
   const std::vector<Assignment> other = {{"mean", {"0", "0", "0"}}, {"std", {"1", "1", "1"}}};
   const InputDescription input = input_with({}, other, checkpoint);
   EXPECT_THAT(input.mean, ElementsAre(127.5f, 51.0f, 204.0f)) << "whatever its file of settings says";
@@ -137,10 +139,16 @@ TEST(RunInput, ARunThatGoesOnKeepsItsOwn) {
   const InputDescription given = input_with(other, {}, checkpoint);
   EXPECT_THAT(given.mean, ElementsAre(0, 0, 0)) << "the command line wins";
   EXPECT_THAT(given.std, ElementsAre(255, 255, 255));
-  // Without weights beside the checkpoint, the settings count, not the weights that the run started from.
   std::filesystem::rename(weights, folder / "moved.safetensors");
-  EXPECT_THAT(input_with({}, other, checkpoint).mean, ElementsAre(0, 0, 0));
-  EXPECT_EQ(input_with({{"weights", {folder / "moved.safetensors"}}}, {}, checkpoint).mean, input_with({}).mean);
+  EXPECT_THAT(input_with({}, other, checkpoint).mean, ElementsAre(127.5f, 51.0f, 204.0f)) << "the checkpoint has it";
+  // One of an older format has not: without weights beside it, the settings count, not the weights that the run started from.
+  const Checkpoint file = load_checkpoint(checkpoint);
+  const std::string old = folder / "old.safetensors";
+  save_checkpoint(old, file.state, views(file.arrays));
+  EXPECT_THAT(input_with({}, other, old).mean, ElementsAre(0, 0, 0));
+  EXPECT_EQ(input_with({{"weights", {folder / "moved.safetensors"}}}, {}, old).mean, input_with({}).mean);
+  std::filesystem::copy(folder / "moved.safetensors", folder / kLastFile);
+  EXPECT_THAT(input_with({}, other, old).mean, ElementsAre(127.5f, 51.0f, 204.0f));
 }
 
 TEST(RunInput, AnEvaluationTurnsPhotosAsTheTrainingDid) {

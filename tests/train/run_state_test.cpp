@@ -129,7 +129,7 @@ TEST(RunState, EveryFieldComesBackFromAFile) {
   expect_same(resume_run(path, distinct(), loaded.store), distinct());
   expect_same_arrays(snapshot(loaded.store), snapshot(saved.store));
   // As many fields in the file as compared here: a new one belongs in distinct() and expect_same().
-  EXPECT_EQ(to_json(distinct()).size(), 20U);
+  EXPECT_EQ(to_json(distinct()).size(), 25U);
   EXPECT_EQ(load_checkpoint(path).state, nlohmann::json::parse(to_json(distinct()).dump()));
 }
 

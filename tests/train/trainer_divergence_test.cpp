@@ -204,8 +204,10 @@ TEST(Divergence, OneStepLessInARowIsNone) {
 
   // As if steps 3 and 4 had not been.
   const auto set = [](SmallRun& run) -> SmallRun& { return run.set("evaluate-every", {"100"}); };
-  SmallRun first(folder / "other");
-  ASSERT_EQ(set(first).set("iterations", {"2"}).train(), 0);
+  {
+    SmallRun first(folder / "other");
+    ASSERT_EQ(set(first).set("iterations", {"2"}).train(), 0);
+  }
   const std::string edited_file = edited_checkpoint(folder / "other", [](nlohmann::json& edited) {
     edited["iteration"] = 4;
     edited["batch"] = 4;

@@ -83,7 +83,7 @@ void expect_same_bits(const std::string& folder, const char* exact, bool validat
   run("whole", "20", false);
   run("parts", "7", false);
   run("parts", "20", true);
-  for (const std::string& file : {checkpoint_name(10), std::string(kLastFile)}) {
+  for (const std::string& file : {checkpoint_name(20), std::string(kLastFile)}) {
     EXPECT_TRUE(read_bytes(folder + "/parts/" + file) == read_bytes(folder + "/whole/" + file)) << file;
   }
 }

@@ -82,13 +82,14 @@ TEST(TrainerValidation, IsWhatEachImageAloneGives) {
 // Neither augmentation nor label smoothing nor shuffling is of validation.
 TEST(TrainerValidation, IsTheSameWhateverTheTraining) {
   const TemporaryFolder cut;
-  const std::string checkpoint = newest_checkpoint(cut.path());
+  std::string checkpoint;
   {
     volatile std::sig_atomic_t stop = 0;
     SmallRun run(cut.path());
     run.set("log-every", {"1"});
     run.observer.on_trained = [&](const TrainRecord& record) { stop = record.iteration == 3 ? SIGTERM : 0; };
     ASSERT_EQ(run.train(stop), SIGTERM);
+    checkpoint = newest_checkpoint(cut.path());
     ASSERT_EQ(run_state(load_checkpoint(checkpoint)).validated, 0) << "a validation of these weights is due";
   }
   const Measured wanted = measured_one_by_one(cut / kLastFile, *SmallRun(cut.path()).validation);
