@@ -14,13 +14,15 @@ namespace cpu {
 /// Memory aligned to 64 bytes (to huge pages if large); null if there is none left. Large blocks are refused that the system
 /// would promise, but could not give.
 void* allocate(int device, int64_t bytes) noexcept;
-void deallocate(int device, void* data) noexcept;
+void deallocate(int device, void* data, int64_t bytes) noexcept;
 /// Fills memory, in the order of the compute stream.
 void set_bytes(int device, void* data, unsigned char value, int64_t bytes);
 void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, device_api::StreamKind queue);
 void synchronize(int device);
 bool native(int device, DType dtype);
 device_api::DeviceDescription describe(int device);
+/// The host's memory; free is what allocate() may take.
+MemorySpace memory_space(int device) noexcept;
 }  // namespace cpu
 
 namespace cuda {
@@ -28,7 +30,7 @@ int device_count();
 /// The reason if there is no device: "no NVIDIA driver is loaded".
 std::string why_no_device();
 void* allocate(int device, int64_t bytes) noexcept;
-void deallocate(int device, void* data) noexcept;
+void deallocate(int device, void* data, int64_t bytes) noexcept;
 void set_bytes(int device, void* data, unsigned char value, int64_t bytes);
 void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, device_api::StreamKind queue);
 void synchronize(int device);

@@ -40,11 +40,11 @@ void* allocate_raw(Device device, int64_t size) noexcept {
   }
 }
 
-void deallocate_raw(Device device, void* data) noexcept {
+void deallocate_raw(Device device, void* data, int64_t bytes) noexcept {
   if constexpr (kBuiltWithCuda) {
-    is_cpu(device) ? cpu::deallocate(device.index, data) : cuda::deallocate(device.index, data);
+    is_cpu(device) ? cpu::deallocate(device.index, data, bytes) : cuda::deallocate(device.index, data, bytes);
   } else {
-    cpu::deallocate(device.index, data);
+    cpu::deallocate(device.index, data, bytes);
   }
 }
 
@@ -65,7 +65,7 @@ MemorySpace space_raw(Device device, [[maybe_unused]] int64_t held) {
       return space;
     }
   }
-  return host_memory();
+  return cpu::memory_space(device.index);
 }
 
 }  // namespace
@@ -199,7 +199,7 @@ void MemoryPool::fail_for_memory(int64_t size) const {
 void MemoryPool::release(FreeBlocks& blocks) noexcept {
   for (const auto& [size, block] : blocks) {
     ASAN_UNPOISON_MEMORY_REGION(block, static_cast<size_t>(size));
-    deallocate_raw(device_, block);
+    deallocate_raw(device_, block, size);
     use_.held_bytes -= size;
   }
   blocks.clear();

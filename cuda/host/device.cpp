@@ -133,7 +133,7 @@ void* allocate(int, int64_t bytes) noexcept {
   return data;
 }
 
-void deallocate(int, void* data) noexcept {
+void deallocate(int, void* data, int64_t) noexcept {
   // cudaFree also waits for the device.
   synchronize(0);
   host_cuda::used_bytes -= static_cast<int64_t>(malloc_usable_size(data));

@@ -34,7 +34,7 @@ void* allocate(int device, int64_t bytes) noexcept {
   return data;
 }
 
-void deallocate(int, void* data) noexcept {
+void deallocate(int, void* data, int64_t) noexcept {
   if (const cudaError_t status = cudaFree(data); status != cudaSuccess) {
     warn("cudaFree failed: {}", cudaGetErrorString(status));
   }

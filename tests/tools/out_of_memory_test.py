@@ -73,7 +73,8 @@ class OutOfMemory(unittest.TestCase):
         found = LINE.match(lines[0])
         self.assertIsNotNone(found, lines[0])
         number = {key: int(value) for key, value in found.groupdict().items()}
-        self.assertLessEqual(abs(number["used"] + number["free"] - number["total"]), 2, lines[0])
+        # 64 MiB stay for libraries.
+        self.assertLessEqual(abs(number["used"] + number["free"] + 64 - number["total"]), 2, lines[0])
         self.assertGreater(number["wanted"], number["free"], lines[0])
         return lines[0]
 
@@ -88,17 +89,18 @@ class OutOfMemory(unittest.TestCase):
         for name, settings in (("batch", {"batch_size": batch}), ("parts", {"batch_size": BATCH, "accumulate": parts})):
             run = train(self.folder / name, self.limit_mib, **settings)
             self.assertEqual(run.returncode, 0, f"{settings}: {run.stderr}")
-            self.assertTrue((self.folder / name / "checkpoint.safetensors").is_file())
+            self.assertTrue(list((self.folder / name).glob("checkpoint-*.safetensors")))
 
     def test_an_earlier_checkpoint_stays(self):
         folder = self.folder / "run"
         large = {"batch_size": 2048, "synthetic_images": 2048}
         self.assertEqual(train(folder, **large).returncode, 0)
-        names = ["checkpoint.safetensors", "last.safetensors", "best.safetensors"]
-        before = [(folder / name).read_bytes() for name in names]
+        before = {path.name: path.read_bytes() for path in folder.glob("*.safetensors")}
+        self.assertIn("best.safetensors", before)
+        self.assertTrue(any(name.startswith("checkpoint-") for name in before))
         run = train(folder, self.limit_mib, **large, iterations=4, resume="auto")
         self.check_line(run)
-        self.assertEqual([(folder / name).read_bytes() for name in names], before)
+        self.assertEqual({path.name: path.read_bytes() for path in folder.glob("*.safetensors")}, before)
         self.assertEqual(train(folder, **large, iterations=4, resume="auto").returncode, 0)
 
 
