@@ -1,6 +1,4 @@
 // A CUDA device without a GPU: implements core/device/device_backend.h with host memory and host queues.
-#include <malloc.h>
-
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -74,7 +72,10 @@ void set_laziness(Laziness wanted) {
   laziness = wanted;
 }
 
-void set_free_bytes(int64_t bytes) { capacity = bytes == INT64_MAX ? bytes : used_bytes + bytes; }
+void set_free_bytes(int64_t bytes) {
+  // What the pool keeps for later counts as free.
+  capacity = bytes == INT64_MAX ? bytes : device_api::memory_use({Device::Type::cuda, 0}).live_bytes + bytes;
+}
 
 int64_t copies_to_host() { return host_reads; }
 int64_t plan_saves() { return saves; }
@@ -128,15 +129,14 @@ void* allocate(int, int64_t bytes) noexcept {
   if (bytes > host_cuda::capacity - host_cuda::used_bytes) {
     return nullptr;
   }
-  void* data = std::aligned_alloc(64, static_cast<size_t>(bytes));
-  host_cuda::used_bytes += static_cast<int64_t>(malloc_usable_size(data));
-  return data;
+  host_cuda::used_bytes += bytes;
+  return std::aligned_alloc(64, static_cast<size_t>(bytes));
 }
 
-void deallocate(int, void* data, int64_t) noexcept {
+void deallocate(int, void* data, int64_t bytes) noexcept {
   // cudaFree also waits for the device.
   synchronize(0);
-  host_cuda::used_bytes -= static_cast<int64_t>(malloc_usable_size(data));
+  host_cuda::used_bytes -= bytes;
   std::free(data);
 }
 

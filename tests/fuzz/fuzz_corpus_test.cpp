@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <ranges>
 #include <string>
 #include <vector>
 
@@ -34,8 +35,7 @@ TEST_P(FuzzCorpus, EverySeedIsReadOrRefused) {
 
 std::vector<std::string> target_names() {
   std::vector<std::string> names;
-  std::ranges::transform(fs::directory_iterator(fs::path(RESIDUA_SOURCE_DIR) / "tests/fuzz/targets"), std::back_inserter(names),
-                         [](const fs::directory_entry& entry) { return entry.path().stem().string(); });
+  std::ranges::copy(std::views::keys(fuzz_targets()), std::back_inserter(names));
   return names;
 }
 

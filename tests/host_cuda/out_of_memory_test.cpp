@@ -22,7 +22,7 @@ struct FullDevice {
 
 std::string failure_of_too_large_a_block() {
   try {
-    empty({100 << 20}, DType::u8, kDevice);
+    empty({130 << 20}, DType::u8, kDevice);
   } catch (const Error& error) {
     return error.what();
   }

@@ -114,7 +114,7 @@ done
 # Without the tests that take a GPU's libraries, the source or the build tree, a data set, /proc, /dev/full or a minute.
 not_there='CudnnPlans.*:Golden/*:TrainImagenet.*:TrainActionsTest.*:Classify.*:KernelBench.*:DeviceFlag.*:PlotCurves.*:RealData.*:FashionMnist.*'
 not_there+=':Trainer.*:CpuConvolution.WithoutWinograd*:Isa.IsLowered*:Isa.ThatIsUnknown*:*AFullDisk*'
-not_there+=':OnnxGolden.*:Extension.*:FileSystem.NothingElse*:Recipes.AreTheFiles*:*OfTheFirstFormat*:SettingsAlone.ThreadsAre*'
+not_there+=':OnnxGolden.*:Extension.*:FileSystem.NothingElse*:Recipes.AreTheFiles*:*OfTheFirstFormat*:SettingsAlone.ThreadsAre*:*FuzzCorpus.*'
 change_root=(chroot)
 [[ $(id -u) == 0 ]] || change_root=(unshare --map-root-user chroot)
 in_bare_root() {

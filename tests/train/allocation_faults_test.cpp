@@ -57,7 +57,7 @@ Outcome run_on(Device device) {
     run.set("device", {device.string()}).set("iterations", {"2"}).set("evaluate-every", {"0.5"});
     if (device.type == Device::Type::cuda) {
       run.set("crop-size", {"8"}).set("batch-size", {"4"});
-      run.validation = run.training = open_synthetic(Split::train, {.image_size = 8, .classes = 4, .images = 8, .seed = 1});
+      run.validation = run.training = open_synthetic(Split::train, {.image_size = 8, .classes = 4, .images = 16, .seed = 1});
     }
     run.train();
     outcome.weights = read_bytes(folder / kLastFile);
