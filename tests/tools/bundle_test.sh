@@ -115,6 +115,7 @@ done
 not_there='CudnnPlans.*:Golden/*:TrainImagenet.*:TrainActionsTest.*:Classify.*:KernelBench.*:DeviceFlag.*:PlotCurves.*:RealData.*:FashionMnist.*'
 not_there+=':Trainer.*:CpuConvolution.WithoutWinograd*:Isa.IsLowered*:Isa.ThatIsUnknown*:*AFullDisk*'
 not_there+=':OnnxGolden.*:Extension.*:FileSystem.NothingElse*:Recipes.AreTheFiles*:*OfTheFirstFormat*:SettingsAlone.ThreadsAre*:*FuzzCorpus.*'
+not_there+=':*SavedRuns.*:RunSaver.*:*SkippedSteps.*:TrainerSaving.*:Divergence.*:Deterministic.*:AllocationFaults.*:OperatorNew.*'
 change_root=(chroot)
 [[ $(id -u) == 0 ]] || change_root=(unshare --map-root-user chroot)
 in_bare_root() {

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/data/codecs/pnm.h"
 
 namespace residua {
 namespace {
@@ -40,7 +41,6 @@ using Bytes = std::span<const uint8_t>;
 
 bool is_png(Bytes bytes) { return bytes.size() >= 8 && std::memcmp(bytes.data(), "\x89PNG\r\n\x1a\n", 8) == 0; }
 bool is_bmp(Bytes bytes) { return bytes.size() >= 2 && bytes[0] == 'B' && bytes[1] == 'M'; }
-bool is_pnm(Bytes bytes) { return bytes.size() >= 2 && bytes[0] == 'P' && (bytes[1] == '5' || bytes[1] == '6'); }
 
 uint32_t big_endian(const uint8_t* bytes) {
   return uint32_t{bytes[0]} << 24 | uint32_t{bytes[1]} << 16 | uint32_t{bytes[2]} << 8 | bytes[3];
@@ -91,9 +91,18 @@ ImageSize bmp_size(Bytes bytes, const std::string& name) {
   return {std::abs(int64_t{height}), static_cast<int32_t>(little_endian(header + 4, 4))};
 }
 
+constexpr size_t kBitDepth = 24;  // where a PNG has it
+constexpr size_t kColorType = 25;
+
+struct PngPalette {
+  size_t offset = 0;  // of its chunk; 0: there is none
+  size_t bytes = 0;
+};
+
 /// Walks a PNG's chunks up to IEND and checks each CRC.
-void check_png(Bytes bytes, const std::string& name) {
+PngPalette check_png(Bytes bytes, const std::string& name) {
   size_t offset = 8;
+  PngPalette palette;
   for (;;) {
     if (bytes.size() - offset < 12) {
       fail("{}: PNG ends early, at byte {}", name, bytes.size());
@@ -107,29 +116,88 @@ void check_png(Bytes bytes, const std::string& name) {
       fail("{}: PNG is damaged: wrong checksum in the chunk at byte {}", name, offset);
     }
     if (std::memcmp(chunk + 4, "IEND", 4) == 0) {
-      return;
+      return palette;
+    }
+    if (std::memcmp(chunk + 4, "PLTE", 4) == 0 && palette.offset == 0) {
+      palette = {offset, length};
     }
     offset += length + 12;
   }
 }
 
 /// The most bytes that stb_image needs in one block for a pixel of this PNG: four channels, of 8 or 16 bits.
-int64_t png_pixel_bytes(Bytes bytes) {
-  constexpr size_t kBitDepth = 24;
-  return bytes.size() > kBitDepth && bytes[kBitDepth] == 16 ? 8 : 4;
-}
+int64_t png_pixel_bytes(Bytes bytes) { return bytes.size() > kBitDepth && bytes[kBitDepth] == 16 ? 8 : 4; }
 
-/// Fails if an uncompressed BMP has fewer bytes than its pixels take.
-void check_bmp(Bytes bytes, ImageSize size, const std::string& name) {
-  const bool old = little_endian(bytes.data() + 14, 4) == 12;
-  const uint64_t first = little_endian(bytes.data() + 10, 4);
-  const uint64_t bits = little_endian(bytes.data() + (old ? 24 : 28), 2);
+/// Where an uncompressed BMP has what.
+struct BmpLayout {
+  size_t header_end = 0;  // where its palette begins, if it has one
+  size_t first = 0;       // byte of the pixels
+  size_t bits = 0;        // of a pixel
+};
+
+/// Fails if the BMP has fewer bytes than its pixels take, or if stb_image would decode it to other colors.
+BmpLayout check_bmp(Bytes bytes, ImageSize size, const std::string& name) {
+  const size_t header_bytes = little_endian(bytes.data() + 14, 4);
+  const bool old = header_bytes == 12;
+  const BmpLayout layout{.header_end = 14 + header_bytes,
+                         .first = little_endian(bytes.data() + 10, 4),
+                         .bits = little_endian(bytes.data() + (old ? 24 : 28), 2)};
+  if (layout.first < layout.header_end) {
+    fail("{}: BMP header is damaged: its pixels begin at byte {}, inside the header", name, layout.first);
+  }
+  if (old && layout.bits < 24) {
+    fail("{}: a BMP of OS/2 with a palette is not supported; wanted one of Windows", name);
+  }
   const auto width = static_cast<uint64_t>(size.width);
   const auto height = static_cast<uint64_t>(size.height);
-  const uint64_t wanted = first + (width * bits + 31) / 32 * 4 * (height - 1) + (width * bits + 7) / 8;
+  const uint64_t wanted = layout.first + (width * layout.bits + 31) / 32 * 4 * (height - 1) + (width * layout.bits + 7) / 8;
   if (bytes.size() < wanted) {
     fail("{}: BMP ends early, at byte {}; its pixels end at byte {}", name, bytes.size(), wanted);
   }
+  return layout;
+}
+
+// stb_image leaves to chance which colors pixels get that the palette lacks. They get black here.
+
+bool lacks_colors(Bytes bytes, const PngPalette& palette) {
+  constexpr uint8_t kIndexed = 3;
+  return bytes[kColorType] == kIndexed && bytes[kBitDepth] <= 8 && palette.offset > 0 &&
+         palette.bytes / 3 < size_t{1} << bytes[kBitDepth];
+}
+
+/// The bytes up to `at`, then zeros, then those from `rest` on.
+std::vector<uint8_t> with_zeros(Bytes bytes, size_t at, size_t zeros, size_t rest) {
+  std::vector<uint8_t> all(at + zeros + (bytes.size() - rest));
+  std::copy_n(bytes.begin(), at, all.begin());
+  std::copy(bytes.begin() + static_cast<std::ptrdiff_t>(rest), bytes.end(),
+            all.begin() + static_cast<std::ptrdiff_t>(at + zeros));
+  return all;
+}
+
+/// Without a new checksum of the palette, because stb_image looks at none.
+std::vector<uint8_t> with_whole_palette(Bytes bytes, const PngPalette& palette) {
+  const size_t whole_bytes = size_t{3} << bytes[kBitDepth];
+  const size_t has = palette.bytes / 3 * 3;
+  const size_t end = palette.offset + 8 + palette.bytes;
+  std::vector<uint8_t> whole = with_zeros(bytes, palette.offset + 8 + has, whole_bytes - has, end);
+  for (size_t i = 0; i < 4; ++i) {
+    whole[palette.offset + i] = static_cast<uint8_t>(whole_bytes >> 8 * (3 - i));
+  }
+  return whole;
+}
+
+bool lacks_colors(const BmpLayout& layout) {
+  return layout.bits <= 8 && (layout.first - layout.header_end) / 4 < size_t{1} << layout.bits;
+}
+
+std::vector<uint8_t> with_whole_palette(Bytes bytes, const BmpLayout& layout) {
+  const size_t whole_bytes = size_t{4} << layout.bits;
+  const size_t has = (layout.first - layout.header_end) / 4 * 4;
+  std::vector<uint8_t> whole = with_zeros(bytes, layout.header_end + has, whole_bytes - has, layout.first);
+  for (size_t i = 0; i < 4; ++i) {
+    whole[10 + i] = static_cast<uint8_t>((layout.header_end + whole_bytes) >> 8 * i);
+  }
+  return whole;
 }
 
 /// stb_image's callbacks over bytes in memory. Records a read past the end, which stb_image itself would fill with zeros.
@@ -185,77 +253,13 @@ void decode_stb(Bytes bytes, ImageSize size, const std::string& name, const Rect
   copy_region(pixels.get(), size, region, out);
 }
 
-struct PnmHeader {
-  ImageSize size;
-  int64_t channels = 0;
-  int64_t max_value = 0;
-  size_t data_offset = 0;
-};
-
-PnmHeader read_pnm_header(Bytes bytes, const std::string& name) {
-  size_t at = 2;
-  const auto next_number = [&] {
-    while (at < bytes.size() && (std::isspace(bytes[at]) != 0 || bytes[at] == '#')) {
-      if (bytes[at] == '#') {
-        at = static_cast<size_t>(std::find(bytes.begin() + static_cast<std::ptrdiff_t>(at), bytes.end(), '\n') - bytes.begin());
-      } else {
-        ++at;
-      }
-    }
-    const size_t begin = at;
-    int64_t value = 0;
-    for (; at < bytes.size() && at - begin < 10 && std::isdigit(bytes[at]) != 0; ++at) {
-      value = value * 10 + (bytes[at] - '0');
-    }
-    if (at == begin || at >= bytes.size() || std::isspace(bytes[at]) == 0) {
-      fail("{}: PNM header is damaged at byte {}", name, at);
-    }
-    return value;
-  };
-  PnmHeader header;
-  header.channels = bytes[1] == '6' ? 3 : 1;
-  header.size.width = next_number();
-  header.size.height = next_number();
-  header.max_value = next_number();
-  header.data_offset = at + 1;
-  check_image_size(header.size, name);
-  if (header.max_value < 1 || header.max_value > 65535) {
-    fail("{}: PNM header has the maximum value {}; wanted 1 to 65535", name, header.max_value);
-  }
-  return header;
-}
-
-void decode_pnm(Bytes bytes, const std::string& name, const RegionChooser& choose, Image& out) {
-  const PnmHeader header = read_pnm_header(bytes, name);
-  const int64_t sample_bytes = header.max_value > 255 ? 2 : 1;
-  const int64_t pixel_bytes = sample_bytes * header.channels;
-  const int64_t wanted = header.size.height * header.size.width * pixel_bytes;
-  if (static_cast<int64_t>(bytes.size() - header.data_offset) < wanted) {
-    fail("{}: PNM ends early: {} bytes of pixels, wanted {}", name, bytes.size() - header.data_offset, wanted);
-  }
-  const Rect region = choose(header.size);
-  check_region(header.size, region, name);
-  out.reset({region.height, region.width});
-  uint8_t* to = out.pixels.data();
-  for (int64_t y = region.top; y < region.top + region.height; ++y) {
-    const uint8_t* row = bytes.data() + header.data_offset + y * header.size.width * pixel_bytes;
-    for (int64_t x = region.left; x < region.left + region.width; ++x) {
-      for (int64_t c = 0; c < 3; ++c) {
-        const uint8_t* sample = row + x * pixel_bytes + (header.channels == 3 ? c * sample_bytes : 0);
-        const int64_t value = sample_bytes == 1 ? sample[0] : sample[0] * 256 + sample[1];
-        *to++ = static_cast<uint8_t>(std::min<int64_t>(255, (value * 255 + header.max_value / 2) / header.max_value));
-      }
-    }
-  }
-}
-
 }  // namespace
 
 bool is_raster(Bytes bytes) { return is_png(bytes) || is_bmp(bytes) || is_pnm(bytes); }
 
 ImageSize raster_size(Bytes bytes, const std::string& name) {
   if (is_pnm(bytes)) {
-    return read_pnm_header(bytes, name).size;
+    return pnm_size(bytes, name);
   }
   if (bytes.size() > INT_MAX) {
     fail("{}: the file has {} bytes; wanted at most 2 GiB", name, bytes.size());
@@ -274,9 +278,11 @@ void decode_raster(Bytes bytes, const std::string& name, const RegionChooser& ch
   const Rect region = choose(size);
   check_region(size, region, name);
   if (is_png(bytes)) {
-    check_png(bytes, name);
-  } else {
-    check_bmp(bytes, size, name);
+    if (const PngPalette palette = check_png(bytes, name); lacks_colors(bytes, palette)) {
+      return decode_stb(with_whole_palette(bytes, palette), size, name, region, out);
+    }
+  } else if (const BmpLayout layout = check_bmp(bytes, size, name); lacks_colors(layout)) {
+    return decode_stb(with_whole_palette(bytes, layout), size, name, region, out);
   }
   decode_stb(bytes, size, name, region, out);
 }

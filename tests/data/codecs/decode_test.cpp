@@ -225,6 +225,53 @@ void put_number(std::string& bytes, size_t at, uint32_t value) {
   }
 }
 
+std::string big_endian(uint32_t value) {
+  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8),
+          static_cast<char>(value)};
+}
+
+std::string png_chunk(const std::string& type, const std::string& data) {
+  const std::string text = type + data;
+  const uLong checksum = ::crc32(0, reinterpret_cast<const Bytef*>(text.data()), static_cast<uInt>(text.size()));
+  return big_endian(static_cast<uint32_t>(data.size())) + text + big_endian(static_cast<uint32_t>(checksum));
+}
+
+// stb_image would take these colors from memory that nobody has written.
+TEST(Decode, ColorsThatAPaletteLacksAreBlack) {
+  const std::vector<uint8_t> wanted{10, 20, 30, 40, 50, 60, 0, 0, 0, 0, 0, 0};  // of pixels 0, 1, 2 and 200
+  std::string bmp("BM", 2);
+  bmp.resize(54);
+  put_number(bmp, 10, 54 + 2 * 4);
+  put_number(bmp, 14, 40);
+  put_number(bmp, 18, 4);
+  put_number(bmp, 22, 1);
+  put_number(bmp, 26, 1 | 8 << 16);  // planes, bits
+  bmp += std::string("\x1e\x14\x0a\0\x3c\x32\x28\0", 8) + std::string("\0\1\2\xc8", 4);
+  EXPECT_EQ(decoded(bmp).pixels, wanted);
+  const std::string rows("\0\0\1\2\xc8", 5);  // the filter, then the pixels
+  std::string packed(64, '\0');
+  uLongf bytes = packed.size();
+  ASSERT_EQ(
+      ::compress(reinterpret_cast<Bytef*>(packed.data()), &bytes, reinterpret_cast<const Bytef*>(rows.data()), rows.size()),
+      Z_OK);
+  const std::string png = std::string("\x89PNG\r\n\x1a\n") +
+                          png_chunk("IHDR", big_endian(4) + big_endian(1) + std::string("\x08\3\0\0\0", 5)) +
+                          png_chunk("PLTE", std::string("\x0a\x14\x1e\x28\x32\x3c", 6)) +
+                          png_chunk("IDAT", packed.substr(0, bytes)) + png_chunk("IEND", "");
+  EXPECT_EQ(decoded(png).pixels, wanted);
+}
+
+TEST(Decode, ABmpWhosePaletteCannotBeFoundIsRefused) {
+  std::string bmp = encode_bmp(pattern_image(4, 4));
+  put_number(bmp, 10, 53);  // where the pixels begin
+  EXPECT_NE(failure(bmp).find("its pixels begin at byte 53, inside the header"), std::string::npos) << failure(bmp);
+  put_number(bmp, 10, 26);
+  put_number(bmp, 14, 12);           // the header of OS/2
+  put_number(bmp, 18, 4 | 4 << 16);  // width, height
+  put_number(bmp, 22, 1 | 8 << 16);  // planes, bits
+  EXPECT_NE(failure(bmp).find("a BMP of OS/2 with a palette is not supported"), std::string::npos) << failure(bmp);
+}
+
 // stb_image calls all of these an unknown image type.
 TEST(Decode, SaysWhyABmpOrPngCannotBeRead) {
   std::string bmp = encode_bmp(pattern_image(4, 4));
