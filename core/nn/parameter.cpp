@@ -44,16 +44,24 @@ Parameter::Parameter(ParameterRole role, Initializer initializer, Shape shape, S
   }
 }
 
+void to_logical(const Parameter& parameter, std::span<const float> stored, std::span<float> values) {
+  if (static_cast<int64_t>(stored.size()) != parameter.shape.size() ||
+      static_cast<int64_t>(values.size()) != parameter.logical.size()) {
+    fail("{}: got {} values and room for {}, but the parameter is stored as {} and has the logical shape {}", parameter.name,
+         stored.size(), values.size(), parameter.shape.string(), parameter.logical.string());
+  }
+  for_each_element(parameter, [&](int64_t logical, int64_t index) {
+    values[static_cast<size_t>(logical)] = stored[static_cast<size_t>(index)];
+  });
+}
+
 std::vector<float> to_logical(const Parameter& parameter, const Tensor& stored) {
   if (stored.shape() != parameter.shape) {
     fail("{}: got a tensor of shape {}, but the parameter is stored as {}", parameter.name, stored.shape().string(),
          parameter.shape.string());
   }
-  const std::vector<float> source = stored.to_vector();
   std::vector<float> values(static_cast<size_t>(parameter.logical.size()));
-  for_each_element(parameter, [&](int64_t logical, int64_t index) {
-    values[static_cast<size_t>(logical)] = source[static_cast<size_t>(index)];
-  });
+  to_logical(parameter, stored.to_vector(), values);
   return values;
 }
 

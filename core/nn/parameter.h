@@ -54,6 +54,8 @@ struct RunningStatistics {
 /// The values of `stored` (the parameter's master, velocity or gradient, in any floating type) in the order of
 /// `parameter.logical`.
 std::vector<float> to_logical(const Parameter& parameter, const Tensor& stored);
+/// The same from host memory to host memory.
+void to_logical(const Parameter& parameter, std::span<const float> stored, std::span<float> values);
 
 /// Overwrites `stored` with values in the order of `parameter.logical`. Channels beyond the logical ones become zero.
 /// Throws Error if the number of values is wrong.

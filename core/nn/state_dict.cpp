@@ -39,13 +39,16 @@ void add_parameters(const ParameterStore& store, ParameterRole role, const Param
     if (p.role != role) {
       continue;
     }
-    const auto sizes = p.logical.sizes();
-    const auto logical = [&](const Tensor& stored) {
-      return host_array<float>(p.name, {sizes.begin(), sizes.end()}, to_logical(p, stored));
+    const auto write = [&](const Tensor& stored, HostArray& array) {
+      array.name = p.name;
+      array.dtype = DType::f32;
+      array.shape.assign(p.logical.sizes().begin(), p.logical.sizes().end());
+      array.bytes.resize(static_cast<size_t>(p.logical.size()) * sizeof(float));
+      to_logical(p, stored.span<float>(), array.span<float>());
     };
-    result.weights[i] = logical(masters.slice(p.master));
+    write(masters.slice(p.master), result.weights[i]);
     if (velocities) {
-      result.velocities[i] = logical(velocities->slice(p.velocity));
+      write(velocities->slice(p.velocity), result.velocities[i]);
     }
   }
 }
@@ -66,8 +69,10 @@ std::optional<std::string> StateSnapshot::first_not_finite() const {
   return {};
 }
 
-StateSnapshot snapshot(const ParameterStore& store) {
-  StateSnapshot result;
+StateSnapshot snapshot(const ParameterStore& store, StateSnapshot memory) {
+  StateSnapshot result = std::move(memory);
+  result.running_means.clear();
+  result.running_variances.clear();
   result.batches_tracked = store.batches_tracked;
   result.weights.resize(store.parameters().size());
   result.velocities.resize(store.options().purpose == Purpose::training ? store.parameters().size() : 0);

@@ -25,8 +25,9 @@ struct StateSnapshot {
   std::optional<std::string> first_not_finite() const;
 };
 
-/// Copies each flat array of the store from the device once. Waits for the device.
-StateSnapshot snapshot(const ParameterStore& store);
+/// Copies each flat array of the store from the device once. Waits for the device. Uses the memory of an old snapshot if it is
+/// given one: new memory takes longer than the copy.
+StateSnapshot snapshot(const ParameterStore& store, StateSnapshot memory = {});
 
 /// The snapshot's weights and running statistics as a weights file has them: torchvision's names and layout, and
 /// `num_batches_tracked` (i64), so PyTorch's `load_state_dict(strict=True)` accepts them. Views into the snapshot.

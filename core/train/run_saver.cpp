@@ -1,6 +1,7 @@
 #include "core/train/run_saver.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -14,6 +15,8 @@
 namespace residua {
 
 namespace fs = std::filesystem;
+
+constexpr int kLowestPriority = 19;
 
 struct RunSaver::Saved {
   RunState state;
@@ -76,10 +79,15 @@ void RunSaver::save(RunState& state, Save what) {
   check(step, state);
   state.schedule = schedule_.state();
   state.unreported = training_.step().metrics().totals();
-  const auto saved = std::make_shared<const Saved>(Saved{.state = state,
-                                                         .now = snapshot(training_.store()),
-                                                         .metadata = network_metadata(training_.network()),
-                                                         .input = input_arrays(training_.network())});
+  StateSnapshot memory;
+  if (newest_ != nullptr && newest_.use_count() == 1) {  // else its best weights are still to be written
+    memory = std::move(newest_->now);
+  }
+  newest_ = std::make_shared<Saved>(Saved{.state = state,
+                                          .now = snapshot(training_.store(), std::move(memory)),
+                                          .metadata = network_metadata(training_.network()),
+                                          .input = input_arrays(training_.network())});
+  const std::shared_ptr<const Saved> saved = newest_;
   if (const std::optional<std::string> name = saved->now.first_not_finite()) {
     fail_diverged(fmt::format("{} has values that are not finite", *name), state);
   }
@@ -94,6 +102,7 @@ void RunSaver::save(RunState& state, Save what) {
       std::launch::async,
       [saved, best = best_unwritten_, best_path = best_path(), last_path = last_unwritten_ ? folder_.file(kLastFile) : "",
        checkpoint = folder_.file(checkpoint_name(state.iteration)), folder = folder_.path(), kept = writing_kept_] {
+        ::setpriority(PRIO_PROCESS, 0, kLowestPriority);  // of this thread: compute threads wait for the slowest of them
         if (!last_path.empty()) {
           saved->write_weights(last_path);
         }

@@ -81,6 +81,7 @@ class RunSaver {
   const size_t keep_;
   bool has_best_;
   std::vector<std::string> generations_;         // names of the sound checkpoints, the newest last
+  std::shared_ptr<Saved> newest_;                // kept for its memory
   std::shared_ptr<const Saved> best_unwritten_;  // best weights that no save has written yet
   bool last_unwritten_ = false;                  // whether the last weights are older than they should be
   std::future<void> writing_;
