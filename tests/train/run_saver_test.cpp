@@ -27,12 +27,12 @@ using Names = TestFileSystem::Names;
 /// A network in training and its saver, without a run around them.
 class SavedRun {
  public:
-  explicit SavedRun(const std::string& folder)
+  explicit SavedRun(const std::string& folder, int64_t keep = 2)
       : settings_(folder),
         training_(settings_.network(), settings_.config, Device{}, DType::f32),
         schedule_(make_schedule(settings_.config.schedule, run_length(settings_.config.training, 4), 16)),
         folder_(folder, Existing::start),
-        saver_(folder_, training_, *schedule_, 2) {}
+        saver_(folder_, training_, *schedule_, keep) {}
 
   RunSaver& saver() { return saver_; }
   /// Saves the state at an iteration, at which the first bias has the iteration's number.
@@ -174,6 +174,26 @@ TEST(RunSaver, KeepsTheNewestGenerationsThatAreItsOwn) {
   }
   EXPECT_EQ(checkpoints_in(folder.path()),
             (std::vector<std::string>{folder / checkpoint_name(1100), folder / checkpoint_name(1000)}));
+}
+
+// With one to keep, the older one is all that the run has until then.
+TEST(RunSaver, AnOlderCheckpointIsRemovedOnceTheNewerIsSynced) {
+  const TemporaryFolder folder;
+  SavedRun run(folder.path(), 1);
+  run.save(1, Save::checkpoint);
+  EXPECT_EQ(run.outcome(), std::nullopt);
+  TestFileSystem files;
+  {
+    const ScopedFileSystem in_force(files);
+    run.save(2, Save::checkpoint);
+    EXPECT_EQ(run.outcome(), std::nullopt);
+  }
+  const std::vector<std::string>& operations = files.operations();
+  const auto renamed = std::ranges::find(operations, "rename temporary " + checkpoint_name(2));
+  const auto synced = std::find(renamed, operations.end(), "sync");
+  EXPECT_NE(std::find(synced, operations.end(), "remove " + checkpoint_name(1)), operations.end());
+  EXPECT_EQ(std::find(operations.begin(), synced, "remove " + checkpoint_name(1)), synced);
+  EXPECT_EQ(checkpoints_in(folder.path()), std::vector<std::string>{folder / checkpoint_name(2)});
 }
 
 }  // namespace

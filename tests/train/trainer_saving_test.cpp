@@ -199,6 +199,7 @@ TEST(TrainerSaving, ADiskThatIsFullForAWhileCostsNothing) {
   const std::vector<nlohmann::json> failed = log_of(folder / "run", "save_failed");
   ASSERT_FALSE(failed.empty());
   EXPECT_THAT(failed[0].at("message").get<std::string>(), HasSubstr("No space left"));
+  EXPECT_LT(failed[0].at("iteration"), 10) << "told as soon as it is known";
   EXPECT_GE(failed.back().at("failures"), failed.size());
   expect_same_run(folder / "whole", folder / "run");
 }
@@ -218,6 +219,33 @@ TEST(TrainerSaving, ADiskThatStaysFullEndsInAnErrorAndKeepsTheLastCheckpoint) {
   EXPECT_EQ(run.observer.steps.back().iteration, 10) << "it trained to its end";
   const RunState state = run_state(load_checkpoint(newest_checkpoint(folder.path())));
   EXPECT_TRUE(state.iteration == 3 || state.iteration == 2) << state.iteration;
+}
+
+/// A disk that refuses one write of a new file.
+class MomentarilyFullDisk final : public FileSystem {
+ public:
+  ssize_t write(int descriptor, const void* data, size_t bytes) override {
+    errno = ENOSPC;
+    return full.exchange(false) ? -1 : FileSystem::write(descriptor, data, bytes);
+  }
+  std::atomic<bool> full = false;
+};
+
+TEST(TrainerSaving, AFailureOfTheLastSaveIsToldThoughItsRepetitionSucceeds) {
+  const TemporaryFolder folder;
+  MomentarilyFullDisk disk;
+  SmallRun run(folder.path());
+  run.set("checkpoint-every", {"6"});
+  run.validates = false;
+  run.trainer();
+  {
+    const ScopedFileSystem in_force(disk);
+    run.observer.on_trained = [&](const TrainRecord& record) { disk.full = record.iteration == 6; };
+    ASSERT_EQ(run.train(), 0);
+  }
+  EXPECT_EQ(run_state(load_checkpoint(newest_checkpoint(folder.path()))).iteration, 6);
+  EXPECT_THAT(run.observer.notes, Contains(AllOf(HasSubstr("a save failed"), HasSubstr("No space left"))));
+  ASSERT_EQ(log_of(folder.path(), "save_failed").size(), 1U);
 }
 
 TEST(TrainerSaving, AnotherMachineAndOtherSettingsAreNoted) {

@@ -398,6 +398,17 @@ TEST(Decode, AHugePngTakesNoMemoryBeforeItIsRefused) {
   EXPECT_NE(what.find("16000 x 16000 pixels, 256000000 in all; max-pixels allows 90000000"), std::string::npos) << what;
 }
 
+// Those of a progressive JPEG take memory for all coefficients.
+TEST(Decode, AHugeJpegIsRefusedBeforeItsScansAreRead) {
+  std::string jpeg = encode_jpeg(photo_image(16, 24, 3), {.gray = true, .scans = 10});
+  const size_t frame = jpeg.find("\xff\xc2");
+  ASSERT_NE(frame, std::string::npos);
+  jpeg.replace(frame + 5, 4, "\x3e\x80\x3e\x80");  // its height and width
+  std::string what;
+  EXPECT_LT(peak_growth_kib([&] { what = failure(jpeg); }), 4096);
+  EXPECT_NE(what.find("16000 x 16000 pixels, 256000000 in all; max-pixels allows 90000000"), std::string::npos) << what;
+}
+
 TEST(Decode, APngThatInflatesBeyondItsHeaderIsStopped) {
   const std::string sound = png_of_zeros(8, (1 + 8 * 3) * 8);
   EXPECT_EQ(decoded(sound).pixels, std::vector<uint8_t>(8 * 8 * 3, 0));
