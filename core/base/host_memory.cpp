@@ -71,14 +71,17 @@ void tighten(MemorySpace& space, const MemorySpace& other) {
 }
 
 /// Takes in the limits of the control group and of those around it. Of the files that count as used, the inactive ones can go.
-void tighten_by_groups(MemorySpace& space, int64_t resident, int64_t swap, const char* root) {
+/// The group's swap does not count as free: it may not get any.
+void tighten_by_groups(MemorySpace& space, int64_t resident, const char* root) {
   const SystemFile groups(root, "/proc/self/cgroup");
+  const int64_t machine = space.total_bytes > 0 ? space.total_bytes : INT64_MAX;
   const auto tighten_by = [&](const SystemFile& limit, const SystemFile& used, const SystemFile& stat,
                               std::string_view inactive) {
-    if (const auto most = limit.number(); most && used.number()) {
+    // Above the machine's memory, it is no limit: a group of version 1 without one has a huge number.
+    if (const auto most = limit.number(); most && used.number() && *most < machine) {
       const int64_t left = *most - *used.number() + stat.number(inactive).value_or(0);
       tighten(space, {.used_bytes = resident,
-                      .free_bytes = std::max<int64_t>(left, 0) + swap,
+                      .free_bytes = std::max<int64_t>(left, 0),
                       .total_bytes = *most,
                       .limit = "the control group"});
     }
@@ -123,7 +126,7 @@ MemorySpace host_memory(const char* root) noexcept {
     space.total_bytes = meminfo.number("MemTotal:").value_or(0) * 1024;
     space.limit = "this machine";
   }
-  tighten_by_groups(space, resident * page, swap, root);
+  tighten_by_groups(space, resident * page, root);
   rlimit address_space{};
   if (::getrlimit(RLIMIT_AS, &address_space) == 0 && address_space.rlim_cur != RLIM_INFINITY && mapped > 0) {
     const auto most = static_cast<int64_t>(address_space.rlim_cur);

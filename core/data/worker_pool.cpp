@@ -22,6 +22,9 @@ WorkerPool::WorkerPool(int64_t threads, std::optional<int64_t> working) {
     const size_t begun = threads_.size();
     stop();
     fail("cannot start worker thread {} of {}: {}; use fewer workers", begun + 1, threads, error.code().message());
+  } catch (...) {  // no memory
+    stop();
+    throw;
   }
 }
 

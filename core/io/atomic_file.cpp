@@ -77,10 +77,23 @@ void atomic_write(const std::string& path, std::string_view content) {
   file.commit();
 }
 
+namespace {
+
+/// Whether an AtomicFile gives its temporary file such a name: ".NAME.PROCESS-NUMBER.tmp".
+bool is_temporary(std::string_view name) {
+  if (!name.starts_with('.') || !name.ends_with(".tmp")) {
+    return false;
+  }
+  name.remove_suffix(4);
+  const std::string_view numbers = name.substr(name.rfind('.') + 1);
+  return numbers.find('-') != std::string_view::npos && numbers.find_first_not_of("0123456789-") == std::string_view::npos;
+}
+
+}  // namespace
+
 void remove_temporary_files(const std::string& folder) {
   for (const std::string& path : list_folder(folder)) {
-    const std::string name = std::filesystem::path(path).filename().string();
-    if (name.starts_with('.') && name.ends_with(".tmp")) {
+    if (is_temporary(std::filesystem::path(path).filename().string())) {
       file_system().remove(path);
     }
   }

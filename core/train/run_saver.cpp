@@ -56,8 +56,9 @@ void RunSaver::resume(const std::string& checkpoint, RunState& state) {
     state.best_error = RunState().best_error;  // from another folder: its best weights are not here
   }
   training_.scaler().restart(state.skipped_steps, state.skipped_in_a_row);
-  // A run without loss scaling stores 1; starting fp16 from 1 would underflow small gradients.
-  if (training_.precision() == DType::f16 && state.loss_scale != 1) {
+  // The scale of a run in another precision is 1, from which small gradients would underflow. Older checkpoints do not say.
+  const bool scaled = state.machine.precision.empty() ? state.loss_scale != 1 : state.machine.precision == name(DType::f16);
+  if (training_.precision() == DType::f16 && scaled) {
     training_.scaler().set_loss_scale(state.loss_scale, state.good_steps);
   }
   generations_.clear();

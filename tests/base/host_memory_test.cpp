@@ -75,6 +75,25 @@ TEST(HostMemory, KnowsControlGroupsOfTheFirstVersion) {
   EXPECT_EQ(machine.memory().total_bytes, 200 * kMebibyte);
 }
 
+TEST(HostMemory, AGroupWithoutALimitIsNone) {
+  const Machine machine;
+  machine.write("/proc/meminfo", "MemTotal: 1024000 kB\nMemAvailable: 409600 kB\nSwapFree: 102400 kB\n");
+  machine.write("/proc/self/cgroup", "4:memory:/\n");
+  machine.write("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+  machine.write("/sys/fs/cgroup/memory/memory.usage_in_bytes", "4096\n");
+  EXPECT_STREQ(machine.memory().limit, "this machine");
+  EXPECT_EQ(machine.memory().free_bytes, 500 * kMebibyte);
+}
+
+TEST(HostMemory, TheSwapOfTheMachineIsNotThatOfAGroup) {
+  const Machine machine;
+  machine.write("/proc/meminfo", "MemTotal: 1024000 kB\nMemAvailable: 409600 kB\nSwapFree: 102400 kB\n");
+  machine.write("/proc/self/cgroup", "0::/\n");
+  machine.write("/sys/fs/cgroup/memory.max", std::to_string(300 * kMebibyte) + "\n");
+  machine.write("/sys/fs/cgroup/memory.current", std::to_string(200 * kMebibyte) + "\n");
+  EXPECT_EQ(machine.memory().free_bytes, 100 * kMebibyte);
+}
+
 TEST(HostMemory, MoreUsedThanAllowedIsNoneFree) {
   const Machine machine;
   machine.write("/proc/self/cgroup", "0::/\n");

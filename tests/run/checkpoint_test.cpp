@@ -177,6 +177,15 @@ TEST(Checkpoint, TheNewestSoundOneIsFoundAndTheReasonsAgainstOthersAreTold) {
                                            folder / "checkpoint-900.safetensors", folder / "checkpoint-99.safetensors",
                                            folder / "checkpoint.safetensors"}));
   EXPECT_EQ(find_checkpoint(folder.path()).path, all[0]);
+  {
+    TestFileSystem bad_sector(TestFileSystem::Fault::fail, 2);
+    const ScopedFileSystem in_force(bad_sector);
+    const FoundCheckpoint found = find_checkpoint(folder.path());
+    EXPECT_EQ(bad_sector.operations().at(2), "read");
+    EXPECT_EQ(found.path, all[1]);
+    ASSERT_EQ(found.passed_over.size(), 1U);
+    EXPECT_THAT(found.passed_over[0], ::testing::HasSubstr(all[0]));
+  }
   std::filesystem::resize_file(all[0], 10);
   std::filesystem::copy_file(all[2], all[1], std::filesystem::copy_options::overwrite_existing);
   const FoundCheckpoint found = find_checkpoint(folder.path());

@@ -69,9 +69,10 @@ TEST(RunFolder, OverwriteRemovesWhatRunsWriteAndNothingElse) {
                                                "curves.svg",
                                                "report.html",
                                                "events.out.tfevents.1.2.host.3"};
-  const std::vector<std::string> of_the_user = {
-      "notes.txt", "checkpoint-best.safetensors", "weights.safetensors", "worst/mine.png", "worst/12.txt", "log-1.jsonl",
-      "plan.json"};
+  const std::vector<std::string> of_the_user = {"notes.txt",           "checkpoint-best.safetensors",
+                                                "weights.safetensors", "worst/mine.png",
+                                                "worst/12.txt",        "log-1.jsonl",
+                                                "plan.json",           "events.csv"};
   for (const auto* names : {&of_the_run, &of_the_user}) {
     for (const std::string& name : *names) {
       write_bytes(folder / name, "bytes");
@@ -184,10 +185,12 @@ TEST(RunFolder, ALogThatCannotBeRenamedIsKept) {
 TEST(RunFolder, IsClearedOfHalfWrittenFiles) {
   const TemporaryFolder folder;
   write_bytes(folder / ".checkpoint.safetensors.123-0.tmp", "half");
+  write_bytes(folder / ".notes.tmp", "the user's");
   write_bytes(folder / "notes.tmp", "the user's");
   write_bytes(folder / ".hidden", "the user's");
   const RunFolder output(folder.path(), Existing::resume);
   EXPECT_FALSE(std::filesystem::exists(folder / ".checkpoint.safetensors.123-0.tmp"));
+  EXPECT_TRUE(std::filesystem::exists(folder / ".notes.tmp"));
   EXPECT_TRUE(std::filesystem::exists(folder / "notes.tmp"));
   EXPECT_TRUE(std::filesystem::exists(folder / ".hidden"));
 }

@@ -207,5 +207,20 @@ TEST(TrainerCheckpoint, ACutAfterAnOverflowInFp16LosesNothing) {
   runs.expect_sound({8, When::after_the_validation});
 }
 
+TEST(TrainerCheckpoint, ALossScaleThatHasFallenToOneGoesOn) {
+  const TemporaryFolder folder;
+  const auto run = [&](const char* iterations, const std::string& checkpoint) {
+    SmallRun small(folder.path());
+    small.set("precision", {"fp16"}).set("iterations", {iterations}).resume(checkpoint);
+    ASSERT_EQ(small.train(), 0);
+  };
+  run("2", "");
+  Checkpoint edited = load_checkpoint(newest_checkpoint(folder.path()));
+  edited.state["loss_scale"] = 1;
+  save_checkpoint(folder / "edited.safetensors", edited.state, views(edited.arrays), edited.metadata);
+  run("3", folder / "edited.safetensors");
+  EXPECT_EQ(run_state(load_checkpoint(newest_checkpoint(folder.path()))).loss_scale, 1);
+}
+
 }  // namespace
 }  // namespace residua::test

@@ -135,6 +135,27 @@ TEST(Divergence, ARollbackGoesOnWithTheDataAfterTheFailedStep) {
   EXPECT_TRUE(read_bytes(folder / "run/last.safetensors") == read_bytes(folder / "other/last.safetensors"));
 }
 
+// Steps 6 and 7 fail; step 9, the first of the next epoch, is the first that a report sees.
+TEST(Divergence, ARollbackGoesBackIntoTheEpochOfTheFailedStep) {
+  const TemporaryFolder folder;
+  WatchedRun watched(folder.path());
+  watched.run.set("on-divergence", {"rollback"}).set("evaluate-every", {"1.25"}).set("log-every", {"9"});
+  watched.at[5 * kBatch] = watched.sets(kSpoiled, kNan);
+  ASSERT_EQ(watched.watched().train(), 0);
+
+  std::vector<int64_t> wanted;
+  const auto add = [&](const std::vector<int64_t>& images) { wanted.insert(wanted.end(), images.begin(), images.end()); };
+  add(images_of(0, 0, 4));
+  add(images_of(1, 0, 4));
+  add(images_of(2, 0, 1));
+  add(images_of(1, 2, 3));  // step 7 again
+  add(images_of(1, 3, 4));  // from iteration 5 on
+  add(images_of(2, 0, 4));
+  add(images_of(3, 0, 2));
+  EXPECT_EQ(watched.images, wanted);
+  EXPECT_THAT(watched.run.observer.notes, Contains(HasSubstr("back to iteration 5, and on with batch 3 of epoch 1")));
+}
+
 constexpr int64_t kReadsUntilRollback = (4 + 3 + 1) * kBatch;
 
 TEST(Divergence, ARollbackIsOnDiskBeforeTheNextStep) {

@@ -141,22 +141,27 @@ TEST(TrainerSaving, ARequestSavesOnceAndTheRunGoesOn) {
 
 // A folder with weights and no checkpoint is not started over.
 TEST(TrainerSaving, TheFirstCheckpointComesBeforeTheFirstWeights) {
-  for (const bool validates : {true, false}) {
+  const auto expect_order = [](bool validates, int signal) {
     const TemporaryFolder folder;
     SmallRun run(folder.path());
     run.set("iterations", {"3"});
     run.validates = validates;
+    volatile std::sig_atomic_t stop = 0;
+    run.observer.on_trained = [&](const TrainRecord&) { stop = signal; };
     TestFileSystem files;
     {
       const ScopedFileSystem in_force(files);
-      ASSERT_EQ(run.train(), 0);
+      ASSERT_EQ(run.train(stop), signal);
     }
     const auto place = [&](const std::string& name) {
       return std::ranges::find(files.operations(), "rename temporary " + name) - files.operations().begin();
     };
-    EXPECT_LT(place(checkpoint_name(3)), place(kLastFile));
+    EXPECT_LT(place(checkpoint_name(signal == 0 ? 3 : 2)), place(kLastFile));
     EXPECT_LT(place(kLastFile), static_cast<std::ptrdiff_t>(files.operations().size()));
-  }
+  };
+  expect_order(true, 0);
+  expect_order(false, 0);
+  expect_order(true, SIGTERM);
 }
 
 /// A disk without space for new files while `full`.
