@@ -109,9 +109,7 @@ MemoryUse memory_use(Device device) { return pool(device).use(); }
 
 void set_fresh_memory(Device device, FreshMemory fresh) { pool(device).set_fresh_memory(fresh); }
 
-void set_allocation_fault(Device device, AllocationFault refuses) {
-  pool(device).set_allocation_fault(std::move(refuses));
-}
+void set_allocation_fault(Device device, AllocationFault refuses) { pool(device).set_allocation_fault(std::move(refuses)); }
 
 Pinned::Pinned(Device device, void* data, int64_t bytes) : device_(device) {
   const bool pinned = choose(
