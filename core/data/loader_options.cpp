@@ -37,7 +37,7 @@ void declare(Settings& settings, LoaderOptions& options) {
   declare_max_pixels(settings, options.max_pixels);
   settings
       .number("read-timeout", options.read_timeout, at_least(0),
-              "If no image has been read for this many seconds, the run names the files, saves its state and ends; 0: no "
+              "If no image has been read for this many seconds, name the files, save the state and end the run; 0: no "
               "limit. Without effect if workers is 0.")
       .without_result();
 }

@@ -7,10 +7,9 @@
 namespace residua {
 
 void declare(Settings& s, DivergenceOptions& o) {
-  s.number(
-       "max-skipped-steps", o.max_skipped_steps, between(1, std::numeric_limits<int32_t>::max()),
-       "Training has diverged if so many steps in a row are skipped because their loss or a gradient is not finite. Steps of "
-       "fp16 that only lower the loss scale do not count.")
+  s.number("max-skipped-steps", o.max_skipped_steps, between(1, std::numeric_limits<int32_t>::max()),
+           "Skipped steps in a row after which training counts as diverged. A step is skipped if its loss or a gradient is not "
+           "finite. In fp16, steps that only lower the loss scale do not count.")
       .without_result();
   s.choice(
        "on-divergence", o.on_divergence,

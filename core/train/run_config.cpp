@@ -114,8 +114,8 @@ CheckpointInterval interval_of(const std::string& name, const std::string& word)
 void declare_checkpoint_every(Settings& s, CheckpointInterval& interval) {
   const std::string name = "checkpoint-every";
   s.add({.name = name,
-         .help = "How often the run saves its state between validations: minutes with m, such as 10m, or iterations, such as "
-                 "500. It also saves with each validation, at the end and when it is stopped.",
+         .help = "Save the run's state this often between validations: in minutes with m, such as 10m, or in iterations, such "
+                 "as 500. The run also saves with each validation, at the end, and when it is stopped.",
          .wanted = "iterations, or minutes with m",
          .set =
              [&interval, name](const Words& words) {

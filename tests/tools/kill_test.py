@@ -172,6 +172,7 @@ class Kills(unittest.TestCase):
         self.run_to_end(*RUN, "--resume", "auto", code=2)
         self.assertIn(f"process {process.pid})", self.told())
         self.run_to_end(*RUN, "--overwrite", code=2)
+        self.wait_for(process, lambda: list((self.folder / "run").glob("checkpoint-*")))
         process.kill()
         process.wait()
         self.run_to_end(*RUN, code=2)

@@ -83,13 +83,13 @@ def train(program, folder, epochs):
     counted = Epochs(folder / "run" / "log.jsonl")
     with open(folder / "printed", "wb") as printed, subprocess.Popen(command, stdout=printed, stderr=printed) as process:
         while process.poll() is None and counted.count < epochs:
+            time.sleep(0.01)
             try:
                 now = sample(process.pid, counted)
-            except OSError:
-                break
+            except OSError:  # a thread or a child has just ended
+                continue
             if now["epoch"] > (samples[-1]["epoch"] if samples else 0):
                 samples.append(now)
-            time.sleep(0.01)
     if process.returncode:
         fail(f"exit {process.returncode}: {(folder / 'printed').read_text()}")
     if counted.now() != epochs:
@@ -106,7 +106,7 @@ def extremes(samples, key):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--bin", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--samples", type=Path, help="write the samples to this file, one JSON object a line")
     arguments = parser.parse_args()
     os.environ["OMP_WAIT_POLICY"] = "passive"
@@ -120,7 +120,7 @@ def main():
     if arguments.samples:
         arguments.samples.write_text("".join(json.dumps(s) + "\n" for s in samples))
     warm = [s for s in samples if s["epoch"] > WARM_UP * arguments.epochs]
-    if len(warm) < 3 * PARTS:
+    if len(warm) < 2 * PARTS:
         fail(f"{len(warm)} samples are too few")
     rise = growth(warm, "rss")
     handles, threads = extremes(warm, "handles"), extremes(warm, "threads")

@@ -166,8 +166,8 @@ std::chrono::minutes time_of(const std::string& name, const std::string& text) {
 void declare_time_limit(Settings& s, std::chrono::minutes& limit) {
   const std::string name = "time-limit";
   s.add({.name = name,
-         .help = "Time of this call as HH:MM. When it is over, the run saves its state and exits with code 75, so that a batch "
-                 "system can queue it again.",
+         .help = "Stop after this time, as HH:MM. The run saves its state and exits with code 75, so that a batch system can "
+                 "queue it again.",
          .wanted = kWantedTime,
          .set = [&limit, name](const Words& words) { limit = time_of(name, config_detail::single(name, words, kWantedTime)); },
          .get =

@@ -57,8 +57,9 @@ void decode_turned_jpeg(std::span<const uint8_t> bytes, const std::string& name,
 }  // namespace
 
 void declare_max_pixels(Settings& settings, int64_t& max_pixels) {
-  settings.number("max-pixels", max_pixels, between(1, kMaxImagePixels),
-                  "Images with more pixels count as unreadable. Their header says so before memory is taken for them.");
+  settings.number(
+      "max-pixels", max_pixels, between(1, kMaxImagePixels),
+      "Refuse images with more pixels, as if they could not be read. The header tells, before memory is taken for pixels.");
 }
 
 ImageFormat image_format(std::span<const uint8_t> bytes) {
