@@ -93,12 +93,6 @@ Loader::Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options)
   submitted_ = next_batch_ = batches_;  // nothing to load before start()
 }
 
-Loader::~Loader() {
-  if (stuck_ || !pool_.cancel(limit())) {
-    pool_.abandon([this](int64_t worker) { return scratch_[static_cast<size_t>(worker)].reading->watch.leave_behind(); });
-  }
-}
-
 int64_t Loader::samples() const { return std::min(sampler_.size(), batches_ * options_.batch_size); }
 
 int64_t Loader::batch_samples(int64_t batch) const {
@@ -200,24 +194,6 @@ Rect Loader::place_views(int64_t sample, int64_t image, ImageSize size, Scratch&
     region = k == 0 ? scratch.placed.back().region : bounding(region, scratch.placed.back().region);
   }
   return region;
-}
-
-void Loader::read(int64_t image, const Scratch& scratch) const {
-  // A stuck read may return when the loader is gone: it has its own hold on what it uses.
-  const std::shared_ptr<const ImageSource> source = source_;
-  const std::shared_ptr<Reading> reading = scratch.reading;
-  reading->watch.during(image, [&] { source->read(image, reading->encoded); });
-}
-
-void Loader::fail_stuck() const {
-  std::string names;
-  for (const Scratch& scratch : scratch_) {
-    if (const int64_t image = scratch.reading->watch.image(); image >= 0) {
-      names += "\n  " + source_->name(image);
-    }
-  }
-  fail("no image has been read for {} seconds, the limit of read-timeout: does the disk or the network drive answer? {}{}",
-       options_.read_timeout, names.empty() ? "No file is being read now" : "These files are being read:", names);
 }
 
 int64_t Loader::fetch(int64_t place, Scratch& scratch) {
