@@ -102,6 +102,17 @@ TEST(Tensor, ReturnsItsMemory) {
   EXPECT_EQ(device_api::memory_use({}).live_bytes, before);
 }
 
+TEST(Tensor, TakesTheMemoryThatWasFreedLast) {
+  // A size that no other test has.
+  const auto sample = [] { return empty({1234567}, DType::f32); };
+  Tensor a = sample(), b = sample(), c = sample();
+  const void* freed[] = {b.data(), c.data(), a.data()};
+  b = {}, c = {}, a = {};
+  EXPECT_EQ((a = sample()).data(), freed[2]);
+  EXPECT_EQ((c = sample()).data(), freed[1]);
+  EXPECT_EQ((b = sample()).data(), freed[0]);
+}
+
 /// Wrong on purpose, whatever watches.
 __attribute__((noinline, no_sanitize("address"))) void write_past_the_end(const Tensor& a) {
   static_cast<float*>(a.data())[a.size()] = 0.0f;
