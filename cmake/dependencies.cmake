@@ -21,6 +21,21 @@ find_path(ONNX_INCLUDE_DIR onnx/onnx_pb.h REQUIRED)
 find_library(ONNX_PROTO_LIBRARY onnx_proto REQUIRED)
 find_library(PROTOBUF_LIBRARY protobuf REQUIRED)
 
+# Runs with several ranks on the CPU device. A build without it is complete for one process.
+set(RESIDUA_MPI AUTO CACHE STRING "Connect ranks by MPI: AUTO (where it is found), ON or OFF")
+set_property(CACHE RESIDUA_MPI PROPERTY STRINGS AUTO ON OFF)
+if(NOT RESIDUA_MPI MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "RESIDUA_MPI is '${RESIDUA_MPI}'; it can be AUTO, ON or OFF")
+endif()
+set(MPI_CXX_FOUND OFF)
+if(NOT RESIDUA_MPI STREQUAL "OFF")
+  set(MPI_CXX_SKIP_MPICXX ON)
+  find_package(MPI COMPONENTS CXX)
+  if(RESIDUA_MPI STREQUAL "ON" AND NOT MPI_CXX_FOUND)
+    message(FATAL_ERROR "RESIDUA_MPI=ON, but MPI was not found. Run tools/setup, or install libopenmpi-dev.")
+  endif()
+endif()
+
 # A program that uses the library links these, but its code does not see them.
 set(RESIDUA_ENGINE_LIBRARIES DNNL::dnnl OpenMP::OpenMP_CXX Threads::Threads)
 set(RESIDUA_DATA_LIBRARIES JPEG::JPEG EXIF::EXIF ZLIB::ZLIB Threads::Threads)

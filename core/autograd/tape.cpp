@@ -1,7 +1,9 @@
 #include "core/autograd/tape.h"
 
 #include <algorithm>
+#include <optional>
 #include <queue>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
@@ -186,9 +188,48 @@ Tensor record(Tensor output, std::vector<Tensor> inputs, const char* name, Backw
   return record(std::move(output), inputs, name, true, std::move(rule));
 }
 
+namespace {
+
+/// Counts how many inputs of a graph's nodes each leaf is. Those that a leaf still is an input of may add to its gradient.
+class LeafUses {
+ public:
+  explicit LeafUses(const Node& root) {
+    std::vector<const Node*> left{&root};
+    std::unordered_set<const Node*> seen{&root};
+    while (!left.empty()) {
+      const Node& node = *left.back();
+      left.pop_back();
+      for (const Edge& input : node.inputs) {
+        if (const Recorded* result = recorded(input.autograd); result != nullptr) {
+          if (seen.insert(result->node.get()).second) {
+            left.push_back(result->node.get());
+          }
+        } else if (input.autograd != nullptr) {
+          ++uses_[input.autograd.get()];
+        }
+      }
+    }
+  }
+
+  /// Takes away the uses of a node that has run, and calls `complete` for leaves without further ones.
+  void ran(const Node& node, const LeafComplete& complete) {
+    for (const Edge& input : node.inputs) {
+      const AutogradMeta* leaf = input.autograd.get();
+      if (leaf != nullptr && leaf->operation() == nullptr && --uses_[leaf] == 0) {
+        complete(*leaf);
+      }
+    }
+  }
+
+ private:
+  std::unordered_map<const AutogradMeta*, int64_t> uses_;
+};
+
+}  // namespace
+
 void backward(const Tensor& loss, float scale) { backward(loss, full(loss.shape(), scale, loss.dtype(), loss.device())); }
 
-void backward(const Tensor& loss, const Tensor& scale) {
+void backward(const Tensor& loss, const Tensor& scale, const LeafComplete& complete) {
   if (loss.size() != 1) {
     fail("backward() starts from a scalar, got shape {}", loss.shape().string());
   }
@@ -207,6 +248,10 @@ void backward(const Tensor& loss, const Tensor& scale) {
   const auto later = [](const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) { return a->sequence < b->sequence; };
   std::priority_queue<std::shared_ptr<Node>, std::vector<std::shared_ptr<Node>>, decltype(later)> queue(later);
   std::unordered_set<const Node*> seen;
+  std::optional<LeafUses> uses;
+  if (complete) {
+    uses.emplace(*root->node);
+  }
   root->node->gradient = scale.detached();
   queue.push(root->node);
   seen.insert(root->node.get());
@@ -225,6 +270,9 @@ void backward(const Tensor& loss, const Tensor& scale) {
       gradients.finish();
     }
     node->rule = nullptr;
+    if (uses) {
+      uses->ran(*node, complete);
+    }
     for (const Edge& input : node->inputs) {
       if (const Recorded* result = recorded(input.autograd); result != nullptr && seen.insert(result->node.get()).second) {
         queue.push(result->node);

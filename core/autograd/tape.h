@@ -17,6 +17,9 @@ using BackwardRule = std::function<void(const Tensor& dy, Gradients& gradients)>
 /// over memory. `more` is undefined if there is only one term.
 using BackwardRuleOfSum = std::function<void(const Tensor& dy, const Tensor& more, Gradients& gradients)>;
 
+/// Called by backward() once for each leaf, as soon as all rules that add to its gradient have been queued.
+using LeafComplete = std::function<void(const AutogradMeta& leaf)>;
+
 /// What a node keeps of an input: its autograd data and its shape, not its contents. The rule captures the contents it needs.
 struct Edge {
   std::shared_ptr<AutogradMeta> autograd;  // null if no gradient is wanted
@@ -54,7 +57,7 @@ class Gradients {
   void give(int i, Tensor gradient);
 
  private:
-  friend void backward(const Tensor& loss, const Tensor& scale);
+  friend void backward(const Tensor& loss, const Tensor& scale, const LeafComplete& complete);
   void finish();
 
   const Node& node_;
@@ -73,6 +76,7 @@ bool grad_needed(std::initializer_list<Tensor> inputs);
 /// second call on the same graph throws Error.
 void backward(const Tensor& loss, float scale = 1.0f);
 /// Like the above, with the loss scale as a device scalar of the same type as `loss`. The host does not wait for its value.
-void backward(const Tensor& loss, const Tensor& scale);
+/// Calls `complete` for each leaf.
+void backward(const Tensor& loss, const Tensor& scale, const LeafComplete& complete = {});
 
 }  // namespace residua

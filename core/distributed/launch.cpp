@@ -1,0 +1,75 @@
+#include "core/distributed/launch.h"
+
+#include <charconv>
+#include <cstring>
+
+#include "core/base/error.h"
+
+namespace residua {
+namespace {
+
+int64_t number(Environment environment, const char* name, int64_t least, int64_t most) {
+  const char* text = environment(name);
+  if (text == nullptr) {
+    fail_usage("the launcher does not set {}; start all ranks with mpirun, srun or torchrun", name);
+  }
+  int64_t value = 0;
+  const char* end = text + std::strlen(text);
+  const auto [parsed, error] = std::from_chars(text, end, value);
+  if (error != std::errc() || parsed != end || value < least || value > most) {
+    fail_usage("the launcher sets {} to '{}'; wanted a number from {} to {}", name, text, least, most);
+  }
+  return value;
+}
+
+constexpr int64_t kMostRanks = 1 << 20;
+
+/// Reads the three numbers from the variables with these names.
+Launch launch_from(Environment environment, const char* launcher, const char* rank, const char* world, const char* local_rank) {
+  Launch launch;
+  launch.launcher = launcher;
+  launch.world = number(environment, world, 1, kMostRanks);
+  launch.rank = number(environment, rank, 0, launch.world - 1);
+  launch.local_rank = number(environment, local_rank, 0, launch.world - 1);
+  return launch;
+}
+
+bool set(Environment environment, const char* name) { return environment(name) != nullptr; }
+
+void read_address(Environment environment, Launch& launch) {
+  if (const char* address = environment("MASTER_ADDR"); address != nullptr && *address != '\0') {
+    launch.address = address;
+    launch.port = number(environment, "MASTER_PORT", 1, 65535);
+  }
+}
+
+}  // namespace
+
+Launch launch_of(Environment environment) {
+  if (set(environment, "OMPI_COMM_WORLD_SIZE")) {
+    Launch launch =
+        launch_from(environment, "mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK");
+    launch.has_mpi = true;
+    return launch;
+  }
+  if (set(environment, "WORLD_SIZE") && set(environment, "RANK")) {
+    Launch launch = launch_from(environment, "torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK");
+    read_address(environment, launch);
+    if (launch.world > 1 && launch.address.empty()) {
+      fail_usage("the launcher does not set MASTER_ADDR, the address of rank 0");
+    }
+    return launch;
+  }
+  // A batch script has SLURM_NTASKS and SLURM_PROCID too, but is no step of several tasks.
+  if (set(environment, "SLURM_STEP_NUM_TASKS") && set(environment, "SLURM_PROCID")) {
+    const bool has_mpi = set(environment, "PMIX_RANK");
+    Launch launch = launch_from(environment, has_mpi ? "srun" : "srun without PMIx", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS",
+                                "SLURM_LOCALID");
+    launch.has_mpi = has_mpi;
+    read_address(environment, launch);
+    return launch;
+  }
+  return {};
+}
+
+}  // namespace residua
