@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/base/join.h"
+#include "core/distributed/agreement.h"
 #include "core/io/atomic_file.h"
 #include "core/train/run_description.h"
 #include "core/train/run_result.h"
@@ -19,6 +20,7 @@
 #include "tools/cli/curves.h"
 #include "tools/cli/descriptions.h"
 #include "tools/cli/progress.h"
+#include "tools/cli/ranks.h"
 #include "tools/cli/run_program.h"
 #include "tools/cli/signals.h"
 #include "tools/cli/train_actions.h"
@@ -72,11 +74,28 @@ void set_time_limit(std::chrono::seconds limit) {
   }
 }
 
-int train(TrainCommand& command, const RunData& data, Network& network, Device device, DType precision, Progress& progress) {
+/// What all ranks must have alike: the settings that a result depends on, the data and the first weights.
+Fields fields_of(const RunDescription& description, const std::string& checkpoint) {
+  Fields fields;
+  for (const auto& [name, value] : description.configuration.items()) {
+    fields.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  fields.emplace_back("training images", description.train_set);
+  fields.emplace_back("validation images", description.validation_set);
+  fields.emplace_back("test images", description.test_set);
+  fields.emplace_back("weights", description.weights);
+  fields.emplace_back("checkpoint", checkpoint);
+  return fields;
+}
+
+int train(TrainCommand& command, const RunData& data, Network& network, Device device, DType precision, Progress& progress,
+          Communicator& ranks) {
   const RunConfig& run = command.run;
   catch_signals();
   set_time_limit(command.actions.time_limit);
-  const RunFolder folder(run.output.folder, command.existing());
+  const RunDescription description = describe_run(command.settings, run, data, network, device, precision);
+  check_agreement(ranks, "the settings", fields_of(description, command.checkpoint));
+  const RunFolder folder = ranks.leads() ? RunFolder(run.output.folder, command.existing()) : RunFolder(run.output.folder);
   if (!folder.note().empty()) {
     progress.note(folder.note());
   }
@@ -85,20 +104,24 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
                stoppable(progress.pass("measuring the training images")));
   Curves curves(folder.path());
   TrainingView view(progress, curves);
+  RunObserver nobody;
   Trainer trainer({.network = network,
                    .config = run,
                    .device = device,
                    .precision = precision,
                    .data = data,
                    .folder = folder,
-                   .observer = view,
+                   .observer = ranks.leads() ? static_cast<RunObserver&>(view) : nobody,
+                   .ranks = &ranks,
                    .checkpoint = command.checkpoint,
                    .changes = command.changes,
                    .save_request = &save_request()});
   progress.note(fmt::format("an epoch uses {} of the {} images; output in {}", trainer.epoch_images(), data.train->size(),
                             folder.path()));
+  if (!ranks.leads()) {
+    return exit_code(trainer.train(stop_signal()));
+  }
   atomic_write(folder.file(kConfigFile), command.settings.toml());
-  const RunDescription description = describe_run(command.settings, run, data, network, device, precision);
   if (!description.deviations.empty()) {
     progress.note(fmt::format("deviates from the recipe {}:\n  {}", description.recipe, join(description.deviations, "\n  ")));
   }
@@ -108,9 +131,20 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
   return exit_code(stopped);
 }
 
-int run(TrainCommand& command) {
+/// Fails if several ranks were started for an action of one process.
+void check_actions_of_ranks(const TrainActions& a, const Launch& launch) {
+  const bool other = a.evaluate || a.summary || a.overfit_batch || a.data_only || a.dry_run || !a.layer_statistics.empty() ||
+                     !a.exact_weights.empty();
+  if (launch.world > 1 && other) {
+    fail_usage("{} started {} ranks, but this action runs in one process: start it without {}", launch.launcher, launch.world,
+               launch.launcher);
+  }
+}
+
+int run(TrainCommand& command, Ranks& ranks) {
   RunConfig& run = command.run;
   const TrainActions& actions = command.actions;
+  const Launch& launch = ranks.launch();
   if (const std::optional<std::string> text = text_without_data(command)) {
     fmt::print("{}", *text);
     return 0;
@@ -121,10 +155,15 @@ int run(TrainCommand& command) {
   if (run.training.deterministic) {
     omp_set_dynamic(0);  // results depend on the number of threads
   }
+  check_actions_of_ranks(actions, launch);
+  run.training.ranks = launch.world;
+  Communicator& all = ranks.connect(device, run.training.rank_timeout);
   if (run.training.threads > 0) {
     omp_set_num_threads(static_cast<int>(run.training.threads));
+  } else if (!all.alone()) {
+    omp_set_num_threads(threads_of_rank(all));
   }
-  Progress progress(stdout);
+  Progress progress(all.leads() ? stdout : nullptr);
   if (actions.evaluate) {
     evaluate(command, device, precision, progress);
     return 0;
@@ -151,7 +190,7 @@ int run(TrainCommand& command) {
     return 0;
   }
   try {
-    return train(command, data, network, device, precision, progress);
+    return train(command, data, network, device, precision, progress, all);
   } catch (const Stopped&) {
     progress.note("stopped before the first step: there is nothing to save");
     return exit_code(stop_signal());
@@ -163,14 +202,27 @@ int run(TrainCommand& command) {
 
 int main(int argc, char** argv) {
   residua::TrainCommand command;
+  residua::Ranks ranks("train-imagenet");
   const auto read_and_run = [&] {
     if (const auto text = residua::read_train_command(command, argc, argv)) {
       std::cout << *text;
       return 0;
     }
-    return residua::run(command);
+    try {
+      const int code = residua::run(command, ranks);
+      ranks.finished();
+      return code;
+    } catch (const residua::Disagreement&) {
+      ranks.finished();  // all ranks end with it, and rank 0 says so
+      if (!ranks.all().leads()) {
+        return 2;
+      }
+      throw;
+    }
   };
-  return residua::run_program("train-imagenet", read_and_run, [&](const residua::UsageError& error) {
-    return residua::worded(error, command.settings, "train-imagenet");
+  const int code = residua::run_program(ranks.program(), read_and_run, [&](const residua::UsageError& error) {
+    return residua::worded(error, command.settings, ranks.program());
   });
+  ranks.end(code);
+  return code;
 }

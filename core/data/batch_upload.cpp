@@ -11,7 +11,7 @@ bool same_shape(const Batch& a, const Batch& b) {
       return false;
     }
   }
-  return a.height == b.height && a.width == b.width;
+  return a.height == b.height && a.width == b.width && a.whole == b.whole;
 }
 
 }  // namespace

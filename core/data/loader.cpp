@@ -7,6 +7,7 @@
 
 #include "core/base/error.h"
 #include "core/data/codecs/decode.h"
+#include "core/distributed/share.h"
 #include "core/ops/prepare_input.h"
 
 namespace residua {
@@ -25,6 +26,10 @@ int64_t count_batches(int64_t samples, const LoaderOptions& options) {
   if (batches == 0) {
     fail_usage("loader: {} samples do not fill one batch of {}; use a smaller batch", samples, options.batch_size);
   }
+  if (const int64_t last = std::min(samples - (batches - 1) * options.batch_size, options.batch_size); last < options.world) {
+    fail_usage("loader: the last batch has {} samples, which is fewer than the {} ranks; use another batch size or fewer ranks",
+               last, options.world);
+  }
   return batches;
 }
 
@@ -35,7 +40,8 @@ Batch in_memory_of(const Batch& memory, int64_t rows, ImageSize size, std::span<
           .views = memory.views.slice(0, {rows, memory.views.dim(1)}),
           .height = size.height,
           .width = size.width,
-          .samples = samples};
+          .samples = samples,
+          .whole = memory.whole};
 }
 
 int64_t image_bytes(const Batch& batch) { return batch.height * batch.width * 3; }
@@ -68,25 +74,27 @@ Batch rows_of(const Batch& batch, int64_t first, int64_t count) {
           .views = batch.views.slice(first * batch.views.dim(1), {count, batch.views.dim(1)}),
           .height = batch.height,
           .width = batch.width,
-          .samples = {}};
+          .samples = {},
+          .whole = batch.whole};
 }
 
 Loader::Loader(std::shared_ptr<const ImageSource> source, LoaderOptions options)
     : source_(std::move(source)),
       options_(checked(std::move(options), source_.get())),
-      sampler_({source_->size(), options_.seed, options_.shuffle, options_.rank, options_.world}),
+      sampler_({source_->size(), options_.seed, options_.shuffle}),
       batches_(count_batches(sampler_.size(), options_)),
       view_size_(size_of_views(*options_.view, options_.crop_size, source_->fixed_size())),
       auto_workers_(threads_of(options_)),
       slots_(options_.workers == 0 ? 1 : static_cast<size_t>(options_.prefetch + 1)),
       pool_(threads_of(options_), first_workers(options_)) {
   const ImageSize most = view_size_.value_or(ImageSize{options_.view->most_pixels(), 1});
-  const int64_t rows = options_.batch_size * views_per_sample();
+  const int64_t rows = largest_part() * views_per_sample();
   for (Slot& slot : slots_) {
     slot.memory = {.images = empty({rows, most.height, most.width, 3}, DType::u8),
                    .labels = empty({rows}, DType::i32),
                    .views = empty({rows, sizeof(SampleView)}, DType::u8),
-                   .samples = {}};
+                   .samples = {},
+                   .whole = 0};
     slot.pinned.emplace(options_.device, slot.memory.images.data(), slot.memory.images.bytes());
   }
   scratch_.resize(static_cast<size_t>(pool_.most_workers()));
@@ -127,12 +135,13 @@ void Loader::submit_batches() {
 
 void Loader::submit_batch() {
   Slot& slot = slot_of(submitted_);
-  const int64_t samples = batch_samples(submitted_);
-  const int64_t filled = options_.pad_last ? options_.batch_size : samples;
-  slot.first_place = submitted_ * options_.batch_size;
+  slot.memory.whole = batch_samples(submitted_);
+  const Share part = share_of(slot.memory.whole, options_.rank, options_.world);
+  const int64_t filled = options_.pad_last ? largest_part() : part.count;
+  slot.first_place = submitted_ * options_.batch_size + part.first;
   const ImageSize square{options_.crop_size, options_.crop_size};  // until the image's size is known
   slot.batch = in_memory_of(slot.memory, filled * views_per_sample(), view_size_.value_or(square),
-                            std::span(order_).subspan(static_cast<size_t>(slot.first_place), static_cast<size_t>(samples)));
+                            std::span(order_).subspan(static_cast<size_t>(slot.first_place), static_cast<size_t>(part.count)));
   slot.unfinished = filled;
   std::vector<WorkerPool::Job> jobs;
   for (int64_t begin = 0; begin < filled; begin += kJobSamples) {

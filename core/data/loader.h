@@ -32,6 +32,7 @@ struct Batch {
   int64_t height = 0;  // of the network's input
   int64_t width = 0;
   std::span<const int64_t> samples;  // index in the source of each sample, in the epoch's order
+  int64_t whole = 0;                 // samples of all ranks' parts of the batch together
 
   int64_t size() const { return static_cast<int64_t>(samples.size()); }
 };
@@ -70,7 +71,7 @@ class Loader {
 
   /// Batches per epoch.
   int64_t batches() const { return batches_; }
-  /// Images in the batches of an epoch.
+  /// Images in the batches of an epoch, of all ranks.
   int64_t samples() const;
   /// Rows per sample.
   int64_t views_per_sample() const { return options_.view->count(); }
@@ -90,7 +91,7 @@ class Loader {
  private:
   /// The memory of one batch, and its progress.
   struct Slot {
-    Batch memory;                              // a full batch, of the largest views if their size varies
+    Batch memory;                              // the largest part, of the largest views if their size varies
     std::optional<device_api::Pinned> pinned;  // the memory of its images
     Batch batch;                               // the rows in use
     int64_t first_place = 0;                   // position of its first sample in the epoch's order
@@ -115,12 +116,15 @@ class Loader {
     ResizeMemory resize;
   };
 
+  /// Samples of a batch, of all ranks.
   int64_t batch_samples(int64_t batch) const;
   DecodeOptions decode_options() const {
     return {.orientation = options_.turns_by_exif ? Orientation::exif : Orientation::as_stored,
             .max_pixels = options_.max_pixels};
   }
   double limit() const { return options_.read_timeout > 0 ? options_.read_timeout : WorkerPool::kForever; }
+  /// Samples of this rank in the largest batch.
+  int64_t largest_part() const { return (options_.batch_size + options_.world - 1) / options_.world; }
   /// Submits the jobs of all batches that have memory.
   void submit_batches();
   void submit_batch();

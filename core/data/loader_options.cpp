@@ -57,6 +57,9 @@ LoaderOptions checked(LoaderOptions options, const ImageSource* source) {
   check("prefetch", options.prefetch, 1, kMaxWorkers);
   check("max-bad-images", options.max_bad_images, 0, INT64_MAX);
   check("max-pixels", options.max_pixels, 1, kMaxImagePixels);
+  if (options.world < 1 || options.rank < 0 || options.rank >= options.world) {
+    fail_usage("loader: rank {} of {}; wanted 0 <= rank < world", options.rank, options.world);
+  }
   if (!(options.read_timeout >= 0)) {
     fail_setting("read-timeout", fmt::format("{}", options.read_timeout), "0 or more seconds");
   }
@@ -76,8 +79,7 @@ LoaderOptions checked(LoaderOptions options, const ImageSource* source) {
     fail_usage("loader: got batches of {} samples, wanted 1: the views' sizes vary with the images", options.batch_size);
   }
   if (options.pad_last) {
-    const Sampler sampler({source->size(), options.seed, options.shuffle, options.rank, options.world});
-    options.batch_size = std::min(options.batch_size, sampler.size());
+    options.batch_size = std::min(options.batch_size, source->size());
   }
   return options;
 }

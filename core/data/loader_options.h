@@ -21,7 +21,7 @@ enum class BadImages : uint8_t {
 };
 
 struct LoaderOptions {
-  int64_t batch_size = 0;                       // samples
+  int64_t batch_size = 0;                       // samples of all ranks together
   int64_t crop_size = 0;                        // of the network's input; its shorter side if the view's size varies
   std::shared_ptr<const ViewPolicy> view = {};  // null: the center view
   bool shuffle = false;
@@ -42,8 +42,8 @@ struct LoaderOptions {
   double max_bad_share = 0.5;               // the same as a share of all images; the smaller limit applies
   std::shared_ptr<DataErrors> errors = {};  // records bad images; loaders of a source may share it; null: its own
   Device device = {};                       // the device that batches are uploaded to: host memory is pinned for it
-  int64_t rank = 0;
-  int64_t world = 1;
+  int64_t rank = 0;                         // of this process, which loads its part of each batch: share_of()
+  int64_t world = 1;                        // processes that share the batches
 };
 
 /// Declares the loader settings that do not depend on the data.

@@ -146,8 +146,9 @@ class MpiThread {
     RESIDUA_MPI(MPI_Comm_rank, MPI_COMM_WORLD, &rank);
     RESIDUA_MPI(MPI_Comm_size, MPI_COMM_WORLD, &world);
     if (rank != launch_.rank || world != launch_.world) {
-      throw RankFailure(fmt::format("MPI says rank {} of {}, {} says rank {} of {}: is the program started with the mpirun of another MPI?",
-                                    rank, world, launch_.launcher, launch_.rank, launch_.world));
+      throw RankFailure(
+          fmt::format("MPI says rank {} of {}, {} says rank {} of {}: is the program started with the mpirun of another MPI?",
+                      rank, world, launch_.launcher, launch_.rank, launch_.world));
     }
     RESIDUA_MPI(MPI_Comm_dup, MPI_COMM_WORLD, &talk_);
     RESIDUA_MPI(MPI_Type_contiguous, 2, MPI_BYTE, &sums_.half_type);
@@ -239,8 +240,9 @@ class MpiThread {
                                        number[rank] < 0 ? "does not answer" : "answers, but has not come so far"));
       }
     }
-    throw RankFailure(fmt::format("{} has taken longer than {:g} s: {}", what_, limit_,
-                                  culprits.empty() ? "all ranks have come to it, so the network may be down" : join(culprits, "; ")));
+    throw RankFailure(
+        fmt::format("{} has taken longer than {:g} s: {}", what_, limit_,
+                    culprits.empty() ? "all ranks have come to it, so the network may be down" : join(culprits, "; ")));
   }
 
  public:
@@ -254,9 +256,9 @@ class MpiThread {
   Sums sums_;
   MPI_Comm talk_ = MPI_COMM_NULL;  // for questions and answers
   std::vector<std::string> names_;
-  std::string what_;              // the call that runs
-  int64_t number_ = 0;            // of the call, the same on all ranks
-  std::deque<int64_t> answers_;   // sent; their memory must stay
+  std::string what_;             // the call that runs
+  int64_t number_ = 0;           // of the call, the same on all ranks
+  std::deque<int64_t> answers_;  // sent; their memory must stay
   bool failed_ = false;
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -338,7 +340,7 @@ class MpiCommunicator final : public Communicator {
     for (std::future<void>& call : pending_) {
       call.wait();
     }
-    std::vector<std::future<void>> ended = std::move(pending_);
+    std::vector<std::future<void> > ended = std::move(pending_);
     pending_.clear();
     for (std::future<void>& call : ended) {
       call.get();
@@ -375,7 +377,7 @@ class MpiCommunicator final : public Communicator {
 
   MpiThread mpi_;
   std::vector<std::string> names_;  // with a comma at their end
-  std::vector<std::future<void>> pending_;
+  std::vector<std::future<void> > pending_;
 };
 
 }  // namespace

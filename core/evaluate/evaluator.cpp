@@ -7,6 +7,7 @@
 #include "core/autograd/no_grad.h"
 #include "core/base/error.h"
 #include "core/device/autotune.h"
+#include "core/evaluate/all_ranks.h"
 
 namespace residua {
 namespace {
@@ -28,15 +29,32 @@ Tensor mean_of_channels(const Tensor& image) {
 
 }  // namespace
 
-Evaluator::Evaluator(Module& model, InputFormat input, Device device)
-    : model_(model), input_(std::move(input)), device_(device) {
+Evaluator::Evaluator(Module& model, InputFormat input, Device device, Communicator* ranks)
+    : model_(model), input_(std::move(input)), device_(device), ranks_(ranks) {
   if (input_.mean.shape().rank() == 3) {
     channel_mean_ = mean_of_channels(input_.mean);
   }
 }
 
-std::optional<Metrics> Evaluator::evaluate(EvaluationLoader& loader, const std::function<bool()>& stop, Observers observers) {
+std::optional<Metrics> Evaluator::evaluate(EvaluationLoader* loader, const std::function<bool()>& stop, Observers observers) {
+  OneProcess alone;
+  Communicator& ranks = ranks_ != nullptr ? *ranks_ : alone;
   MetricsAccumulator sum(device_);
+  const bool done = loader == nullptr || evaluate_part(*loader, stop, observers, sum);
+  if (largest(ranks, done ? 0 : 1) > 0) {
+    return {};
+  }
+  const Metrics metrics = means(totals_of_all(ranks, sum.totals()));
+  if (metrics.images == 0) {
+    fail("none of the {}images to evaluate could be read{}",
+         loader == nullptr ? "" : fmt::format("{} ", loader->source().size()),
+         loader == nullptr ? "" : ":\n" + loader->errors().summary());
+  }
+  return metrics;
+}
+
+bool Evaluator::evaluate_part(EvaluationLoader& loader, const std::function<bool()>& stop, Observers observers,
+                              MetricsAccumulator& sum) {
   const bool averages = loader.views() > 1 || !observers.empty();
   std::optional<WithoutAutotune> quick;
   if (loader.sizes_vary()) {
@@ -45,7 +63,7 @@ std::optional<Metrics> Evaluator::evaluate(EvaluationLoader& loader, const std::
   loader.start();
   for (auto batches = loader.next(); !batches.empty(); batches = loader.next()) {
     if (stop()) {
-      return {};
+      return false;
     }
     if (averages) {
       add_averages(loader, batches, sum, observers);
@@ -53,16 +71,12 @@ std::optional<Metrics> Evaluator::evaluate(EvaluationLoader& loader, const std::
       add(*batches.front(), sum);
     }
   }
-  const Metrics metrics = sum.read();
-  if (metrics.images == 0) {
-    fail("none of the {} images to evaluate could be read:\n{}", loader.source().size(), loader.errors().summary());
-  }
-  return metrics;
+  return true;
 }
 
 Metrics Evaluator::evaluate(EvaluationLoader& loader, Observers observers) {
   return *evaluate(
-      loader, [] { return false; }, observers);
+      &loader, [] { return false; }, observers);
 }
 
 void Evaluator::add(const Batch& batch, MetricsAccumulator& metrics) {

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "core/data/loader.h"
+#include "core/distributed/communicator.h"
 #include "core/nn/module.h"
 #include "core/nn/parameter_store.h"
 #include "core/ops/prepare_input.h"
@@ -15,10 +16,11 @@ namespace residua {
 /// normalization. The network runs as in training, normalized by the statistics of each batch of the loader, in all layers at
 /// once. Sums are in double precision. He et al. 2015 evaluate networks this way, by their release notes.
 ///
-/// Takes the first images of the loader's first epoch, and those of the next epochs if one has too few. Calls `stop` before
-/// each batch; once it is true, changes nothing and returns false. Fails with Error, and changes nothing, if a statistic is not
+/// Takes the first images of the loader's first epoch, and those of the next epochs if one has too few. Of several ranks, each
+/// takes its part of the loader's batches. Calls `stop` before each batch; once it is true on a rank, changes nothing and
+/// returns false. Fails with Error, and changes nothing, if a statistic is not
 /// finite.
 bool compute_exact_statistics(Module& model, ParameterStore& store, InputFormat input, Loader& loader, int64_t images,
-                              const std::function<bool()>& stop);
+                              const std::function<bool()>& stop, Communicator* ranks = nullptr);
 
 }  // namespace residua

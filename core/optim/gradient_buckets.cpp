@@ -11,8 +11,8 @@ namespace {
 /// A bucket before it is known when it is complete.
 struct Range {
   const ParameterArena* arena;
-  int64_t begin, end;               // elements of the arena
-  std::vector<size_t> parameters;   // numbers in ParameterStore::parameters()
+  int64_t begin, end;              // elements of the arena
+  std::vector<size_t> parameters;  // numbers in ParameterStore::parameters()
 };
 
 int64_t offset_in(const ParameterArena& arena, const Parameter& parameter) {

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "core/base/error.h"
 #include "core/io/file_lock.h"
@@ -44,12 +45,16 @@ class RunFolder {
   /// written to, if another run is writing to it, or if `resume_or_start` finds weights without a checkpoint. Fails with
   /// RunExists if `start` finds a checkpoint or weights.
   RunFolder(std::string path, Existing existing);
+  /// The folder of a run whose files another process writes.
+  explicit RunFolder(std::string path) : path_(std::move(path)), writes_(false) {}
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
 
   const std::string& path() const { return path_; }
   /// The path of a file in the folder.
   std::string file(std::string_view name) const;
+  /// Whether this process writes the run's files.
+  bool writes() const { return writes_; }
   /// A note for the user on what was done to existing files; empty if nothing was.
   const std::string& note() const { return note_; }
 
@@ -61,6 +66,7 @@ class RunFolder {
   void remove_old_evaluation() const;
 
   std::string path_;
+  bool writes_ = true;
   std::string note_;
   std::optional<FileLock> lock_;
 };

@@ -97,6 +97,9 @@ void declare(Settings& s, TrainingOptions& o) {
        "CPU results depend on the number of threads: a resumed run must have as many as before.")
       .without_result();
   s.number("threads", o.threads, between(0, 1024), "Compute threads of the CPU device; 0: one per core.").without_result();
+  s.number("rank-timeout", o.rank_timeout, at_least(0),
+           "Of several processes: if one keeps the others waiting for this many seconds, name it and end the run; 0: no limit.")
+      .without_result();
   s.number("seed", o.seed, between(0, 1e15), "Random seed for initialization, shuffling and augmentation.").chosen_by_run();
 }
 

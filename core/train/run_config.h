@@ -32,7 +32,9 @@ struct FirstWeights {
 
 /// Training settings besides the optimizer and the learning rate.
 struct TrainingOptions {
-  int64_t batch_size = 128;
+  int64_t batch_size = 128;           // of all ranks together
+  int64_t ranks = 1;                  // that share a batch; not a setting itself
+  double rank_timeout = 600;          // seconds that a rank may keep the others waiting; 0: no limit
   int64_t accumulate = 1;             // passes of a step; divides the batch size
   int64_t bn_group = 0;               // images that batch norm normalizes together; 0: those of a pass
   int64_t exact_bn = 0;               // training images for the final batch-norm statistics; 0: running averages
@@ -47,8 +49,8 @@ struct TrainingOptions {
   int64_t threads = 0;
   int64_t seed = 0;
 
-  /// Images that pass through the network at once.
-  int64_t pass_images() const { return std::max<int64_t>(1, batch_size / accumulate); }
+  /// Images that pass through the network of a rank at once.
+  int64_t pass_images() const { return std::max<int64_t>(1, batch_size / (accumulate * ranks)); }
   /// The plans that a CUDA device may use.
   device_api::PlanOptions plan_options() const;
 };

@@ -8,11 +8,13 @@
 namespace residua {
 
 RunReporter::RunReporter(const RunFolder& folder, RunObserver& observer, const Options& options)
-    : observer_(observer),
-      options_(options),
-      log_(options.resumed_at ? EventLog::resume(folder.file(kLogFile), *options.resumed_at)
-                              : EventLog::create(folder.file(kLogFile))),
-      tensorboard_(folder.path(), options.resumed_at ? options.resumed_at->iteration : -1) {}
+    : observer_(observer), options_(options) {
+  if (folder.writes()) {
+    log_.emplace(options.resumed_at ? EventLog::resume(folder.file(kLogFile), *options.resumed_at)
+                                    : EventLog::create(folder.file(kLogFile)));
+    tensorboard_.emplace(folder.path(), options.resumed_at ? options.resumed_at->iteration : -1);
+  }
+}
 
 double RunReporter::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
@@ -66,9 +68,9 @@ void RunReporter::evaluation(const RunState& state, const std::string& type, con
   observer_.evaluated(record);
 }
 
-void RunReporter::skipped_images(const RunState& state, DataErrors& errors) {
-  for (const std::string& message : errors.take_new()) {
-    observer_.note("skipped " + message);
+void RunReporter::skipped_images(const RunState& state, const std::vector<std::string>& messages) {
+  for (const std::string& message : messages) {
+    note("skipped " + message);
     log(nlohmann::ordered_json{{"type", "skipped_image"}, {"iteration", state.iteration}, {"message", message}});
   }
 }
@@ -80,8 +82,8 @@ void RunReporter::skipped_steps(const RunState& state, const StepState& step, bo
                              {"steps", steps},
                              {"in_a_row", step.skipped_in_a_row},
                              {"loss_scale", step.loss_scale}});
-  observer_.note(fmt::format("skipped {} step{}: the loss or a gradient was not finite{}", steps, steps == 1 ? "" : "s",
-                             scaled ? fmt::format("; the loss scale is now {}", step.loss_scale) : std::string()));
+  note(fmt::format("skipped {} step{}: the loss or a gradient was not finite{}", steps, steps == 1 ? "" : "s",
+                   scaled ? fmt::format("; the loss scale is now {}", step.loss_scale) : std::string()));
 }
 
 void RunReporter::diverged(int64_t iteration, const std::string& what) {
@@ -95,8 +97,8 @@ void RunReporter::rolled_back(const RunState& state, int64_t failed, const std::
                              {"epoch", state.epoch},
                              {"batch", state.batch},
                              {"message", what}});
-  observer_.note(fmt::format("{}\nthe run goes back to iteration {}, and on with batch {} of epoch {}", what, state.iteration,
-                             state.batch, state.epoch));
+  note(fmt::format("{}\nthe run goes back to iteration {}, and on with batch {} of epoch {}", what, state.iteration,
+                   state.batch, state.epoch));
 }
 
 void RunReporter::save_failed(const RunState& state, const std::string& reason, int64_t failures) {
@@ -117,8 +119,10 @@ void RunReporter::changed(const RunState& state, const ChangedSetting& setting) 
 }
 
 void RunReporter::finish() {
-  log_.flush();
-  tensorboard_.flush();
+  if (log_) {
+    log_->flush();
+    tensorboard_->flush();
+  }
 }
 
 void RunReporter::end_validation(const RunState& state, double wait_seconds) {

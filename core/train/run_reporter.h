@@ -3,9 +3,9 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/base/error.h"
-#include "core/data/data_errors.h"
 #include "core/evaluate/metrics.h"
 #include "core/run/event_log.h"
 #include "core/run/run_folder.h"
@@ -22,8 +22,8 @@ struct ChangedSetting {
   std::string now;
 };
 
-/// Reports a run's events to log.jsonl, TensorBoard and the observer. A record that cannot be written, for example to a full
-/// disk, is noted, kept, and written with the next one.
+/// Reports a run's events to the observer and, where this process writes the run's files, to log.jsonl and TensorBoard. A
+/// record that cannot be written, for example to a full disk, is noted, kept, and written with the next one.
 class RunReporter {
  public:
   struct Options {
@@ -47,8 +47,8 @@ class RunReporter {
   void changed(const RunState& state, const ChangedSetting& setting);
   /// Writes the records that failed to be written. Throws Error if that fails again.
   void finish();
-  /// Reports the images that could not be read since the last call.
-  void skipped_images(const RunState& state, DataErrors& errors);
+  /// Reports images that could not be read.
+  void skipped_images(const RunState& state, const std::vector<std::string>& messages);
   /// Reports the steps that were skipped since the last report. `scaled`: with a loss scale.
   void skipped_steps(const RunState& state, const StepState& step, bool scaled);
   /// Records that the run ends because it diverged.
@@ -68,10 +68,14 @@ class RunReporter {
   void keep(bool& failing, const Write& write);
   template <class Record>
   void log(const Record& record) {
-    keep(log_fails_, [&] { log_.write(record); });
+    if (log_) {
+      keep(log_fails_, [&] { log_->write(record); });
+    }
   }
   void point(const std::string& tag, int64_t step, double value) {
-    keep(tensorboard_fails_, [&] { tensorboard_.scalar(tag, step, value); });
+    if (tensorboard_) {
+      keep(tensorboard_fails_, [&] { tensorboard_->scalar(tag, step, value); });
+    }
   }
   double epoch(const RunState& state) const;
   int64_t batch_images(const RunState& state) const;
@@ -79,8 +83,8 @@ class RunReporter {
 
   RunObserver& observer_;
   Options options_;
-  EventLog log_;
-  TensorBoardWriter tensorboard_;
+  std::optional<EventLog> log_;  // nothing where another process writes
+  std::optional<TensorBoardWriter> tensorboard_;
   bool log_fails_ = false;
   bool tensorboard_fails_ = false;
   Clock::time_point start_ = Clock::now();

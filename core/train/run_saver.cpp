@@ -41,7 +41,7 @@ RunSaver::RunSaver(const RunFolder& folder, Training& training, Schedule& schedu
       training_(training),
       schedule_(schedule),
       keep_(static_cast<size_t>(keep)),
-      has_best_(fs::exists(best_path())) {}
+      has_best_(folder.writes() && fs::exists(best_path())) {}
 
 RunSaver::~RunSaver() = default;  // the future's destructor waits
 
@@ -62,6 +62,9 @@ void RunSaver::resume(const std::string& checkpoint, RunState& state) {
     training_.scaler().set_loss_scale(state.loss_scale, state.good_steps);
   }
   generations_.clear();
+  if (!folder_.writes()) {
+    return;
+  }
   // Newer checkpoints than this one are damaged, or the user goes back: the next save removes them.
   std::error_code none;
   std::vector<std::string> paths = checkpoints_in(folder_.path());
@@ -79,7 +82,6 @@ void RunSaver::save(RunState& state, Save what) {
   state.skipped_in_a_row = step.skipped_in_a_row;
   check(step, state);
   state.schedule = schedule_.state();
-  state.unreported = training_.step().metrics().totals();
   StateSnapshot memory;
   if (newest_ != nullptr && newest_.use_count() == 1) {  // else its best weights are still to be written
     memory = std::move(newest_->now);
@@ -91,6 +93,10 @@ void RunSaver::save(RunState& state, Save what) {
   const std::shared_ptr<const Saved> saved = newest_;
   if (const std::optional<std::string> name = saved->now.first_not_finite()) {
     fail_diverged(fmt::format("{} has values that are not finite", *name), state);
+  }
+  if (!folder_.writes()) {
+    newest_.reset();
+    return;
   }
   if (what == Save::best) {
     best_unwritten_ = saved;

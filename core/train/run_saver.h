@@ -31,6 +31,8 @@ enum class Save : uint8_t { checkpoint, last, best };
 /// Saves a run's state and weights in its folder, and resumes from them. A save copies the state to host memory; a thread
 /// writes it while the run goes on. At most one save is being written.
 ///
+/// Where another process writes the run's files, a save writes nothing.
+///
 /// A save that fails costs nothing: the files of earlier saves stay, and the next save writes what is missing. The best weights
 /// are kept in memory until then.
 class RunSaver {

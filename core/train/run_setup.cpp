@@ -100,9 +100,13 @@ void check_exact_images(const TrainingOptions& o, int64_t images) {
 /// Fails on settings of training that contradict each other.
 void check_training(const RunConfig& c, int64_t images) {
   const TrainingOptions& o = c.training;
-  if (o.batch_size % o.accumulate != 0) {
+  if (o.batch_size % o.ranks != 0) {
+    fail_setting("batch-size", fmt::format("{}", o.batch_size), fmt::format("a multiple of the {} ranks", o.ranks));
+  }
+  if (o.batch_size % (o.accumulate * o.ranks) != 0) {
     fail_setting("accumulate", fmt::format("{}", o.accumulate),
-                 fmt::format("a number that divides the batch size {}", o.batch_size));
+                 o.ranks == 1 ? fmt::format("a number that divides the batch size {}", o.batch_size)
+                              : fmt::format("a number that divides the {} images of each rank", o.batch_size / o.ranks));
   }
   if (o.deterministic && (o.plans.nondeterministic || o.plans.runtime_compilation)) {
     fail_setting("deterministic", "true", "neither allow-nondeterministic nor allow-runtime-compilation beside it");

@@ -61,11 +61,12 @@ void check_resumable(const std::string& path, const RunState& saved, const RunSt
 
 }  // namespace
 
-Machine this_machine(Device device, DType precision) {
+Machine this_machine(Device device, DType precision, int64_t processes) {
   const device_api::DeviceDescription processor = device_api::describe(device);
   return {.device = fmt::format("{}, {} ({})", device.string(), processor.name, processor.instructions),
           .precision = std::string(name(precision)),
-          .threads = omp_get_max_threads()};
+          .threads = omp_get_max_threads(),
+          .processes = processes};
 }
 
 std::string different_machine(const Machine& before, const Machine& now) {

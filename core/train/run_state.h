@@ -20,7 +20,7 @@ struct Machine {
   int64_t threads = 0;
   int64_t processes = 1;
 };
-Machine this_machine(Device device, DType precision);
+Machine this_machine(Device device, DType precision, int64_t processes = 1);
 /// "device: cpu before, cuda:0 now; threads: 2 before, 4 now"; empty if both are the same, or `before` is not known.
 std::string different_machine(const Machine& before, const Machine& now);
 

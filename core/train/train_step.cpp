@@ -7,6 +7,9 @@
 #include "core/autograd/tape.h"
 #include "core/base/error.h"
 #include "core/device/profile.h"
+#include "core/kernels/add.h"
+#include "core/kernels/run.h"
+#include "core/kernels/scale.h"
 
 namespace residua {
 namespace {
@@ -34,42 +37,69 @@ TrainStep::TrainStep(Module& model, ParameterStore& store, GradScaler& scaler, S
       metrics_(device_),
       train_upload_(device_) {}
 
-SoftmaxCrossEntropy TrainStep::run_pass(const Batch& batch, float share) {
+SoftmaxCrossEntropy TrainStep::run_pass(const Batch& batch, float share, const LeafComplete& complete) {
   InputFormat format = options_.input;
   format.height = batch.height;
   format.width = batch.width;
   const Tensor x = prepare_input(batch.images, batch.views, format);
   const SoftmaxCrossEntropy result =
       softmax_cross_entropy(model_.forward(x, Mode::train), batch.labels, options_.label_smoothing);
-  backward(result.loss, share == 1 ? scaler_.loss_scale() : scaler_.loss_scale(share));
+  backward(result.loss, share == 1 ? scaler_.loss_scale() : scaler_.loss_scale(share), complete);
   return result;
 }
 
+Tensor TrainStep::exchange(const std::vector<Pass>& passes) {
+  const Tensor loss = passes.front().result.loss.clone();
+  for (size_t i = 1; i < passes.size(); ++i) {
+    run(device_, Add{.dtype = loss.dtype(), .size = 1, .a = loss.data(), .b = passes[i].result.loss.data(), .y = loss.data()});
+  }
+  Communicator& ranks = *options_.ranks;
+  const Tensor& statistics = store_.statistics_arena().pass_means;
+  ranks.sum(loss);
+  if (statistics.size() > 0) {
+    ranks.sum(statistics);
+  }
+  buckets_->finish();
+  if (statistics.size() > 0) {
+    run(device_, Scale{.size = statistics.size(),
+                       .factor = 1 / static_cast<float>(ranks.world()),
+                       .x = statistics.data<float>(),
+                       .y = statistics.data<float>()});
+  }
+  return loss;
+}
+
 void TrainStep::run_step(const Batch& batch) {
-  struct Pass {
-    Batch part;
-    SoftmaxCrossEntropy result;
-  };
   std::vector<Pass> passes;
   const int64_t images = batch.labels.size();
+  const int64_t all_images = buckets_ ? batch.whole : images;
   const int64_t size = pass_size(images, options_.most_images);
+  const bool means = size < images || buckets_;  // whether the statistics are means over passes or ranks
   for (int64_t first = 0; first < images; first += size) {
     const int64_t count = std::min(size, images - first);
     Pass& pass = passes.emplace_back(Pass{.part = rows_of(batch, first, count), .result = {}});
-    pass.result = run_pass(pass.part, static_cast<float>(count) / static_cast<float>(images));
-    if (size < images) {
+    LeafComplete complete;
+    if (buckets_ && first + count == images) {
+      complete = [this](const AutogradMeta& leaf) { buckets_->complete(leaf); };
+    }
+    pass.result = run_pass(pass.part, static_cast<float>(count) / static_cast<float>(all_images), complete);
+    if (means) {
       store_.note_pass(first / size);
     }
   }
-  for (const Pass& pass : passes) {
-    scaler_.check(pass.result.loss);
+  if (buckets_) {
+    scaler_.check(exchange(passes));
+  } else {
+    for (const Pass& pass : passes) {
+      scaler_.check(pass.result.loss);
+    }
   }
   // A variance that overflows makes its layer's output a constant: the loss and the gradients stay finite.
-  scaler_.check(size < images ? store_.statistics_arena().pass_means : store_.statistics_arena().batch_variance);
+  scaler_.check(means ? store_.statistics_arena().pass_means : store_.statistics_arena().batch_variance);
   scaler_.check_gradients(store_);
   sgd_.step();
-  size < images ? store_.commit_passes(options_.statistics_momentum, scaler_.state())
-                : store_.commit_statistics(options_.statistics_momentum, scaler_.state());
+  means ? store_.commit_passes(options_.statistics_momentum, scaler_.state())
+        : store_.commit_statistics(options_.statistics_momentum, scaler_.state());
   for (const Pass& pass : passes) {
     metrics_.add(pass.result, pass.part.labels, scaler_.state());
   }
@@ -83,6 +113,9 @@ StepState TrainStep::state() {
 }
 
 void TrainStep::train(const Batch& batch) {
+  if (options_.ranks != nullptr && !options_.ranks->alone() && !buckets_) {
+    buckets_.emplace(store_, *options_.ranks, options_.bucket_bytes);
+  }
   const Batch& input = train_upload_.upload(batch);
   if (train_upload_.uploads() <= kStepsBeforeCapture) {
     graphs_ = {};

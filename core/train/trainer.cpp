@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/data/digest.h"
+#include "core/evaluate/all_ranks.h"
 #include "core/evaluate/exact_statistics.h"
 #include "core/train/fitting_batch.h"
 #include "core/train/run_setup.h"
@@ -31,7 +32,7 @@ RunState first_state(const TrainerSetup& s, const Training& training) {
           .validation_set = s.data.validation != nullptr ? set_digest(*s.data.validation) : std::string(),
           .class_names = s.data.train->class_names(),
           .fixed_threads = fixed_threads(s),
-          .machine = this_machine(s.device, s.precision)};
+          .machine = this_machine(s.device, s.precision, s.config.training.ranks)};
 }
 
 ValidationTimes validation_times(const RunConfig& config, const RunLength& length) {
@@ -49,8 +50,9 @@ std::string trained_part(const std::string& frozen_until, const ParameterStore& 
   return fmt::format("frozen until {}: {} of {} parameters are trained", frozen_until, trained, all);
 }
 
-std::unique_ptr<EvaluationLoader> loader_of(const std::shared_ptr<const ImageSource>& images, const TrainerSetup& s,
-                                            Training& training) {
+std::unique_ptr<EvaluationLoader> loader_of(const std::shared_ptr<const ImageSource>& all, const TrainerSetup& s,
+                                            const Communicator& ranks, Training& training) {
+  const std::shared_ptr<const ImageSource> images = images_of_rank(all, ranks);
   return with_advice(
       [&] { return images != nullptr ? evaluation_loader(images, s.config, s.network.input.size, s.device) : nullptr; },
       [&] { return fitting_batch(training, s.config); });
@@ -60,16 +62,17 @@ std::unique_ptr<EvaluationLoader> loader_of(const std::shared_ptr<const ImageSou
 
 Trainer::Trainer(const TrainerSetup& s)
     : config_(s.config),
+      ranks_(s.ranks != nullptr ? *s.ranks : alone_),
       data_(s.data),
       folder_(s.folder),
       observer_(s.observer),
-      training_(s.network, s.config, s.device, s.precision),
-      evaluator_(*s.network.module, input_format(s.network, s.precision, s.device), s.device),
-      loader_(with_advice([&] { return training_loader(s.data.train, s.config, s.network.input, s.device); },
+      training_(s.network, s.config, s.device, s.precision, &ranks_),
+      evaluator_(*s.network.module, input_format(s.network, s.precision, s.device), s.device, &ranks_),
+      loader_(with_advice([&] { return training_loader(s.data.train, s.config, s.network.input, s.device, ranks_); },
                           [&] { return fitting_batch(training_, s.config); })),
-      validation_loader_(loader_of(s.data.validation, s, training_)),
-      clean_loader_(loader_of(clean_images(s.data.train, s.config.output.clean_train), s, training_)),
-      test_loader_(loader_of(s.data.test, s, training_)),
+      validation_loader_(loader_of(s.data.validation, s, ranks_, training_)),
+      clean_loader_(loader_of(clean_images(s.data.train, s.config.output.clean_train), s, ranks_, training_)),
+      test_loader_(loader_of(s.data.test, s, ranks_, training_)),
       length_(run_length(s.config.training, loader_->batches())),
       validations_(validation_times(s.config, length_)),
       schedule_(make_schedule(s.config.schedule, length_, s.config.training.batch_size)),
@@ -80,12 +83,12 @@ Trainer::Trainer(const TrainerSetup& s)
   const bool resumed = !s.checkpoint.empty();
   const Machine machine = state_.machine;
   if (resumed) {
-    saver_.resume(s.checkpoint, state_);
-    told_ = state_.unreported;
+    resume(s.checkpoint);
   } else {
     load_first_weights(s.config, s.network, training_.store());
   }
   report_ = make_reporter(resumed);
+  share_first_state();
   if (!s.config.weights.freeze_until.empty()) {
     report_->note(trained_part(s.config.weights.freeze_until, training_.store()));
   }
@@ -102,7 +105,9 @@ auto Trainer::saved_if_it_fails(const Read& read) {
     return read();
   } catch (const std::exception&) {
     try {
-      save_unfinished("saved");
+      if (ranks_.alone()) {  // others do not know of the error, and wait for the next step
+        save_unfinished("saved");
+      }
     } catch (const std::exception& another) {
       report_->note(fmt::format("cannot save the state: {}", another.what()));
     }
@@ -111,39 +116,40 @@ auto Trainer::saved_if_it_fails(const Read& read) {
 }
 
 int Trainer::train_to_end(const volatile std::sig_atomic_t& stop) {
+  agree(stop);
   report_->restart(state_, loader_->wait_seconds());
   const int64_t exact = config_.training.exact_bn;
   const bool inexact = state_.iteration >= length_.total_iterations && exact > 0 && state_.exact_bn != exact;
   // The run was stopped before this validation, or it was complete and now gets exact statistics.
-  if (validation_due() || (validation_loader_ != nullptr && inexact)) {
+  if (validation_due() || (data_.validation != nullptr && inexact)) {
     validate_and_save(stop);
+    agree(stop);
   }
-  while (state_.iteration < length_.total_iterations && stop == 0) {
+  while (state_.iteration < length_.total_iterations && wishes_.stop == 0) {
     train_epoch(stop);
   }
-  if (stop == 0 && validation_loader_ == nullptr && make_statistics_exact(stop)) {
+  if (wishes_.stop == 0 && data_.validation == nullptr && make_statistics_exact(stop)) {
     save_first();
     save(Save::last);
   }
-  if (stop != 0) {
+  agree(stop);
+  if (wishes_.stop != 0) {
     save_unfinished("stopped");
   } else {
     test(stop);
   }
   finish_saving();
-  if (loader_->errors().count() > 0) {
-    report_->note(fmt::format("{} training images could not be read and were replaced by others:\n{}",
-                              loader_->errors().count(), loader_->errors().summary()));
-  }
-  if (stop == 0 && validation_loader_ != nullptr) {
+  report_replaced_images();
+  agree(stop);
+  if (wishes_.stop == 0 && data_.validation != nullptr) {
     report_->note(fmt::format("best validation error {:.2f} %, weights in {}", state_.best_error, saver_.best_path()));
   }
-  return static_cast<int>(stop);
+  return wishes_.stop;
 }
 
 void Trainer::train_epoch(const volatile std::sig_atomic_t& stop) {
   loader_->start(state_.epoch, state_.batch);
-  while (state_.iteration < length_.total_iterations && stop == 0) {
+  while (state_.iteration < length_.total_iterations && wishes_.stop == 0) {
     const Batch* batch = saved_if_it_fails([&] { return loader_->next(); });
     if (batch == nullptr) {
       ++state_.epoch;
@@ -154,6 +160,7 @@ void Trainer::train_epoch(const volatile std::sig_atomic_t& stop) {
     if (validation_due()) {
       validate_and_save(stop);
     }
+    agree(stop);
     save_if_due();
   }
 }
@@ -163,7 +170,7 @@ void Trainer::train_batch(const Batch& batch) {
   training_.scaler().set_learning_rate(static_cast<float>(rate));
   training_.step().train(batch);
   state_.exact_bn = 0;
-  report_->count(batch.size());
+  report_->count(batch.whole);
   ++state_.batch;
   ++state_.iteration;
   if (state_.iteration == length_.total_iterations || validation_due() || state_.iteration % config_.output.log_every == 0) {
@@ -174,12 +181,12 @@ void Trainer::train_batch(const Batch& batch) {
 }
 
 void Trainer::report_steps(double rate) {
-  report_->skipped_images(state_, loader_->errors());
+  report_->skipped_images(state_, new_errors(&loader_->errors()));
   const Metrics metrics = unreported();
   training_.step().metrics().reset();
   told_ = {};
   report_->train(state_, metrics, rate, loader_->wait_seconds(),
-                 validation_loader_ != nullptr ? validations_.left(state_.iteration) : 0);
+                 data_.validation != nullptr ? validations_.left(state_.iteration) : 0);
   if (const StepState step = training_.step().state(); step.skipped_steps > state_.reported_skips) {
     report_->skipped_steps(state_, step, training_.scaler().scaling().has_value());
     state_.reported_skips = step.skipped_steps;
@@ -187,17 +194,17 @@ void Trainer::report_steps(double rate) {
 }
 
 bool Trainer::validation_due() const {
-  return validation_loader_ != nullptr && state_.validated != state_.iteration && validations_.due(state_.iteration);
+  return data_.validation != nullptr && state_.validated != state_.iteration && validations_.due(state_.iteration);
 }
 
-std::optional<Trainer::Evaluation> Trainer::evaluate(EvaluationLoader& loader, const volatile std::sig_atomic_t& stop,
+std::optional<Trainer::Evaluation> Trainer::evaluate(EvaluationLoader* loader, const volatile std::sig_atomic_t& stop,
                                                      Evaluator::Observers observers) {
   const auto start = std::chrono::steady_clock::now();
   const std::optional<Metrics> metrics = saved_if_it_fails([&] {
     return evaluator_.evaluate(
         loader, [&stop] { return stop != 0; }, observers);
   });
-  report_->skipped_images(state_, loader.errors());
+  report_->skipped_images(state_, new_errors(loader != nullptr ? &loader->errors() : nullptr));
   if (!metrics) {
     return {};
   }
@@ -212,10 +219,11 @@ bool Trainer::make_statistics_exact(const volatile std::sig_atomic_t& stop) {
   }
   const Network& network = training_.network();
   const bool done = saved_if_it_fails([&] {
-    const std::unique_ptr<Loader> loader = exact_statistics_loader(data_.train, config_, network.input, training_.device());
-    return compute_exact_statistics(*network.module, training_.store(),
-                                    input_format(network, training_.precision(), training_.device()), *loader, images,
-                                    [&stop] { return stop != 0; });
+    const std::unique_ptr<Loader> loader =
+        exact_statistics_loader(data_.train, config_, network.input, training_.device(), ranks_);
+    return compute_exact_statistics(
+        *network.module, training_.store(), input_format(network, training_.precision(), training_.device()), *loader, images,
+        [&stop] { return stop != 0; }, &ranks_);
   });
   if (done) {
     state_.exact_bn = images;
@@ -234,10 +242,10 @@ void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
   if (last) {
     observers.push_back(&results);
   }
-  const std::optional<Evaluation> validation = evaluate(*validation_loader_, stop, observers);
-  const std::optional<Evaluation> clean =
-      validation && clean_loader_ != nullptr ? evaluate(*clean_loader_, stop) : std::nullopt;
-  if (!validation || (clean_loader_ != nullptr && !clean)) {
+  const bool has_clean = config_.output.clean_train > 0;
+  const std::optional<Evaluation> validation = evaluate(validation_loader_.get(), stop, observers);
+  const std::optional<Evaluation> clean = validation && has_clean ? evaluate(clean_loader_.get(), stop) : std::nullopt;
+  if (!validation || (has_clean && !clean)) {
     return;
   }
   const Metrics& metrics = validation->metrics;
@@ -246,7 +254,10 @@ void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
   }
   save_first();
   if (last) {
-    saved_if_it_fails([&] { write_evaluation(folder_, evaluated(), results.all()); });
+    const std::vector<ImageResult> all = results_of_all(ranks_, data_.validation->size(), results.all());
+    if (folder_.writes()) {
+      saved_if_it_fails([&] { write_evaluation(folder_, evaluated(), all); });
+    }
   }
   if (clean) {
     report_->evaluation(state_, "clean_train", clean->metrics, clean->seconds);
@@ -272,10 +283,10 @@ Evaluated Trainer::evaluated() const {
 }
 
 void Trainer::test(const volatile std::sig_atomic_t& stop) {
-  if (test_loader_ == nullptr || state_.tested == state_.iteration) {
+  if (data_.test == nullptr || state_.tested == state_.iteration) {
     return;
   }
-  if (const std::optional<Evaluation> found = evaluate(*test_loader_, stop)) {
+  if (const std::optional<Evaluation> found = evaluate(test_loader_.get(), stop)) {
     report_->evaluation(state_, "test", found->metrics, found->seconds);
     state_.tested = state_.iteration;
     save(Save::last);
@@ -283,7 +294,7 @@ void Trainer::test(const volatile std::sig_atomic_t& stop) {
 }
 
 Metrics Trainer::unreported() {
-  const MetricsTotals totals = training_.step().metrics().totals();
+  const MetricsTotals totals = totals_of_all(ranks_, training_.step().metrics().totals());
   schedule_->observe_training(state_.iteration, totals.top1_errors - told_.top1_errors, totals.images - told_.images);
   told_ = totals;
   saver_.check(training_.step().state(), state_);

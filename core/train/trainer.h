@@ -4,7 +4,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "core/distributed/communicator.h"
 #include "core/evaluate/evaluator.h"
 #include "core/evaluate/image_results.h"
 #include "core/train/checkpoint_times.h"
@@ -26,11 +28,15 @@ struct TrainerSetup {
   RunData data;  // validation and test may be null
   const RunFolder& folder;
   RunObserver& observer;
+  Communicator* ranks = nullptr;                       // that train together; null: this process alone
   std::string checkpoint = {};                         // to resume from; empty: a new run
   std::vector<ChangedSetting> changes = {};            // since that checkpoint's run
   volatile std::sig_atomic_t* save_request = nullptr;  // nonzero: save once and go on
 };
 
+/// Several ranks make the same calls. One of them writes the run's files; the others have a folder and an observer that do
+/// nothing.
+///
 /// A training run: epochs, validations, reports, and a checkpoint with each validation and in between. A test set, if any, is
 /// evaluated once, at the end.
 class Trainer {
@@ -52,6 +58,20 @@ class Trainer {
   int train_to_end(const volatile std::sig_atomic_t& stop);
   /// Reports what differs from the run that made the checkpoint.
   void report_changes(const Machine& now, const std::vector<ChangedSetting>& changes);
+  /// What the ranks do after a step, whichever of them was asked to.
+  struct Wishes {
+    int stop = 0;       // the number of a signal, or 0
+    bool save = false;  // whether somebody asked for it, or the time for it has come
+  };
+  /// Sets wishes_. All ranks must call this together.
+  void agree(const volatile std::sig_atomic_t& stop);
+  /// Checks that all ranks have the same network and data, and gives all the weights of rank 0.
+  void share_first_state();
+  void resume(const std::string& checkpoint);
+  /// The new messages of all ranks on images that could not be read.
+  std::vector<std::string> new_errors(DataErrors* own);
+  /// Notes how many images of all ranks were replaced.
+  void report_replaced_images();
   bool validation_due() const;
   /// Trains to the end of the current epoch; stops early at the end of the run or on `stop`.
   void train_epoch(const volatile std::sig_atomic_t& stop);
@@ -67,7 +87,7 @@ class Trainer {
     double seconds = 0;
   };
   /// Evaluates a set of images; returns nothing on `stop`.
-  std::optional<Evaluation> evaluate(EvaluationLoader& loader, const volatile std::sig_atomic_t& stop,
+  std::optional<Evaluation> evaluate(EvaluationLoader* loader, const volatile std::sig_atomic_t& stop,
                                      Evaluator::Observers observers = {});
   /// The last weights on the validation set.
   Evaluated evaluated() const;
@@ -95,19 +115,24 @@ class Trainer {
   RunState failed_state();
   /// Runs that step again, to say where its numbers stop being finite.
   std::string where_it_began(const RunState& failed);
-  /// Goes back to the last checkpoint, and on with the data after the failed step.
-  void roll_back(const RunState& failed, const std::string& what);
+  /// The findings of all ranks: "rank 0: ...; rank 1: ...".
+  std::string of_all_ranks(const std::string& finding);
+  /// Goes back to a checkpoint, and on with the data after the failed step.
+  void roll_back(const std::string& checkpoint, const RunState& failed, const std::string& what);
 
   const RunConfig& config_;
+  OneProcess alone_;
+  Communicator& ranks_;
   RunData data_;
   const RunFolder& folder_;
   RunObserver& observer_;
   Training training_;
   Evaluator evaluator_;
   std::unique_ptr<Loader> loader_;
-  std::unique_ptr<EvaluationLoader> validation_loader_;  // null: no validation
-  std::unique_ptr<EvaluationLoader> clean_loader_;       // null: no clean training images
-  std::unique_ptr<EvaluationLoader> test_loader_;        // null: no test
+  // Null if there are no such images, or none for this rank.
+  std::unique_ptr<EvaluationLoader> validation_loader_;
+  std::unique_ptr<EvaluationLoader> clean_loader_;
+  std::unique_ptr<EvaluationLoader> test_loader_;
   RunLength length_;
   ValidationTimes validations_;
   std::unique_ptr<Schedule> schedule_;
@@ -116,7 +141,8 @@ class Trainer {
   volatile std::sig_atomic_t* save_request_;
   RunState state_;
   std::unique_ptr<RunReporter> report_;
-  MetricsTotals told_;  // the part of the unreported totals that the schedule already knows
+  MetricsTotals told_;  // the unreported totals of all ranks that the schedule already knows
+  Wishes wishes_;
 };
 
 }  // namespace residua

@@ -16,12 +16,12 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     } catch (const Diverged& diverged) {
       const RunState failed = failed_state();
       const std::string what = fmt::format("{}; {}", diverged.what(), where_it_began(failed));
-      if (config_.divergence.on_divergence != OnDivergence::roll_back || state_.rollbacks > 0 ||
-          saver_.newest_checkpoint().empty()) {
+      const std::string checkpoint = of_rank_0(ranks_, saver_.newest_checkpoint());
+      if (config_.divergence.on_divergence != OnDivergence::roll_back || state_.rollbacks > 0 || checkpoint.empty()) {
         report_->diverged(failed.iteration, what);
         throw Diverged(what);
       }
-      roll_back(failed, what);
+      roll_back(checkpoint, failed, what);
     }
   }
 }
@@ -42,16 +42,15 @@ std::string Trainer::where_it_began(const RunState& failed) {
   try {
     const int64_t last = std::max<int64_t>(failed.epoch * loader_->batches() + failed.batch - 1, 0);
     loader_->start(last / loader_->batches(), last % loader_->batches());
-    return where_not_finite(training_, config_, *loader_->next());
+    return of_all_ranks(where_not_finite(training_, config_, *loader_->next()));
   } catch (const std::exception& error) {
     return fmt::format("cannot say where it began: {}", error.what());
   }
 }
 
-void Trainer::roll_back(const RunState& failed, const std::string& what) {
-  saver_.resume(saver_.newest_checkpoint(), state_);
+void Trainer::roll_back(const std::string& checkpoint, const RunState& failed, const std::string& what) {
+  resume(checkpoint);
   training_.scaler().restart(failed.skipped_steps, 0);
-  told_ = state_.unreported;
   state_.epoch = failed.epoch;
   state_.batch = failed.batch;
   state_.reported_skips = failed.skipped_steps;

@@ -24,6 +24,7 @@ void Trainer::report_changes(const Machine& now, const std::vector<ChangedSettin
 }
 
 void Trainer::save(Save what) {
+  state_.unreported = told_;
   saver_.save(state_, what);
   checkpoints_.saved(state_.iteration);
 }
@@ -36,11 +37,10 @@ void Trainer::save_first() {
 
 void Trainer::save_if_due() {
   report_failed_saves();
-  const bool asked = save_request_ != nullptr && *save_request_ != 0;
-  if (!asked && !checkpoints_.due(state_.iteration)) {
+  if (!wishes_.save) {
     return;
   }
-  if (asked) {
+  if (save_request_ != nullptr && *save_request_ != 0) {
     *save_request_ = 0;
     report_->note(fmt::format("saving the state at iteration {}, as asked", state_.iteration));
   }

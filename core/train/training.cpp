@@ -5,7 +5,7 @@
 
 namespace residua {
 
-Training::Training(Network& network, const RunConfig& config, Device device, DType precision)
+Training::Training(Network& network, const RunConfig& config, Device device, DType precision, Communicator* ranks)
     : network_(network),
       store_(*network.module, {.device = device,
                                .compute = precision,
@@ -17,7 +17,8 @@ Training::Training(Network& network, const RunConfig& config, Device device, DTy
             {.input = input_format(network, precision, device),
              .label_smoothing = config.training.label_smoothing,
              .most_images = config.training.pass_images(),
-             .capture = config.training.cuda_graph}) {
+             .capture = config.training.cuda_graph,
+             .ranks = ranks}) {
   store_.set_group_images(config.training.bn_group);
   initialize(store_, static_cast<uint64_t>(config.training.seed), config.weights.initialization);
   if (!config.weights.freeze_until.empty()) {
@@ -36,12 +37,15 @@ LoaderOptions loader_options(const RunConfig& config, int64_t input_size, Device
   return options;
 }
 
-LoaderOptions training_options(const RunConfig& config, const InputDescription& input, Device device) {
+LoaderOptions training_options(const RunConfig& config, const InputDescription& input, Device device,
+                               const Communicator& ranks) {
   LoaderOptions options = loader_options(config, input.size, device);
   options.view = make_view(config.input.views, config.input.view,
                            {.crop_size = input.size, .colors = input.colors.value_or(kImageNetColors)});
   options.shuffle = !config.input.no_shuffle;
   options.bad_images = BadImages::replace;
+  options.rank = ranks.rank();
+  options.world = ranks.world();
   return options;
 }
 
@@ -59,22 +63,22 @@ int64_t batches_per_epoch(int64_t images, const RunConfig& config) {
 }
 
 std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
-                                        const InputDescription& input, Device device) {
-  LoaderOptions options = training_options(config, input, device);
+                                        const InputDescription& input, Device device, const Communicator& ranks) {
+  LoaderOptions options = training_options(config, input, device, ranks);
   options.drop_last = drops_last(source->size(), config);
   return std::make_unique<Loader>(std::move(source), std::move(options));
 }
 
 int64_t exact_batch(const TrainingOptions& o) {
-  const int64_t size = pass_size(o.exact_bn, o.pass_images());
+  const int64_t size = pass_size((o.exact_bn + o.ranks - 1) / o.ranks, o.pass_images());
   const int64_t group = o.bn_group;
   return group > 0 && group < size ? std::min((size + group - 1) / group * group, o.pass_images()) : size;
 }
 
 std::unique_ptr<Loader> exact_statistics_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
-                                                const InputDescription& input, Device device) {
-  LoaderOptions options = training_options(config, input, device);
-  options.batch_size = exact_batch(config.training);
+                                                const InputDescription& input, Device device, const Communicator& ranks) {
+  LoaderOptions options = training_options(config, input, device, ranks);
+  options.batch_size = exact_batch(config.training) * ranks.world();
   options.drop_last = source->size() >= options.batch_size;
   return std::make_unique<Loader>(std::move(source), std::move(options));
 }

@@ -16,8 +16,8 @@ namespace residua {
 /// All that trains a network: its initialized parameters, the optimizer and the training step.
 class Training {
  public:
-  /// The network must outlive this.
-  Training(Network& network, const RunConfig& config, Device device, DType precision);
+  /// The network must outlive this, and so must `ranks`, which train together.
+  Training(Network& network, const RunConfig& config, Device device, DType precision, Communicator* ranks = nullptr);
 
   const Network& network() const { return network_; }
   ParameterStore& store() { return store_; }
@@ -38,17 +38,18 @@ class Training {
 int64_t batches_per_epoch(int64_t images, const RunConfig& config);
 
 /// Makes the training loader for a network's input: augmented, and shuffled unless the settings say otherwise. Unreadable
-/// images are replaced by others.
+/// images are replaced by others. Of several ranks, loads one's parts of the batches.
 std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
-                                        const InputDescription& input, Device device);
+                                        const InputDescription& input, Device device, const Communicator& ranks = OneProcess());
 
-/// The images of a batch of exact_statistics_loader().
+/// The images of a rank in a batch of exact_statistics_loader().
 int64_t exact_batch(const TrainingOptions& options);
 /// Makes the loader of the images of exact-bn, for compute_exact_statistics(): augmented as in training, in batches as large as
 /// a pass of a training step, or a little smaller so that the last one is not much smaller. An epoch has whole batches alone,
 /// if it has one.
 std::unique_ptr<Loader> exact_statistics_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,
-                                                const InputDescription& input, Device device);
+                                                const InputDescription& input, Device device,
+                                                const Communicator& ranks = OneProcess());
 
 /// Makes the loader for an evaluation by the settings' protocol: each image once; unreadable images are ignored. `config` must
 /// outlive it.

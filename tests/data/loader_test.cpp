@@ -282,19 +282,70 @@ TEST(Loader, GoesOnWithTheNextEpoch) {
   EXPECT_TRUE(std::ranges::equal(loader.next_of_any_epoch().samples, expected[3])) << "an epoch that is at its end";
 }
 
-TEST(Loader, RanksShareTheEpoch) {
-  const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 21});
-  std::vector<int64_t> seen;
-  for (int64_t rank = 0; rank < 2; ++rank) {
-    Loader loader(source, {.batch_size = 4, .crop_size = 8, .shuffle = true, .workers = 1, .rank = rank, .world = 2});
-    loader.start(0);
-    while (const Batch* batch = loader.next()) {
-      seen.insert(seen.end(), batch->samples.begin(), batch->samples.end());
+/// What one rank, or all together, sees of an epoch: the samples of each batch, their labels and their pixels.
+struct Seen {
+  std::vector<std::vector<int64_t>> samples;
+  std::vector<int32_t> labels;
+  std::vector<uint8_t> pixels;
+};
+
+/// The batches that ranks share, put together in the order of the ranks.
+Seen seen_by(int64_t world, const FakeSource::Options& images) {
+  const auto source = std::make_shared<const FakeSource>(images);
+  const auto errors = std::make_shared<DataErrors>(100, 1.0, images.images);
+  std::vector<std::unique_ptr<Loader>> loaders;
+  for (int64_t rank = 0; rank < world; ++rank) {
+    loaders.push_back(std::make_unique<Loader>(source, LoaderOptions{.batch_size = 6,
+                                                                     .crop_size = 8,
+                                                                     .shuffle = true,
+                                                                     .workers = rank % 2,
+                                                                     .bad_images = BadImages::replace,
+                                                                     .max_bad_images = 100,
+                                                                     .max_bad_share = 1.0,
+                                                                     .rank = rank,
+                                                                     .world = world}));
+    loaders.back()->start(1);
+  }
+  Seen seen;
+  for (int64_t number = 0; number < loaders.front()->batches(); ++number) {
+    seen.samples.emplace_back();
+    for (const auto& loader : loaders) {
+      const Batch* part = loader->next();
+      EXPECT_EQ(part->whole, std::min<int64_t>(6, images.images - 6 * number));
+      seen.samples.back().insert(seen.samples.back().end(), part->samples.begin(), part->samples.end());
+      const auto labels = part->labels.span<int32_t>();
+      seen.labels.insert(seen.labels.end(), labels.begin(), labels.end());
+      const auto pixels = part->images.span<uint8_t>();
+      seen.pixels.insert(seen.pixels.end(), pixels.begin(), pixels.end());
     }
   }
-  std::sort(seen.begin(), seen.end());
-  EXPECT_EQ(seen.size(), 21u);
-  EXPECT_EQ(std::unique(seen.begin(), seen.end()), seen.end());
+  for (const auto& loader : loaders) {
+    EXPECT_EQ(loader->next(), nullptr);
+    EXPECT_EQ(loader->samples(), images.images);
+  }
+  return seen;
+}
+
+TEST(Loader, RanksShareEachBatch) {
+  // Bad images are replaced by the next in the order of all ranks.
+  for (const FakeSource::Options& images :
+       {FakeSource::Options{.images = 22}, FakeSource::Options{.images = 22, .bad_every = 3}}) {
+    const Seen alone = seen_by(1, images);
+    for (const int64_t world : {2, 3, 4}) {
+      const Seen together = seen_by(world, images);
+      EXPECT_EQ(together.samples, alone.samples) << world;
+      EXPECT_EQ(together.labels, alone.labels) << world;
+      EXPECT_EQ(together.pixels, alone.pixels) << world;
+    }
+  }
+}
+
+TEST(Loader, RefusesABatchThatLeavesARankWithoutSamples) {
+  const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = 22});
+  EXPECT_THROW(Loader(source, {.batch_size = 20, .crop_size = 8, .rank = 1, .world = 3}), UsageError);
+  EXPECT_NO_THROW(Loader(source, {.batch_size = 20, .crop_size = 8, .drop_last = true, .rank = 1, .world = 3}));
+  EXPECT_THROW(Loader(source, {.batch_size = 20, .crop_size = 8, .rank = 3, .world = 3}), UsageError);
+  EXPECT_THROW(Loader(source, {.batch_size = 20, .crop_size = 8, .rank = -1, .world = 3}), UsageError);
 }
 
 TEST(Loader, SkipsBadImagesWithinTheBudget) {

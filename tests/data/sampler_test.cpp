@@ -58,24 +58,8 @@ TEST(Sampler, ShufflesFairly) {
   } while (std::next_permutation(permutation.begin(), permutation.end()));
 }
 
-TEST(Sampler, RanksShareOneOrder) {
-  const std::vector<int64_t> all = Sampler({.size = 11, .seed = 3}).order(2);
-  std::vector<int64_t> together(all.size());
-  for (int64_t rank = 0; rank < 3; ++rank) {
-    const Sampler sampler({.size = 11, .seed = 3, .shuffle = true, .rank = rank, .world = 3});
-    const std::vector<int64_t> share = sampler.order(2);
-    EXPECT_EQ(static_cast<int64_t>(share.size()), sampler.size());
-    for (size_t i = 0; i < share.size(); ++i) {
-      together[i * 3 + static_cast<size_t>(rank)] = share[i];
-    }
-  }
-  EXPECT_EQ(together, all);
-}
-
 TEST(Sampler, RefusesNonsense) {
   EXPECT_THROW(Sampler({.size = 0}), UsageError);
-  EXPECT_THROW(Sampler({.size = 4, .rank = 2, .world = 2}), UsageError);
-  EXPECT_THROW(Sampler({.size = 4, .rank = 0, .world = 0}), UsageError);
 }
 
 }  // namespace

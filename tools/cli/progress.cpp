@@ -81,7 +81,7 @@ std::string format_pass(const std::string& what, int64_t before, int64_t done, i
                      format_duration(static_cast<double>(total - done) / speed));
 }
 
-Progress::Progress(std::FILE* stream) : stream_(stream), terminal_(::isatty(::fileno(stream)) == 1) {}
+Progress::Progress(std::FILE* stream) : stream_(stream), terminal_(stream != nullptr && ::isatty(::fileno(stream)) == 1) {}
 
 Progress::~Progress() {
   if (!bar_.empty()) {
@@ -131,6 +131,9 @@ std::function<void(int64_t done, int64_t total)> Progress::pass(std::string what
 }
 
 void Progress::note(const std::string& text) {
+  if (stream_ == nullptr) {
+    return;
+  }
   fmt::print(stream_, "{}{}\n{}", bar_.empty() ? "" : kEraseLine, text, bar_);
   std::fflush(stream_);
 }

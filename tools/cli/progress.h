@@ -32,7 +32,7 @@ std::string format_duration(double seconds);
 /// elsewhere each report is a line.
 class Progress final : public RunObserver {
  public:
-  /// `stream` must outlive this.
+  /// `stream` must outlive this. Null prints nothing.
   explicit Progress(std::FILE* stream);
   ~Progress() override;
   Progress(const Progress&) = delete;

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/device/device.h"
+#include "core/distributed/communicator.h"
+#include "core/distributed/launch.h"
+
+namespace residua {
+
+/// The ranks that a program runs as, and how it ends with them.
+class Ranks {
+ public:
+  /// Ends all ranks at once unless finished() was called: another rank may wait for this one.
+  ~Ranks();
+
+  /// Reads the launcher's environment. Fails with UsageError.
+  const Launch& launch();
+  /// Connects the ranks. `limit` is how many seconds one may keep the others waiting; 0: forever. Fails with UsageError if this
+  /// build or the device cannot.
+  Communicator& connect(Device device, double limit);
+
+  Communicator& all() { return *all_; }
+  /// What error messages call this process: "train-imagenet", or "train-imagenet, rank 2 of 4".
+  const std::string& program() const { return program_; }
+  /// The program ends in order, as it does on the other ranks.
+  void finished() { finished_ = true; }
+  /// The program ends with this exit code.
+  void end(int code) { code_ = code; }
+
+  explicit Ranks(std::string program) : program_(std::move(program)) {}
+  Ranks(const Ranks&) = delete;
+  Ranks& operator=(const Ranks&) = delete;
+
+ private:
+  std::string program_;
+  Launch launch_;
+  std::unique_ptr<Communicator> all_ = std::make_unique<OneProcess>();
+  bool finished_ = false;
+  int code_ = 1;
+};
+
+/// Divides the processors of this machine among its ranks, unless the launcher has bound each rank to its own. Returns the
+/// compute threads of this rank.
+int threads_of_rank(Communicator& ranks);
+
+}  // namespace residua
