@@ -133,8 +133,8 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
 
 /// Fails if several ranks were started for an action of one process.
 void check_actions_of_ranks(const TrainActions& a, const Launch& launch) {
-  const bool other = a.evaluate || a.summary || a.overfit_batch || a.data_only || a.dry_run || !a.layer_statistics.empty() ||
-                     !a.exact_weights.empty();
+  const bool other =
+      a.summary || a.overfit_batch || a.data_only || a.dry_run || !a.layer_statistics.empty() || !a.exact_weights.empty();
   if (launch.world > 1 && other) {
     fail_usage("{} started {} ranks, but this action runs in one process: start it without {}", launch.launcher, launch.world,
                launch.launcher);
@@ -165,7 +165,7 @@ int run(TrainCommand& command, Ranks& ranks) {
   }
   Progress progress(all.leads() ? stdout : nullptr);
   if (actions.evaluate) {
-    evaluate(command, device, precision, progress);
+    evaluate(command, device, precision, progress, all);
     return 0;
   }
   if (!actions.exact_weights.empty()) {
@@ -202,7 +202,7 @@ int run(TrainCommand& command, Ranks& ranks) {
 
 int main(int argc, char** argv) {
   residua::TrainCommand command;
-  residua::Ranks ranks("train-imagenet");
+  residua::Ranks ranks;
   const auto read_and_run = [&] {
     if (const auto text = residua::read_train_command(command, argc, argv)) {
       std::cout << *text;
@@ -220,9 +220,10 @@ int main(int argc, char** argv) {
       throw;
     }
   };
-  const int code = residua::run_program(ranks.program(), read_and_run, [&](const residua::UsageError& error) {
-    return residua::worded(error, command.settings, ranks.program());
-  });
+  const int code = residua::run_program(
+      "train-imagenet", read_and_run,
+      [&](const residua::UsageError& error) { return residua::worded(error, command.settings, "train-imagenet"); },
+      ranks.prefix());
   ranks.end(code);
   return code;
 }

@@ -63,6 +63,22 @@ MetricsTotals totals_of_all(Communicator& ranks, const MetricsTotals& own) {
   return all;
 }
 
+Unreadable unreadable_of_all(Communicator& ranks, const DataErrors* own) {
+  const Unreadable mine = own != nullptr ? Unreadable{.count = own->count(), .summary = own->summary()} : Unreadable();
+  if (ranks.alone()) {
+    return mine;
+  }
+  Unreadable all;
+  const Json part = {mine.count, mine.summary};
+  for (const std::string& text : ranks.gather(part.dump(-1, ' ', false, Json::error_handler_t::replace))) {
+    const Json of_rank = Json::parse(text);
+    const auto summary = of_rank[1].get<std::string>();
+    all.count += of_rank[0].get<int64_t>();
+    all.summary += (all.summary.empty() || summary.empty() ? "" : "\n") + summary;
+  }
+  return all;
+}
+
 std::vector<ImageResult> results_of_all(Communicator& ranks, int64_t images, const std::vector<ImageResult>& own) {
   if (ranks.alone()) {
     return own;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/data/relabeled.h"
+#include "core/evaluate/all_ranks.h"
 #include "core/evaluate/exact_statistics.h"
 #include "core/nn/state_dict.h"
 #include "core/train/diagnosis.h"
@@ -17,13 +18,18 @@
 namespace residua {
 namespace {
 
-/// Notes the images that `loader`, of either kind, could not read.
-template <class AnyLoader>
-void note_unreadable(const AnyLoader& loader, const char* what, RunObserver& observer) {
-  if (loader.errors().count() > 0) {
-    observer.note(fmt::format("{} of the {} images could not be read and {}:\n{}", loader.errors().count(),
-                              loader.source().size(), what, loader.errors().summary()));
+/// Notes images of a set that could not be read.
+void note_unreadable(const Unreadable& found, const ImageSource& images, const char* what, RunObserver& observer) {
+  if (found.count > 0) {
+    observer.note(
+        fmt::format("{} of the {} images could not be read and {}:\n{}", found.count, images.size(), what, found.summary));
   }
+}
+
+/// Notes the training images that a loader had to replace.
+void note_replaced(const Loader& loader, RunObserver& observer) {
+  note_unreadable({.count = loader.errors().count(), .summary = loader.errors().summary()}, loader.source(),
+                  "were replaced by others", observer);
 }
 
 /// Loads until the loader has found the number of its threads.
@@ -69,14 +75,20 @@ std::shared_ptr<const ImageSource> images_for(const Safetensors& file, const Net
 
 Metrics evaluate_weights(const Safetensors& file, Network& network, const std::shared_ptr<const ImageSource>& images,
                          const RunConfig& config, Device device, DType precision, RunObserver& observer,
-                         Evaluator::Observers observers) {
+                         Evaluator::Observers observers, Communicator* several) {
+  OneProcess alone;
+  Communicator& ranks = several != nullptr ? *several : alone;
   ParameterStore store(*network.module, {.device = device, .compute = precision, .purpose = Purpose::inference});
   load_weights(file, store, network.family->classifier() + ".");
   const auto evaluate = [&] {
-    const std::unique_ptr<EvaluationLoader> loader = evaluation_loader(images, config, network.input.size, device);
-    Evaluator evaluator(*network.module, input_format(network, precision, device), device);
-    const Metrics metrics = evaluator.evaluate(*loader, observers);
-    note_unreadable(*loader, "were ignored", observer);
+    const std::shared_ptr<const ImageSource> part = images_of_rank(images, ranks);
+    const std::unique_ptr<EvaluationLoader> loader =
+        part != nullptr ? evaluation_loader(part, config, network.input.size, device) : nullptr;
+    Evaluator evaluator(*network.module, input_format(network, precision, device), device, &ranks);
+    const Metrics metrics = *evaluator.evaluate(
+        loader.get(), [] { return false; }, observers);
+    const DataErrors* errors = loader != nullptr ? &loader->errors() : nullptr;
+    note_unreadable(unreadable_of_all(ranks, errors), *images, "were ignored", observer);
     return metrics;
   };
   return with_advice(evaluate, [&] { return fitting_batch(network, config, device, precision); });
@@ -98,7 +110,7 @@ void write_exact_weights(const Safetensors& file, Network& network, const std::s
   const std::unique_ptr<Loader> loader = exact_statistics_loader(train, config, network.input, device);
   compute_exact_statistics(*network.module, store, input_format(network, precision, device), *loader, images,
                            [] { return false; });
-  note_unreadable(*loader, "were replaced by others", observer);
+  note_replaced(*loader, observer);
   SafetensorsMetadata metadata = network_metadata(network);
   metadata.insert(file.metadata.begin(), file.metadata.end());
   metadata[kExactStatisticsKey] = std::to_string(images);
@@ -112,7 +124,7 @@ double overfit_batch(Network& network, std::shared_ptr<const ImageSource> train,
   const std::unique_ptr<Loader> loader = training_loader(std::move(train), config, network.input, device);
   loader->start(0);
   const Batch* batch = loader->next();
-  note_unreadable(*loader, "were replaced by others", observer);
+  note_replaced(*loader, observer);
   training.scaler().set_learning_rate(static_cast<float>(rate_for_batch(config.schedule, config.training.batch_size)));
   double loss = 0;
   for (int64_t i = 1; i <= iterations; ++i) {
@@ -146,7 +158,7 @@ double loader_speed(std::shared_ptr<const ImageSource> train, const RunConfig& c
     images += batch->size();
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  note_unreadable(*loader, "were replaced by others", observer);
+  note_replaced(*loader, observer);
   return static_cast<double>(images) / seconds;
 }
 

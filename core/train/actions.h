@@ -19,10 +19,10 @@ std::shared_ptr<const ImageSource> images_for(const Safetensors& file, const Net
                                               std::shared_ptr<const ImageSource> images);
 
 /// Evaluates a network with the weights of a file on a set of images, and tells `observers`. Notes unreadable images. Fails if
-/// none could be read.
+/// none could be read. Of several ranks, each evaluates its part, and all get the metrics of the whole.
 Metrics evaluate_weights(const Safetensors& file, Network& network, const std::shared_ptr<const ImageSource>& images,
                          const RunConfig& config, Device device, DType precision, RunObserver& observer,
-                         Evaluator::Observers observers = {});
+                         Evaluator::Observers observers = {}, Communicator* ranks = nullptr);
 
 /// Computes the batch-norm statistics of a network with the weights of a file anew, over as many training images as the setting
 /// exact-bn says (core/evaluate/exact_statistics.h), and writes the weights to `path`. Their metadata says so. The settings

@@ -7,6 +7,7 @@
 #include "core/base/join.h"
 #include "core/data/digest.h"
 #include "core/distributed/agreement.h"
+#include "core/evaluate/all_ranks.h"
 #include "core/train/trainer.h"
 
 namespace residua {
@@ -103,22 +104,9 @@ std::vector<std::string> Trainer::new_errors(DataErrors* own) {
 }
 
 void Trainer::report_replaced_images() {
-  const DataErrors& own = loader_->errors();
-  int64_t count = own.count();
-  std::vector<std::string> summaries{own.summary()};
-  if (!ranks_.alone()) {
-    count = 0;
-    summaries.clear();
-    for (const std::string& text : ranks_.gather(text_of({own.count(), own.summary()}))) {
-      const Json part = Json::parse(text);
-      count += part[0].get<int64_t>();
-      summaries.push_back(part[1]);
-    }
-  }
-  std::erase(summaries, "");
-  if (count > 0) {
+  if (const Unreadable images = unreadable_of_all(ranks_, &loader_->errors()); images.count > 0) {
     report_->note(
-        fmt::format("{} training images could not be read and were replaced by others:\n{}", count, join(summaries, "\n")));
+        fmt::format("{} training images could not be read and were replaced by others:\n{}", images.count, images.summary));
   }
 }
 

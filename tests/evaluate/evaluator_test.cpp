@@ -137,7 +137,7 @@ TEST_P(EvaluatorTest, StopsWhenItIsAsked) {
   const Kinds<Protocol> protocols;
   EvaluationLoader loader(random_images(), protocols.at("protocol", "center"), kSize, {.batch_size = 4});
   int asked = 0;
-  EXPECT_FALSE(net.evaluator.evaluate(loader, [&] { return ++asked == 3; }).has_value());
+  EXPECT_FALSE(net.evaluator.evaluate(&loader, [&] { return ++asked == 3; }).has_value());
   EXPECT_EQ(asked, 3);
   expect_same(net.evaluator.evaluate(loader), one_by_one(net, random_images()));
 }

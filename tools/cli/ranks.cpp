@@ -21,7 +21,7 @@ Ranks::~Ranks() {
 const Launch& Ranks::launch() {
   launch_ = launch_of([](const char* name) -> const char* { return std::getenv(name); });
   if (launch_.world > 1) {
-    program_ += fmt::format(", rank {} of {}", launch_.rank, launch_.world);
+    prefix_ = fmt::format("rank {} of {}: ", launch_.rank, launch_.world);
   }
   return launch_;
 }

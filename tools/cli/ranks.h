@@ -12,8 +12,11 @@ namespace residua {
 /// The ranks that a program runs as, and how it ends with them.
 class Ranks {
  public:
+  Ranks() = default;
   /// Ends all ranks at once unless finished() was called: another rank may wait for this one.
   ~Ranks();
+  Ranks(const Ranks&) = delete;
+  Ranks& operator=(const Ranks&) = delete;
 
   /// Reads the launcher's environment. Fails with UsageError.
   const Launch& launch();
@@ -22,19 +25,15 @@ class Ranks {
   Communicator& connect(Device device, double limit);
 
   Communicator& all() { return *all_; }
-  /// What error messages call this process: "train-imagenet", or "train-imagenet, rank 2 of 4".
-  const std::string& program() const { return program_; }
+  /// What error messages begin with: "rank 2 of 4: "; empty if there is one process.
+  const std::string& prefix() const { return prefix_; }
   /// The program ends in order, as it does on the other ranks.
   void finished() { finished_ = true; }
   /// The program ends with this exit code.
   void end(int code) { code_ = code; }
 
-  explicit Ranks(std::string program) : program_(std::move(program)) {}
-  Ranks(const Ranks&) = delete;
-  Ranks& operator=(const Ranks&) = delete;
-
  private:
-  std::string program_;
+  std::string prefix_;
   Launch launch_;
   std::unique_ptr<Communicator> all_ = std::make_unique<OneProcess>();
   bool finished_ = false;

@@ -10,21 +10,22 @@
 
 namespace residua {
 
-int run_program(const std::string& program, const std::function<int()>& action, const UsageWording& worded) {
+int run_program(const std::string& program, const std::function<int()>& action, const UsageWording& worded,
+                const std::string& prefix) {
   open_standard_streams();
   show_warnings();
   try {
     return action();
   } catch (const UsageError& error) {
-    std::cerr << worded(error) << "\n";
+    std::cerr << prefix << worded(error) << "\n";
     return 2;
   } catch (const std::bad_alloc&) {
-    std::cerr << program
+    std::cerr << prefix << program
               << ": out of memory on the host: " << describe_shortage(static_cast<int64_t>(failed_request()), host_memory())
               << "; use a smaller batch-size or fewer workers\n";
     return 1;
   } catch (const std::exception& error) {
-    std::cerr << program << ": " << error.what() << "\n";
+    std::cerr << prefix << program << ": " << error.what() << "\n";
     return 1;
   }
 }

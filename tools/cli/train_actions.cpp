@@ -5,11 +5,15 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "core/data/digest.h"
+#include "core/distributed/agreement.h"
+#include "core/evaluate/all_ranks.h"
 #include "core/evaluate/image_results.h"
 #include "core/evaluate/predictions.h"
 #include "core/evaluate/report.h"
 #include "core/evaluate/view_dump.h"
 #include "core/io/atomic_file.h"
+#include "core/io/safetensors_digest.h"
 #include "core/nn/state_dict.h"
 #include "core/train/actions.h"
 #include "core/train/evaluation_files.h"
@@ -68,6 +72,15 @@ Network network_for(TrainCommand& command, const Safetensors& file, DType precis
   return network;
 }
 
+std::string digest_of(const Safetensors& file) {
+  safetensors::Digest digest;
+  for (const HostArray& array : file.arrays) {
+    digest.add(array.name.data(), array.name.size());
+    digest.add(array.bytes.data(), array.bytes.size());
+  }
+  return digest.digits();
+}
+
 /// Replaces the mean in the weights if the command line asks for one of the training images.
 void override_mean(TrainCommand& command, Network& network, Progress& progress) {
   RunConfig& run = command.run;
@@ -82,7 +95,7 @@ void override_mean(TrainCommand& command, Network& network, Progress& progress) 
 
 }  // namespace
 
-void evaluate(TrainCommand& command, Device device, DType precision, Progress& progress) {
+void evaluate(TrainCommand& command, Device device, DType precision, Progress& progress, Communicator& ranks) {
   RunConfig& run = command.run;
   const TrainActions& actions = command.actions;
   const EvaluateOn on = evaluate_on(actions.evaluate_on, run.holdout > 0);
@@ -92,12 +105,17 @@ void evaluate(TrainCommand& command, Device device, DType precision, Progress& p
   if (run.weights.file.empty()) {
     fail_setting("evaluate", "no weights", "a weights file too (weights)");
   }
+  if (!actions.dump_views.empty() && !ranks.alone()) {
+    fail_setting("dump-views", actions.dump_views, "one process: it writes what that process sees");
+  }
   const Safetensors file = read_weights(run.weights.file);
   Network network = network_for(command, file, precision);
   std::shared_ptr<const ImageSource> images = images_of(on, run);
   apply_recipe(command.settings, run, !images->fixed_size());
   override_mean(command, network, progress);
   images = images_for(file, network, images);
+  check_agreement(ranks, "what they evaluate",
+                  {{"weights", digest_of(file)}, {"images", set_digest(*images)}, {"protocol", run.evaluation.protocol}});
   const char* set = on.set == "val" ? "validation" : on.set == "train" ? "training" : "test";
   progress.notes(images->notes());
   progress.note(headline(network, fmt::format("{} {}", images->size(), set)) + "\n" + headline(run, device, precision));
@@ -107,15 +125,19 @@ void evaluate(TrainCommand& command, Device device, DType precision, Progress& p
   if (!actions.dump_views.empty()) {
     observers.push_back(&dump);
   }
-  const Metrics m = evaluate_weights(file, network, images, run, device, precision, progress, observers);
-  const EvaluationReport report = evaluation_report(results.all(), network.classes());
+  const Metrics m = evaluate_weights(file, network, images, run, device, precision, progress, observers, &ranks);
+  const std::vector<ImageResult> all = results_of_all(ranks, images->size(), results.all());
+  if (!ranks.leads()) {
+    return;
+  }
+  const EvaluationReport report = evaluation_report(all, network.classes());
   const std::string what = on.set == "val" ? fmt::format("validation of {} images", m.images)
                                            : fmt::format("evaluation of {} {} images", m.images, set);
   progress.note(
       fmt::format("{}: loss {:.4f}, top-1 error {:.2f} %, top-5 error {:.2f} %", what, m.loss, m.top1_error, m.top5_error));
   progress.note(describe_protocol(run.evaluation, network.input.size) + "\n" + summary(report, *images));
   if (!actions.predictions.empty()) {
-    write_predictions(actions.predictions, results.all(), *images);
+    write_predictions(actions.predictions, all, *images);
   }
   if (!actions.evaluation_json.empty()) {
     const Evaluated evaluated{.network = network,

@@ -6,8 +6,8 @@
 
 namespace residua {
 
-/// --evaluate: evaluates the weights of --weights on the images of --evaluate-on.
-void evaluate(TrainCommand& command, Device device, DType precision, Progress& progress);
+/// --evaluate: evaluates the weights of --weights on the images of --evaluate-on. Several ranks each evaluate a part.
+void evaluate(TrainCommand& command, Device device, DType precision, Progress& progress, Communicator& ranks);
 
 /// --exact-weights: writes the weights of --weights with exact batch-norm statistics.
 void write_exact_weights(TrainCommand& command, Device device, DType precision, Progress& progress);

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""Trains with several ranks under mpirun: the same result as one process, and an end with a name when a rank fails.
+
+  tests/tools/ranks_test.py --bin FOLDER
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BIN = pathlib.Path()
+DATA = "--dataset synthetic --crop-size 16 --model resnet20 --device cpu --threads 1 --workers 1 --precision fp32".split()
+RUN = [*DATA, *"--synthetic-images 96 --batch-size 24 --lr 0.01 --lr-schedule constant --evaluate-every 1 --log-every 1".split()]
+ENVIRONMENT = {**os.environ, "OMP_WAIT_POLICY": "passive", "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+MPIRUN = ["mpirun", "--oversubscribe"]
+
+
+def merged(words):
+    """A flag once, with the last value that was given."""
+    positional, flags, name = [], {}, None
+    for word in words:
+        if str(word).startswith("--"):
+            name = word
+            flags[name] = []
+        elif name is None:
+            positional.append(word)
+        else:
+            flags[name] = [word]
+    return positional + [word for name, values in flags.items() for word in (name, *values)]
+
+
+def weights(path):
+    """All floats of a safetensors file, by name, without statistics."""
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<Q", data)
+    arrays = {}
+    for name, about in json.loads(data[8 : 8 + length]).items():
+        if name != "__metadata__" and about["dtype"] == "F32" and "running" not in name and not name.startswith("input"):
+            begin, end = (8 + length + at for at in about["data_offsets"])
+            arrays[name] = struct.unpack_from(f"<{(end - begin) // 4}f", data, begin)
+    return arrays
+
+
+def distance(a, b):
+    """The norm of the difference over that of a."""
+    difference = sum((x - y) ** 2 for name in a for x, y in zip(a[name], b[name], strict=True))
+    return (difference / sum(x * x for values in a.values() for x in values)) ** 0.5
+
+
+class Ranks(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="residua-ranks-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def command(self, ranks, words, output, mpirun):
+        """The command of one process, or of several; `words` may be a list for each rank."""
+        program = [BIN / "train-imagenet"]
+        where = ["--output", self.folder / output] if output else []
+        if isinstance(words[0], list):
+            parts = [["-n", "1", *program, *merged(own), *where] for own in words]
+            return [*MPIRUN, *mpirun, *parts[0], *(word for part in parts[1:] for word in (":", *part))]
+        launcher = [*MPIRUN, *mpirun, "-n", str(ranks)] if ranks > 0 else []
+        return [*launcher, *program, *merged(words), *where]
+
+    def start(self, ranks, words, output="run", mpirun=()):
+        self.console = open(self.folder / "console.txt", "wb")
+        self.addCleanup(self.console.close)
+        return subprocess.Popen(self.command(ranks, words, output, mpirun), stdin=subprocess.DEVNULL, stdout=self.console, stderr=self.console, env=ENVIRONMENT)
+
+    def told(self):
+        return (self.folder / "console.txt").read_text(errors="replace")
+
+    def run_to_end(self, ranks, words, output="run", code=0, seconds=120):
+        self.assertEqual(self.start(ranks, words, output).wait(seconds), code, self.told())
+        return self.told()
+
+    def records(self, output="run", kind="train"):
+        with contextlib.suppress(OSError, ValueError):
+            lines = (self.folder / output / "log.jsonl").read_text().splitlines()
+            return [record for record in map(json.loads, lines) if record["type"] == kind]
+        return []
+
+    def wait_for_iteration(self, process, iteration, seconds=60):
+        end = time.monotonic() + seconds
+        while not any(record["iteration"] >= iteration for record in self.records()):
+            self.assertIsNone(process.poll(), self.told())
+            self.assertLess(time.monotonic(), end, self.told())
+            time.sleep(0.01)
+
+    def processes(self, process):
+        """The ranks that mpirun has started, in their order."""
+        children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        found = {}
+        for child in children:
+            with contextlib.suppress(OSError):
+                for word in pathlib.Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
+                    if word.startswith(b"OMPI_COMM_WORLD_RANK="):
+                        found[int(word.split(b"=")[1])] = int(child)
+        return [found[rank] for rank in sorted(found)]
+
+    # One process normalizes groups as large as the ranks' parts, so that both compute the same but for rounding.
+    def test_ranks_train_as_one_process(self):
+        for ranks in (2, 4):
+            group = ["--bn-group", str(24 // ranks)]
+            for steps, least in ((1, 1e-7), (20, 0)):
+                words = [*RUN, "--iterations", str(steps)]
+                self.run_to_end(0, [*words, *group], output="one")
+                self.run_to_end(0, [*words, *group, "--threads", "2"], output="two-threads")
+                self.run_to_end(ranks, words, output="ranks")
+                one, two_threads, several = (weights(self.folder / name / "last.safetensors") for name in ("one", "two-threads", "ranks"))
+                self.assertLess(distance(one, several), 3 * max(distance(one, two_threads), least), (ranks, steps))
+                self.assertGreater(distance(one, several), 0, "sums in another order have other last bits")
+                logged = [self.records(name) for name in ("one", "ranks")]
+                for a, b in zip(*logged, strict=True):
+                    self.assertEqual((a["iteration"], a["epoch"], a["lr"]), (b["iteration"], b["epoch"], b["lr"]))
+                self.assertAlmostEqual(logged[0][0]["loss"], logged[1][0]["loss"], delta=1e-5)
+                for name in ("one", "two-threads", "ranks"):
+                    shutil.rmtree(self.folder / name)
+
+    def test_ranks_evaluate_as_one_process(self):
+        self.run_to_end(0, [*RUN, "--iterations", "8"], output="one")
+        weights_file = self.folder / "one/best.safetensors"
+        # A fifth of the images is for validation.
+        for images in (2, 50, 51, 53):
+            found = []
+            for ranks in (0, 2, 3):
+                path = self.folder / "evaluation.json"
+                words = [*DATA, "--synthetic-images", "300", "--batch-size", "24", "--evaluate", "--evaluate-on", f"val:{images}"]
+                self.run_to_end(ranks, [*words, "--weights", weights_file, "--evaluation-json", path], output="")
+                result = json.loads(path.read_text())
+                found.append(result)
+            for several in found[1:]:
+                self.assertEqual(several["images"], images)
+                for part in found[0]:
+                    if part not in ("loss", "protocol"):
+                        self.assertEqual(json.dumps(several[part]).count("index"), json.dumps(found[0][part]).count("index"), part)
+                self.assertEqual([found[0]["top1_error"], found[0]["top5_error"]], [several["top1_error"], several["top5_error"]])
+
+    def test_killed_rank_ends_all_and_the_run_goes_on(self):
+        whole = [*RUN, "--iterations", "400", "--checkpoint-every", "5"]
+        process = self.start(2, whole)
+        self.wait_for_iteration(process, 12)
+        killed = self.processes(process)[1]
+        os.kill(killed, signal.SIGKILL)
+        self.assertNotEqual(process.wait(30), 0)
+        self.assertRegex(self.told(), rf"rank 1 with PID {killed}|process rank 1|rank 1 of 2")
+        for ranks, expected in ((2, None), (0, "processes: 2 before, 1 now")):
+            told = self.run_to_end(ranks, [*RUN, "--iterations", "30" if ranks else "40", "--resume", "auto"])
+            self.assertIn("resumed at iteration", told)
+            if expected:
+                self.assertIn(expected, told)
+
+    def test_stopped_rank_is_named(self):
+        process = self.start(2, [*RUN, "--iterations", "2000", "--rank-timeout", "3"])
+        self.wait_for_iteration(process, 5)
+        stopped = self.processes(process)[1]
+        os.kill(stopped, signal.SIGSTOP)
+        begin = time.monotonic()
+        self.assertNotEqual(process.wait(40), 0)
+        self.assertGreater(time.monotonic() - begin, 2.5)
+        self.assertRegex(self.told(), rf"rank 1 of 2 on \S+, process {stopped}, does not answer")
+        while pathlib.Path(f"/proc/{stopped}").exists():
+            self.assertLess(time.monotonic(), begin + 60, "the stopped rank is left")
+            time.sleep(0.05)
+
+    def test_other_settings_on_a_rank(self):
+        for flag, values in (("--lr", ("0.1", "0.2")), ("--synthetic-images", ("96", "120")), ("--model", ("resnet20", "resnet32"))):
+            told = self.run_to_end(2, [[*RUN, "--iterations", "4", flag, value] for value in values], code=2)
+            self.assertEqual(told.count("the ranks differ in"), 1, told)
+            name = {"--synthetic-images": "training images"}.get(flag, flag[2:])
+            self.assertRegex(told, rf"{name}: \S+ \(rank 0\), \S+ \(rank 1\)")
+            self.assertFalse((self.folder / "run").exists(), "an output folder was made")
+
+    def test_a_rank_without_data(self):
+        words = [[*RUN, "--iterations", "4"], [self.folder / "nowhere", *RUN[2:], "--iterations", "4"]]
+        told = self.run_to_end(2, words, code=2)
+        self.assertIn("rank 1 of 2: ", told)
+        self.assertIn("nowhere", told)
+
+    def test_batch_that_ranks_cannot_share(self):
+        told = self.run_to_end(2, [*RUN, "--batch-size", "25", "--iterations", "4"], code=2)
+        self.assertRegex(told, r"--batch-size[^\n]*25[^\n]*a multiple of the 2 ranks")
+
+    def test_full_disk_of_the_rank_that_writes(self):
+        if os.geteuid() != 0:
+            self.skipTest("mounting needs root")
+        place = self.folder / "run"
+        place.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], capture_output=True)
+        if mounted.returncode != 0:
+            self.skipTest("mounting is not allowed here")
+        self.addCleanup(subprocess.run, ["umount", "-l", place], check=False)
+        told = self.run_to_end(2, [*RUN, "--iterations", "8", "--checkpoint-every", "4"], code=1)
+        self.assertRegex(told, r"rank 0 of 2: [^\n]*No space left on device")
+
+    # mpirun passes SIGTERM on to all ranks, but kills them a second later unless it is told otherwise.
+    def test_sigterm_saves(self):
+        words = [*RUN, "--iterations", "100000", "--evaluate-every", "100000"]
+        process = self.start(2, words, mpirun=["--mca", "odls_base_sigkill_timeout", "5"])
+        self.wait_for_iteration(process, 5)
+        process.terminate()
+        self.assertNotEqual(process.wait(60), 0)
+        self.assertTrue(list((self.folder / "run").glob("checkpoint-*")), "nothing else makes one")
+
+    def test_sigterm_to_one_rank_stops_all(self):
+        process = self.start(2, [*RUN, "--iterations", "4000"])
+        self.wait_for_iteration(process, 5)
+        os.kill(self.processes(process)[1], signal.SIGTERM)
+        self.assertEqual(process.wait(60), 128 + signal.SIGTERM, self.told())
+        self.assertIn("stopped at iteration", self.told())
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", type=pathlib.Path, required=True, help="the folder of the programs")
+    arguments, rest = parser.parse_known_args()
+    BIN = arguments.bin.resolve()
+    if shutil.which("mpirun") is None:
+        print("skipped: there is no mpirun")
+        sys.exit(77)
+    unittest.main(argv=[sys.argv[0], *rest])
