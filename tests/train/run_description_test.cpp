@@ -63,11 +63,11 @@ TEST(RunDescription, TheseSettingsChangeNoResult) {
       without.push_back(setting->name);
     }
   }
-  EXPECT_THAT(without, testing::UnorderedElementsAre("DIR", "dataset", "workers", "max-bad-images", "max-bad-share",
-                                                     "read-timeout", "recipe", "device", "cuda-graph", "allow-nondeterministic",
-                                                     "allow-runtime-compilation", "deterministic", "threads",
-                                                     "max-skipped-steps", "on-divergence", "output", "resume", "overwrite",
-                                                     "checkpoint-every", "keep-checkpoints", "log-every", "weights"));
+  EXPECT_THAT(without, testing::UnorderedElementsAre(
+                           "DIR", "dataset", "workers", "max-bad-images", "max-bad-share", "read-timeout", "rank-timeout",
+                           "recipe", "device", "cuda-graph", "allow-nondeterministic", "allow-runtime-compilation",
+                           "deterministic", "threads", "max-skipped-steps", "on-divergence", "output", "resume", "overwrite",
+                           "checkpoint-every", "keep-checkpoints", "log-every", "weights"));
 }
 
 TEST(RunDescription, SaysWhatTheRunIs) {

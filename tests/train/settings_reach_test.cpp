@@ -295,8 +295,8 @@ TEST_P(SettingsReach, TheRun) {
 /// Settings that two runs' results do not show; each has a test in settings_alone_test.cpp or trainer_saving_test.cpp.
 const std::vector<std::string> kOnTheirOwn = {"workers", "weights", "bottleneck-stride", "recipe", "output", "resume",
                                               "overwrite", "checkpoint-every", "keep-checkpoints", "threads", "read-timeout",
-                                              // Divergence and Deterministic are their tests.
-                                              "max-skipped-steps", "on-divergence", "deterministic"};
+                                              // Divergence, Deterministic and Ranks are their tests.
+                                              "max-skipped-steps", "on-divergence", "deterministic", "rank-timeout"};
 
 TEST(SettingsReach, EverySettingHasATest) {
   std::vector<std::string> tested = kOnTheirOwn;
