@@ -8,6 +8,8 @@
 #include <typeinfo>
 #include <utility>
 
+#include "core/device/timeline.h"
+
 /// Profiling by layer: while a Recorder exists, every kernel that this thread runs is timed and assigned to the layer that
 /// caused it.
 namespace residua::profile {
@@ -58,13 +60,19 @@ class Layer {
 /// Times one kernel on the host until it has ended. Kernels that it is composed of are timed separately and subtracted.
 class Timer {
  public:
-  explicit Timer(const std::type_info& contract) : contract_(contract) {
+  explicit Timer(const std::type_info& contract) : contract_(contract), timeline_(Timeline::active()) {
+    if (timeline_ != nullptr) {
+      start_ = std::chrono::steady_clock::now();
+    }
     if (Recorder* recorder = active()) {
       start_ = std::chrono::steady_clock::now();
       seconds_before_ = std::exchange(recorder->nested_seconds, 0);
     }
   }
   ~Timer() {
+    if (timeline_ != nullptr) {
+      timeline_->add(contract_name(contract_), std::string(layer()), start_, Timeline::Clock::now());
+    }
     if (Recorder* recorder = active()) {
       const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
       recorder->add(layer(), contract_, seconds - recorder->nested_seconds);
@@ -76,6 +84,7 @@ class Timer {
 
  private:
   const std::type_info& contract_;
+  Timeline* timeline_;
   std::chrono::steady_clock::time_point start_;
   double seconds_before_ = 0;  // time of sibling timers that ended before this one started
 };

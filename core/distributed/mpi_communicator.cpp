@@ -35,6 +35,7 @@ std::unique_ptr<Communicator> mpi_communicator(const Launch& launch, double) {
 
 #include "core/base/dtype.h"
 #include "core/base/join.h"
+#include "core/device/timeline.h"
 
 namespace residua {
 namespace {
@@ -103,8 +104,11 @@ class MpiThread {
   }
 
   /// Queues `call`, which gets this object on the thread.
-  std::future<void> queue(std::string what, std::function<void(MpiThread&)> call) {
-    Call queued{.what = std::move(what), .run = std::packaged_task<void()>([this, call = std::move(call)] { call(*this); })};
+  std::future<void> queue(std::string what, std::function<void(MpiThread&)> call, const std::string& about = "") {
+    Call queued{.what = std::move(what), .run = std::packaged_task<void()>([this, about, call = std::move(call)] {
+                                           const profile::Span span(what_, about);
+                                           call(*this);
+                                         })};
     std::future<void> done = queued.run.get_future();
     {
       const std::lock_guard lock(mutex_);
@@ -364,15 +368,18 @@ class MpiCommunicator final : public Communicator {
   template <class Begin>
   void start(const char* what, const Tensor& x, const Begin& begin) {
     check_cpu(x);
-    pending_.push_back(mpi_.queue(what, [x, begin](MpiThread& mpi) {
-      auto* data = static_cast<std::byte*>(x.data());
-      for (int64_t first = 0; first < x.size(); first += kMostElements) {
-        const int64_t count = std::min(kMostElements, x.size() - first);
-        MPI_Request request;
-        begin(mpi, data + first * size_bytes(x.dtype()), static_cast<int>(count), x.dtype(), &request);
-        mpi.finish(request);
-      }
-    }));
+    pending_.push_back(mpi_.queue(
+        what,
+        [x, begin](MpiThread& mpi) {
+          auto* data = static_cast<std::byte*>(x.data());
+          for (int64_t first = 0; first < x.size(); first += kMostElements) {
+            const int64_t count = std::min(kMostElements, x.size() - first);
+            MPI_Request request;
+            begin(mpi, data + first * size_bytes(x.dtype()), static_cast<int>(count), x.dtype(), &request);
+            mpi.finish(request);
+          }
+        },
+        fmt::format("{} bytes", x.bytes())));
   }
 
   MpiThread mpi_;

@@ -156,6 +156,9 @@ void declare(Settings& s, OutputOptions& o) {
            "Number of training images to evaluate at each validation, without augmentation and with the running batch-norm "
            "statistics. The same images each time; 0: none.")
       .chosen_by_run();
+  s.text("trace", o.trace,
+         "Write what ran when in ten steps, after the first ten, to this file, in Chrome's trace format. On the CPU device.")
+      .without_result();
 }
 
 void declare(Settings& s, RunConfig& c) {

@@ -72,6 +72,7 @@ struct OutputOptions {
   int64_t log_every = 50;
   double evaluate_every = 1;  // epochs
   int64_t clean_train = 0;    // training images to evaluate at each validation
+  std::string trace;          // file for a timeline of a few steps, or empty
 };
 
 /// All settings of a training run. `declare` binds them to the members, so the object must not move.

@@ -117,6 +117,9 @@ void check_training(const RunConfig& c, int64_t images) {
   if (c.weights.file.empty() && !c.weights.freeze_until.empty()) {
     fail_setting("freeze-until", c.weights.freeze_until, "weights too: only trained weights are worth keeping as they are");
   }
+  if (!c.output.trace.empty() && parse_device(o.device).type != Device::Type::cpu) {
+    fail_setting("trace", c.output.trace, "the CPU device; on a GPU, use nsys profile");
+  }
   check_exact_images(o, images);
 }
 

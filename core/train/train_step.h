@@ -32,8 +32,8 @@ struct TrainStepOptions {
   int64_t most_images = 0;           // that pass through the network at once; 0: the whole batch
   float statistics_momentum = 0.1f;  // weight of the batch in the running statistics
   Capture capture = Capture::on;
-  Communicator* ranks = nullptr;            // that share each batch; null: this process alone
-  int64_t bucket_bytes = int64_t{8} << 20;  // of gradients that the ranks sum together
+  Communicator* ranks = nullptr;                 // that share each batch; null: this process alone
+  int64_t most_bucket_bytes = int64_t{8} << 20;  // of gradients that the ranks sum together
 };
 
 /// Splits a batch of `images` into passes of at most `most` images (0: any number). They are of equal size, but the last may be

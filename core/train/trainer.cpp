@@ -77,6 +77,7 @@ Trainer::Trainer(const TrainerSetup& s)
       validations_(validation_times(s.config, length_)),
       schedule_(make_schedule(s.config.schedule, length_, s.config.training.batch_size)),
       saver_(s.folder, training_, *schedule_, s.config.output.keep_checkpoints),
+      trace_(s.config.output.trace, ranks_),
       checkpoints_(s.config.output.checkpoint_every),
       save_request_(s.save_request),
       state_(first_state(s, training_)) {
@@ -138,6 +139,7 @@ int Trainer::train_to_end(const volatile std::sig_atomic_t& stop) {
   } else {
     test(stop);
   }
+  trace_.finish();
   finish_saving();
   report_replaced_images();
   agree(stop);
@@ -168,7 +170,11 @@ void Trainer::train_epoch(const volatile std::sig_atomic_t& stop) {
 void Trainer::train_batch(const Batch& batch) {
   const double rate = schedule_->rate(state_.iteration);
   training_.scaler().set_learning_rate(static_cast<float>(rate));
-  training_.step().train(batch);
+  trace_.before_step();
+  {
+    const profile::Span span("step", fmt::format("{}", state_.iteration + 1));
+    training_.step().train(batch);
+  }
   state_.exact_bn = 0;
   report_->count(batch.whole);
   ++state_.batch;

@@ -15,6 +15,7 @@
 #include "core/train/run_reporter.h"
 #include "core/train/run_saver.h"
 #include "core/train/run_setup.h"
+#include "core/train/step_trace.h"
 #include "core/train/validation_times.h"
 
 namespace residua {
@@ -137,6 +138,7 @@ class Trainer {
   ValidationTimes validations_;
   std::unique_ptr<Schedule> schedule_;
   RunSaver saver_;
+  StepTrace trace_;
   CheckpointTimes checkpoints_;
   volatile std::sig_atomic_t* save_request_;
   RunState state_;

@@ -148,6 +148,21 @@ class Ranks(unittest.TestCase):
                         self.assertEqual(json.dumps(several[part]).count("index"), json.dumps(found[0][part]).count("index"), part)
                 self.assertEqual([found[0]["top1_error"], found[0]["top5_error"]], [several["top1_error"], several["top5_error"]])
 
+    def test_sums_start_before_the_backward_pass_ends(self):
+        trace = self.folder / "trace.json"
+        self.run_to_end(2, [*RUN, "--iterations", "24", "--trace", trace])
+        events = [event for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"]
+        for rank in (0, 1):
+            own = [event for event in events if event["pid"] == rank]
+            steps = [event for event in own if event["name"] == "step"]
+            self.assertEqual([event["args"]["about"] for event in steps], [str(number) for number in range(11, 21)])
+            for step in steps:
+                inside = [event for event in own if step["ts"] <= event["ts"] <= step["ts"] + step["dur"]]
+                last_gradient = max(event["ts"] for event in inside if event["name"] == "ConvolutionBackwardWeights")
+                sums = [event["ts"] for event in inside if event["name"] == "a sum over the ranks"]
+                self.assertGreaterEqual(len(sums), 5, "buckets, statistics, loss")
+                self.assertLess(min(sums), last_gradient)
+
     def test_killed_rank_ends_all_and_the_run_goes_on(self):
         whole = [*RUN, "--iterations", "400", "--checkpoint-every", "5"]
         process = self.start(2, whole)
