@@ -57,6 +57,20 @@ TEST(Tape, LeavesTheTensorsOfAFanOutUnchanged) {
   EXPECT_EQ(projection.to_vector(), (Floats{5, 7}));
 }
 
+TEST(Tape, TellsWhenTheGradientOfALeafIsComplete) {
+  const Tensor a = leaf({1, 2});
+  const Tensor b = leaf({3, 4});
+  const Tensor unused = leaf({5, 6});
+  // a is used first and last; b only in between.
+  const Tensor y = add(add(relu(a), relu(b)), relu(relu(a)));
+  std::vector<std::pair<const AutogradMeta*, Floats>> told;
+  const auto complete = [&](const AutogradMeta& meta) { told.emplace_back(&meta, meta.gradient.to_vector()); };
+  backward(projected(y, weights({1, 10})), full({}, 2.0f, DType::f32), complete);
+  ASSERT_EQ(told.size(), 2u) << "each leaf once";
+  EXPECT_EQ(told[0], (std::pair<const AutogradMeta*, Floats>(b.autograd().get(), {2, 20})));
+  EXPECT_EQ(told[1], (std::pair<const AutogradMeta*, Floats>(a.autograd().get(), {4, 40})));
+}
+
 TEST(Tape, AccumulatesOverBackwardCallsUntilZeroGrad) {
   Tensor x = leaf({1, 2});
   EXPECT_FALSE(x.grad().defined());
