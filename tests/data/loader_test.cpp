@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 #include <set>
+#include <sstream>
 
 #include "core/base/error.h"
 #include "core/config/settings.h"
