@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <regex>
 #include <set>
+#include <sstream>
 
 #include "core/base/error.h"
 #include "core/config/settings.h"
@@ -369,9 +369,12 @@ TEST(Loader, SkipsBadImagesWithinTheBudget) {
 /// The numbers of the images that a message calls bad, one for each line.
 std::vector<int64_t> named_bad(const std::string& message) {
   std::vector<int64_t> images;
-  const std::regex line("  fake (\\d+): is bad\n");
-  for (std::sregex_iterator found(message.begin(), message.end(), line), end; found != end; ++found) {
-    images.push_back(std::stoll((*found)[1]));
+  std::istringstream lines(message);
+  for (std::string line; std::getline(lines, line);) {
+    const std::string begin = "  fake ";
+    if (const size_t end = line.find(": is bad"); line.starts_with(begin) && end != std::string::npos) {
+      images.push_back(std::stoll(line.substr(begin.size(), end - begin.size())));
+    }
   }
   return images;
 }

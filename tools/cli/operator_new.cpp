@@ -10,7 +10,8 @@ namespace {
 std::atomic<size_t> failed_bytes = 0;
 std::atomic<bool (*)(size_t) noexcept> fault = nullptr;
 
-void* allocate(size_t bytes, size_t alignment) {
+/// Null if there is no memory.
+void* attempt(size_t bytes, size_t alignment) noexcept {
   auto* const refuses = fault.load(std::memory_order_relaxed);
   const size_t size = std::max<size_t>(bytes, 1);
   void* data = nullptr;
@@ -21,26 +22,47 @@ void* allocate(size_t bytes, size_t alignment) {
   }
   if (data == nullptr) {
     failed_bytes = bytes;
+  }
+  return data;
+}
+
+void* allocate(size_t bytes, size_t alignment) {
+  void* data = attempt(bytes, alignment);
+  if (data == nullptr) {
     throw std::bad_alloc();
   }
   return data;
 }
 
+size_t number(std::align_val_t alignment) { return static_cast<size_t>(alignment); }
+
 }  // namespace
 
-// All forms but those with std::nothrow, which call these: a sanitizer has forms of its own, which do not.
+// All forms: a sanitizer has forms of its own for those that are missing, and they do not go with these.
 void* operator new(size_t bytes) { return allocate(bytes, 0); }
-void* operator new(size_t bytes, std::align_val_t alignment) { return allocate(bytes, static_cast<size_t>(alignment)); }
+void* operator new(size_t bytes, std::align_val_t alignment) { return allocate(bytes, number(alignment)); }
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return attempt(bytes, 0); }
+void* operator new(size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return attempt(bytes, number(alignment));
+}
 void operator delete(void* data) noexcept { std::free(data); }
 void operator delete(void* data, size_t) noexcept { std::free(data); }
+void operator delete(void* data, const std::nothrow_t&) noexcept { std::free(data); }
 void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }
 void operator delete(void* data, size_t, std::align_val_t) noexcept { std::free(data); }
+void operator delete(void* data, std::align_val_t, const std::nothrow_t&) noexcept { std::free(data); }
 void* operator new[](size_t bytes) { return allocate(bytes, 0); }
-void* operator new[](size_t bytes, std::align_val_t alignment) { return allocate(bytes, static_cast<size_t>(alignment)); }
+void* operator new[](size_t bytes, std::align_val_t alignment) { return allocate(bytes, number(alignment)); }
+void* operator new[](size_t bytes, const std::nothrow_t&) noexcept { return attempt(bytes, 0); }
+void* operator new[](size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return attempt(bytes, number(alignment));
+}
 void operator delete[](void* data) noexcept { std::free(data); }
 void operator delete[](void* data, size_t) noexcept { std::free(data); }
+void operator delete[](void* data, const std::nothrow_t&) noexcept { std::free(data); }
 void operator delete[](void* data, std::align_val_t) noexcept { std::free(data); }
 void operator delete[](void* data, size_t, std::align_val_t) noexcept { std::free(data); }
+void operator delete[](void* data, std::align_val_t, const std::nothrow_t&) noexcept { std::free(data); }
 
 namespace residua {
 
