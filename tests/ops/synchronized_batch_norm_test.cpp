@@ -150,6 +150,20 @@ TEST(SynchronizedBatchNorm, StatisticsAreThoseOfAllRows) {
   }
 }
 
+TEST(SynchronizedBatchNorm, GradientsOfGammaAndBetaAreThoseOfThisRanksRows) {
+  for (const Device device : test_devices()) {
+    with_five_rows(device, [&](const Tensor& x, BatchNormTensors& p) {
+      for (Tensor tensor : {x, p.gamma, p.beta}) {
+        tensor.set_requires_grad(true);
+      }
+      const std::vector<float> dy = p.ranks->leads() ? std::vector<float>{1, 2, 3} : std::vector<float>{1, 2};
+      backward(projected(batch_norm(x, p, Mode::train), from_values(x.shape(), dy, DType::f32, device)));
+      EXPECT_NEAR(p.beta.grad().to_vector().at(0), p.ranks->leads() ? 6 : 3, 1e-5);
+      EXPECT_NEAR(p.gamma.grad().to_vector().at(0), (p.ranks->leads() ? -17 : 20) / std::sqrt(154.0 / 5), 1e-5);
+    });
+  }
+}
+
 TEST(SynchronizedBatchNorm, TotalsAreThoseOfThisRanksRows) {
   for (const Device device : test_devices()) {
     with_five_rows(device, [&](const Tensor& x, BatchNormTensors& p) {
