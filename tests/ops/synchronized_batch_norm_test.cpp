@@ -133,8 +133,7 @@ TEST(SynchronizedBatchNorm, IsThatOfOneBatch) {
     for (const DType dtype : {DType::f32, DType::bf16}) {
       for (const NormForm& form : forms()) {
         expect_one_batch(form, {3, 5, 7}, {1, 2}, dtype, device);
-        expect_one_batch(form, {5, 4, 16}, {3, 1}, dtype, device);
-        expect_one_batch(form, {4, 4, 5}, {2, 2}, dtype, device);
+        expect_one_batch(form, {4, 3, 16}, {3, 1}, dtype, device);
         expect_one_batch(form, {3, 3, 5}, {1, 3, 2}, dtype, device);
       }
     }
