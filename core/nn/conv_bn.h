@@ -7,7 +7,8 @@
 namespace residua {
 
 /// The output of a convolution whose batch normalization is still to be applied. The next layer applies it while reading x, or
-/// one of the norm functions below does. In training with one group it has the statistics of x, which the convolution computed.
+/// one of the norm functions below does. In training with one group it has the statistics of x, which the convolution computed;
+/// of several ranks, those of this rank's x.
 struct PendingNorm {
   Tensor x;
   BatchNormTensors norm;
@@ -21,7 +22,7 @@ struct PendingNorm {
 /// y = conv_bn(conv2, bn2, y, mode);
 /// return norm_add_relu(y, x);
 /// @endcode
-/// Throws Error in training if the output is a single row, which has no variance.
+/// Throws Error in training if the output is a single row of a single rank, which has no variance.
 PendingNorm conv_bn(Conv2d& conv, BatchNorm2d& norm, const Tensor& x, Mode mode);
 /// conv(relu(x with its pending norm applied)), with `norm` pending. See core/ops/batch_norm_relu_conv2d.h.
 PendingNorm conv_bn(Conv2d& conv, BatchNorm2d& norm, const PendingNorm& x, Mode mode);

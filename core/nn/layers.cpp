@@ -1,6 +1,7 @@
 #include "core/nn/layers.h"
 
 #include "core/device/profile.h"
+#include "core/distributed/communicator.h"
 #include "core/kernels/convolution.h"
 #include "core/ops/linear.h"
 
@@ -97,11 +98,17 @@ BatchNormTensors BatchNorm2d::tensors() const {
           .batch_var = statistics.batch_variance,
           .batch_rstd = {},
           .group_images = statistics.group_images,
-          .totals = statistics.totals};
+          .totals = statistics.totals,
+          .ranks = statistics.ranks,
+          .bessel_correction = statistics.bessel_correction};
 }
 
 void BatchNorm2d::prepare_bessel_correction(const Tensor& x, Mode mode) {
   if (mode == Mode::evaluate) {
+    return;
+  }
+  if (statistics.ranks != nullptr && !statistics.ranks->alone()) {
+    bessel_correction_ = {};  // the op writes it: no rank knows the rows of the others
     return;
   }
   const int64_t images = x.dim(0);

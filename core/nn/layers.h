@@ -39,7 +39,7 @@ class Conv2d : public Module {
 class BatchNorm2d : public Module {
  public:
   explicit BatchNorm2d(int64_t channels);
-  /// Throws Error in training on a single row, which has no variance.
+  /// Throws Error in training on a single row of a single rank, which has no variance.
   Tensor forward(const Tensor& x, Mode mode) override;
   Shape summarize(const std::string& name, const Shape& input, std::vector<LayerSummary>& rows) const override;
 
@@ -48,7 +48,8 @@ class BatchNorm2d : public Module {
   /// The mode that the layer runs in: Mode::evaluate if its statistics are frozen, else `mode`.
   Mode own_mode(Mode mode) const { return statistics.frozen ? Mode::evaluate : mode; }
   /// In training, stores the Bessel correction rows / (rows - 1), which makes the variance of batch x unbiased; 1 if x has
-  /// several groups. Writes it only if it has changed. Throws Error on a single row, and on a group with a single row.
+  /// several groups. Writes it only if it has changed. Throws Error on a single row, and on a group with a single row. With
+  /// several ranks it does nothing: the op stores the correction, and together they have several rows.
   void prepare_bessel_correction(const Tensor& x, Mode mode);
 
   Parameter weight;

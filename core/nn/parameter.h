@@ -9,6 +9,8 @@
 
 namespace residua {
 
+class Communicator;
+
 /// How a parameter is stored. `matrix`: weights of convolutions and linear layers, with a copy in the compute type. `vector`:
 /// all others, fp32 only.
 enum class ParameterRole : uint8_t { matrix, vector };
@@ -45,10 +47,11 @@ struct RunningStatistics {
   Tensor running_mean;
   Tensor running_variance;
   Tensor batch_mean;
-  Tensor batch_variance;     // biased; of several groups, the mean of their unbiased variances
-  Tensor bessel_correction;  // rows / (rows - 1); of several groups, 1
-  int64_t group_images = 0;  // images that training normalizes together; 0: the whole batch
-  Tensor totals = {};        // BatchNormTensors::totals
+  Tensor batch_variance;          // biased; of several groups, the mean of their unbiased variances
+  Tensor bessel_correction;       // rows / (rows - 1); of several groups, 1; of several ranks, with the rows of all
+  int64_t group_images = 0;       // images that training normalizes together; 0: the whole batch
+  Tensor totals = {};             // BatchNormTensors::totals
+  Communicator* ranks = nullptr;  // ranks that training normalizes together; null: this process alone
 };
 
 /// The values of `stored` (the parameter's master, velocity or gradient, in any floating type) in the order of

@@ -152,9 +152,28 @@ void ParameterStore::masters_changed() {
   }
 }
 
+namespace {
+
+/// Groups and ranks exclude each other.
+void check_groups(int64_t images, const Communicator* ranks) {
+  if (images > 0 && ranks != nullptr) {
+    fail_setting("sync-bn", "true", fmt::format("false together with groups of {} images, which are on one rank", images));
+  }
+}
+
+}  // namespace
+
 void ParameterStore::set_group_images(int64_t images) {
   for (RunningStatistics* layer : statistics_) {
+    check_groups(images, layer->ranks);
     layer->group_images = images;
+  }
+}
+
+void ParameterStore::synchronize_norms(Communicator& ranks) {
+  for (RunningStatistics* layer : statistics_) {
+    check_groups(layer->group_images, &ranks);
+    layer->ranks = &ranks;
   }
 }
 

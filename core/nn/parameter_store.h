@@ -84,8 +84,12 @@ class ParameterStore {
   /// Discards all gradients: the next backward() overwrites them.
   void zero_grad();
 
-  /// Makes training normalize at most so many images together; 0: the whole batch.
+  /// Makes training normalize at most so many images together; 0: the whole batch. Throws UsageError about the setting
+  /// "sync-bn" if the ranks are to normalize together.
   void set_group_images(int64_t images);
+  /// Makes training normalize over the batches of all ranks together. All ranks must then run each training forward, and its
+  /// backward, together. `ranks` must outlive them. Throws UsageError about the setting "sync-bn" if there are groups.
+  void synchronize_norms(Communicator& ranks);
 
   /// Updates the running statistics: running = (1 - momentum) * running + momentum * (statistics of the last training forward).
   /// Applies the Bessel correction to the variance, as PyTorch does. Changes nothing if `state`, on the device, has found_inf

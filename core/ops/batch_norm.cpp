@@ -38,7 +38,7 @@ void backward_rule(const Saved& saved, bool has_residual, const Tensor& dy, cons
   const Tensor g = relu_gradient(saved, has_residual, more, gradients);
   const NormStatistics& s = saved.statistics;
 
-  const NormSums sums(s.groups(), s.channels, device, gradients, kGamma, kBeta);
+  const NormSums sums(s, gradients, kGamma, kBeta);
   run(device, BatchNormBackwardReduce{.dtype = dtype,
                                       .rows = s.rows,
                                       .group_rows = s.group_rows,
@@ -52,10 +52,11 @@ void backward_rule(const Saved& saved, bool has_residual, const Tensor& dy, cons
                                       .sum_g = sums.g(),
                                       .sum_g_xhat = sums.g_xhat(),
                                       .g = g.defined() ? g.data() : nullptr});
-  sums.add_up_groups();
+  sums.give_gradients();
   if (!gradients.wants(kX)) {
     return;
   }
+  sums.add_up_ranks();
   // Running statistics do not depend on x, so the sums drop out: dx = gamma * rstd * g.
   const bool train = saved.mode == Mode::train;
   const Tensor none = train ? Tensor() : zeros({s.channels}, DType::f32, device);

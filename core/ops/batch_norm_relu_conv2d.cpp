@@ -13,7 +13,8 @@ namespace {
 /// Saved for backward.
 struct Saved {
   ConvolutionShape shape;
-  Tensor x, w, gamma, beta, mean, rstd;
+  Tensor x, w, gamma, beta;
+  NormStatistics statistics;
   Tensor activated, mask;  // undefined if the convolution applies the activation inside
   Mode mode;
 };
@@ -21,8 +22,8 @@ struct Saved {
 // The node's inputs, in order.
 constexpr int kX = 0, kGamma = 1, kBeta = 2, kWeight = 3;
 
-InputActivation activation_of(const Tensor& gamma, const Tensor& beta, const Tensor& mean, const Tensor& rstd) {
-  return {.gamma = gamma.data<float>(), .beta = beta.data<float>(), .mean = mean.data<float>(), .rstd = rstd.data<float>()};
+InputActivation activation_of(const Tensor& gamma, const Tensor& beta, const NormStatistics& s) {
+  return {.gamma = gamma.data<float>(), .beta = beta.data<float>(), .mean = s.mean.data<float>(), .rstd = s.rstd.data<float>()};
 }
 
 bool is_inside(ActivationPlace place, const Tensor& x, const ConvolutionShape& shape, Mode mode) {
@@ -34,7 +35,7 @@ bool is_inside(ActivationPlace place, const Tensor& x, const ConvolutionShape& s
 }
 
 void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
-  const auto& [shape, x, w, gamma, beta, mean, rstd, activated, mask, mode] = saved;
+  const auto& [shape, x, w, gamma, beta, s, activated, mask, mode] = saved;
   const Device device = x.device();
   const bool inside = !activated.defined();
   if (gradients.wants(kWeight)) {
@@ -45,13 +46,13 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
                                            .x = inside ? x.data() : activated.data(),
                                            .dy = dy.data(),
                                            .dw = dw.data(),
-                                           .activation = inside ? activation_of(gamma, beta, mean, rstd) : kNoInputActivation});
+                                           .activation = inside ? activation_of(gamma, beta, s) : kNoInputActivation});
   }
   if (!gradients.wants(kX) && !gradients.wants(kGamma) && !gradients.wants(kBeta)) {
     return;
   }
   const Tensor g = empty_like(x);
-  const NormSums sums(1, shape.in_channels, device, gradients, kGamma, kBeta);
+  const NormSums sums(s, gradients, kGamma, kBeta);
   const uint8_t* bits = inside ? nullptr : mask.data<uint8_t>();
   run(device, ConvolutionBackwardData{.dtype = x.dtype(),
                                       .shape = shape,
@@ -62,27 +63,28 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
                                                .mask = bits,
                                                .gamma = gamma.data<float>(),
                                                .beta = beta.data<float>(),
-                                               .mean = mean.data<float>(),
-                                               .rstd = rstd.data<float>(),
+                                               .mean = s.mean.data<float>(),
+                                               .rstd = s.rstd.data<float>(),
                                                .sum_g = sums.g(),
                                                .sum_g_xhat = sums.g_xhat()}});
+  sums.give_gradients();
   if (!gradients.wants(kX)) {
     return;
   }
+  sums.add_up_ranks();
   // As in batch_norm.cpp: running statistics do not depend on x.
   const bool train = mode == Mode::train;
-  const Tensor none = train ? Tensor() : zeros({shape.in_channels}, DType::f32, device);
-  const int64_t rows = x.size() / shape.in_channels;
+  const Tensor none = train ? Tensor() : zeros({s.channels}, DType::f32, device);
   run(device, BatchNormBackwardApply{.dtype = x.dtype(),
-                                     .rows = rows,
-                                     .group_rows = rows,
-                                     .channels = shape.in_channels,
+                                     .rows = s.rows,
+                                     .group_rows = s.rows,
+                                     .channels = s.channels,
                                      .x = x.data(),
                                      .dy = g.data(),
                                      .mask = bits,
                                      .gamma = gamma.data<float>(),
-                                     .mean = mean.data<float>(),
-                                     .rstd = rstd.data<float>(),
+                                     .mean = s.mean.data<float>(),
+                                     .rstd = s.rstd.data<float>(),
                                      .sum_g = train ? sums.g() : none.data<float>(),
                                      .sum_g_xhat = train ? sums.g_xhat() : none.data<float>(),
                                      .dx = g.data()});
@@ -103,7 +105,7 @@ Tensor batch_norm_relu_conv2d(const Tensor& x, const BatchNormTensors& p, const 
   const OutputStatistics statistics = next != nullptr ? output_statistics(check, shape, device, *next) : kNoOutputStatistics;
 
   const bool keep = grad_needed({x, p.gamma, p.beta, w});
-  InputActivation activation = activation_of(p.gamma, p.beta, input.mean, input.rstd);
+  InputActivation activation = activation_of(p.gamma, p.beta, input);
   Tensor activated;
   Tensor mask;
   if (!is_inside(place, x, shape, mode)) {
@@ -143,8 +145,7 @@ Tensor batch_norm_relu_conv2d(const Tensor& x, const BatchNormTensors& p, const 
                                .w = w.detached(),
                                .gamma = p.gamma.detached(),
                                .beta = p.beta.detached(),
-                               .mean = input.mean,
-                               .rstd = input.rstd,
+                               .statistics = input,
                                .activated = activated,
                                .mask = mask,
                                .mode = mode}](const Tensor& dy, Gradients& gradients) { backward_rule(saved, dy, gradients); });

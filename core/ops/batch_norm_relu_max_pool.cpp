@@ -30,7 +30,7 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
   const uint8_t* index = saved.index.data<uint8_t>();
   const NormStatistics& s = saved.statistics;
 
-  const NormSums sums(s.groups(), s.channels, device, gradients, kGamma, kBeta);
+  const NormSums sums(s, gradients, kGamma, kBeta);
   run(device, BatchNormReluMaxPoolBackwardReduce{.dtype = dtype,
                                                  .shape = saved.shape,
                                                  .group_images = saved.group_images,
@@ -41,10 +41,11 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
                                                  .rstd = s.rstd.data<float>(),
                                                  .sum_g = sums.g(),
                                                  .sum_g_xhat = sums.g_xhat()});
-  sums.add_up_groups();
+  sums.give_gradients();
   if (!gradients.wants(kX)) {
     return;
   }
+  sums.add_up_ranks();
   // As in batch_norm.cpp: running statistics do not depend on x.
   const bool train = saved.mode == Mode::train;
   const Tensor none = train ? Tensor() : zeros({s.channels}, DType::f32, device);

@@ -6,10 +6,14 @@
 
 namespace residua {
 
+class Communicator;
+
 /// x viewed as [rows, channels], and the statistics to normalize it with.
 struct NormStatistics {
   int64_t rows, group_rows, channels;
-  Tensor mean, rstd;  // f32 [groups * channels]
+  Tensor mean, rstd;              // f32 [groups * channels]
+  Communicator* ranks = nullptr;  // several ranks, whose rows these are the statistics of; null: this process alone
+  Tensor share = {};              // f32 [1], with ranks: this rank's part of the rows of all
 
   int64_t groups() const { return mean.size() / channels; }
 };
@@ -22,17 +26,22 @@ NormStatistics norm_statistics(const ArgumentCheck& check, const Tensor& x, cons
 class NormSums {
  public:
   /// `gamma` and `beta` are the numbers of these inputs of the node.
-  NormSums(int64_t groups, int64_t channels, Device device, Gradients& gradients, int gamma, int beta);
+  NormSums(const NormStatistics& statistics, Gradients& gradients, int gamma, int beta);
 
   float* g() const { return g_.data<float>(); }
   float* g_xhat() const { return g_xhat_.data<float>(); }
-  /// Call this once both are computed.
-  void add_up_groups() const;
+  /// Call this once both are computed: makes the gradients of gamma and beta from them.
+  void give_gradients() const;
+  /// Call this before dx is computed. Of several ranks, replaces the sums by this rank's share of those over all ranks.
+  void add_up_ranks() const;
 
  private:
   int64_t groups_;
+  Communicator* ranks_;
+  Tensor share_;
   Tensor dgamma_, dbeta_;  // [channels]
-  Tensor g_, g_xhat_;      // [groups * channels]; of one group, the gradients themselves
+  Tensor both_;            // the sums of several groups or ranks, [2, groups * channels]
+  Tensor g_, g_xhat_;      // its halves; if it is undefined, the gradients themselves
 };
 
 }  // namespace residua

@@ -76,7 +76,8 @@ void yield_to_scheduler() {
 #endif
   const context::transfer_t back = context::jump_fcontext(machine.scheduler, nullptr);
 #ifdef __SANITIZE_ADDRESS__
-  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+  // The next launch may come from another thread.
+  __sanitizer_finish_switch_fiber(fake_stack, &machine.scheduler_stack, &machine.scheduler_stack_bytes);
 #endif
   machine.scheduler = back.fctx;
 }

@@ -336,6 +336,17 @@ TEST(LevelsOfF32, AgreeOnRunningStatistics) {
                                  .group_variance = b.in<float>(3 * n, 0.1, 2.0),
                                  .mean = b.out<float>(n),
                                  .variance = b.out<float>(n)});
+        b.run(BatchNormCombine{.ranks = 3,
+                               .channels = n,
+                               .rank = 1,
+                               .parts = b.in<float>(3 * (2 * n + 1), 1, 9),
+                               .epsilon = 1e-5f,
+                               .mean = b.out<float>(n),
+                               .variance = b.out<float>(n),
+                               .rstd = b.out<float>(n),
+                               .bessel_correction = b.out<float>(n),
+                               .share = b.out<float>(1)});
+        b.run(BatchNormShareSums{.size = n, .share = b.in<float>(1), .sums = b.in_out<float>(n)});
         b.run(Scale{.size = n, .factor = 0.3f, .x = b.in<float>(n), .y = b.out<float>(n)});
       });
     }

@@ -7,6 +7,7 @@
 #include "core/kernels/add.h"
 #include "core/kernels/batch_norm.h"
 #include "core/kernels/batch_norm_group_statistics.h"
+#include "core/kernels/batch_norm_ranks.h"
 #include "core/kernels/batch_norm_relu_max_pool.h"
 #include "core/kernels/batch_norm_rstd.h"
 #include "core/kernels/cast.h"
@@ -39,6 +40,8 @@
   void run(const BatchNormCommit&, Stream&);                    \
   void run(const BatchNormGroupMean&, Stream&);                 \
   void run(const BatchNormAddTotals&, Stream&);                 \
+  void run(const BatchNormCombine&, Stream&);                   \
+  void run(const BatchNormShareSums&, Stream&);                 \
   void run(const BatchNormReluMaxPoolForward&, Stream&);        \
   void run(const BatchNormReluMaxPoolBackwardReduce&, Stream&); \
   void run(const BatchNormReluMaxPoolBackwardApply&, Stream&);  \

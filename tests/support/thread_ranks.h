@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "core/distributed/communicator.h"
+
+namespace residua::test {
+
+/// Runs f as each of `world` ranks, on threads of this process. They take turns: one runs until it waits for the others or
+/// ends, so f shares no memory with another that runs. Tensors may be on any device.
+///
+/// Communication is as late as the interface allows: a sum or an exchange of rows happens in finish(), not before. If the ranks
+/// make different calls, these throw RankFailure. Throws what the first rank that failed has thrown; the ranks that wait for it
+/// end with RankFailure.
+void run_ranks(int64_t world, const std::function<void(Communicator& ranks)>& f);
+
+}  // namespace residua::test
