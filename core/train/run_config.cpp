@@ -70,6 +70,8 @@ void declare(Settings& s, TrainingOptions& o) {
   s.number("bn-group", o.bn_group, between(0, 1 << 20),
            "Ghost batch norm: training normalizes over groups of so many images instead of over the batch; the last group may "
            "be smaller. The running statistics take in the mean over groups. 0: one group.");
+  s.flag("sync-bn", o.sync_bn,
+         "With several processes, training normalizes over the images of all of them together instead of each over its own.");
   s.number("exact-bn", o.exact_bn, between(0, kMost),
            "Training images over which the batch-norm statistics are computed anew after the last step, instead of running "
            "averages; the last validation and the test use them. 0: none.");

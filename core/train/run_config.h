@@ -37,6 +37,7 @@ struct TrainingOptions {
   double rank_timeout = 600;          // seconds that a rank may keep the others waiting; 0: no limit
   int64_t accumulate = 1;             // passes of a step; divides the batch size
   int64_t bn_group = 0;               // images that batch norm normalizes together; 0: those of a pass
+  bool sync_bn = false;               // whether batch norm normalizes the images of all ranks together
   int64_t exact_bn = 0;               // training images for the final batch-norm statistics; 0: running averages
   std::optional<double> epochs = {};  // after settle(), one of these two is set
   std::optional<int64_t> iterations = {};

@@ -20,6 +20,9 @@ Training::Training(Network& network, const RunConfig& config, Device device, DTy
              .capture = config.training.cuda_graph,
              .ranks = ranks}) {
   store_.set_group_images(config.training.bn_group);
+  if (config.training.sync_bn && ranks != nullptr) {
+    store_.synchronize_norms(*ranks);
+  }
   initialize(store_, static_cast<uint64_t>(config.training.seed), config.weights.initialization);
   if (!config.weights.freeze_until.empty()) {
     store_.freeze_until(config.weights.freeze_until);

@@ -129,6 +129,19 @@ class Ranks(unittest.TestCase):
                 for name in ("one", "two-threads", "ranks"):
                     shutil.rmtree(self.folder / name)
 
+    def test_sync_bn_normalizes_as_one_process(self):
+        for steps, least in ((1, 1e-7), (10, 0)):
+            words = [*RUN, "--iterations", str(steps)]
+            self.run_to_end(0, words, output="one")
+            self.run_to_end(0, [*words, "--threads", "2"], output="two-threads")
+            for ranks in (2, 3):
+                self.run_to_end(ranks, [*words, "--sync-bn"], output="ranks")
+                one, two_threads, several = (weights(self.folder / name / "last.safetensors") for name in ("one", "two-threads", "ranks"))
+                self.assertLess(distance(one, several), 3 * max(distance(one, two_threads), least), (ranks, steps))
+                shutil.rmtree(self.folder / "ranks")
+            for name in ("one", "two-threads"):
+                shutil.rmtree(self.folder / name)
+
     def test_ranks_evaluate_as_one_process(self):
         self.run_to_end(0, [*RUN, "--iterations", "8"], output="one")
         weights_file = self.folder / "one/best.safetensors"

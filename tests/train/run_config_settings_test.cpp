@@ -51,6 +51,7 @@ const std::vector<std::pair<std::string, std::pair<Words, Words>>> kValues = {
     {"max-pixels", {{"1"}, {"268435456"}}},
     {"read-timeout", {{"0"}, {"2.5"}}},
     {"rank-timeout", {{"0"}, {"2.5"}}},
+    {"sync-bn", {{"true"}, {"false"}}},
     {"trace", {{"t.json"}, {"x"}}},
     {"model", {{"plain20"}, {"resnet1202"}}},
     {"shortcut", {{"A"}, {"C"}}},

@@ -64,8 +64,8 @@ TEST(RunDescription, TheseSettingsChangeNoResult) {
     }
   }
   EXPECT_THAT(without, testing::UnorderedElementsAre(
-                           "DIR", "dataset", "workers", "max-bad-images", "max-bad-share", "read-timeout", "rank-timeout", "trace",
-                           "recipe", "device", "cuda-graph", "allow-nondeterministic", "allow-runtime-compilation",
+                           "DIR", "dataset", "workers", "max-bad-images", "max-bad-share", "read-timeout", "rank-timeout",
+                           "trace", "recipe", "device", "cuda-graph", "allow-nondeterministic", "allow-runtime-compilation",
                            "deterministic", "threads", "max-skipped-steps", "on-divergence", "output", "resume", "overwrite",
                            "checkpoint-every", "keep-checkpoints", "log-every", "weights"));
 }

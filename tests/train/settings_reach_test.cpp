@@ -296,7 +296,8 @@ TEST_P(SettingsReach, TheRun) {
 const std::vector<std::string> kOnTheirOwn = {"workers", "weights", "bottleneck-stride", "recipe", "output", "resume",
                                               "overwrite", "checkpoint-every", "keep-checkpoints", "threads", "read-timeout",
                                               // Divergence, Deterministic and Ranks are their tests.
-                                              "max-skipped-steps", "on-divergence", "deterministic", "rank-timeout", "trace"};
+                                              "max-skipped-steps", "on-divergence", "deterministic", "rank-timeout", "sync-bn",
+                                              "trace"};
 
 TEST(SettingsReach, EverySettingHasATest) {
   std::vector<std::string> tested = kOnTheirOwn;
