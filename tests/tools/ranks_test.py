@@ -129,18 +129,22 @@ class Ranks(unittest.TestCase):
                 for name in ("one", "two-threads", "ranks"):
                     shutil.rmtree(self.folder / name)
 
+    # Rounding may turn the sign of an input of a ReLU, which changes a gradient by a thousandth. It rarely does so twice.
     def test_sync_bn_normalizes_as_one_process(self):
-        for steps, least in ((1, 1e-7), (10, 0)):
-            words = [*RUN, "--iterations", str(steps)]
+        distances = []
+        for seed in ("0", "1", "2"):
+            words = [*RUN, "--iterations", "1", "--seed", seed]
             self.run_to_end(0, words, output="one")
-            self.run_to_end(0, [*words, "--threads", "2"], output="two-threads")
+            self.run_to_end(0, [*words, "--bn-group", "12"], output="other")
+            one, other = (weights(self.folder / name / "last.safetensors") for name in ("one", "other"))
+            self.assertGreater(distance(one, other), 1e-5, "what a rank of two would normalize alone")
             for ranks in (2, 3):
                 self.run_to_end(ranks, [*words, "--sync-bn"], output="ranks")
-                one, two_threads, several = (weights(self.folder / name / "last.safetensors") for name in ("one", "two-threads", "ranks"))
-                self.assertLess(distance(one, several), 3 * max(distance(one, two_threads), least), (ranks, steps))
+                distances.append(distance(one, weights(self.folder / "ranks/last.safetensors")))
                 shutil.rmtree(self.folder / "ranks")
-            for name in ("one", "two-threads"):
+            for name in ("one", "other"):
                 shutil.rmtree(self.folder / name)
+        self.assertLess(sorted(distances)[len(distances) // 2], 1e-7, distances)
 
     def test_ranks_evaluate_as_one_process(self):
         self.run_to_end(0, [*RUN, "--iterations", "8"], output="one")
