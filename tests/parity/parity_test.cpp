@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/parity/sgd_step_case.h"
+#include "tests/support/thread_ranks.h"
 
 namespace residua::test {
 namespace {
@@ -87,13 +88,8 @@ INSTANTIATE_TEST_SUITE_P(Golden, BlockParityTest,
                                            "bottleneck_a", "bottleneck_b", "bottleneck_b_stride_first", "bottleneck_identity"),
                          [](const auto& info) { return std::string(info.param); });
 
-class StepParityTest : public ::testing::TestWithParam<const char*> {};
-
-TEST_P(StepParityTest, OneStepIsAsExactAsPytorchs) {
-  const Safetensors file = load_safetensors(golden(std::string("step_") + GetParam()));
-  const SgdStepCase step(file);
-  EXPECT_LE(largest_error(step.logits().to_vector(), required(file, "logits").to_vector()), 1e-4);
-
+/// Holds what a step changes to float64, as exactly as PyTorch's fp32.
+void expect_exact(const SgdStepCase& step, const Safetensors& file) {
   std::map<std::string, std::vector<double>> changes;
   for (const Parameter* parameter : step.store().parameters()) {
     const std::vector<float> before = required(file, "model." + parameter->name).to_vector();
@@ -115,6 +111,25 @@ TEST_P(StepParityTest, OneStepIsAsExactAsPytorchs) {
   for (const auto& [name, change] : changes) {
     const double allowed = 3.0 * pytorch_errors[i++] + 1e-5;
     EXPECT_LE(relative_error(change, required(file, "change." + name).to_vector()), allowed) << name;
+  }
+}
+
+class StepParityTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(StepParityTest, OneStepIsAsExactAsPytorchs) {
+  const Safetensors file = load_safetensors(golden(std::string("step_") + GetParam()));
+  const SgdStepCase step(file);
+  EXPECT_LE(largest_error(step.logits().to_vector(), required(file, "logits").to_vector()), 1e-4);
+  expect_exact(step, file);
+}
+
+TEST_P(StepParityTest, AStepOfSeveralRanksIsAsExactAsThatOfOne) {
+  const Safetensors file = load_safetensors(golden(std::string("step_") + GetParam()));
+  for (const int64_t world : {2, 3}) {
+    run_ranks(world, [&](Communicator& ranks) {
+      SCOPED_TRACE(ranks.describe(ranks.rank()));
+      expect_exact(SgdStepCase(file, ranks), file);
+    });
   }
 }
 

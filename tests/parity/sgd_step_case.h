@@ -6,10 +6,13 @@
 #include <vector>
 
 #include "core/autograd/tape.h"
+#include "core/distributed/communicator.h"
+#include "core/distributed/share.h"
 #include "core/io/safetensors.h"
 #include "core/nn/parameter_store.h"
 #include "core/nn/state_dict.h"
 #include "core/ops/softmax_cross_entropy.h"
+#include "core/optim/gradient_buckets.h"
 #include "core/optim/sgd.h"
 #include "models/resnet.h"
 #include "tests/support/host_arrays.h"
@@ -84,28 +87,40 @@ inline Safetensors with_prefix(const Safetensors& file, const std::string& prefi
 inline Tensor as_f32(const Tensor& tensor) { return from_values(tensor.shape(), tensor.to_vector()); }
 
 /// One step of SGD (lr 0.1, momentum 0.9, weight decay 1e-4) in fp32 on the weights ("model.*"), "images" [N, H, W, C] and
-/// "labels" of a file.
+/// "labels" of a file. Of several ranks, each takes its part of the images, and batch norm normalizes them all.
 class SgdStepCase {
  public:
-  explicit SgdStepCase(const Safetensors& file)
+  explicit SgdStepCase(const Safetensors& file) : SgdStepCase(file, alone_) {}
+  SgdStepCase(const Safetensors& file, Communicator& ranks)
       : model_(config_from_metadata(file.metadata)),
         store_(model_),
         scaler_(Device{}),
         sgd_(store_, scaler_, {.momentum = 0.9f, .weight_decay = 1e-4f}) {
     load_weights(with_prefix(file, "model."), store_, "fc.");
     scaler_.set_learning_rate(0.1f);
-    logits_ = model_.forward(as_f32(required(file, "images")), Mode::train);
-    backward(softmax_cross_entropy(logits_, required(file, "labels")).loss);
+    const Tensor images = as_f32(required(file, "images"));
+    const Tensor labels = required(file, "labels");
+    const Share part = share_of(images.dim(0), ranks.rank(), ranks.world());
+    const int64_t pixels = images.size() / images.dim(0);
+    store_.synchronize_norms(ranks);
+    GradientBuckets buckets(store_, ranks, 4096);
+    logits_ = model_.forward(images.slice(part.first * pixels, {part.count, images.dim(1), images.dim(2), images.dim(3)}),
+                             Mode::train);
+    const float share = static_cast<float>(part.count) / static_cast<float>(images.dim(0));
+    backward(softmax_cross_entropy(logits_, labels.slice(part.first, {part.count})).loss, full({}, share, DType::f32),
+             [&](const AutogradMeta& leaf) { buckets.complete(leaf); });
+    buckets.finish();
     scaler_.check_gradients(store_);
     sgd_.step();
     store_.commit_statistics(0.1f, scaler_.state());
   }
 
   const ParameterStore& store() const { return store_; }
-  /// Before the step, [N, classes].
+  /// Before the step, [images of this rank, classes].
   const Tensor& logits() const { return logits_; }
 
  private:
+  OneProcess alone_;
   ResNet model_;
   ParameterStore store_;
   GradScaler scaler_;
