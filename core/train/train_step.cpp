@@ -59,7 +59,10 @@ Tensor TrainStep::exchange(const std::vector<Pass>& passes) {
   if (statistics.size() > 0) {
     ranks.sum(statistics);
   }
-  buckets_->finish();
+  {
+    const profile::Span waiting("waiting for the ranks");
+    buckets_->finish();
+  }
   if (statistics.size() > 0) {
     run(device_, Scale{.size = statistics.size(),
                        .factor = 1 / static_cast<float>(ranks.world()),

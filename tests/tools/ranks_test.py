@@ -179,6 +179,7 @@ class Ranks(unittest.TestCase):
                 sums = [event["ts"] for event in inside if event["name"] == "a sum over the ranks"]
                 self.assertGreaterEqual(len(sums), 5, "buckets, statistics, loss")
                 self.assertLess(min(sums), last_gradient)
+                self.assertEqual(sum(event["name"] == "waiting for the ranks" for event in inside), 1)
 
     def test_killed_rank_ends_all_and_the_run_goes_on(self):
         whole = [*RUN, "--iterations", "400", "--checkpoint-every", "5"]
