@@ -58,8 +58,7 @@ void check_agreement(Communicator& communicator, const std::string& what, const 
     }
   }
   if (!differences.empty()) {
-    throw Disagreement(
-        fmt::format("the ranks differ in {}: {}; start all ranks with the same", what, join(differences, "; ")));
+    throw Disagreement(fmt::format("the ranks differ in {}: {}; start all ranks with the same", what, join(differences, "; ")));
   }
 }
 
