@@ -93,6 +93,9 @@ class TcpCommunicator final : public HostCommunicator {
     for (int64_t rank = 1; rank < world(); ++rank) {
       try {
         links_.send(rank, FrameKind::values, all, deadline_in(limit_));
+      } catch (const ConnectionLost&) {
+        std::this_thread::sleep_for(kStatusesArrive);  // the thread learns why
+        fail_for_all(why_none_came(Deadline::max()));
       } catch (const Error& error) {
         fail_for_all(fmt::format("{} does not take what the ranks exchange: {}", links_.name(rank), error.what()));
       }

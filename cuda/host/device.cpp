@@ -36,6 +36,7 @@ std::atomic<int64_t> capacity = INT64_MAX;
 std::atomic<int64_t> used_bytes = 0;
 std::atomic<int64_t> host_reads = 0;
 std::atomic<int64_t> saves = 0;
+std::atomic<int> visible_devices = 1;
 
 struct DeviceQueues {
   explicit DeviceQueues(int device) : number(device) {}
@@ -109,7 +110,7 @@ void set_device_count(int count) {
   while (std::ssize(devices()) < count) {
     devices().push_back(std::make_unique<DeviceQueues>(static_cast<int>(std::ssize(devices()))));
   }
-  devices().resize(static_cast<size_t>(count));
+  visible_devices = count;
 }
 
 void set_free_bytes(int64_t bytes) {
@@ -156,7 +157,7 @@ using host_cuda::of;
 Stream& stream(Device device, StreamKind kind) { return host_cuda::at(device.index).streams[static_cast<size_t>(kind)]; }
 Stream& current_stream(Device device) { return stream(device, StreamKind::compute); }
 
-int device_count() { return static_cast<int>(std::ssize(host_cuda::devices())); }
+int device_count() { return host_cuda::visible_devices; }
 
 std::string why_no_device() { return ""; }
 
