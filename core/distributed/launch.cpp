@@ -83,6 +83,9 @@ Launch launch_of(Environment environment) {
     Launch launch =
         launch_from(environment, "mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK");
     launch.has_mpi = true;
+    if (set(environment, "MASTER_PORT")) {  // for a build without MPI
+      read_address(environment, launch);
+    }
     return launch;
   }
   if (set(environment, "WORLD_SIZE") && set(environment, "RANK")) {

@@ -60,6 +60,8 @@ TEST(Launch, ReadsMpirun) {
   EXPECT_EQ(launch.local_rank, 1);
   EXPECT_EQ(launch.launcher, "mpirun");
   EXPECT_TRUE(launch.has_mpi);
+  EXPECT_EQ(launch.address, "");
+  EXPECT_EQ(launch_with(with(with(kMpirun, "MASTER_ADDR", "node1"), "MASTER_PORT", "4000")).address, "node1");
 }
 
 TEST(Launch, ReadsTorchrun) {
