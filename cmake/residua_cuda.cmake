@@ -44,6 +44,21 @@ foreach(found CUDNN_INCLUDE_DIR CUDNN_LIBRARY CUDNN_FRONTEND_INCLUDE_DIR)
   endif()
 endforeach()
 
+# Runs on several GPUs. A build without it is complete for one. Nonblocking connections came with 2.14.
+set(RESIDUA_NCCL AUTO CACHE STRING "Connect GPUs by NCCL: AUTO (where it is found), ON or OFF")
+set_property(CACHE RESIDUA_NCCL PROPERTY STRINGS AUTO ON OFF)
+if(NOT RESIDUA_NCCL MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "RESIDUA_NCCL is '${RESIDUA_NCCL}'; it can be AUTO, ON or OFF")
+endif()
+set(NCCL_FOUND OFF)
+if(NOT RESIDUA_NCCL STREQUAL "OFF")
+  set(NCCL_HINTS ${toolkit} ${wheels}/nvidia/nccl)
+  find_package(NCCL 2.14 MODULE)
+  if(RESIDUA_NCCL STREQUAL "ON" AND NOT NCCL_FOUND)
+    message(FATAL_ERROR "RESIDUA_NCCL=ON, but NCCL was not found. Run tools/setup --cuda, or give -DNCCL_ROOT=<folder>.")
+  endif()
+endif()
+
 # `native` would need a GPU while configuring.
 execute_process(COMMAND ${RESIDUA_NVCC} --list-gpu-arch OUTPUT_VARIABLE known_architectures COMMAND_ERROR_IS_FATAL ANY)
 set(architectures 80 90)
@@ -72,6 +87,12 @@ target_include_directories(residua_cuda SYSTEM PRIVATE ${CUDNN_FRONTEND_INCLUDE_
 target_link_libraries(residua_cuda PUBLIC residua_interface CUDA::cudart_static cuDNN::cudnn CUDA::cublasLt
   PRIVATE $<BUILD_INTERFACE:residua_private>)
 target_compile_definitions(residua_cuda PUBLIC RESIDUA_WITH_CUDA)
+if(NCCL_FOUND)
+  target_link_libraries(residua_cuda PUBLIC NCCL::nccl)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/cuda/libraries/nccl.cpp PROPERTIES COMPILE_DEFINITIONS RESIDUA_WITH_NCCL)
+else()
+  message(STATUS "CUDA device: one GPU only, NCCL was not found or is switched off")
+endif()
 # A target that links this and its twin cuda/host does not configure.
 set_target_properties(residua_cuda PROPERTIES INTERFACE_RESIDUA_CUDA_DEVICE cuda COMPATIBLE_INTERFACE_STRING RESIDUA_CUDA_DEVICE)
 # The frontend's unused functions call the driver's library, which a machine without a GPU has not got: they must not survive.

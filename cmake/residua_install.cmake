@@ -18,7 +18,7 @@ configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/residuaConfig.cmake.in $
   INSTALL_DESTINATION ${package} NO_SET_AND_CHECK_MACRO)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/residuaConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/residuaConfig.cmake ${PROJECT_BINARY_DIR}/residuaConfigVersion.cmake
-  ${CMAKE_CURRENT_LIST_DIR}/FindEXIF.cmake ${CMAKE_CURRENT_LIST_DIR}/FindcuDNN.cmake DESTINATION ${package})
+  ${CMAKE_CURRENT_LIST_DIR}/FindEXIF.cmake ${CMAKE_CURRENT_LIST_DIR}/FindcuDNN.cmake ${CMAKE_CURRENT_LIST_DIR}/FindNCCL.cmake DESTINATION ${package})
 
 # Code above the devices does not include the CPU device's headers.
 set(headers ${CMAKE_INSTALL_INCLUDEDIR}/residua)

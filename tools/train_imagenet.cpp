@@ -11,6 +11,7 @@
 
 #include "core/base/join.h"
 #include "core/distributed/agreement.h"
+#include "core/distributed/connect.h"
 #include "core/io/atomic_file.h"
 #include "core/train/run_description.h"
 #include "core/train/run_result.h"
@@ -149,7 +150,7 @@ int run(TrainCommand& command, Ranks& ranks) {
     fmt::print("{}", *text);
     return 0;
   }
-  const Device device = parse_device(run.training.device);
+  const Device device = device_of_rank(run.training.device, launch);
   const DType precision = compute_type(run.training.precision, device);
   device_api::set_plan_options(device, run.training.plan_options());
   if (run.training.deterministic) {

@@ -155,6 +155,11 @@ void Event::wait() const {
       device_, [] {}, [&](int) { cuda::wait_for_event(handle_); });
 }
 
+bool Event::reached() const {
+  return choose(
+      device_, [] { return true; }, [&](int index) { return cuda::event_reached(handle_, index); });
+}
+
 Timestamp::Timestamp(Device device) : device_(device) {
   handle_ = choose(
       device, []() -> void* { return nullptr; }, [](int index) { return cuda::make_timestamp(index); });
@@ -182,6 +187,12 @@ double Timestamp::seconds_since(const Timestamp& start) const {
 
 bool can_capture(Device device) { return kBuiltWithCuda && !is_cpu(device); }
 
+namespace {
+thread_local bool captures = false;
+}  // namespace
+
+bool capturing() { return captures; }
+
 Graph::Graph(Device device, const std::function<void()>& work) : device_(device) {
   if (!can_capture(device)) {
     fail("device {} cannot capture a graph: wanted a CUDA device", device.string());
@@ -190,11 +201,14 @@ Graph::Graph(Device device, const std::function<void()>& work) : device_(device)
     MemoryPool& memory = pool(device);
     synchronize(device);
     memory.begin_capture();
+    captures = true;
     try {
       cuda::begin_capture(device.index);
       work();
       handle_ = cuda::end_capture(device.index);
+      captures = false;
     } catch (...) {
+      captures = false;
       cuda::abandon_capture(device.index);
       memory.end_capture();
       memory.drop_capture();
@@ -214,6 +228,62 @@ Graph::~Graph() {
 void Graph::launch() const {
   if constexpr (kBuiltWithCuda) {
     cuda::launch_graph(handle_, device_.index);
+  }
+}
+
+std::string why_no_collectives(Device device) {
+  return choose(
+      device, []() -> std::string { return "only GPUs are connected by NCCL"; },
+      [](int) { return cuda::why_no_collectives(); });
+}
+
+std::string collectives_id(Device device) {
+  return choose(
+      device, [&]() -> std::string { fail("{} has no collectives: {}", device.string(), why_no_collectives(device)); },
+      [](int index) { return cuda::collectives_id(index); });
+}
+
+Collectives::Collectives(Device device, const std::string& id, int64_t rank, int64_t world, double limit) {
+  handle_ = choose(
+      device, [&]() -> void* { fail("{} has no collectives: {}", device.string(), why_no_collectives(device)); },
+      [&](int index) { return cuda::make_collectives(index, id, rank, world, limit); });
+}
+
+Collectives::~Collectives() {
+  if constexpr (kBuiltWithCuda) {
+    cuda::drop_collectives(handle_);
+  }
+}
+
+void Collectives::sum([[maybe_unused]] void* data, [[maybe_unused]] DType dtype, [[maybe_unused]] int64_t size) {
+  if constexpr (kBuiltWithCuda) {
+    cuda::sum_over_ranks(handle_, data, dtype, size);
+  }
+}
+
+void Collectives::broadcast([[maybe_unused]] void* data, [[maybe_unused]] DType dtype, [[maybe_unused]] int64_t size) {
+  if constexpr (kBuiltWithCuda) {
+    cuda::broadcast_to_ranks(handle_, data, dtype, size);
+  }
+}
+
+void Collectives::gather_rows([[maybe_unused]] void* data, [[maybe_unused]] DType dtype, [[maybe_unused]] int64_t row_size) {
+  if constexpr (kBuiltWithCuda) {
+    cuda::gather_rows_of_ranks(handle_, data, dtype, row_size);
+  }
+}
+
+std::string Collectives::failure() const {
+  if constexpr (kBuiltWithCuda) {
+    return cuda::collectives_failure(handle_);
+  } else {
+    return "";
+  }
+}
+
+void Collectives::abort() noexcept {
+  if constexpr (kBuiltWithCuda) {
+    cuda::abort_collectives(handle_);
   }
 }
 

@@ -38,8 +38,10 @@ void* allocate(Device device, int64_t bytes);
 /// Returns memory to the pool. Work that is already queued may still use it.
 void free(Device device, void* data) noexcept;
 
-/// The two streams of a device: kernels run on `compute`; uploads that should overlap with kernels run on `copy`.
-enum class StreamKind : uint8_t { compute, copy };
+/// The three streams of a device: kernels run on `compute`; uploads that should overlap with kernels run on `copy`, and
+/// exchanges between ranks on `communication`.
+enum class StreamKind : uint8_t { compute, copy, communication };
+inline constexpr int kStreamKinds = 3;
 
 /// Copies `bytes` bytes between or within devices, in stream order. The caller may change or free the host memory as soon as
 /// this returns, except a pinned source: that must stay unchanged until the stream has passed the copy. A copy to the host
@@ -141,6 +143,8 @@ class Event {
   void stream_wait(StreamKind queue) const;
   /// Waits for the event on the host.
   void wait() const;
+  /// Whether the stream has passed the event. Any thread may ask, while this one captures a graph too.
+  bool reached() const;
 
  private:
   Device device_;
@@ -168,10 +172,16 @@ class Timestamp {
 
 /// Whether this device's work can be captured in a Graph.
 bool can_capture(Device device);
+/// Whether the calling thread captures a graph now.
+bool capturing();
 
-/// The kernels that a function queues, captured once and launched many times as one. Arguments are frozen, so values that
-/// change between launches must be in device memory. All graphs of a device share the memory that their functions allocated.
-/// Their launches must therefore not overlap, and the results of a launch must be read before the next launch of any of them.
+/// The kernels that a function queues on the compute stream, captured once and launched many times as one. Arguments are
+/// frozen, so values that change between launches must be in device memory. All graphs of a device share the memory that their
+/// functions allocated. Their launches must therefore not overlap, and the results of a launch must be read before the next
+/// launch of any of them.
+///
+/// Work on another stream becomes part of the graph if that stream waits for an event that `work` has recorded. Before `work`
+/// ends, the compute stream must wait for all of it.
 class Graph {
  public:
   /// Captures `work`, which must not wait for the device. Nothing runs. Throws Error if the device cannot capture.
@@ -184,6 +194,39 @@ class Graph {
  private:
   Device device_;
   void* handle_ = nullptr;
+};
+
+/// Why this device cannot exchange data with the devices of other processes; empty if it can.
+std::string why_no_collectives(Device device);
+/// Bytes by which the ranks that connect their devices find each other: one rank makes them and gives them to all.
+std::string collectives_id(Device device);
+
+/// A connection of this device to those of other ranks, by NCCL. All ranks make the same calls in the same order. A call queues
+/// its work on the communication stream, and works in a Graph too. All calls throw Error, which names the call of the library.
+class Collectives {
+ public:
+  /// Connects to all ranks. `limit` is how many seconds a call may take until all ranks have made it; 0: no limit.
+  Collectives(Device device, const std::string& id, int64_t rank, int64_t world, double limit);
+  /// Ends the connection. Work that is queued is done first, unless this is destroyed by an exception.
+  ~Collectives();
+  Collectives(const Collectives&) = delete;
+  Collectives& operator=(const Collectives&) = delete;
+
+  /// data[i] = the sum of data[i] over the ranks, for i < size.
+  void sum(void* data, DType dtype, int64_t size);
+  /// data[i] = data[i] of rank 0, for i < size.
+  void broadcast(void* data, DType dtype, int64_t size);
+  /// `data` has `row_size` elements for each rank. Each rank has set its own ones; sets the others.
+  void gather_rows(void* data, DType dtype, int64_t row_size);
+
+  /// What has failed in work that was queued before: "unhandled system error: connection closed by 10.0.0.2". Empty if nothing
+  /// has. Any thread may ask.
+  std::string failure() const;
+  /// Ends all work without its result, also work that waits for other ranks. All later calls fail. Any thread may call it.
+  void abort() noexcept;
+
+ private:
+  void* handle_;
 };
 
 }  // namespace device_api

@@ -52,6 +52,7 @@ void drop_event(void* event) noexcept;
 void record_event(void* event, int device, device_api::StreamKind queue);
 void stream_wait_event(void* event, int device, device_api::StreamKind queue);
 void wait_for_event(void* event);
+bool event_reached(void* event, int device);
 
 /// An event that also stores the time. It is recorded on the compute stream and dropped like any other event.
 void* make_timestamp(int device);
@@ -65,6 +66,17 @@ void* end_capture(int device);
 void abandon_capture(int device) noexcept;
 void launch_graph(void* graph, int device);
 void drop_graph(void* graph) noexcept;
+
+/// See device_api::Collectives.
+std::string why_no_collectives();
+std::string collectives_id(int device);
+void* make_collectives(int device, const std::string& id, int64_t rank, int64_t world, double limit);
+void drop_collectives(void* collectives) noexcept;
+void sum_over_ranks(void* collectives, void* data, DType dtype, int64_t size);
+void broadcast_to_ranks(void* collectives, void* data, DType dtype, int64_t size);
+void gather_rows_of_ranks(void* collectives, void* data, DType dtype, int64_t row_size);
+std::string collectives_failure(void* collectives);
+void abort_collectives(void* collectives) noexcept;
 }  // namespace cuda
 
 }  // namespace residua

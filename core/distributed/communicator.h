@@ -49,6 +49,12 @@ class Communicator {
   /// Work queued on the compute stream from now on sees the results of all calls so far. On the CPU device it waits for them.
   virtual void finish() = 0;
 
+  /// Call this after each launch of a graph that has captured calls, so that a launch that gets stuck is noticed.
+  virtual void launched() {}
+  /// Throws RankFailure if a rank has failed in calls that were started before. Call this before you use results that the host
+  /// has read from a device: after a failure they are wrong.
+  virtual void check() {}
+
   /// Ends all ranks at once with this exit code, whatever they do.
   [[noreturn]] virtual void abort(int code) = 0;
 

@@ -1,7 +1,9 @@
 #include "core/distributed/launch.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <string_view>
 
 #include "core/base/error.h"
 
@@ -43,6 +45,37 @@ void read_address(Environment environment, Launch& launch) {
   }
 }
 
+/// The first host of a list like "node[03-05,9],gpu1": "node03".
+std::string first_host(std::string_view list) {
+  std::string host;
+  for (size_t i = 0; i < list.size() && list[i] != ','; ++i) {
+    if (list[i] != '[') {
+      host += list[i];
+      continue;
+    }
+    const size_t end = std::min(list.find(']', i), list.size());
+    const std::string_view numbers = list.substr(i + 1, end - i - 1);
+    host += numbers.substr(0, numbers.find_first_of(",-"));
+    i = end;
+  }
+  return host;
+}
+
+/// Slurm starts rank 0 on the first host of the step. All ranks work out the same port from the numbers of job and step.
+void read_slurm_address(Environment environment, Launch& launch) {
+  const char* hosts = environment("SLURM_STEP_NODELIST");
+  if (hosts == nullptr || !set(environment, "SLURM_JOB_ID")) {
+    return;
+  }
+  constexpr int64_t kMost = int64_t{1} << 40;
+  const int64_t job = number(environment, "SLURM_JOB_ID", 0, kMost);
+  const int64_t step = set(environment, "SLURM_STEP_ID") ? number(environment, "SLURM_STEP_ID", 0, kMost) : 0;
+  // Below the ports that systems hand out by themselves; two apart, because rank 0 listens at the next one.
+  constexpr int64_t kFirst = 20000, kPorts = 6000;
+  launch.address = first_host(hosts);
+  launch.port = kFirst + 2 * ((job * 31 + step) % kPorts);
+}
+
 }  // namespace
 
 Launch launch_of(Environment environment) {
@@ -50,6 +83,9 @@ Launch launch_of(Environment environment) {
     Launch launch =
         launch_from(environment, "mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK");
     launch.has_mpi = true;
+    if (set(environment, "MASTER_PORT")) {  // for a build without MPI
+      read_address(environment, launch);
+    }
     return launch;
   }
   if (set(environment, "WORLD_SIZE") && set(environment, "RANK")) {
@@ -67,6 +103,9 @@ Launch launch_of(Environment environment) {
                                 "SLURM_LOCALID");
     launch.has_mpi = has_mpi;
     read_address(environment, launch);
+    if (launch.address.empty()) {
+      read_slurm_address(environment, launch);
+    }
     return launch;
   }
   return {};

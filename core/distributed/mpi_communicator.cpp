@@ -6,7 +6,7 @@ namespace residua {
 
 bool built_with_mpi() { return false; }
 
-std::unique_ptr<Communicator> mpi_communicator(const Launch& launch, double) {
+std::unique_ptr<HostCommunicator> mpi_communicator(const Launch& launch, double) {
   fail_usage("{} started {} ranks, but this build has no MPI: install libopenmpi-dev and build again, or start one process",
              launch.launcher, launch.world);
 }
@@ -15,270 +15,32 @@ std::unique_ptr<Communicator> mpi_communicator(const Launch& launch, double) {
 
 #else
 
-#include <mpi.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <condition_variable>
+#include <climits>
 #include <cstdlib>
-#include <cstring>
-#include <deque>
-#include <exception>
-#include <functional>
-#include <future>
-#include <mutex>
-#include <optional>
-#include <thread>
+#include <utility>
 
-#include "core/base/dtype.h"
-#include "core/base/join.h"
-#include "core/device/timeline.h"
+#include "core/distributed/mpi_thread.h"
 
 namespace residua {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-/// How often a waiting thread looks whether MPI has got on. MPI has no call that waits with a limit.
-constexpr std::chrono::microseconds kLook{50};
-/// How often an idle thread looks for the questions of others.
-constexpr std::chrono::milliseconds kIdleLook{100};
-/// How long a rank may take to say that it is there.
-constexpr std::chrono::seconds kAnswer{5};
-constexpr int kQuestion = 1, kAnswered = 2;  // message tags
 /// The most elements of one MPI call, whose counts are int.
 constexpr int64_t kMostElements = int64_t{1} << 30;
+/// How long an end or a question may take.
+constexpr std::chrono::seconds kShort{5};
 
-void check(int code, const char* call) {
-  if (code != MPI_SUCCESS) {
-    std::array<char, MPI_MAX_ERROR_STRING> text{};
-    int length = 0;
-    MPI_Error_string(code, text.data(), &length);
-    throw RankFailure(fmt::format("{} failed: {}", call, text.data()));
-  }
-}
-
-#define RESIDUA_MPI(call, ...) check(call(__VA_ARGS__), #call)
-
-/// b = a + b for one of the 16-bit types, which MPI does not know.
-template <class T>
-void add_16_bit(void* a, void* b, int* count, MPI_Datatype*) {
-  const T* x = static_cast<const T*>(a);
-  T* y = static_cast<T*>(b);
-  for (int i = 0; i < *count; ++i) {
-    y[i] = from_float<T>(to_float(x[i]) + to_float(y[i]));
-  }
-}
-
-/// How MPI knows the element types.
-struct Sums {
-  MPI_Datatype half_type = MPI_DATATYPE_NULL;
-  MPI_Op add_bf16 = MPI_OP_NULL, add_f16 = MPI_OP_NULL;
-
-  MPI_Datatype type(DType dtype) const {
-    switch (dtype) {
-      case DType::f32: return MPI_FLOAT;
-      case DType::i32: return MPI_INT32_T;
-      case DType::i64: return MPI_INT64_T;
-      case DType::u8: return MPI_UINT8_T;
-      default: return half_type;
-    }
-  }
-  MPI_Op add(DType dtype) const { return dtype == DType::bf16 ? add_bf16 : dtype == DType::f16 ? add_f16 : MPI_SUM; }
-};
-
-/// MPI, used from one thread.
-class MpiThread {
+class MpiCommunicator final : public HostCommunicator {
  public:
-  MpiThread(const Launch& launch, double limit) : launch_(launch), limit_(limit), thread_([this] { work(); }) {}
-  ~MpiThread() {
-    {
-      const std::lock_guard lock(mutex_);
-      ends_ = true;
-    }
-    changed_.notify_one();
-    thread_.join();
-  }
-
-  /// Queues `call`, which gets this object on the thread.
-  std::future<void> queue(std::string what, std::function<void(MpiThread&)> call, const std::string& about = "") {
-    Call queued{.what = std::move(what), .run = std::packaged_task<void()>([this, about, call = std::move(call)] {
-                                           const profile::Span span(what_, about);
-                                           call(*this);
-                                         })};
-    std::future<void> done = queued.run.get_future();
-    {
-      const std::lock_guard lock(mutex_);
-      calls_.push_back(std::move(queued));
-    }
-    changed_.notify_one();
-    return done;
-  }
-
-  const Sums& sums() const { return sums_; }
-
-  /// Waits until a request has ended. Throws RankFailure if that takes longer than the limit.
-  void finish(MPI_Request request) {
-    const Clock::time_point start = Clock::now();
-    for (int done = 0; true;) {
-      RESIDUA_MPI(MPI_Test, &request, &done, MPI_STATUS_IGNORE);
-      if (done != 0) {
-        return;
-      }
-      answer_questions();
-      if (limit_ > 0 && Clock::now() - start > std::chrono::duration<double>(limit_)) {
-        fail_stuck();
-      }
-      std::this_thread::sleep_for(kLook);
-    }
-  }
-
- private:
-  struct Call {
-    std::string what;
-    std::packaged_task<void()> run;
-  };
-
-  void begin() {
-    int provided = 0;
-    RESIDUA_MPI(MPI_Init_thread, nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
-    RESIDUA_MPI(MPI_Comm_set_errhandler, MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    int rank = 0, world = 0;
-    RESIDUA_MPI(MPI_Comm_rank, MPI_COMM_WORLD, &rank);
-    RESIDUA_MPI(MPI_Comm_size, MPI_COMM_WORLD, &world);
-    if (rank != launch_.rank || world != launch_.world) {
-      throw RankFailure(
-          fmt::format("MPI says rank {} of {}, {} says rank {} of {}: is the program started with the mpirun of another MPI?",
-                      rank, world, launch_.launcher, launch_.rank, launch_.world));
-    }
-    RESIDUA_MPI(MPI_Comm_dup, MPI_COMM_WORLD, &talk_);
-    RESIDUA_MPI(MPI_Type_contiguous, 2, MPI_BYTE, &sums_.half_type);
-    RESIDUA_MPI(MPI_Type_commit, &sums_.half_type);
-    RESIDUA_MPI(MPI_Op_create, add_16_bit<bf16>, 1, &sums_.add_bf16);
-    RESIDUA_MPI(MPI_Op_create, add_16_bit<f16>, 1, &sums_.add_f16);
-  }
-
-  void work() {
-    // Signals are for the thread that trains.
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, nullptr);
-    std::unique_lock lock(mutex_);
-    while (true) {
-      // Only this thread may look for questions, so it does not sleep until a call comes.
-      changed_.wait_for(lock, kIdleLook, [this] { return !calls_.empty() || ends_; });
-      if (!calls_.empty()) {
-        Call call = std::move(calls_.front());
-        calls_.pop_front();
-        what_ = call.what;
-        ++number_;
-        lock.unlock();
-        call.run();
-        lock.lock();
-      } else if (ends_) {
-        break;
-      } else if (talk_ != MPI_COMM_NULL) {
-        lock.unlock();
-        answer_questions();
-        lock.lock();
-      }
-    }
-    int begun = 0;
-    MPI_Initialized(&begun);
-    if (begun != 0) {
-      MPI_Finalize();
-    }
-  }
-
-  /// Tells ranks that ask which call this rank has come to.
-  void answer_questions() {
-    if (failed_) {
-      return;
-    }
-    for (int found = 1; found != 0;) {
-      MPI_Status status;
-      RESIDUA_MPI(MPI_Iprobe, MPI_ANY_SOURCE, kQuestion, talk_, &found, &status);
-      if (found != 0) {
-        int nothing = 0;
-        RESIDUA_MPI(MPI_Recv, &nothing, 0, MPI_INT, status.MPI_SOURCE, kQuestion, talk_, MPI_STATUS_IGNORE);
-        MPI_Request sent;
-        answers_.push_back(number_);
-        RESIDUA_MPI(MPI_Isend, &answers_.back(), 1, MPI_INT64_T, status.MPI_SOURCE, kAnswered, talk_, &sent);
-        RESIDUA_MPI(MPI_Request_free, &sent);
-      }
-    }
-  }
-
-  /// Asks all ranks where they are, and throws RankFailure, which names those that keep the others waiting.
-  [[noreturn]] void fail_stuck() {
-    const auto world = static_cast<size_t>(launch_.world);
-    std::vector<int64_t> number(world, -1);
-    number[static_cast<size_t>(launch_.rank)] = number_;
-    for (size_t rank = 0; rank < world; ++rank) {
-      if (static_cast<int64_t>(rank) != launch_.rank) {
-        MPI_Request sent;
-        RESIDUA_MPI(MPI_Isend, nullptr, 0, MPI_INT, static_cast<int>(rank), kQuestion, talk_, &sent);
-        RESIDUA_MPI(MPI_Request_free, &sent);
-      }
-    }
-    for (const Clock::time_point start = Clock::now(); Clock::now() - start < kAnswer;) {
-      answer_questions();
-      int found = 0;
-      MPI_Status status;
-      RESIDUA_MPI(MPI_Iprobe, MPI_ANY_SOURCE, kAnswered, talk_, &found, &status);
-      if (found != 0) {
-        RESIDUA_MPI(MPI_Recv, &number[static_cast<size_t>(status.MPI_SOURCE)], 1, MPI_INT64_T, status.MPI_SOURCE, kAnswered,
-                    talk_, MPI_STATUS_IGNORE);
-      } else {
-        std::this_thread::sleep_for(kLook);
-      }
-    }
-    failed_ = true;
-    std::vector<std::string> culprits;
-    for (size_t rank = 0; rank < world; ++rank) {
-      if (number[rank] < number_) {
-        culprits.push_back(fmt::format("{} {}", names_.empty() ? fmt::format("rank {}", rank) : names_[rank],
-                                       number[rank] < 0 ? "does not answer" : "answers, but has not come so far"));
-      }
-    }
-    throw RankFailure(
-        fmt::format("{} has taken longer than {:g} s: {}", what_, limit_,
-                    culprits.empty() ? "all ranks have come to it, so the network may be down" : join(culprits, "; ")));
-  }
-
- public:
-  void start() { begin(); }
-  /// How errors call the ranks.
-  void set_names(const std::vector<std::string>& names) { names_ = names; }
-
- private:
-  const Launch launch_;
-  const double limit_;
-  Sums sums_;
-  MPI_Comm talk_ = MPI_COMM_NULL;  // for questions and answers
-  std::vector<std::string> names_;
-  std::string what_;             // the call that runs
-  int64_t number_ = 0;           // of the call, the same on all ranks
-  std::deque<int64_t> answers_;  // sent; their memory must stay
-  bool failed_ = false;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Call> calls_;
-  bool ends_ = false;
-  std::thread thread_;  // last, so that it ends before what it uses
-};
-
-class MpiCommunicator final : public Communicator {
- public:
-  MpiCommunicator(const Launch& launch, double limit) : Communicator(launch.rank, launch.world), mpi_(launch, limit) {
-    mpi_.queue("starting MPI", [](MpiThread& mpi) { mpi.start(); }).get();
+  MpiCommunicator(const Launch& launch, double limit) : HostCommunicator(launch.rank, launch.world), mpi_(launch, limit) {
     std::array<char, 256> host{};
     ::gethostname(host.data(), host.size() - 1);
     names_ = gather(fmt::format("rank {} of {} on {}, process {},", launch.rank, launch.world, host.data(), ::getpid()));
-    mpi_.queue("starting MPI", [this](MpiThread& mpi) { mpi.set_names(names_); }).get();
+    mpi_.queue_alone([this](MpiThread& mpi) { mpi.set_names(names_); }).get();
   }
 
   std::string describe(int64_t rank) const override {
@@ -287,6 +49,10 @@ class MpiCommunicator final : public Communicator {
   }
 
   std::vector<std::string> gather(const std::string& value) override {
+    if (static_cast<int64_t>(value.size()) > INT_MAX / world()) {
+      fail("a value of {} bytes is too long to exchange between {} ranks; at most {} can be", value.size(), world(),
+           INT_MAX / world());
+    }
     const auto ranks = static_cast<size_t>(world());
     std::vector<int> lengths(ranks);
     std::string all;
@@ -351,9 +117,23 @@ class MpiCommunicator final : public Communicator {
     }
   }
 
+  void set_progress(int64_t calls) override { mpi_.progress = calls; }
+
+  std::string who_is_behind() override {
+    if (mpi_.failed()) {
+      return "";
+    }
+    const auto answer = std::make_shared<std::promise<std::string> >();
+    std::future<std::string> told = answer->get_future();
+    mpi_.queue_alone([answer](MpiThread& mpi) { answer->set_value(mpi.who_is_behind()); });
+    return told.wait_for(kShort) == std::future_status::ready ? told.get() : "";
+  }
+
+  std::string death() override { return ""; }
+
   void abort(int code) override {
     // If the thread does not come to it, the launcher still sees that this process ends without MPI_Finalize.
-    mpi_.queue("ending all ranks", [code](MpiThread&) { MPI_Abort(MPI_COMM_WORLD, code); }).wait_for(kAnswer);
+    mpi_.queue_alone([code](MpiThread&) { MPI_Abort(MPI_COMM_WORLD, code); }).wait_for(kShort);
     std::_Exit(code);
   }
 
@@ -391,7 +171,7 @@ class MpiCommunicator final : public Communicator {
 
 bool built_with_mpi() { return true; }
 
-std::unique_ptr<Communicator> mpi_communicator(const Launch& launch, double limit) {
+std::unique_ptr<HostCommunicator> mpi_communicator(const Launch& launch, double limit) {
   return std::make_unique<MpiCommunicator>(launch, limit);
 }
 

@@ -111,6 +111,9 @@ void TrainStep::run_step(const Batch& batch) {
 
 StepState TrainStep::state() {
   const StepState state = scaler_.read();
+  if (buckets_) {
+    options_.ranks->check();
+  }
   store_.count_batches(state);
   return state;
 }
@@ -144,6 +147,9 @@ void TrainStep::train(const Batch& batch) {
       }
     }
     graph->launch();
+    if (buckets_) {
+      options_.ranks->launched();
+    }
   } else {
     run_step(input);
     device_api::save_plans(device_);

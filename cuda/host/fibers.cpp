@@ -19,7 +19,7 @@
 
 namespace residua::host_cuda {
 
-ThreadView view;
+thread_local ThreadView view;
 
 namespace {
 
@@ -52,6 +52,11 @@ struct SharedArray {
 
 /// The state of the running launch.
 struct Machine {
+  Machine() = default;
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
   std::vector<Fiber> fibers;  // kept between launches; the first `threads` take part
   unsigned threads = 0;
   const std::function<void()>* body = nullptr;
@@ -66,7 +71,7 @@ struct Machine {
   size_t scheduler_stack_bytes = 0;
 #endif
 };
-Machine machine;
+thread_local Machine machine;  // one thread may run each device
 
 /// Switches from the running fiber to the scheduler. Returns when the fiber is resumed.
 void yield_to_scheduler() {
@@ -116,10 +121,11 @@ void resume(Fiber& fiber) {
   }
 }
 
+boost::context::protected_fixedsize_stack context_stacks() { return boost::context::protected_fixedsize_stack(kStackBytes); }
+
 void prepare_fibers(unsigned threads) {
-  boost::context::protected_fixedsize_stack stacks(kStackBytes);
   while (machine.fibers.size() < threads) {
-    machine.fibers.emplace_back().stack = stacks.allocate();
+    machine.fibers.emplace_back().stack = context_stacks().allocate();
   }
   machine.threads = threads;
 }
@@ -140,13 +146,20 @@ void begin_block() {
 }
 
 /// Makes all fibers start anew: after a fault they stand in the middle of the kernel.
-void abandon_fibers() {
+void abandon_fibers(Machine& machine) {
   for (Fiber& fiber : machine.fibers) {
 #ifdef __SANITIZE_ADDRESS__
     // Frames that never return keep their poison.
     __asan_unpoison_memory_region(static_cast<unsigned char*>(fiber.stack.sp) - fiber.stack.size, fiber.stack.size);
 #endif
     fiber.context = nullptr;
+  }
+}
+
+Machine::~Machine() {
+  abandon_fibers(*this);
+  for (Fiber& fiber : fibers) {
+    context_stacks().deallocate(fiber.stack);
   }
 }
 
@@ -355,7 +368,7 @@ void run_grid(const Shape& shape, const std::function<void()>& body) {
     try {
       run_block(now.order);
     } catch (...) {
-      abandon_fibers();
+      abandon_fibers(machine);
       throw;
     }
   }

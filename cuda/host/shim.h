@@ -26,7 +26,7 @@ struct Dim {
 struct ThreadView {
   Dim thread, block, block_size, grid_size;
 };
-extern ThreadView view;
+extern thread_local ThreadView view;
 
 struct Shape {
   int64_t blocks;

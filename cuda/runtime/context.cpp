@@ -25,9 +25,15 @@ cudaDeviceProp read_properties(int device) {
   return properties;
 }
 
-Stream make_stream(int device, int multiprocessors) {
+enum class Priority { usual, highest };
+
+Stream make_stream(int device, int multiprocessors, Priority wanted) {
+  int least = 0;
+  int greatest = 0;
+  RESIDUA_CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
   cudaStream_t stream = nullptr;
-  RESIDUA_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  RESIDUA_CUDA_CHECK(
+      cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, wanted == Priority::highest ? greatest : least));
   return {device, multiprocessors, stream};
 }
 
@@ -64,8 +70,10 @@ Versions versions() {
 Context::Context(int device)
     : device_(device),
       properties_(read_properties(device)),
-      compute_(make_stream(device, properties_.multiProcessorCount)),
-      copy_(make_stream(device, properties_.multiProcessorCount)) {}
+      // Other ranks wait for what is communicated, so it does not queue behind this rank's kernels.
+      streams_{make_stream(device, properties_.multiProcessorCount, Priority::usual),
+               make_stream(device, properties_.multiProcessorCount, Priority::usual),
+               make_stream(device, properties_.multiProcessorCount, Priority::highest)} {}
 
 Context& context(int index) {
   static std::mutex mutex;
@@ -112,5 +120,7 @@ device_api::DeviceDescription describe(int device) {
 }
 
 Stream& current_stream(Device device) { return context(device.index).compute(); }
+
+Stream& stream(Device device, device_api::StreamKind kind) { return context(device.index).stream(kind); }
 
 }  // namespace residua::cuda

@@ -2,6 +2,9 @@
 
 #include <cuda_runtime_api.h>
 
+#include <array>
+
+#include "core/device/device_api.h"
 #include "cuda/runtime/stream.h"
 
 namespace residua::cuda {
@@ -13,14 +16,13 @@ class Context {
 
   int device() const { return device_; }
   const cudaDeviceProp& properties() const { return properties_; }
-  Stream& compute() { return compute_; }
-  Stream& copy() { return copy_; }
+  Stream& stream(device_api::StreamKind kind) { return streams_[static_cast<size_t>(kind)]; }
+  Stream& compute() { return stream(device_api::StreamKind::compute); }
 
  private:
   int device_;
   cudaDeviceProp properties_;
-  Stream compute_;
-  Stream copy_;
+  std::array<Stream, device_api::kStreamKinds> streams_;
 };
 
 /// The context of device `index`. Makes it this thread's current device. Throws Error if there is no such device.

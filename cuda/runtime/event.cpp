@@ -12,10 +12,7 @@ namespace {
 
 cudaEvent_t cast(void* event) { return static_cast<cudaEvent_t>(event); }
 
-cudaStream_t stream_of(int device, StreamKind queue) {
-  Context& at = context(device);
-  return native(queue == StreamKind::compute ? at.compute() : at.copy());
-}
+cudaStream_t stream_of(int device, StreamKind queue) { return native(context(device).stream(queue)); }
 
 }  // namespace
 
@@ -54,6 +51,17 @@ double seconds_between(void* start, void* end) {
   RESIDUA_CUDA_CHECK(cudaEventSynchronize(cast(end)));
   RESIDUA_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, cast(start), cast(end)));
   return 1e-3 * static_cast<double>(milliseconds);
+}
+
+bool event_reached(void* event, int device) {
+  context(device);
+  const cudaError_t status = cudaEventQuery(cast(event));
+  if (status == cudaErrorNotReady) {
+    static_cast<void>(cudaGetLastError());  // otherwise the next launch would report it
+    return false;
+  }
+  check(status, "cudaEventQuery", __FILE__, __LINE__);
+  return true;
 }
 
 void wait_for_event(void* event) { RESIDUA_CUDA_CHECK(cudaEventSynchronize(cast(event))); }

@@ -11,14 +11,6 @@ namespace residua::cuda {
 
 using device_api::StreamKind;
 
-namespace {
-
-cudaStream_t stream_of(Context& context, StreamKind queue) {
-  return native(queue == StreamKind::compute ? context.compute() : context.copy());
-}
-
-}  // namespace
-
 void* allocate(int device, int64_t bytes) noexcept {
   try {
     context(device);
@@ -47,7 +39,7 @@ void set_bytes(int device, void* data, unsigned char value, int64_t bytes) {
 void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, StreamKind queue) {
   const bool to_host = to.type == Device::Type::cpu;
   Context& at = context(to_host ? from.index : to.index);
-  const cudaStream_t stream = stream_of(at, queue);
+  const cudaStream_t stream = native(at.stream(queue));
   if (!to_host && from.type == Device::Type::cuda && from.index != to.index) {
     // The source device may still be writing.
     RESIDUA_CUDA_CHECK(cudaStreamSynchronize(native(context(from.index).compute())));
@@ -60,8 +52,10 @@ void copy(Device to, void* destination, Device from, const void* source, int64_t
 }
 
 void synchronize(int device) {
-  RESIDUA_CUDA_CHECK(cudaStreamSynchronize(native(context(device).copy())));
-  RESIDUA_CUDA_CHECK(cudaStreamSynchronize(native(context(device).compute())));
+  Context& at = context(device);
+  for (const StreamKind kind : {StreamKind::copy, StreamKind::communication, StreamKind::compute}) {
+    RESIDUA_CUDA_CHECK(cudaStreamSynchronize(native(at.stream(kind))));
+  }
 }
 
 bool native(int device, DType dtype) {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/device/device.h"
+#include "core/device/device_api.h"
 
 namespace residua::cuda {
 
@@ -20,5 +20,8 @@ class Stream {
   int multiprocessors_;
   void* native_;
 };
+
+/// A stream of a device, which becomes the calling thread's current device.
+Stream& stream(Device device, device_api::StreamKind kind);
 
 }  // namespace residua::cuda

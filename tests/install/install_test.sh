@@ -29,7 +29,7 @@ for folder in "$source_folder" "$build"; do
 done
 
 # The loader finds CUDA's libraries where the build did.
-libraries=$(ldd "$build/bin/step-bench" | sed -nE 's,.* => (.*)/lib(cudnn|cublas)[^/]*$,\1,p' | sort -u | paste -sd:)
+libraries=$(ldd "$build/bin/step-bench" | sed -nE 's,.* => (.*)/lib(cudnn|cublas|nccl)[^/]*$,\1,p' | sort -u | paste -sd:)
 [[ $libraries != *"$source_folder"* ]] || export LD_LIBRARY_PATH=$libraries
 for program in train-imagenet classify export-onnx pack-imagenet verify-imagenet step-bench kernel-bench loader-bench; do
   version=$(cd / && "$prefix/bin/$program" --version)
@@ -47,6 +47,9 @@ cached() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt"; }
 own_cuda=()
 if [[ $(cached CUDNN_LIBRARY) == "$source_folder"/* ]]; then
   own_cuda=("-DCUDNN_LIBRARY=$(cached CUDNN_LIBRARY)" "-DCUDNN_INCLUDE_DIR=$(cached CUDNN_INCLUDE_DIR)" "-DCUDAToolkit_ROOT=$source_folder/.venv/cuda")
+fi
+if [[ $(cached NCCL_LIBRARY) == "$source_folder"/* ]]; then
+  own_cuda+=("-DNCCL_LIBRARY=$(cached NCCL_LIBRARY)" "-DNCCL_INCLUDE_DIR=$(cached NCCL_INCLUDE_DIR)")
 fi
 configure() {
   quietly cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_PREFIX_PATH="$prefix" "${own_cuda[@]}"

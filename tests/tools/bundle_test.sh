@@ -13,7 +13,7 @@ fail() {
 }
 
 # Where this build has CUDA's libraries, which the archive has not.
-cuda_libraries=$(ldd "$build/bin/step-bench" | sed -nE 's,.* => (.*)/lib(cudnn|cublas)[^/]*$,\1,p' | sort -u | paste -sd:)
+cuda_libraries=$(ldd "$build/bin/step-bench" | sed -nE 's,.* => (.*)/lib(cudnn|cublas|nccl)[^/]*$,\1,p' | sort -u | paste -sd:)
 # Threads that wait must not hold a core that others use.
 clean() {
   env -i OMP_WAIT_POLICY=passive ${cuda_libraries:+RESIDUA_CUDA_LIBRARIES="$cuda_libraries"} "$@"

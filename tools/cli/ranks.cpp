@@ -8,7 +8,7 @@
 #include <array>
 #include <cstdlib>
 
-#include "core/distributed/mpi_communicator.h"
+#include "core/distributed/connect.h"
 
 namespace residua {
 
@@ -27,16 +27,7 @@ const Launch& Ranks::launch() {
 }
 
 Communicator& Ranks::connect(Device device, double limit) {
-  if (launch_.world > 1) {
-    if (device.type != Device::Type::cpu) {
-      fail_usage("several ranks on {}: not part of this version; use --device cpu", device.string());
-    }
-    if (!launch_.has_mpi) {
-      fail_usage("{} started {} ranks, but on the CPU device they need MPI: start them with mpirun -n {}", launch_.launcher,
-                 launch_.world, launch_.world);
-    }
-    all_ = mpi_communicator(launch_, limit);
-  }
+  all_ = residua::connect(launch_, device, limit);
   return *all_;
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains with several ranks under mpirun: the same result as one process, and an end with a name when a rank fails.
 
-  tests/tools/ranks_test.py --bin FOLDER
+  tests/tools/mpirun_test.py --bin FOLDER
 """
 
 import argparse

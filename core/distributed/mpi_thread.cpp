@@ -1,0 +1,252 @@
+#ifdef RESIDUA_WITH_MPI
+
+#include "core/distributed/mpi_thread.h"
+
+#include <signal.h>
+
+#include <array>
+#include <utility>
+
+#include "core/base/join.h"
+#include "core/device/timeline.h"
+#include "core/distributed/communicator.h"
+
+namespace residua {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// How often a waiting thread looks whether MPI has got on. MPI has no call that waits with a limit.
+constexpr std::chrono::microseconds kLook{50};
+/// How often an idle thread looks for the questions of others.
+constexpr std::chrono::milliseconds kIdleLook{100};
+/// How long a rank may take to say that it is there.
+constexpr std::chrono::seconds kAnswer{3};
+constexpr int kQuestion = 1, kAnswered = 2;  // message tags
+
+/// b = a + b for one of the 16-bit types, which MPI does not know.
+template <class T>
+void add_16_bit(void* a, void* b, int* count, MPI_Datatype*) {
+  const T* x = static_cast<const T*>(a);
+  T* y = static_cast<T*>(b);
+  for (int i = 0; i < *count; ++i) {
+    y[i] = from_float<T>(to_float(x[i]) + to_float(y[i]));
+  }
+}
+
+}  // namespace
+
+void check_mpi(int code, const char* call) {
+  if (code != MPI_SUCCESS) {
+    std::array<char, MPI_MAX_ERROR_STRING> text{};
+    int length = 0;
+    MPI_Error_string(code, text.data(), &length);
+    throw RankFailure(fmt::format("{} failed: {}", call, text.data()));
+  }
+}
+
+void MpiSums::define() {
+  RESIDUA_MPI(MPI_Type_contiguous, 2, MPI_BYTE, &half_type);
+  RESIDUA_MPI(MPI_Type_commit, &half_type);
+  RESIDUA_MPI(MPI_Op_create, add_16_bit<bf16>, 1, &add_bf16);
+  RESIDUA_MPI(MPI_Op_create, add_16_bit<f16>, 1, &add_f16);
+}
+
+MPI_Datatype MpiSums::type(DType dtype) const {
+  switch (dtype) {
+    case DType::f32: return MPI_FLOAT;
+    case DType::i32: return MPI_INT32_T;
+    case DType::i64: return MPI_INT64_T;
+    case DType::u8: return MPI_UINT8_T;
+    default: return half_type;
+  }
+}
+
+MPI_Op MpiSums::add(DType dtype) const { return dtype == DType::bf16 ? add_bf16 : dtype == DType::f16 ? add_f16 : MPI_SUM; }
+
+MpiThread::MpiThread(const Launch& launch, double limit) : launch_(launch), limit_(limit), thread_([this] { work(); }) {
+  std::future<void> begun = queue("starting MPI", [](MpiThread& mpi) { mpi.begin(); });
+  begun.wait();
+  if (failed_) {
+    {
+      const std::lock_guard lock(mutex_);
+      ends_ = true;
+    }
+    thread_.join();
+  }
+  begun.get();
+}
+
+MpiThread::~MpiThread() {
+  {
+    const std::lock_guard lock(mutex_);
+    ends_ = true;
+  }
+  changed_.notify_one();
+  thread_.join();
+}
+
+std::future<void> MpiThread::add(std::string what, std::string about, Call call) {
+  const bool needs_others = !what.empty();
+  Queued queued{.what = what,
+                .run = std::packaged_task<void()>([this, needs_others, what, about = std::move(about), call = std::move(call)] {
+                  const profile::Span span(what, about);
+                  if (failed_ && needs_others) {
+                    throw RankFailure("the ranks are no longer connected, because a call has failed before");
+                  }
+                  try {
+                    call(*this);
+                  } catch (...) {
+                    failed_ = true;
+                    throw;
+                  }
+                })};
+  std::future<void> done = queued.run.get_future();
+  {
+    const std::lock_guard lock(mutex_);
+    calls_.push_back(std::move(queued));
+  }
+  changed_.notify_one();
+  return done;
+}
+
+std::future<void> MpiThread::queue(std::string what, Call call, std::string about) {
+  return add(std::move(what), std::move(about), std::move(call));
+}
+std::future<void> MpiThread::queue_alone(Call call) { return add("", "", std::move(call)); }
+
+void MpiThread::finish(MPI_Request request) {
+  const Clock::time_point start = Clock::now();
+  for (int done = 0; true;) {
+    RESIDUA_MPI(MPI_Test, &request, &done, MPI_STATUS_IGNORE);
+    if (done != 0) {
+      return;
+    }
+    answer_questions();
+    if (limit_ > 0 && Clock::now() - start > std::chrono::duration<double>(limit_)) {
+      const std::string culprits = who_is_behind();
+      throw RankFailure(fmt::format("{} has taken longer than {:g} s: {}", what_, limit_,
+                                    culprits.empty() ? "all ranks have come to it, so the network may be down" : culprits));
+    }
+    std::this_thread::sleep_for(kLook);
+  }
+}
+
+void MpiThread::begin() {
+  int provided = 0;
+  RESIDUA_MPI(MPI_Init_thread, nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
+  RESIDUA_MPI(MPI_Comm_set_errhandler, MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  int rank = 0, world = 0;
+  RESIDUA_MPI(MPI_Comm_rank, MPI_COMM_WORLD, &rank);
+  RESIDUA_MPI(MPI_Comm_size, MPI_COMM_WORLD, &world);
+  if (rank != launch_.rank || world != launch_.world) {
+    throw RankFailure(
+        fmt::format("MPI says rank {} of {}, {} says rank {} of {}: is the program started with the mpirun of another MPI?",
+                    rank, world, launch_.launcher, launch_.rank, launch_.world));
+  }
+  RESIDUA_MPI(MPI_Comm_dup, MPI_COMM_WORLD, &talk_);
+  sums_.define();
+}
+
+void MpiThread::work() {
+  // Signals are for the thread that trains.
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  std::unique_lock lock(mutex_);
+  while (true) {
+    // Only this thread may look for questions, so it does not sleep until a call comes.
+    changed_.wait_for(lock, kIdleLook, [this] { return !calls_.empty() || ends_; });
+    if (!calls_.empty()) {
+      Queued call = std::move(calls_.front());
+      calls_.pop_front();
+      lock.unlock();
+      run(std::move(call));
+      lock.lock();
+    } else if (ends_) {
+      break;
+    } else if (talk_ != MPI_COMM_NULL) {
+      lock.unlock();
+      try {
+        answer_questions();
+      } catch (const RankFailure&) {  // the next call fails too, and says so
+        failed_ = true;
+      }
+      lock.lock();
+    }
+  }
+  int begun = 0;
+  MPI_Initialized(&begun);
+  // The last call waits for all ranks. Without it, the launcher ends them.
+  if (begun != 0 && !failed_) {
+    MPI_Finalize();
+  }
+}
+
+void MpiThread::run(Queued call) {
+  if (!call.what.empty()) {
+    what_ = call.what;
+    ++number_;
+  }
+  call.run();
+  if (failed_) {
+    failures_.push_back(std::move(call));
+  }
+}
+
+void MpiThread::answer_questions() {
+  for (int found = failed_ ? 0 : 1; found != 0;) {
+    MPI_Status status;
+    RESIDUA_MPI(MPI_Iprobe, MPI_ANY_SOURCE, kQuestion, talk_, &found, &status);
+    if (found != 0) {
+      RESIDUA_MPI(MPI_Recv, nullptr, 0, MPI_INT64_T, status.MPI_SOURCE, kQuestion, talk_, MPI_STATUS_IGNORE);
+      answers_.push_back({.number = number_, .progress = progress});
+      MPI_Request sent;
+      RESIDUA_MPI(MPI_Isend, &answers_.back(), 2, MPI_INT64_T, status.MPI_SOURCE, kAnswered, talk_, &sent);
+      RESIDUA_MPI(MPI_Request_free, &sent);
+    }
+  }
+}
+
+std::vector<MpiThread::Answer> MpiThread::ask_all() {
+  std::vector<Answer> answers(static_cast<size_t>(launch_.world));
+  answers[static_cast<size_t>(launch_.rank)] = {.number = number_, .progress = progress};
+  for (int rank = 0; rank < launch_.world; ++rank) {
+    if (rank != launch_.rank) {
+      MPI_Request sent;
+      RESIDUA_MPI(MPI_Isend, nullptr, 0, MPI_INT64_T, rank, kQuestion, talk_, &sent);
+      RESIDUA_MPI(MPI_Request_free, &sent);
+    }
+  }
+  int64_t missing = launch_.world - 1;
+  for (const Clock::time_point start = Clock::now(); missing > 0 && Clock::now() - start < kAnswer;) {
+    answer_questions();
+    int found = 0;
+    MPI_Status status;
+    RESIDUA_MPI(MPI_Iprobe, MPI_ANY_SOURCE, kAnswered, talk_, &found, &status);
+    if (found != 0) {
+      RESIDUA_MPI(MPI_Recv, &answers[static_cast<size_t>(status.MPI_SOURCE)], 2, MPI_INT64_T, status.MPI_SOURCE, kAnswered,
+                  talk_, MPI_STATUS_IGNORE);
+      --missing;
+    } else {
+      std::this_thread::sleep_for(kLook);
+    }
+  }
+  return answers;
+}
+
+std::string MpiThread::who_is_behind() {
+  const std::vector<Answer> answers = ask_all();
+  std::vector<std::string> culprits;
+  for (size_t rank = 0; rank < answers.size(); ++rank) {
+    if (answers[rank].number < number_ || answers[rank].progress < progress) {
+      culprits.push_back(fmt::format("{} {}", names_.empty() ? fmt::format("rank {} of {}", rank, launch_.world) : names_[rank],
+                                     answers[rank].number < 0 ? "does not answer" : "answers, but has not come so far"));
+    }
+  }
+  return join(culprits, "; ");
+}
+
+}  // namespace residua
+
+#endif
