@@ -7,6 +7,7 @@
 #include <cmath>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "core/base/error.h"
 #include "core/config/settings.h"
@@ -337,6 +338,26 @@ TEST(Loader, RanksShareEachBatch) {
       EXPECT_EQ(together.labels, alone.labels) << world;
       EXPECT_EQ(together.pixels, alone.pixels) << world;
     }
+  }
+}
+
+TEST(Loader, KeepsABatchUntilTheNextIsAskedFor) {
+  constexpr int64_t kImages = 400;
+  constexpr int64_t kBatchSize = 4;
+  const auto source = std::make_shared<const FakeSource>(FakeSource::Options{.images = kImages});
+  Loader loader(source, {.batch_size = kBatchSize, .crop_size = 8, .workers = 1, .prefetch = 1});
+  loader.start(0);
+  for (int64_t number = 1; const Batch* batch = loader.next(); ++number) {
+    const auto pixels = batch->images.span<uint8_t>();
+    const std::vector<uint8_t> lent(pixels.begin(), pixels.end());
+    // The worker reads the one batch ahead that it may, and has time to go on if it should not.
+    while (source->reads() < std::min(kImages, (number + 1) * kBatchSize)) {
+      std::this_thread::yield();
+    }
+    for (int i = 0; i < 200; ++i) {
+      std::this_thread::yield();
+    }
+    ASSERT_TRUE(std::ranges::equal(lent, pixels)) << number;
   }
 }
 

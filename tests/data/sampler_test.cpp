@@ -58,9 +58,7 @@ TEST(Sampler, ShufflesFairly) {
   } while (std::next_permutation(permutation.begin(), permutation.end()));
 }
 
-TEST(Sampler, RefusesNonsense) {
-  EXPECT_THROW(Sampler({.size = 0}), UsageError);
-}
+TEST(Sampler, RefusesNonsense) { EXPECT_THROW(Sampler({.size = 0}), UsageError); }
 
 }  // namespace
 }  // namespace residua::test

@@ -146,6 +146,19 @@ class Kills(unittest.TestCase):
                 self.assertGreaterEqual(newest, iteration)
                 self.assertIn(f"stopped at iteration {newest} of", self.told())
 
+    def test_a_signal_that_is_ignored_stays_ignored(self):
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        try:
+            process = self.start(*RUN, "--iterations", "100000", "--evaluate-every", "100000")
+        finally:
+            signal.signal(signal.SIGHUP, before)
+        self.wait_for_steps(process, 6)
+        process.send_signal(signal.SIGHUP)
+        (begun,) = [json.loads(line)["iteration"] for line in (self.folder / "run/log.jsonl").read_text().splitlines()[-2:-1]]
+        self.wait_for_steps(process, begun + 60)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(60), 128 + signal.SIGTERM, self.told())
+
     def test_sigusr1_saves_and_the_run_goes_on(self):
         process = self.start(*RUN, "--iterations", "100000", "--checkpoint-every", "1000m", "--evaluate-every", "100000")
         self.wait_for_steps(process, 6)

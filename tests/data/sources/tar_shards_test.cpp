@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "core/base/error.h"
 #include "core/data/loader.h"
@@ -194,6 +195,15 @@ TEST_F(TarShards, RefusesAnIndexOfOtherShards) {
   EXPECT_THAT(with("[\"a.jpg\",512", "[\"a.jpg\",0"), HasSubstr("does not fit"));
   EXPECT_THAT(with("[\"a.jpg\",512", "[\"a.jpg\",1e3"), HasSubstr("wanted a whole number"));
   EXPECT_THAT(with("[\"a.jpg\",512", "[\"a.jpg\",18446744073709551104"), HasSubstr("wanted a whole number"));
+  // The last image of the first shard: a byte more than the shard has.
+  const size_t first = index.find('\n') + 1;
+  const nlohmann::json record = nlohmann::json::parse(index.substr(first, index.find('\n', first) - first));
+  const nlohmann::json last = record.at("images").back();
+  const int64_t left = record.at("bytes").get<int64_t>() - last[1].get<int64_t>();
+  const auto entry = [&](int64_t size) {
+    return fmt::format("{},{},{}]", last[1].get<int64_t>(), size, last[3].get<int64_t>());
+  };
+  EXPECT_THAT(with(entry(last[2]), entry(left + 1)), HasSubstr("does not fit"));
   EXPECT_THAT(with(",2],", ",3],"), HasSubstr("wanted a whole number from 0 to 2"));
   EXPECT_THAT(with("train-000001.tar", "../rain-00001.tar"), HasSubstr("is missing"));
   EXPECT_THAT(with("train-000001.tar", "train-000002.tar"), HasSubstr("train-000002.tar is missing"));
