@@ -210,6 +210,13 @@ class Ranks(unittest.TestCase):
             self.assertLess(time.monotonic(), begin + 60, "the stopped rank is left")
             time.sleep(0.05)
 
+    def test_ranks_diverge_and_go_back_together(self):
+        words = [*RUN, "--model", "plain20", "--lr", "2e9", "--iterations", "60", "--checkpoint-every", "1", "--rank-timeout", "20"]
+        told = self.run_to_end(2, [*words, "--on-divergence", "rollback"], code=1)
+        self.assertRegex(told, r"not finite at iteration \d+.*rank 0: .*rank 1: ")
+        self.assertEqual(len(self.records(kind="rollback")), 1)
+        self.assertEqual(len(self.records(kind="diverged")), 1)
+
     def test_other_settings_on_a_rank(self):
         for flag, values in (("--lr", ("0.1", "0.2")), ("--synthetic-images", ("96", "120")), ("--model", ("resnet20", "resnet32"))):
             told = self.run_to_end(2, [[*RUN, "--iterations", "4", flag, value] for value in values], code=2)
