@@ -35,11 +35,11 @@ struct TrainerSetup {
   volatile std::sig_atomic_t* save_request = nullptr;  // nonzero: save once and go on
 };
 
-/// Several ranks make the same calls. One of them writes the run's files; the others have a folder and an observer that do
-/// nothing.
-///
 /// A training run: epochs, validations, reports, and a checkpoint with each validation and in between. A test set, if any, is
 /// evaluated once, at the end.
+///
+/// Several ranks make the same calls. One of them writes the run's files; the others have a folder and an observer that do
+/// nothing.
 class Trainer {
  public:
   /// Sets the network up with initial weights or those of the checkpoint. Fails with UsageError on incompatible settings and on
@@ -68,6 +68,7 @@ class Trainer {
   void agree(const volatile std::sig_atomic_t& stop);
   /// Checks that all ranks have the same network and data, and gives all the weights of rank 0.
   void share_first_state();
+  /// Goes on from a checkpoint.
   void resume(const std::string& checkpoint);
   /// The new messages of all ranks on images that could not be read.
   std::vector<std::string> new_errors(DataErrors* own);
