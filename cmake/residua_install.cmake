@@ -20,9 +20,9 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/residuaConfigVersion.cmak
 install(FILES ${PROJECT_BINARY_DIR}/residuaConfig.cmake ${PROJECT_BINARY_DIR}/residuaConfigVersion.cmake
   ${CMAKE_CURRENT_LIST_DIR}/FindEXIF.cmake ${CMAKE_CURRENT_LIST_DIR}/FindcuDNN.cmake ${CMAKE_CURRENT_LIST_DIR}/FindNCCL.cmake DESTINATION ${package})
 
-# Code above the devices does not include the CPU device's headers.
+# Code above the devices does not include the CPU device's headers, and only Residua itself is compiled with MPI's.
 set(headers ${CMAKE_INSTALL_INCLUDEDIR}/residua)
-install(DIRECTORY core models DESTINATION ${headers} FILES_MATCHING PATTERN "*.h" PATTERN core/cpu EXCLUDE PATTERN recipes EXCLUDE)
+install(DIRECTORY core models DESTINATION ${headers} FILES_MATCHING PATTERN "*.h" PATTERN core/cpu EXCLUDE PATTERN mpi_thread.h EXCLUDE PATTERN recipes EXCLUDE)
 if(RESIDUA_BUILD_CUDA)
   install(DIRECTORY cuda/runtime cuda/device DESTINATION ${headers}/cuda FILES_MATCHING PATTERN "*.h" PATTERN "*.cuh")
 endif()
