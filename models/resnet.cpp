@@ -46,6 +46,9 @@ ResidualBlock::ResidualBlock(const ResNetConfig& config, int64_t in_channels, in
     add_layer(convolution(width, width, 3, stride_first ? 1 : stride));
     add_layer(convolution(width, out_channels_, 1, 1));
   }
+  if (shortcut_ != Shortcut::none) {
+    layers_.back().norm->weight.initializer = Initializer::last_gamma;
+  }
   const bool changes = stride != 1 || in_channels != out_channels_;
   if (shortcut_ == Shortcut::c || (shortcut_ == Shortcut::b && changes)) {
     projection_ = std::make_unique<Projection>(in_channels, out_channels_, stride);

@@ -54,14 +54,16 @@ class TrainingView final : public RunObserver {
   Curves& curves_;
 };
 
-/// A signal came before the run had anything to save.
-struct Stopped {};
+/// A signal came, on any rank, before the run had anything to save.
+struct Stopped {
+  int signal;
+};
 
-/// Shows a pass over the images, and ends it on a signal.
-MeasureProgress stoppable(MeasureProgress show) {
-  return [show = std::move(show)](int64_t done, int64_t total) {
-    if (stop_signal() != 0) {
-      throw Stopped();
+/// Shows a pass of all ranks over the images, and ends it on a signal.
+MeasureProgress stoppable(MeasureProgress show, Communicator& ranks) {
+  return [show = std::move(show), &ranks](int64_t done, int64_t total) {
+    if (const int64_t signal = largest(ranks, stop_signal()); signal != 0) {
+      throw Stopped{static_cast<int>(signal)};
     }
     show(done, total);
   };
@@ -102,7 +104,7 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
   }
   progress.notes(command.notes);
   settle_input(command.settings, run, command.checkpoint, data.train, network.input,
-               stoppable(progress.pass("measuring the training images")));
+               stoppable(progress.pass("measuring the training images"), ranks), &ranks);
   Curves curves(folder.path());
   TrainingView view(progress, curves);
   RunObserver nobody;
@@ -187,14 +189,17 @@ int run(TrainCommand& command, Ranks& ranks) {
   progress.notes(data.train->notes());
   progress.notes((data.test != nullptr ? data.test : data.validation)->notes());
   progress.note(headline(network, images_of(data)) + "\n" + headline(run, device, precision));
+  if (const std::string scaling = describe_scaling(run.schedule, run.training.batch_size); !scaling.empty()) {
+    progress.note(scaling);
+  }
   if (act_on_data(command, data, network, device, precision, progress)) {
     return 0;
   }
   try {
     return train(command, data, network, device, precision, progress, all);
-  } catch (const Stopped&) {
+  } catch (const Stopped& stopped) {
     progress.note("stopped before the first step: there is nothing to save");
-    return exit_code(stop_signal());
+    return exit_code(stopped.signal);
   }
 }
 
@@ -209,17 +214,7 @@ int main(int argc, char** argv) {
       std::cout << *text;
       return 0;
     }
-    try {
-      const int code = residua::run(command, ranks);
-      ranks.finished();
-      return code;
-    } catch (const residua::Disagreement&) {
-      ranks.finished();  // all ranks end with it, and rank 0 says so
-      if (!ranks.all().leads()) {
-        return 2;
-      }
-      throw;
-    }
+    return ranks.run([&] { return residua::run(command, ranks); });
   };
   const int code = residua::run_program(
       "train-imagenet", read_and_run,

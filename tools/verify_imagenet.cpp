@@ -4,10 +4,12 @@
 #include <algorithm>
 
 #include "core/data/verify.h"
+#include "core/distributed/connect.h"
 #include "core/io/atomic_file.h"
 #include "tools/cli/data_command.h"
 #include "tools/cli/output_file.h"
 #include "tools/cli/progress.h"
+#include "tools/cli/ranks.h"
 #include "tools/cli/signals.h"
 
 namespace residua {
@@ -15,13 +17,15 @@ namespace {
 
 constexpr const char* kDescription =
     "Reads and decodes every image of a data set once and reports what is wrong with it. Exit code 0: good; 1: something would "
-    "stop or harm a training run; 2: a wrong call.";
+    "stop or harm a training run; 2: a wrong call. Under mpirun each process reads its share, and the first one reports on "
+    "all.";
 
 struct Command {
   DataCommandOptions data;
   VerifyOptions verify;
   std::string json;
   int64_t shown = 10;
+  double rank_timeout = kRankTimeout;
 };
 
 /// "train: 9469 images in 10 classes, 858 to 993 each".
@@ -60,23 +64,34 @@ void print(const Verification& result, int64_t shown) {
                                         : "good");
 }
 
+/// Sets `signal` to that which any rank has caught, if one has.
 Verification verify_with_progress(const Command& command, const std::shared_ptr<const ImageSource>& train,
-                                  const std::shared_ptr<const ImageSource>& val, std::vector<Finding> unopened) {
+                                  const std::shared_ptr<const ImageSource>& val, std::vector<Finding> unopened,
+                                  Communicator& ranks, int64_t& signal) {
   const int64_t images = (train ? train->size() : 0) + (val ? val->size() : 0);
-  Progress progress(stdout);
+  VerifyOptions options = command.verify;
+  if (!ranks.alone() && options.workers == kAutoWorkers) {
+    options.workers = threads_of_rank(ranks);
+  }
+  Progress progress(ranks.leads() ? stdout : nullptr);
   const auto show = progress.pass("verifying");
   const auto go_on = [&](int64_t done) {
     show(done, images);
-    return stop_signal() == 0;
+    signal = largest(ranks, stop_signal());
+    return signal == 0;
   };
-  return verify(train, val, command.verify, go_on, std::move(unopened));
+  return verify(train, val, options, go_on, std::move(unopened), &ranks);
 }
 
-int run(const Command& command) {
+int run(const Command& command, Ranks& all) {
   if (!command.data.dataset.named()) {
     fail_setting("DIR", "nothing", "the folder of a data set");
   }
-  check_folder_of("json", command.json);
+  all.launch();
+  Communicator& ranks = all.connect(Device{}, command.rank_timeout);
+  if (ranks.leads()) {
+    check_folder_of("json", command.json);
+  }
   if (command.data.dataset.name == "auto") {
     detect_source(command.data.dataset.folder);  // a folder of no known layout is a wrong call, not a finding
   }
@@ -91,12 +106,15 @@ int run(const Command& command) {
     }
   }
   catch_signals();
-  const Verification result = verify_with_progress(command, train, val, std::move(unopened));
-  print(result, command.shown);
-  if (!command.json.empty()) {
+  int64_t signal = 0;
+  const Verification result = verify_with_progress(command, train, val, std::move(unopened), ranks, signal);
+  if (ranks.leads()) {
+    print(result, command.shown);
+  }
+  if (ranks.leads() && !command.json.empty()) {
     atomic_write(command.json, to_json(result).dump(1) + "\n");
   }
-  return !result.complete ? 128 + stop_signal() : result.harmful() ? 1 : 0;
+  return !result.complete ? 128 + static_cast<int>(signal) : result.harmful() ? 1 : 0;
 }
 
 }  // namespace
@@ -105,11 +123,13 @@ int run(const Command& command) {
 int main(int argc, char** argv) {
   residua::Command command;
   residua::Settings settings;
+  residua::Ranks ranks;
   residua::declare(settings, command.data);
   settings.group("Verification");
   residua::declare(settings, command.verify);
   settings.text("json", command.json, "File for the report as JSON, with every finding.");
   settings.number("show", command.shown, residua::at_least(0), "Number of findings of a kind to print.");
-  return residua::run_tool(settings, "verify-imagenet", residua::kDescription, argc, argv,
-                           [&] { return residua::run(command); });
+  residua::declare_rank_timeout(settings, command.rank_timeout);
+  return residua::run_tool(
+      settings, "verify-imagenet", residua::kDescription, argc, argv, [&] { return residua::run(command, ranks); }, &ranks);
 }

@@ -15,13 +15,19 @@ DataErrors::DataErrors(int64_t max_bad_images, double max_bad_share, int64_t ima
 
 void DataErrors::add(const std::string& name, const std::string& what) {
   const std::lock_guard lock(mutex_);
-  const auto too_many = [&] { return static_cast<int64_t>(messages_.size()) > allowed_; };
+  const auto too_many = [&] { return std::ssize(messages_) > allowed_; };
   if (!too_many() && messages_.emplace(name, what).second) {
     new_.push_back(what);
   }
   if (too_many()) {
-    fail("{} of {} images cannot be read; wanted at most {} (max-bad-images is {}, max-bad-share is {}):\n{}", messages_.size(),
-         images_, allowed_, max_bad_images_, max_bad_share_, summary_locked());
+    check(std::ssize(messages_), summary_locked());
+  }
+}
+
+void DataErrors::check(int64_t count, const std::string& summary) const {
+  if (count > allowed_) {
+    fail("{} of {} images cannot be read; wanted at most {} (max-bad-images is {}, max-bad-share is {}):\n{}", count, images_,
+         allowed_, max_bad_images_, max_bad_share_, summary);
   }
 }
 

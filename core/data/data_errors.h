@@ -18,6 +18,9 @@ class DataErrors {
   /// with the same summary.
   void add(const std::string& name, const std::string& what);
 
+  /// Fails with the same message if `count` bad images, which `summary` names, are above the limit.
+  void check(int64_t count, const std::string& summary) const;
+
   /// Number of distinct bad images so far.
   int64_t count() const;
   /// The first few messages, one per line, and how many more there are; empty if there are none.

@@ -2,13 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/warning.h"
 #include "core/data/loader.h"
+#include "core/data/rank_images.h"
 
 namespace residua {
 namespace {
+
+/// Images of a batch, and batches of a rank between two exchanges with the others.
+constexpr int64_t kBatch = 32, kBatchesOfRanks = 32;
 
 /// The sums over the pixels of images of one size. Integers are exact: 2^24 pixels of at most 255^2 a view stay below 2^40.
 class Sums {
@@ -23,6 +29,23 @@ class Sums {
     }
   }
 
+  /// Adds the images of the other ranks.
+  void add_ranks(Communicator& ranks) {
+    std::vector<int64_t> all = image_;
+    for (const auto& row : products_) {
+      all.insert(all.end(), row.begin(), row.end());
+    }
+    all.push_back(images_);
+    sum_values(ranks, all);
+    images_ = all.back();
+    const auto products = all.begin() + std::ssize(image_);
+    for (size_t i = 0; i < 9; ++i) {
+      products_[i / 3][i % 3] = products[static_cast<std::ptrdiff_t>(i)];
+    }
+    all.resize(image_.size());
+    image_ = std::move(all);
+  }
+
   int64_t images() const { return images_; }
 
   std::vector<float> mean_image(bool mirrored) const {
@@ -30,8 +53,8 @@ class Sums {
     for (int64_t y = 0; y < size_; ++y) {
       for (int64_t x = 0; x < size_; ++x) {
         for (int64_t c = 0; c < 3; ++c) {
-          const uint64_t here = at(y, x, c);
-          const uint64_t sum = mirrored ? here + at(y, size_ - 1 - x, c) : 2 * here;
+          const int64_t here = at(y, x, c);
+          const int64_t sum = mirrored ? here + at(y, size_ - 1 - x, c) : 2 * here;
           mean[static_cast<size_t>((y * size_ + x) * 3 + c)] =
               static_cast<float>(static_cast<double>(sum) / (2 * static_cast<double>(images_)));
         }
@@ -60,7 +83,7 @@ class Sums {
   }
 
  private:
-  void add_row(const uint8_t* pixels, uint64_t* image) {
+  void add_row(const uint8_t* pixels, int64_t* image) {
     for (int64_t i = 0; i < size_ * 3; ++i) {
       image[i] += pixels[i];
     }
@@ -81,11 +104,11 @@ class Sums {
     }
   }
 
-  uint64_t at(int64_t y, int64_t x, int64_t c) const { return image_[static_cast<size_t>((y * size_ + x) * 3 + c)]; }
+  int64_t at(int64_t y, int64_t x, int64_t c) const { return image_[static_cast<size_t>((y * size_ + x) * 3 + c)]; }
   double pixels() const { return static_cast<double>(images_) * static_cast<double>(size_ * size_); }
 
   double mean(size_t c) const {
-    uint64_t sum = 0;
+    int64_t sum = 0;
     for (size_t i = c; i < image_.size(); i += 3) {
       sum += image_[i];
     }
@@ -98,42 +121,77 @@ class Sums {
 
   int64_t size_;
   int64_t images_ = 0;
-  std::vector<uint64_t> image_;                        // [size, size, 3]
-  std::array<std::array<uint64_t, 3>, 3> products_{};  // of two channels; the lower triangle is unused
+  std::vector<int64_t> image_;                        // [size, size, 3]
+  std::array<std::array<int64_t, 3>, 3> products_{};  // of two channels; the lower triangle is unused
 };
+
+/// Adds the images of the next batches. Returns their number, with those that cannot be read.
+int64_t add_batches(Loader& loader, int64_t batches, Sums& sums) {
+  int64_t done = 0;
+  for (int64_t i = 0; i < batches; ++i) {
+    const Batch* batch = loader.next();
+    if (batch == nullptr) {
+      break;
+    }
+    const std::span<const int32_t> labels = batch->labels.span<int32_t>();
+    const int64_t bytes = batch->height * batch->width * 3;
+    for (size_t row = 0; row < labels.size(); ++row) {
+      if (labels[row] >= 0) {
+        sums.add(batch->images.data<uint8_t>() + static_cast<int64_t>(row) * bytes);
+      }
+    }
+    done += batch->size();
+  }
+  return done;
+}
 
 }  // namespace
 
 ImageStatistics measure_images(const std::shared_ptr<const ImageSource>& source, int64_t size, const LoaderOptions& options,
-                               const MeasureProgress& progress) {
-  constexpr int64_t kBatch = 32;
-  Loader loader(source, {.batch_size = kBatch,
-                         .crop_size = size,
-                         .view = make_view("center", size),
-                         .turns_by_exif = options.turns_by_exif,
-                         .max_pixels = options.max_pixels,
-                         .read_timeout = options.read_timeout,
-                         .workers = options.workers,
-                         .max_bad_images = options.max_bad_images,
-                         .max_bad_share = options.max_bad_share});
-
+                               const MeasureProgress& progress, Communicator* several) {
+  OneProcess alone;
+  Communicator& ranks = several != nullptr ? *several : alone;
+  const std::shared_ptr<const ImageSource> own = images_of_rank(source, ranks);
+  // The loader accepts all bad images: the limit is on those of all ranks, and all ranks fail together.
+  const auto errors = std::make_shared<DataErrors>(source->size(), 1, source->size());
+  const DataErrors limit(options.max_bad_images, options.max_bad_share, source->size());
+  std::optional<Loader> loader;
+  if (own != nullptr) {
+    loader.emplace(own, LoaderOptions{.batch_size = kBatch,
+                                      .crop_size = size,
+                                      .view = make_view("center", size),
+                                      .turns_by_exif = options.turns_by_exif,
+                                      .max_pixels = options.max_pixels,
+                                      .read_timeout = options.read_timeout,
+                                      .workers = options.workers,
+                                      .max_bad_images = options.max_bad_images,
+                                      .max_bad_share = options.max_bad_share,
+                                      .errors = errors});
+    loader->start(0);
+  }
   Sums sums(size);
-  int64_t done = 0;
-  loader.start(0);
-  while (const Batch* batch = loader.next()) {
-    const std::span<const int32_t> labels = batch->labels.span<int32_t>();
-    for (size_t i = 0; i < labels.size(); ++i) {
-      if (labels[i] >= 0) {
-        sums.add(batch->images.data<uint8_t>() + static_cast<int64_t>(i) * size * size * 3);
-      }
+  int64_t own_done = 0;
+  for (int64_t done = 0; done < source->size();) {
+    own_done += loader ? add_batches(*loader, ranks.alone() ? 1 : kBatchesOfRanks, sums) : 0;
+    std::array<int64_t, 2> all{own_done, errors->count()};
+    sum_values(ranks, all);
+    done = all[0];
+    if (all[1] > 0) {
+      const Unreadable unreadable = unreadable_of_all(ranks, errors.get());
+      limit.check(unreadable.count, unreadable.summary);
     }
-    done += batch->size();
     if (progress) {
       progress(done, source->size());
     }
   }
+  sums.add_ranks(ranks);
+  const Unreadable unreadable = unreadable_of_all(ranks, errors.get());
   if (sums.images() == 0) {
-    fail("none of the {} images to measure could be read:\n{}", source->size(), loader.errors().summary());
+    fail("none of the {} images to measure could be read:\n{}", source->size(), unreadable.summary);
+  }
+  if (unreadable.count > 0 && ranks.leads()) {
+    warn("{} of the {} images to measure could not be read and do not count:\n{}", unreadable.count, source->size(),
+         unreadable.summary);
   }
   const std::optional<ImageSize> fixed = source->fixed_size();
   const bool views_are_whole = fixed && *fixed == ImageSize{size, size};

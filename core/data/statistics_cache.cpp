@@ -14,6 +14,7 @@
 #include "core/data/digest.h"
 #include "core/data/fnv.h"
 #include "core/data/loader_options.h"
+#include "core/distributed/communicator.h"
 #include "core/io/file_system.h"
 #include "core/io/safetensors.h"
 
@@ -85,7 +86,7 @@ ImageStatistics stored(const std::string& path, int64_t size) {
 }
 
 std::optional<ImageStatistics> stored_if_sound(const std::string& path, int64_t size) {
-  if (!fs::exists(path)) {
+  if (path.empty() || !fs::exists(path)) {
     return {};
   }
   try {
@@ -99,15 +100,19 @@ std::optional<ImageStatistics> stored_if_sound(const std::string& path, int64_t 
 }  // namespace
 
 ImageStatistics measure_images_once(const std::string& folder, const std::shared_ptr<const ImageSource>& source, int64_t size,
-                                    const LoaderOptions& options, const MeasureProgress& progress) {
-  if (folder.empty()) {
-    return measure_images(source, size, options, progress);
-  }
-  const std::string path = fmt::format("{}/statistics-{}.safetensors", folder, digest_of(*source, size, options.turns_by_exif));
-  if (std::optional<ImageStatistics> before = stored_if_sound(path, size)) {
+                                    const LoaderOptions& options, const MeasureProgress& progress, Communicator* ranks) {
+  const std::string path =
+      folder.empty() ? ""
+                     : fmt::format("{}/statistics-{}.safetensors", folder, digest_of(*source, size, options.turns_by_exif));
+  std::optional<ImageStatistics> before = stored_if_sound(path, size);
+  const int64_t missing = before ? 0 : 1;
+  if ((ranks != nullptr ? largest(*ranks, missing) : missing) == 0) {
     return *std::move(before);
   }
-  ImageStatistics measured = measure_images(source, size, options, progress);
+  ImageStatistics measured = measure_images(source, size, options, progress, ranks);
+  if (path.empty() || before) {
+    return measured;
+  }
   try {
     if (file_system().make_folders(folder) != 0) {
       fail("cannot make the folder {}", folder);

@@ -14,8 +14,10 @@
 #include "core/data/codecs/jpeg.h"
 #include "core/data/digest.h"
 #include "core/data/fnv.h"
+#include "core/data/verify_ranks.h"
 #include "core/data/worker_count.h"
 #include "core/data/worker_pool.h"
+#include "core/distributed/share.h"
 
 namespace residua {
 namespace {
@@ -44,29 +46,23 @@ ImageFormat format_of_name(const std::string& name) {
   return ending == ".png" ? ImageFormat::png : ending == ".bmp" ? ImageFormat::bmp : ImageFormat::unknown;
 }
 
-/// What is remembered of an image, to find equal ones.
-struct Seen {
-  uint64_t hash = 0;
-  uint64_t bytes = 0;
-  bool readable = false;
-
-  bool same_bytes(const Seen& other) const { return hash == other.hash && bytes == other.bytes; }
-};
-
 /// Goes through the images of one or two splits, numbered one after the other.
 class Verifier {
  public:
-  Verifier(std::vector<std::pair<Split, const ImageSource*>> splits, const VerifyOptions& options)
-      : splits_(std::move(splits)), tiny_(options.tiny), max_pixels_(options.max_pixels) {
+  Verifier(Splits splits, const VerifyOptions& options, Communicator& ranks)
+      : splits_(std::move(splits)), tiny_(options.tiny), max_pixels_(options.max_pixels), ranks_(ranks) {
     for (const auto& [split, source] : splits_) {
       ends_.push_back((ends_.empty() ? 0 : ends_.back()) + source->size());
     }
     seen_.resize(static_cast<size_t>(ends_.back()));
     workers_ = count_workers(options.workers);
+    own_ = share_of(ends_.back(), ranks.rank(), ranks.world());
   }
 
   Verification run(const VerifyProgress& progress) {
-    const int64_t done = read_all(progress);
+    const int64_t done = read_own(progress);
+    share(ranks_, seen_);
+    share(ranks_, found_);
     Verification result;
     result.class_names = splits_.front().second->class_names();
     for (size_t k = 0; k < splits_.size(); ++k) {
@@ -80,7 +76,7 @@ class Verifier {
     }
     compare_classes(result);
     compare_images();
-    std::ranges::stable_sort(found_, {}, [](const Found& found) { return std::pair(found.finding.kind, found.image); });
+    std::ranges::stable_sort(found_, {}, [](const Found& found) { return std::pair(found.finding.kind, found.number); });
     std::ranges::transform(found_, std::back_inserter(result.findings), [](Found& found) { return std::move(found.finding); });
     result.complete = done == ends_.back();
     return result;
@@ -95,11 +91,6 @@ class Verifier {
     EncodedImage encoded;
     Image image;
   };
-  struct Found {
-    Finding finding;
-    int64_t image;
-  };
-
   Place at(int64_t number) const {
     const size_t k = number < ends_.front() ? 0 : 1;
     return {*splits_[k].second, k == 0 ? number : number - ends_.front()};
@@ -119,26 +110,28 @@ class Verifier {
     found_.push_back({{.kind = kind, .subject = std::move(subject), .detail = std::move(detail)}, number});
   }
 
-  /// Returns the number of images that were looked at.
-  int64_t read_all(const VerifyProgress& progress) {
-    constexpr int64_t kImagesPerWorker = 32;
+  /// Reads this rank's share. Returns the number of images that all ranks have looked at.
+  int64_t read_own(const VerifyProgress& progress) {
+    const int64_t images_per_worker = ranks_.alone() ? 32 : 256;  // until the ranks wait for each other
     std::vector<Scratch> scratch(static_cast<size_t>(std::max<int64_t>(1, workers_)));
     std::atomic<int64_t> finished = 0;
     WorkerPool pool(workers_);  // last, so that its threads end before the data they use
+    int64_t own_done = 0;
     int64_t done = 0;
     bool go_on = progress(0);
     while (go_on && done < ends_.back()) {
-      const int64_t end = std::min(ends_.back(), done + static_cast<int64_t>(scratch.size()) * kImagesPerWorker);
+      const int64_t end = std::min(own_.count, own_done + std::ssize(scratch) * images_per_worker);
       std::vector<WorkerPool::Job> jobs;
-      for (int64_t number = done; number < end; ++number) {
-        jobs.emplace_back([this, number, &scratch, &finished](int64_t worker) {
+      for (int64_t i = own_done; i < end; ++i) {
+        jobs.emplace_back([this, number = own_.first + i, &scratch, &finished](int64_t worker) {
           look_at(number, scratch[static_cast<size_t>(worker)]);
           ++finished;
         });
       }
       pool.submit(std::move(jobs));
       pool.wait_until([&] { return finished == end; });
-      done = end;
+      done = own_done = end;
+      sum_values(ranks_, {&done, 1});
       go_on = progress(done);
     }
     return done;
@@ -242,9 +235,11 @@ class Verifier {
     }
   }
 
-  const std::vector<std::pair<Split, const ImageSource*>> splits_;
+  const Splits splits_;
   const int64_t tiny_;
   const int64_t max_pixels_;
+  Communicator& ranks_;
+  Share own_{};  // the images that this rank reads
   int64_t workers_ = 0;
   std::vector<int64_t> ends_;  // of each split
   std::vector<Seen> seen_;     // each image is written by one thread
@@ -261,8 +256,11 @@ void declare(Settings& s, VerifyOptions& o) {
 }
 
 Verification verify(const std::shared_ptr<const ImageSource>& train, const std::shared_ptr<const ImageSource>& val,
-                    const VerifyOptions& options, const VerifyProgress& progress, std::vector<Finding> unopened) {
-  std::vector<std::pair<Split, const ImageSource*>> splits;
+                    const VerifyOptions& options, const VerifyProgress& progress, std::vector<Finding> unopened,
+                    Communicator* several) {
+  OneProcess alone;
+  Communicator& ranks = several != nullptr ? *several : alone;
+  Splits splits;
   for (const auto& [split, source] : {std::pair(Split::train, train.get()), std::pair(Split::val, val.get())}) {
     if (source != nullptr) {
       splits.emplace_back(split, source);
@@ -271,10 +269,11 @@ Verification verify(const std::shared_ptr<const ImageSource>& train, const std::
   if (splits.empty() && unopened.empty()) {
     fail_usage("verify: got no images");
   }
+  check_same_images(ranks, splits, unopened);
   Verification result;
   result.complete = true;
   if (!splits.empty()) {
-    result = Verifier(std::move(splits), options).run(progress);
+    result = Verifier(std::move(splits), options, ranks).run(progress);
   }
   result.findings.insert(result.findings.begin(), std::make_move_iterator(unopened.begin()),
                          std::make_move_iterator(unopened.end()));

@@ -15,6 +15,7 @@
 
 namespace residua {
 
+class Communicator;
 class Settings;
 
 /// What can be wrong with a data set.
@@ -82,17 +83,20 @@ struct VerifyOptions {
 
 void declare(Settings& settings, VerifyOptions& options);
 
-/// Called with the number of images that are done. Returns whether to go on.
+/// Called with the number of images that are done. Returns whether to go on. Several ranks call it together, with the images of
+/// all of them, and it must give them the same answer.
 using VerifyProgress = std::function<bool(int64_t done)>;
 
 /// The finding that a split cannot be opened.
 Finding unopened_finding(Split split, const Error& error);
 
 /// Reads and decodes every image of the splits once, and compares images by their bytes. Splits that are null are left out.
-/// `unopened` are findings of splits that could not be opened: the result has them too. Fails with UsageError if there is
-/// neither a split nor such a finding.
+/// `unopened` are findings of splits that could not be opened: the result has them too. Of several ranks, each reads its share,
+/// and all get the result that one process gets. Fails with UsageError if there is neither a split nor such a finding;
+/// Disagreement if the ranks see different images.
 Verification verify(const std::shared_ptr<const ImageSource>& train, const std::shared_ptr<const ImageSource>& val,
-                    const VerifyOptions& options, const VerifyProgress& progress, std::vector<Finding> unopened = {});
+                    const VerifyOptions& options, const VerifyProgress& progress, std::vector<Finding> unopened = {},
+                    Communicator* ranks = nullptr);
 
 /// The same as JSON; docs/formats.md describes it.
 nlohmann::json to_json(const Verification& verification);

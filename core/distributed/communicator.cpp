@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "core/device/device_api.h"
+
 namespace residua {
 
 std::string Communicator::describe(int64_t rank) const { return fmt::format("rank {} of {}", rank, world_); }
@@ -22,6 +24,19 @@ int64_t largest(Communicator& communicator, int64_t value) {
     most = std::max<int64_t>(most, std::stoll(text));
   }
   return most;
+}
+
+void sum_values(Communicator& communicator, std::span<int64_t> values) {
+  if (communicator.alone()) {
+    return;
+  }
+  const auto bytes = static_cast<int64_t>(values.size_bytes());
+  const Tensor x = empty({std::ssize(values)}, DType::i64, communicator.device());
+  device_api::copy(x.device(), x.data(), Device{}, values.data(), bytes);
+  communicator.sum(x);
+  communicator.finish();
+  device_api::copy(Device{}, values.data(), x.device(), x.data(), bytes);
+  communicator.check();
 }
 
 }  // namespace residua

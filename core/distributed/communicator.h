@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ class Communicator {
   bool leads() const { return rank_ == 0; }
   /// "rank 2 of 4 on node7, process 4711".
   virtual std::string describe(int64_t rank) const;
+  /// Where the tensors are that it exchanges.
+  virtual Device device() const { return {}; }
 
   /// The values of all ranks, in their order. Waits for them. For small values.
   virtual std::vector<std::string> gather(const std::string& value) = 0;
@@ -78,5 +81,7 @@ class OneProcess final : public Communicator {
 std::string of_rank_0(Communicator& communicator, const std::string& value);
 /// The largest value of any rank.
 int64_t largest(Communicator& communicator, int64_t value);
+/// values = the sum of values over the ranks, which must have equally many. Exact; waits for them.
+void sum_values(Communicator& communicator, std::span<int64_t> values);
 
 }  // namespace residua

@@ -1,5 +1,6 @@
 #include "core/distributed/connect.h"
 
+#include "core/config/settings.h"
 #include "core/device/device_api.h"
 #include "core/distributed/device_communicator.h"
 #include "core/distributed/mpi_communicator.h"
@@ -33,6 +34,14 @@ std::unique_ptr<HostCommunicator> connect_hosts(const Launch& launch, double lim
 }
 
 }  // namespace
+
+void declare_rank_timeout(Settings& settings, double& limit) {
+  settings
+      .number(
+          "rank-timeout", limit, at_least(0),
+          "Of several processes: if one keeps the others waiting for this many seconds, name it and end the run; 0: no limit.")
+      .without_result();
+}
 
 Device device_of_rank(std::string_view text, const Launch& launch) {
   const Device asked = parse_device(text);

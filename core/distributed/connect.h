@@ -9,6 +9,13 @@
 
 namespace residua {
 
+class Settings;
+
+/// Seconds that a rank may keep the others waiting, if nothing else is said.
+inline constexpr double kRankTimeout = 600;
+/// Declares the setting rank-timeout.
+void declare_rank_timeout(Settings& settings, double& limit);
+
 /// The device that `text` means to a rank. "auto" and "cuda" give each rank on a machine a GPU of its own: cuda:0 to local rank
 /// 0, and so on. See parse_device(). Throws UsageError if there are fewer GPUs than ranks on this machine.
 Device device_of_rank(std::string_view text, const Launch& launch);

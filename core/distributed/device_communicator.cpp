@@ -52,6 +52,7 @@ class DeviceCommunicator final : public Communicator {
         ended_(device) {}
 
   std::string describe(int64_t rank) const override { return host_->describe(rank); }
+  Device device() const override { return device_; }
 
   std::vector<std::string> gather(const std::string& value) override {
     check();

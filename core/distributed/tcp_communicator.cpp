@@ -4,20 +4,14 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
-#include <thread>
 
 #include "core/base/join.h"
 #include "core/distributed/tcp_links.h"
 
 namespace residua {
 namespace {
-
-/// Longer than two statuses of a rank are apart.
-constexpr int64_t kSilentMilliseconds = 2000;
-constexpr std::chrono::milliseconds kStatusesArrive{1200};
-/// How much longer than rank 0 the others wait: rank 0 knows who is missing.
-constexpr double kRankZeroKnows = 2;
 
 class TcpCommunicator final : public HostCommunicator {
  public:
@@ -53,7 +47,6 @@ class TcpCommunicator final : public HostCommunicator {
   }
 
   std::string who_is_behind() override {
-    std::this_thread::sleep_for(kStatusesArrive);
     return behind([this](const RankStatus& status) { return status.calls < calls_; });
   }
 
@@ -94,7 +87,7 @@ class TcpCommunicator final : public HostCommunicator {
       try {
         links_.send(rank, FrameKind::values, all, deadline_in(limit_));
       } catch (const ConnectionLost&) {
-        std::this_thread::sleep_for(kStatusesArrive);  // the thread learns why
+        links_.wait_for_end(rank, deadline_in(limit_));
         fail_for_all(why_none_came(Deadline::max()));
       } catch (const Error& error) {
         fail_for_all(fmt::format("{} does not take what the ranks exchange: {}", links_.name(rank), error.what()));
@@ -104,7 +97,7 @@ class TcpCommunicator final : public HostCommunicator {
   }
 
   std::vector<std::string> contribute(const std::string& value) {
-    const Deadline deadline = deadline_in(limit_ > 0 ? limit_ + kRankZeroKnows : 0);
+    const Deadline deadline = deadline_in(limit_);
     std::string all;
     try {
       links_.send(0, FrameKind::value, value, deadline);
@@ -125,14 +118,14 @@ class TcpCommunicator final : public HostCommunicator {
 
   /// Why a gather got no answer.
   std::string why_none_came(Deadline deadline) {
+    const bool late = std::chrono::steady_clock::now() >= deadline;
+    std::string who;
+    if (links_.death().empty()) {  // it may come while the others answer
+      who = behind([&](const RankStatus& status) { return late && status.gathers < gathers_; });
+    }
     if (const std::string death = links_.death(); !death.empty()) {
       return death;
     }
-    const bool late = std::chrono::steady_clock::now() >= deadline;
-    if (late) {
-      std::this_thread::sleep_for(kStatusesArrive);
-    }
-    const std::string who = behind([&](const RankStatus& status) { return late && status.gathers < gathers_; });
     const std::string what = late ? fmt::format("an exchange of values has taken longer than {:g} s", limit_)
                                   : std::string("an exchange of values cannot end");
     return fmt::format("{}: {}", what, who.empty() ? "all ranks answer, so the network may be down" : who);
@@ -151,7 +144,7 @@ class TcpCommunicator final : public HostCommunicator {
       const char* how = nullptr;
       if (status.end != RankEnd::none) {
         how = status.end == RankEnd::dead ? "has died" : "has ended";
-      } else if (other != 0 && status.silent_milliseconds > kSilentMilliseconds) {
+      } else if (status.silent != 0) {
         how = "does not answer";
       } else if (is_behind(status)) {
         how = "answers, but has not come so far";

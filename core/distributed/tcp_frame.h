@@ -14,8 +14,8 @@ namespace residua {
 enum class FrameKind : uint32_t {
   value,     // to rank 0: this rank's value of a gather
   values,    // from rank 0: all ranks' values
-  status,    // to rank 0, each second: RankStatus
-  question,  // to rank 0: how are the others?
+  status,    // RankStatus of the sender: the answer to a question, and now and then without one
+  question,  // how far are you? Of rank 0: how far are all?
   table,     // from rank 0: RankStatus of all ranks
   failure,   // from rank 0: this has failed
   end,       // this rank ends in order
@@ -32,8 +32,8 @@ enum class RankEnd : int64_t { none, in_order, dead };
 /// How far a rank is.
 struct RankStatus {
   int64_t gathers = 0;
-  int64_t calls = 0;                // see HostCommunicator::set_progress()
-  int64_t silent_milliseconds = 0;  // since rank 0 has heard of it
+  int64_t calls = 0;   // see HostCommunicator::set_progress()
+  int64_t silent = 0;  // 1: rank 0 has heard nothing of it for a while, though it asked
   RankEnd end = RankEnd::none;
 };
 

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -12,11 +13,11 @@
 namespace residua {
 namespace {
 
-/// How often the thread looks whether it shall end, and how often it tells rank 0 how far this rank is.
+/// How often the thread looks for what it has to send, and how often it tells its peers how far this rank is.
 constexpr int kLookMilliseconds = 50;
 constexpr std::chrono::milliseconds kTell{500};
-/// How long small frames and answers may take.
-constexpr double kShortSeconds = 1, kAnswerSeconds = 3;
+/// Longer than some statuses of a rank are apart; and how long small frames may take.
+constexpr double kSilentSeconds = 2, kShortSeconds = 1;
 
 template <class T>
 std::string_view bytes_of(const T& value) {
@@ -36,7 +37,11 @@ T value_of(const std::string& body) {
 }  // namespace
 
 TcpLinks::TcpLinks(const Launch& launch, double limit)
-    : launch_(launch), leads_(launch.rank == 0), links_(leads_ ? static_cast<size_t>(launch.world) : 1) {
+    : launch_(launch),
+      leads_(launch.rank == 0),
+      silence_(std::chrono::duration_cast<Clock::duration>(
+          std::chrono::duration<double>(limit > 0 ? std::min(limit, kSilentSeconds) : kSilentSeconds))),
+      links_(leads_ ? static_cast<size_t>(launch.world) : 1) {
   std::vector<Socket> sockets = tcp_rendezvous(launch, limit);
   for (size_t i = 0; i < links_.size(); ++i) {
     links_[i].socket = std::move(sockets[i]);
@@ -75,16 +80,19 @@ void TcpLinks::send_to_all(FrameKind kind, std::string_view body) {
 
 bool TcpLinks::take(int64_t rank, std::string& body, Deadline deadline) {
   std::unique_lock lock(mutex_);
-  std::deque<std::string>& received = link(rank).received;
-  while (received.empty()) {
-    if (!death_.empty() || link(rank).status.end != RankEnd::none || Clock::now() >= deadline) {
-      return false;
-    }
-    changed_.wait_for(lock, std::chrono::milliseconds(kLookMilliseconds));
+  Link& from = link(rank);
+  changed_.wait_until(lock, deadline, [&] { return !from.received.empty() || !death_.empty() || ended(from); });
+  if (from.received.empty()) {
+    return false;
   }
-  body = std::move(received.front());
-  received.pop_front();
+  body = std::move(from.received.front());
+  from.received.pop_front();
   return true;
+}
+
+bool TcpLinks::wait_for_end(int64_t rank, Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, deadline, [&] { return ended(link(rank)); });
 }
 
 void TcpLinks::count_gather() {
@@ -97,26 +105,35 @@ void TcpLinks::set_calls(int64_t calls) {
   own_.calls = calls;
 }
 
+void TcpLinks::ask_all() {
+  for (Link& link : links_) {
+    link.asked = true;
+  }
+}
+
 std::vector<RankStatus> TcpLinks::table() {
+  std::unique_lock lock(mutex_);
+  const Clock::time_point asked = Clock::now();
+  ask_all();
   if (leads_) {
+    for (const Link& link : links_) {
+      while (!known_since(link, asked)) {
+        changed_.wait_until(lock, link.heard + silence_);
+      }
+    }
     return own_table();
   }
-  std::unique_lock lock(mutex_);
+  Link& leader = links_[0];
   const int64_t before = tables_;
-  if (links_[0].status.end != RankEnd::none) {
-    return {links_[0].status};
+  // It says nothing before all ranks have come.
+  leader.heard = leader.answered == Clock::time_point() ? asked : leader.heard;
+  while (tables_ == before && !ended(leader) && !silent(leader)) {
+    changed_.wait_until(lock, leader.heard + silence_);
   }
-  lock.unlock();
-  try {
-    send(0, FrameKind::status, own_status(), deadline_in(kShortSeconds));
-    send(0, FrameKind::question, "", deadline_in(kShortSeconds));
-  } catch (const Error&) {
-    return {};
+  if (ended(leader)) {
+    return {leader.status};
   }
-  lock.lock();
-  const bool answered =
-      changed_.wait_until(lock, deadline_in(kAnswerSeconds), [&] { return tables_ > before || !death_.empty(); });
-  return answered && tables_ > before ? table_ : std::vector<RankStatus>();
+  return tables_ > before ? table_ : std::vector<RankStatus>();
 }
 
 std::string TcpLinks::death() {
@@ -134,17 +151,11 @@ std::string TcpLinks::name(int64_t rank) {
   return names_.empty() ? fmt::format("rank {} of {}", rank, launch_.world) : names_[static_cast<size_t>(rank)];
 }
 
-std::string TcpLinks::own_status() {
-  const std::lock_guard lock(mutex_);
-  return std::string(bytes_of(own_));
-}
-
-std::vector<RankStatus> TcpLinks::own_table() {
-  const std::lock_guard lock(mutex_);
+std::vector<RankStatus> TcpLinks::own_table() const {
   std::vector<RankStatus> table;
   for (const Link& link : links_) {
-    RankStatus& status = table.emplace_back(link.status);
-    status.silent_milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - link.heard).count();
+    table.push_back(link.status);
+    table.back().silent = silent(link) ? 1 : 0;
   }
   table[0] = own_;
   return table;
@@ -155,7 +166,6 @@ void TcpLinks::work() {
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  Clock::time_point told = Clock::now() - kTell;
   for (;;) {
     std::vector<pollfd> watched;
     for (const Link& link : links_) {
@@ -173,14 +183,53 @@ void TcpLinks::work() {
         return;
       }
     }
-    if (!leads_ && Clock::now() - told >= kTell) {
-      told = Clock::now();
-      send_to_all(FrameKind::status, own_status());
+    tell();
+  }
+}
+
+bool TcpLinks::try_to_send(Link& link, FrameKind kind, std::string_view body) {
+  const std::unique_lock lock(link.sending, std::try_to_lock);
+  if (!lock.owns_lock()) {
+    return false;
+  }
+  try {
+    link.socket.send(frame(kind, body), deadline_in(kShortSeconds));
+  } catch (const Error&) {  // then it learns by the end of the connection
+  }
+  return true;
+}
+
+void TcpLinks::tell() {
+  for (Link& link : links_) {
+    if (!link.socket.open() || link.lost) {
+      continue;
     }
+    std::unique_lock lock(mutex_);
+    const RankStatus own = own_;
+    const bool asks = link.asked;
+    const bool tells = link.asks || asks || Clock::now() - link.told >= kTell;
+    const bool answers = link.wants_table && all_known_since(*link.wants_table);
+    std::string rows;
+    for (const RankStatus& status : answers ? own_table() : std::vector<RankStatus>()) {
+      rows += bytes_of(status);
+    }
+    lock.unlock();
+    const bool told = tells && try_to_send(link, FrameKind::status, bytes_of(own));
+    const bool asked = asks && told && try_to_send(link, FrameKind::question, "");
+    const bool answered = answers && try_to_send(link, FrameKind::table, rows);
+    lock.lock();
+    link.asks = link.asks && !told;
+    link.told = told ? Clock::now() : link.told;
+    link.asked = link.asked && !asked;
+    link.wants_table = answered ? std::nullopt : link.wants_table;
   }
 }
 
 void TcpLinks::read(Link& link) {
+  {
+    const std::lock_guard lock(mutex_);
+    link.heard = Clock::now();
+  }
   try {
     while (std::optional<Frame> frame = link.reader.next(link.socket)) {
       handle(link, std::move(*frame));
@@ -191,14 +240,6 @@ void TcpLinks::read(Link& link) {
 }
 
 void TcpLinks::handle(Link& link, Frame frame) {
-  if (frame.kind == FrameKind::question) {
-    std::string rows;
-    for (const RankStatus& status : own_table()) {
-      rows += bytes_of(status);
-    }
-    send(rank_of(link), FrameKind::table, rows, deadline_in(kShortSeconds));
-    return;
-  }
   if (frame.kind == FrameKind::abort) {
     const int code = value_of<int>(frame.body);
     if (leads_) {
@@ -207,7 +248,6 @@ void TcpLinks::handle(Link& link, Frame frame) {
     std::_Exit(code);
   }
   const std::lock_guard lock(mutex_);
-  link.heard = Clock::now();
   switch (frame.kind) {
     case FrameKind::value:
     case FrameKind::values: link.received.push_back(std::move(frame.body)); break;
@@ -215,8 +255,16 @@ void TcpLinks::handle(Link& link, Frame frame) {
       const RankEnd end = link.status.end;
       link.status = value_of<RankStatus>(frame.body);
       link.status.end = end;
+      link.answered = Clock::now();
       break;
     }
+    case FrameKind::question:
+      link.asks = true;
+      if (leads_) {  // the others answer first
+        link.wants_table = Clock::now();
+        ask_all();
+      }
+      break;
     case FrameKind::table:
       table_.resize(frame.body.size() / sizeof(RankStatus));
       std::memcpy(table_.data(), frame.body.data(), table_.size() * sizeof(RankStatus));

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -31,8 +33,11 @@ class TcpLinks {
 
   void count_gather();
   void set_calls(int64_t calls);
-  /// What is known of all ranks, in their order; of rank 0 alone, if it has ended. Empty if rank 0 does not answer.
+  /// Asks all ranks how far they are, and waits until each has answered, has ended, or is silent. In the order of the ranks;
+  /// rank 0 alone, if it has ended. Empty if rank 0 does not answer.
   std::vector<RankStatus> table();
+  /// Waits until it is known how a connection that takes nothing has ended. Returns false if that is unknown at the deadline.
+  bool wait_for_end(int64_t rank, Deadline deadline);
   /// What is known of a rank that has died, or what the others say has failed; empty if nothing is.
   std::string death();
   /// How errors call the ranks.
@@ -49,6 +54,11 @@ class TcpLinks {
     std::deque<std::string> received;  // values, not taken yet
     RankStatus status;
     Clock::time_point heard = Clock::now();
+    Clock::time_point answered = {};                    // when its last status came
+    Clock::time_point told = {};                        // when this rank's last status went to it
+    bool asks = false;                                  // it wants this rank's status
+    bool asked = false;                                 // a question must go to it
+    std::optional<Clock::time_point> wants_table = {};  // since when it waits for one
   };
 
   Link& link(int64_t rank) { return links_[leads_ ? static_cast<size_t>(rank) : 0]; }
@@ -57,13 +67,28 @@ class TcpLinks {
   void read(Link& link);
   void handle(Link& link, Frame frame);
   void lose(Link& link, const std::string& why);
-  std::vector<RankStatus> own_table();
-  std::string own_status();
+  /// Sends what is due.
+  void tell();
+  /// Sends a small frame unless another thread is sending to the same rank. Returns whether it is sent, or can never be.
+  bool try_to_send(Link& link, FrameKind kind, std::string_view body);
+
+  // With mutex_ locked:
+  void ask_all();
+  bool ended(const Link& link) const { return !link.socket.open() || link.status.end != RankEnd::none; }
+  bool silent(const Link& link) const { return Clock::now() >= link.heard + silence_; }
+  bool known_since(const Link& link, Clock::time_point asked) const {
+    return ended(link) || link.answered >= asked || silent(link);
+  }
+  bool all_known_since(Clock::time_point asked) const {
+    return std::ranges::all_of(links_, [&](const Link& link) { return known_since(link, asked); });
+  }
+  std::vector<RankStatus> own_table() const;
 
   const Launch launch_;
   const bool leads_;
+  const Clock::duration silence_;  // a rank of which nothing is heard for so long does not answer
   std::vector<Link> links_;
-  std::mutex mutex_;  // of all below, and of `received`, `status` and `heard`
+  std::mutex mutex_;  // of all below, and of what a link has below `lost`
   std::condition_variable changed_;
   RankStatus own_;
   std::vector<RankStatus> table_;  // the last one that rank 0 has sent

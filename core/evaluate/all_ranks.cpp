@@ -1,10 +1,8 @@
 #include "core/evaluate/all_ranks.h"
 
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <utility>
 
-#include "core/data/subset.h"
 #include "core/distributed/share.h"
 
 namespace residua {
@@ -35,19 +33,6 @@ ImageResult image_result(const Json& json) {
 
 }  // namespace
 
-std::shared_ptr<const ImageSource> images_of_rank(const std::shared_ptr<const ImageSource>& images, const Communicator& ranks) {
-  if (ranks.alone() || images == nullptr) {
-    return images;
-  }
-  const Share share = share_of(images->size(), ranks.rank(), ranks.world());
-  if (share.count == 0) {
-    return nullptr;
-  }
-  std::vector<int64_t> own(static_cast<size_t>(share.count));
-  std::iota(own.begin(), own.end(), share.first);
-  return std::make_shared<Subset>(images, std::move(own));
-}
-
 MetricsTotals totals_of_all(Communicator& ranks, const MetricsTotals& own) {
   if (ranks.alone()) {
     return own;
@@ -59,22 +44,6 @@ MetricsTotals totals_of_all(Communicator& ranks, const MetricsTotals& own) {
     all.images += part[1].get<int64_t>();
     all.top1_errors += part[2].get<int64_t>();
     all.top5_errors += part[3].get<int64_t>();
-  }
-  return all;
-}
-
-Unreadable unreadable_of_all(Communicator& ranks, const DataErrors* own) {
-  const Unreadable mine = own != nullptr ? Unreadable{.count = own->count(), .summary = own->summary()} : Unreadable();
-  if (ranks.alone()) {
-    return mine;
-  }
-  Unreadable all;
-  const Json part = {mine.count, mine.summary};
-  for (const std::string& text : ranks.gather(part.dump(-1, ' ', false, Json::error_handler_t::replace))) {
-    const Json of_rank = Json::parse(text);
-    const auto summary = of_rank[1].get<std::string>();
-    all.count += of_rank[0].get<int64_t>();
-    all.summary += (all.summary.empty() || summary.empty() ? "" : "\n") + summary;
   }
   return all;
 }

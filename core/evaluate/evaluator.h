@@ -28,8 +28,8 @@ class Evaluator {
   /// batch and returns nothing once it is true. Fails with Error if no image could be read.
   /// Tells the observers of each batch, which costs a wait for the device.
   ///
-  /// Of several ranks, each has a loader of its part (images_of_rank()), or null if it has none. All get the metrics of the
-  /// whole set, or nothing if one of them stops.
+  /// Of several ranks, each has a loader of its part (core/data/rank_images.h), or null if it has none. All get the metrics of
+  /// the whole set, or nothing if one of them stops.
   using Observers = std::span<EvaluationObserver* const>;
   std::optional<Metrics> evaluate(EvaluationLoader* loader, const std::function<bool()>& stop, Observers observers = {});
   Metrics evaluate(EvaluationLoader& loader, Observers observers = {});

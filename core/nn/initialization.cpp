@@ -56,7 +56,7 @@ void fill(const Tensor& tensor, float value) {
 
 }  // namespace
 
-void initialize(ParameterStore& store, uint64_t seed, FanMode mode) {
+void initialize(ParameterStore& store, uint64_t seed, FanMode mode, bool zero_gamma) {
   for (const Parameter* parameter : store.parameters()) {
     switch (parameter->initializer) {
       case Initializer::he_normal: {
@@ -67,6 +67,7 @@ void initialize(ParameterStore& store, uint64_t seed, FanMode mode) {
       }
       case Initializer::zeros: fill(parameter->master, 0.0f); break;
       case Initializer::ones: fill(parameter->master, 1.0f); break;
+      case Initializer::last_gamma: fill(parameter->master, zero_gamma ? 0.0f : 1.0f); break;
     }
     if (parameter->velocity.defined()) {
       fill(parameter->velocity, 0.0f);

@@ -15,8 +15,10 @@ template <>
 inline constexpr auto kEnumText<FanMode> = enum_text<FanMode>({{FanMode::fan_in, "fan-in"}, {FanMode::fan_out, "fan-out"}});
 
 /// Initializes all weights. Convolutions and linear layers: N(0, 2 / fan), with fan-in for all linear layers. gamma: 1; beta
-/// and biases: 0. A weight depends only on the seed, its parameter's name and its position in logical (OIHW) order, not on
-/// other layers or on how the model is stored. Running statistics become mean 0 and variance 1; momentum buffers become 0.
-void initialize(ParameterStore& store, uint64_t seed, FanMode mode = FanMode::fan_in);
+/// and biases: 0. With `zero_gamma` the last gamma of each residual block is 0 too, so that the block starts as its shortcut
+/// (Goyal et al. 2017, section 5.1). A weight depends only on the seed, its parameter's name and its position in logical (OIHW)
+/// order, not on other layers or on how the model is stored. Running statistics become mean 0 and variance 1; momentum buffers
+/// become 0.
+void initialize(ParameterStore& store, uint64_t seed, FanMode mode = FanMode::fan_in, bool zero_gamma = false);
 
 }  // namespace residua

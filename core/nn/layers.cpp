@@ -44,6 +44,12 @@ Parameter vector(Initializer initializer, int64_t size) {
   return {ParameterRole::vector, initializer, shape, shape};
 }
 
+Parameter of_norm(Initializer initializer, int64_t size) {
+  Parameter parameter = vector(initializer, size);
+  parameter.of_norm = true;
+  return parameter;
+}
+
 }  // namespace
 
 Conv2d::Conv2d(const Conv2dSpec& spec) : weight(convolution_weight(checked(spec))), spec_(checked(spec)) {
@@ -83,7 +89,7 @@ Shape Conv2d::summarize(const std::string& name, const Shape& input, std::vector
 }
 
 BatchNorm2d::BatchNorm2d(int64_t channels)
-    : weight(vector(Initializer::ones, channels)), bias(vector(Initializer::zeros, channels)), statistics(channels) {
+    : weight(of_norm(Initializer::ones, channels)), bias(of_norm(Initializer::zeros, channels)), statistics(channels) {
   add_parameter("weight", weight);
   add_parameter("bias", bias);
   add_statistics(statistics);

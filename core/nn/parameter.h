@@ -16,7 +16,8 @@ class Communicator;
 enum class ParameterRole : uint8_t { matrix, vector };
 
 /// How a parameter is initialized. `he_normal` is for convolutions and linear layers (see core/nn/initialization.h).
-enum class Initializer : uint8_t { he_normal, zeros, ones };
+/// `last_gamma` is for the last gamma of a residual block: ones, or zeros if a run asks for them.
+enum class Initializer : uint8_t { he_normal, zeros, ones, last_gamma };
 
 /// A trained array. A layer declares it, and ParameterStore gives it a name and memory. Until then its tensors are undefined.
 struct Parameter {
@@ -28,12 +29,13 @@ struct Parameter {
   Initializer initializer;
   Shape shape;
   Shape logical;
-  std::string name;     // full name: "layer1.0.conv1.weight"
-  bool frozen = false;  // whether training leaves it as it is
-  Tensor master;        // f32; the optimizer updates it
-  Tensor value;         // the leaf that ops read: the 16-bit copy of `master`, or `master` itself
-  Tensor velocity;      // f32; the momentum buffer
-  Tensor gradient;      // backward() writes it
+  bool of_norm = false;  // whether it is gamma or beta of a normalization
+  std::string name;      // full name: "layer1.0.conv1.weight"
+  bool frozen = false;   // whether training leaves it as it is
+  Tensor master;         // f32; the optimizer updates it
+  Tensor value;          // the leaf that ops read: the 16-bit copy of `master`, or `master` itself
+  Tensor velocity;       // f32; the momentum buffer
+  Tensor gradient;       // backward() writes it
 };
 
 /// The statistics of one batch normalization layer, all f32 [channels]. A forward pass in training writes the batch statistics;

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
 #include "core/config/settings.h"
 #include "core/nn/parameter_store.h"
 #include "core/optim/grad_scaler.h"
@@ -9,6 +12,7 @@ namespace residua {
 struct SgdOptions {
   float momentum = 0.9f;
   float weight_decay = 1e-4f;  // L2, on all parameters including gamma, beta and biases, as in the paper
+  bool no_bn_decay = false;    // leaves out gamma and beta, as in Goyal et al. 2017, section 5.1
 };
 
 void declare(Settings& settings, SgdOptions& options);
@@ -29,7 +33,13 @@ class Sgd {
   void step();
 
  private:
-  void update(const ParameterArena& arena);
+  /// Parameters of an arena, one after the other, with the same weight decay.
+  struct Range {
+    int64_t first, size;  // elements
+    float weight_decay;
+  };
+  std::vector<Range> ranges_of(const ParameterArena& arena, ParameterRole role) const;
+  void update(const ParameterArena& arena, const Range& range);
 
   ParameterStore& store_;
   GradScaler& scaler_;

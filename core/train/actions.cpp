@@ -6,8 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "core/data/rank_images.h"
 #include "core/data/relabeled.h"
-#include "core/evaluate/all_ranks.h"
 #include "core/evaluate/exact_statistics.h"
 #include "core/nn/state_dict.h"
 #include "core/train/diagnosis.h"

@@ -53,6 +53,10 @@ void check_unit_of_steps(const Settings& s, const RunConfig& c) {
 
 void declare(Settings& s, FirstWeights& o) {
   s.choice("init", o.initialization, "Mode of He initialization: fan-in (the paper) or fan-out (torchvision).");
+  s.flag(
+      "zero-gamma", o.zero_gamma,
+      "Start gamma of the last batch norm of each residual block at 0, so that the block first is its shortcut alone (Goyal et "
+      "al. 2017). Plain networks have no such norms.");
   s.text("weights", o.file, "Safetensors file with the initial weights, or with the weights to evaluate.")
       .without_result();  // its contents count, not its path
   s.flag("reset-classifier", o.reset_classifier,
@@ -99,9 +103,7 @@ void declare(Settings& s, TrainingOptions& o) {
        "CPU results depend on the number of threads: a resumed run must have as many as before.")
       .without_result();
   s.number("threads", o.threads, between(0, 1024), "Compute threads of the CPU device; 0: one per core.").without_result();
-  s.number("rank-timeout", o.rank_timeout, at_least(0),
-           "Of several processes: if one keeps the others waiting for this many seconds, name it and end the run; 0: no limit.")
-      .without_result();
+  declare_rank_timeout(s, o.rank_timeout);
   s.number("seed", o.seed, between(0, 1e15), "Random seed for initialization, shuffling and augmentation.").chosen_by_run();
 }
 
@@ -205,6 +207,12 @@ void settle(Settings& s, RunConfig& c) {
   }
   if (c.schedule.rate_batch_size && s.layer("lr") > s.layer("lr-batch-size")) {
     s.reset("lr-batch-size");
+  }
+  if (c.schedule.warmup_epochs) {
+    const Layer epochs = s.layer("warmup-epochs");
+    const Layer iterations = s.layer("warmup-iterations");
+    const bool in_iterations = iterations > epochs || (iterations == epochs && c.schedule.warmup_iterations > 0);
+    s.reset(in_iterations ? "warmup-epochs" : "warmup-iterations");
   }
   check_unit_of_steps(s, c);
 }

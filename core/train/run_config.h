@@ -12,6 +12,7 @@
 #include "core/data/input_options.h"
 #include "core/data/loader_options.h"
 #include "core/device/precision.h"
+#include "core/distributed/connect.h"
 #include "core/evaluate/protocol.h"
 #include "core/nn/initialization.h"
 #include "core/optim/schedules/schedule.h"
@@ -25,6 +26,7 @@ namespace residua {
 /// The initial weights.
 struct FirstWeights {
   FanMode initialization = FanMode::fan_in;
+  bool zero_gamma = false;        // the last gamma of each residual block starts at 0
   std::string file;               // weights file to start from, or empty
   bool reset_classifier = false;  // keep the initialized classifier, not the file's
   std::string freeze_until;       // the last module that is not trained, or empty
@@ -32,14 +34,14 @@ struct FirstWeights {
 
 /// Training settings besides the optimizer and the learning rate.
 struct TrainingOptions {
-  int64_t batch_size = 128;           // of all ranks together
-  int64_t ranks = 1;                  // that share a batch; not a setting itself
-  double rank_timeout = 600;          // seconds that a rank may keep the others waiting; 0: no limit
-  int64_t accumulate = 1;             // passes of a step; divides the batch size
-  int64_t bn_group = 0;               // images that batch norm normalizes together; 0: those of a pass
-  bool sync_bn = false;               // whether batch norm normalizes the images of all ranks together
-  int64_t exact_bn = 0;               // training images for the final batch-norm statistics; 0: running averages
-  std::optional<double> epochs = {};  // after settle(), one of these two is set
+  int64_t batch_size = 128;            // of all ranks together
+  int64_t ranks = 1;                   // that share a batch; not a setting itself
+  double rank_timeout = kRankTimeout;  // seconds that a rank may keep the others waiting; 0: no limit
+  int64_t accumulate = 1;              // passes of a step; divides the batch size
+  int64_t bn_group = 0;                // images that batch norm normalizes together; 0: those of a pass
+  bool sync_bn = false;                // whether batch norm normalizes the images of all ranks together
+  int64_t exact_bn = 0;                // training images for the final batch-norm statistics; 0: running averages
+  std::optional<double> epochs = {};   // after settle(), one of these two is set
   std::optional<int64_t> iterations = {};
   float label_smoothing = 0.0f;
   Precision precision = Precision::automatic;
@@ -109,8 +111,9 @@ void declare(Settings& settings, RunConfig& config);
 void apply_recipe(Settings& settings, RunConfig& config, bool photos);
 
 /// Resolves settings that exclude each other. Of epochs and iterations, the one from the later layer stays, or iterations if
-/// both come from the same layer. An lr from a later layer than lr-batch-size unsets lr-batch-size. Fails with UsageError if
-/// lr-steps and the run's length have different units. May be called again after each layer.
+/// both come from the same layer; the same for warmup-epochs and warmup-iterations. An lr from a later layer than lr-batch-size
+/// unsets lr-batch-size. Fails with UsageError if lr-steps and the run's length have different units. May be called again after
+/// each layer.
 void settle(Settings& settings, RunConfig& config);
 
 /// The run's length in iterations, given `iterations_per_epoch`, and the unit of its lr-steps. Fails with UsageError if no

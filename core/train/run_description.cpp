@@ -136,6 +136,8 @@ RunDescription describe_run(const Settings& settings, const RunConfig& c, const 
                    .train_images = data.train->size(),
                    .validation_images = data.validation != nullptr ? data.validation->size() : 0,
                    .parameters = summary.parameters,
+                   .peak_lr = rate_for_batch(c.schedule, c.training.batch_size),
+                   .lr_scaling = describe_scaling(c.schedule, c.training.batch_size),
                    .device = device.string(),
                    .processor = processor.instructions.empty() ? processor.name
                                                                : fmt::format("{} ({})", processor.name, processor.instructions),
@@ -162,6 +164,8 @@ nlohmann::ordered_json to_json(const RunDescription& d) {
           {"train_images", d.train_images},
           {"validation_images", d.validation_images},
           {"parameters", d.parameters},
+          {"peak_lr", d.peak_lr},
+          {"lr_scaling", d.lr_scaling},
           {"device", d.device},
           {"processor", d.processor},
           {"precision", d.precision},

@@ -26,6 +26,8 @@ struct RunDescription {
   int64_t train_images = 0;
   int64_t validation_images = 0;
   int64_t parameters = 0;
+  double peak_lr = 0;      // for the batch size
+  std::string lr_scaling;  // describe_scaling()
   std::string device;
   std::string processor;  // "Intel(R) Xeon(R) Processor @ 2.60GHz (avx512bf16)"
   std::string precision;  // "fp32", "bf16" or "fp16"

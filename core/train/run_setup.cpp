@@ -180,7 +180,7 @@ std::vector<float> mean_in_file(const std::string& path, int64_t size) {
 }  // namespace
 
 void measure_input(const RunConfig& c, const std::shared_ptr<const ImageSource>& train, InputDescription& input,
-                   const MeasureProgress& progress) {
+                   const MeasureProgress& progress, Communicator* ranks) {
   const InputOptions& o = c.input;
   const std::optional<ImageSize> fixed = train->fixed_size();
   const bool of_input_size = fixed && *fixed == ImageSize{input.size, input.size};
@@ -192,7 +192,7 @@ void measure_input(const RunConfig& c, const std::shared_ptr<const ImageSource>&
   ImageStatistics measured{.channels = kImageNetStatistics};
   if (colors || (of_set && !(mean_given && !o.std.empty()))) {
     const std::string folder = fixed ? "" : cache_folder();  // images of one size are small: they are read in no time
-    measured = measure_images_once(folder, train, input.size, c.loader, progress);
+    measured = measure_images_once(folder, train, input.size, c.loader, progress, ranks);
   }
   const ChannelStatistics& channels = of_set ? measured.channels : kImageNetStatistics;
   input.mean.assign(channels.mean.begin(), channels.mean.end());
@@ -229,7 +229,8 @@ std::optional<Safetensors> input_of_checkpoint(const std::string& path) {
 }  // namespace
 
 void settle_input(const Settings& settings, const RunConfig& c, const std::string& checkpoint,
-                  const std::shared_ptr<const ImageSource>& train, InputDescription& input, const MeasureProgress& progress) {
+                  const std::shared_ptr<const ImageSource>& train, InputDescription& input, const MeasureProgress& progress,
+                  Communicator* ranks) {
   const bool goes_on = !checkpoint.empty();
   std::optional<Safetensors> file;
   if (goes_on) {
@@ -247,7 +248,7 @@ void settle_input(const Settings& settings, const RunConfig& c, const std::strin
   }
   const bool colors = c.input.views.at("augment", c.input.view).measures_colors();
   if (!stored.mean || !stored.std || (colors && !stored.colors)) {
-    measure_input(c, train, input, progress);
+    measure_input(c, train, input, progress, ranks);
   }
   input.mean = stored.mean.value_or(std::move(input.mean));
   input.std = stored.std.value_or(input.std);

@@ -38,17 +38,18 @@ void settle_with_data(Settings& settings, RunConfig& config, const RunData& data
 Network make_network(const RunConfig& config, const std::vector<std::string>& class_names, DType precision);
 
 /// Sets the mean, the standard deviation and the colors of the network's input as the settings say: given, ImageNet's, or
-/// measured over the training set. The statistics of images whose sizes vary are kept in cache_folder() for the next run. Fails
-/// with UsageError if a file of the settings has no mean image.
+/// measured over the training set, by several ranks together. The statistics of images whose sizes vary are kept in
+/// cache_folder() for the next run. Fails with UsageError if a file of the settings has no mean image.
 void measure_input(const RunConfig& config, const std::shared_ptr<const ImageSource>& train, InputDescription& input,
-                   const MeasureProgress& progress = {});
+                   const MeasureProgress& progress = {}, Communicator* ranks = nullptr);
 
 /// Sets the input of a run. A run that goes on has the mean, the standard deviation and the colors of its checkpoint (of the
 /// weights beside one of an older format), unless the command line gives others. A run that starts from weights has the mean
 /// and the standard deviation in their file, if they are there, unless the settings give others. All else is that of
 /// measure_input().
 void settle_input(const Settings& settings, const RunConfig& config, const std::string& checkpoint,
-                  const std::shared_ptr<const ImageSource>& train, InputDescription& input, const MeasureProgress& progress);
+                  const std::shared_ptr<const ImageSource>& train, InputDescription& input, const MeasureProgress& progress,
+                  Communicator* ranks = nullptr);
 
 /// Makes the network of a weights file. The settings override the file's metadata.
 Network network_of_weights(const Safetensors& file, const RunConfig& config, const Settings& settings, DType precision);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/data/digest.h"
+#include "core/data/rank_images.h"
 #include "core/evaluate/all_ranks.h"
 #include "core/evaluate/exact_statistics.h"
 #include "core/train/fitting_batch.h"

@@ -6,8 +6,8 @@
 
 #include "core/base/join.h"
 #include "core/data/digest.h"
+#include "core/data/rank_images.h"
 #include "core/distributed/agreement.h"
-#include "core/evaluate/all_ranks.h"
 #include "core/train/trainer.h"
 
 namespace residua {

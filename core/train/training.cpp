@@ -23,7 +23,7 @@ Training::Training(Network& network, const RunConfig& config, Device device, DTy
   if (config.training.sync_bn && ranks != nullptr) {
     store_.synchronize_norms(*ranks);
   }
-  initialize(store_, static_cast<uint64_t>(config.training.seed), config.weights.initialization);
+  initialize(store_, static_cast<uint64_t>(config.training.seed), config.weights.initialization, config.weights.zero_gamma);
   if (!config.weights.freeze_until.empty()) {
     store_.freeze_until(config.weights.freeze_until);
   }

@@ -6,6 +6,7 @@
 #include "core/data/loader.h"
 #include "tests/data/two_by_two.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/thread_ranks.h"
 #include "tests/support/warning_log.h"
 
 namespace residua::test {
@@ -105,6 +106,22 @@ TEST(StatisticsCache, ADamagedFileIsMeasuredAgain) {
     expect_same(measure_images_once(folder.path(), source, 2, {}), measured);
     EXPECT_THAT(warnings.text(), HasSubstr("measured again"));
     EXPECT_EQ(read_bytes(file), bytes) << "and kept again";
+  }
+}
+
+// Rank 1 has a folder of its own.
+TEST(StatisticsCache, RanksMeasureTogetherUnlessEachHasAResult) {
+  const TemporaryFolder folder;
+  const auto source = many_two_by_two(100);
+  const ImageStatistics measured = measure_images(source, 2, {});
+  measure_images_once(folder / "0", source, 2, {});
+  for (const int64_t reads : {200 + 100, 200}) {  // all are read for the digest
+    source->reads = 0;
+    run_ranks(2, [&](Communicator& ranks) {
+      expect_same(measure_images_once(folder / std::to_string(ranks.rank()), source, 2, {}, {}, &ranks), measured);
+    });
+    EXPECT_EQ(source->reads, reads);
+    EXPECT_EQ(files_in(folder / "1"), 1);
   }
 }
 

@@ -9,6 +9,8 @@
 #include "core/data/sources/memory_source.h"
 #include "tests/data/two_by_two.h"
 #include "tests/support/compare.h"
+#include "tests/support/thread_ranks.h"
+#include "tests/support/warning_log.h"
 
 namespace residua::test {
 namespace {
@@ -64,6 +66,57 @@ TEST(Statistics, DoNotDependOnTheWorkers) {
   EXPECT_EQ(both.mean_image, alone.mean_image);
   EXPECT_EQ(both.channels.std, alone.channels.std);
   EXPECT_EQ(both.colors, alone.colors);
+}
+
+void expect_same(const ImageStatistics& a, const ImageStatistics& b) {
+  EXPECT_EQ(a.images, b.images);
+  EXPECT_EQ(a.mean_image, b.mean_image);
+  EXPECT_EQ(a.channels.mean, b.channels.mean);
+  EXPECT_EQ(a.channels.std, b.channels.std);
+  EXPECT_EQ(a.colors, b.colors);
+}
+
+// With 3 images, ranks have none; with 5000, they compare their progress more than once.
+TEST(Statistics, OfSeveralRanksAreThoseOfOne) {
+  for (const int images : {3, 100, 5000}) {
+    const auto source = many_two_by_two(images);
+    const ImageStatistics alone = measure_images(source, 2, {});
+    for (const int64_t world : {2, 3, 5}) {
+      source->reads = 0;
+      run_ranks(world, [&](Communicator& ranks) {
+        std::vector<int64_t> done;
+        const MeasureProgress progress = [&](int64_t now, int64_t total) {
+          EXPECT_EQ(total, images);
+          EXPECT_EQ(largest(ranks, now), now) << "all call it together";
+          done.push_back(now);
+        };
+        expect_same(measure_images(source, 2, {}, progress, &ranks), alone);
+        ASSERT_FALSE(done.empty());
+        EXPECT_EQ(done.back(), images);
+        EXPECT_EQ(done.size() > 1, images > 1024 * world) << "1024 images of a rank at a time";
+      });
+      EXPECT_EQ(source->reads, images) << "each image is read by one rank";
+    }
+  }
+}
+
+TEST(Statistics, SeveralRanksNameTheirBadImagesTogether) {
+  const auto source = std::make_shared<HalfBroken>(10);
+  const ImageStatistics alone = measure_images(source, 1, {.max_bad_images = 5});
+  const WarningLog warnings;
+  run_ranks(3, [&](Communicator& ranks) {
+    expect_same(measure_images(source, 1, {.max_bad_images = 5}, {}, &ranks), alone);
+    // No rank has more than two.
+    EXPECT_TRUE(fails_with([&] { measure_images(source, 1, {.max_bad_images = 4}, {}, &ranks); },
+                           {"5 of 10 images cannot be read; wanted at most 4", "image 0", "image 2", "image 8"}));
+    EXPECT_TRUE(fails_with(
+        [&] { measure_images(std::make_shared<HalfBroken>(1), 1, {.max_bad_images = 5, .max_bad_share = 1}, {}, &ranks); },
+        {"none of the 1 images to measure could be read", "image 0"}));
+  });
+  EXPECT_EQ(warnings.text(),
+            "5 of the 10 images to measure could not be read and do not count:\n  image 0: broken\n  image 2: broken\n"
+            "  image 4: broken\n  image 6: broken\n  image 8: broken\n\n")
+      << "of one rank";
 }
 
 TEST(Statistics, LeaveOutBadImages) {

@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
+#include "core/distributed/agreement.h"
 #include "tests/data/fake_source.h"
 #include "tests/data/image_fixtures.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/thread_ranks.h"
 
 namespace residua::test {
 namespace {
@@ -32,9 +35,23 @@ class Verify : public ::testing::Test {
   /// A JPEG like no other.
   std::string photo() { return encode_jpeg(photo_image(40, 50, ++seed_)); }
   void put(const std::string& name, const std::string& bytes) { write_bytes(folder_ / name, bytes); }
-  Verification check(int64_t workers = 2) {
+  Verification check(int64_t workers = 2, Communicator* ranks = nullptr) {
     return verify(open_source("auto", folder_.path(), Split::train), open_source("auto", folder_.path(), Split::val),
-                  {.workers = workers}, kToTheEnd);
+                  {.workers = workers}, kToTheEnd, {}, ranks);
+  }
+  void put_each_fault() {
+    const std::string twice = photo();
+    put("train/cat/first.jpg", twice);
+    put("train/cat/second.jpg", twice);
+    put("train/dog/other-label.jpg", twice);
+    put("val/cat/again.jpg", twice);
+    put("val/dog/wrong.jpg", twice);
+    put("train/cat/cut.jpg", photo().substr(0, 700));
+    put("train/cat/text.jpg", "no image");
+    put("train/dog/print.jpg", encode_cmyk_jpeg(std::vector<uint8_t>(40 * 40 * 4, 99), 40, 40, true));
+    put("train/dog/really.JPEG", encode_png(photo_image(40, 40, 7)));
+    put("train/dog/small.png", encode_png(photo_image(31, 90, 8)));
+    put("train/dog/readme.txt", "text");
   }
   /// "kind subject" of each finding; subjects are relative to the folder.
   std::vector<std::string> findings(int64_t workers = 2) {
@@ -63,18 +80,7 @@ TEST_F(Verify, FindsNothingInAGoodSet) {
 }
 
 TEST_F(Verify, NamesEachFault) {
-  const std::string twice = photo();
-  put("train/cat/first.jpg", twice);
-  put("train/cat/second.jpg", twice);
-  put("train/dog/other-label.jpg", twice);
-  put("val/cat/again.jpg", twice);
-  put("val/dog/wrong.jpg", twice);
-  put("train/cat/cut.jpg", photo().substr(0, 700));
-  put("train/cat/text.jpg", "no image");
-  put("train/dog/print.jpg", encode_cmyk_jpeg(std::vector<uint8_t>(40 * 40 * 4, 99), 40, 40, true));
-  put("train/dog/really.JPEG", encode_png(photo_image(40, 40, 7)));
-  put("train/dog/small.png", encode_png(photo_image(31, 90, 8)));
-  put("train/dog/readme.txt", "text");
+  put_each_fault();
   for (const int64_t workers : {0, 3}) {
     EXPECT_THAT(findings(workers),
                 ElementsAre("unreadable train/cat/cut.jpg", "unreadable train/cat/text.jpg",
@@ -94,6 +100,22 @@ TEST_F(Verify, NamesEachFault) {
   EXPECT_EQ(json["findings"].size(), 10U);
   EXPECT_EQ(json["findings"][9]["harmful"], false);
   EXPECT_EQ(json["splits"]["val"]["images"], 4);
+}
+
+// 15 images: equal ones are of several ranks, and some of 20 ranks have none.
+TEST_F(Verify, SeveralRanksReportAsOneProcess) {
+  put_each_fault();
+  put("train/cat/not \xff text.jpg", "no image");
+  const Verification alone = check();
+  EXPECT_EQ(alone.findings.size(), 11U);
+  for (const int64_t world : {2, 3, 20}) {
+    run_ranks(world, [&](Communicator& ranks) {
+      const Verification together = check(0, &ranks);
+      EXPECT_EQ(to_json(together).dump(1, ' ', false, nlohmann::json::error_handler_t::replace),
+                to_json(alone).dump(1, ' ', false, nlohmann::json::error_handler_t::replace));
+      EXPECT_EQ(together.findings[1].subject, alone.findings[1].subject) << "every byte of a name";
+    });
+  }
 }
 
 TEST_F(Verify, ASubjectIsNotNamedTwice) {
@@ -167,6 +189,47 @@ TEST(VerifyClasses, AStopIsTold) {
   EXPECT_FALSE(result.complete);
   EXPECT_EQ(train->reads(), 64);
   EXPECT_EQ(to_json(result)["good"], false);
+}
+
+TEST(VerifyClasses, RanksShareTheImagesAndStopTogether) {
+  for (const int64_t last : {int64_t{1} << 40, int64_t{1024}}) {
+    const auto train = std::make_shared<const FakeSource>(FakeSource::Options{.images = 3000, .size = {40, 40}});
+    run_ranks(2, [&](Communicator& ranks) {
+      std::vector<int64_t> done;
+      const VerifyProgress progress = [&](int64_t now) {
+        done.push_back(now);
+        return now < last;
+      };
+      const Verification result = verify(train, nullptr, {.workers = 0}, progress, {}, &ranks);
+      EXPECT_EQ(result.complete, last > 3000);
+      EXPECT_THAT(std::vector(done.begin(), done.begin() + 3), ElementsAre(0, 512, 1024));
+      EXPECT_EQ(done.back(), std::min(last, train->size()));
+    });
+    EXPECT_EQ(train->reads(), std::min(last, train->size())) << "each image once";
+  }
+}
+
+TEST(VerifyClasses, RanksWithOtherImagesAreToldSo) {
+  const auto images = [](int64_t count) {
+    return std::make_shared<const FakeSource>(FakeSource::Options{.images = count, .size = {40, 40}});
+  };
+  const auto error = [](const std::function<void(Communicator&)>& check) {
+    try {
+      run_ranks(2, check);
+      return std::string();
+    } catch (const Disagreement& differ) {
+      return std::string(differ.what());
+    }
+  };
+  EXPECT_THAT(
+      error([&](Communicator& ranks) { verify(images(10 + ranks.rank()), nullptr, {.workers = 0}, kToTheEnd, {}, &ranks); }),
+      HasSubstr("the ranks differ in the data set: training images: "));
+  EXPECT_THAT(error([&](Communicator& ranks) {
+                const Finding missing = unopened_finding(Split::val, Error("gone"));
+                verify(images(10), nullptr, {.workers = 0}, kToTheEnd,
+                       ranks.leads() ? std::vector<Finding>{} : std::vector{missing}, &ranks);
+              }),
+              HasSubstr("val: unset (rank 0), cannot be opened (rank 1)"));
 }
 
 }  // namespace

@@ -210,6 +210,19 @@ void check_order(Communicator& communicator, Device device) {
   }
 }
 
+void check_whole_values(Communicator& communicator, Device device) {
+  expect(communicator.device() == device, "it exchanges tensors of {}, wanted {}", communicator.device().string(),
+         device.string());
+  constexpr int64_t kLarge = int64_t{1} << 53;  // a double has no odd numbers above
+  std::vector<int64_t> values = {kLarge + 1, -kLarge - 1, communicator.rank()};
+  sum_values(communicator, values);
+  const int64_t world = communicator.world();
+  const std::vector<int64_t> wanted = {world * (kLarge + 1), -world * (kLarge + 1), world * (world - 1) / 2};
+  for (size_t i = 0; i < values.size(); ++i) {
+    expect(values[i] == wanted[i], "the sum of whole numbers: element {} is {}, wanted {}", i, values[i], wanted[i]);
+  }
+}
+
 }  // namespace
 
 Tensor tensor_of(const std::string& bytes, Shape shape, DType dtype, Device device) {
@@ -259,6 +272,7 @@ void check_tensor_contract(Communicator& communicator, Device device) {
   check_same_bits(communicator, device);
   check_broadcasts_and_rows(communicator, device);
   check_order(communicator, device);
+  check_whole_values(communicator, device);
 }
 
 }  // namespace residua::test

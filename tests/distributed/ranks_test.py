@@ -136,9 +136,11 @@ class Tcp(unittest.TestCase):
             with self.subTest(dead=dead):
                 self.port = free_port()
                 jobs, pids = self.connected(3, limit=100)
+                begin = time.monotonic()
                 os.kill(pids[dead], signal.SIGKILL)
                 # The first rank that notices says so, and ends the others.
                 ends = [jobs[rank].end() for rank in sorted({0, 1, 2} - {dead})]
+                self.assertLess(time.monotonic() - begin, 10, "long before the limit")
                 self.assertEqual([code for code, _ in ends], [3, 3])
                 text = "".join(text for _, text in ends)
                 self.assertRegex(text, rf"rank \d: rank {dead} of 3 on \S+, process {pids[dead]}, has died")
@@ -153,6 +155,22 @@ class Tcp(unittest.TestCase):
                 self.assertEqual([code for code, _ in ends], [3, 3])
                 text = "".join(text for _, text in ends)
                 self.assertRegex(text, rf"rank {stopped} of 3 on \S+, process {pids[stopped]}, does not answer")
+
+    # Once the limit is over, the others know whom they have not heard: they wait for nothing else.
+    def test_stopped_rank_is_named_as_soon_as_the_limit_is_over(self):
+        seconds = []
+        for _ in range(3):  # other work may delay one try
+            self.port = free_port()
+            jobs, pids = self.connected(3)
+            begin = time.monotonic()
+            os.kill(pids[1], signal.SIGSTOP)
+            for rank in (0, 2):
+                self.assertEqual(jobs[rank].end()[0], 3)
+            seconds.append(time.monotonic() - begin)
+            jobs[1].stop()
+            if seconds[-1] < LIMIT + 1:
+                return
+        self.fail(f"it took {seconds} s each time, wanted the limit of {LIMIT} s and little more")
 
     def test_missing_rank_is_named(self):
         jobs = [self.start(rank, 4, limit=2) for rank in (0, 2)]

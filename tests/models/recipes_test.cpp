@@ -12,7 +12,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(Recipes, AreTheFilesOfTheFolder) {
-  EXPECT_THAT(recipe_names(), ElementsAre("cifar-he2015", "he2015", "photos", "small-images", "torchvision-v1"));
+  EXPECT_THAT(recipe_names(), ElementsAre("cifar-he2015", "goyal2017", "he2015", "photos", "small-images", "torchvision-v1"));
   for (const Recipe& recipe : recipes()) {
     EXPECT_EQ(recipe.toml, read_bytes(RESIDUA_SOURCE_DIR "/models/recipes/" + std::string(recipe.name) + ".toml"));
     EXPECT_FALSE(recipe.description().empty()) << recipe.name;
@@ -29,8 +29,9 @@ TEST(Recipes, AreFoundByName) {
     find_recipe("photo");
     FAIL();
   } catch (const UsageError& error) {
-    EXPECT_THAT(error.what(),
-                HasSubstr("recipe: got 'photo', wanted cifar-he2015, he2015, photos, small-images or torchvision-v1"));
+    EXPECT_THAT(
+        error.what(),
+        HasSubstr("recipe: got 'photo', wanted cifar-he2015, goyal2017, he2015, photos, small-images or torchvision-v1"));
   }
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "models/resnet.h"
 
@@ -62,6 +63,28 @@ TEST(InitializationTest, FanOutCountsTheOutputs) {
   expect_normal(store.parameter("conv1.weight").master.to_vector(), std::sqrt(2.0 / (64 * 7 * 7)));
   expect_normal(store.parameter("layer4.0.downsample.0.weight").master.to_vector(), std::sqrt(2.0 / 512));
   expect_normal(store.parameter("fc.weight").master.to_vector(), std::sqrt(2.0 / 512));
+}
+
+TEST(InitializationTest, ZeroGammaIsThatOfTheLastNormOfEachResidualBlock) {
+  for (const char* name : {"resnet18", "resnet50", "resnet20", "plain20"}) {
+    ResNet model(named_resnet(name));
+    const ResNetConfig& config = named_resnet(name);
+    const bool residual = config.shortcut != Shortcut::none;
+    const std::string last = config.block == BlockKind::basic ? ".bn2.weight" : ".bn3.weight";
+    for (const bool zero : {false, true}) {
+      ParameterStore store(model, {.purpose = Purpose::inference});
+      initialize(store, 7, FanMode::fan_in, zero);
+      int64_t zeros = 0;
+      for (const Parameter* parameter : store.parameters()) {
+        if (parameter->logical.rank() == 1 && parameter->name.ends_with(".weight")) {
+          const bool is_last = residual && parameter->name.ends_with(last);
+          EXPECT_THAT(parameter->master.to_vector(), Each(zero && is_last ? 0.0f : 1.0f)) << parameter->name;
+          zeros += is_last ? 1 : 0;
+        }
+      }
+      EXPECT_EQ(zeros, residual ? std::accumulate(config.blocks.begin(), config.blocks.end(), int64_t{0}) : 0) << name;
+    }
+  }
 }
 
 std::vector<float> weights(ResNetConfig spec, uint64_t seed, const char* name) {

@@ -96,37 +96,68 @@ void reference_step(std::vector<double>& weight, std::vector<double>& velocity, 
   }
 }
 
-TEST_P(SgdTest, FollowsPytorchsRuleOverSeveralSteps) {
-  for (const DType compute : {DType::f32, DType::bf16, DType::f16}) {
-    Training training(GetParam(), {.compute = compute}, {.momentum = 0.9f, .weight_decay = 0.01f}, LossScaling{});
-    std::map<std::string, std::vector<double>> weights;
-    std::map<std::string, std::vector<double>> velocities;
-    for (const auto& [name, values] : training.masters()) {
-      weights[name].assign(values.begin(), values.end());
-      velocities[name].assign(values.size(), 0.0);
-    }
-    const float scale = 8.0f;
-    training.scaler.set_loss_scale(scale);
-    for (const float rate : {0.1f, 0.1f, 0.02f}) {
-      training.scaler.set_learning_rate(rate);
-      training.compute_gradients(scale, rate * 10);
-      for (const Parameter* parameter : training.store.parameters()) {
-        reference_step(weights[parameter->name], velocities[parameter->name], parameter->gradient.to_vector(), rate, 0.9f,
-                       0.01f, scale);
-      }
-      training.step();
-      ASSERT_EQ(training.state().skipped_steps, 0);
-    }
+/// Gamma and beta, told by their names.
+bool is_of_norm(const std::string& name) {
+  return name.starts_with("bn") || name.find(".bn") != std::string::npos || name.find(".downsample.1.") != std::string::npos;
+}
+
+class SgdRule : public SgdTest {
+ protected:
+  void check(DType compute, bool no_bn_decay, const std::string& freeze_until = "");
+};
+
+INSTANTIATE_TEST_SUITE_P(Devices, SgdRule, ::testing::ValuesIn(test_devices()),
+                         [](const auto& info) { return info.param.type == Device::Type::cpu ? "cpu" : "cuda"; });
+
+void SgdRule::check(DType compute, bool no_bn_decay, const std::string& freeze_until) {
+  const SgdOptions options{.momentum = 0.9f, .weight_decay = 0.01f, .no_bn_decay = no_bn_decay};
+  Training training(GetParam(), {.compute = compute}, options, LossScaling{});
+  if (!freeze_until.empty()) {
+    training.store.freeze_until(freeze_until);
+  }
+  std::map<std::string, std::vector<double>> weights;
+  std::map<std::string, std::vector<double>> velocities;
+  for (const auto& [name, values] : training.masters()) {
+    weights[name].assign(values.begin(), values.end());
+    velocities[name].assign(values.size(), 0.0);
+  }
+  const float scale = 8.0f;
+  training.scaler.set_loss_scale(scale);
+  for (const float rate : {0.1f, 0.1f, 0.02f}) {
+    training.scaler.set_learning_rate(rate);
+    training.compute_gradients(scale, rate * 10);
     for (const Parameter* parameter : training.store.parameters()) {
-      const std::vector<float> master = parameter->master.to_vector();
-      const std::vector<float> velocity = parameter->velocity.to_vector();
-      const std::vector<double>& wanted = weights[parameter->name];
-      const std::vector<double>& wanted_velocity = velocities[parameter->name];
-      for (size_t i = 0; i < master.size(); ++i) {
-        ASSERT_NEAR(master[i], wanted[i], 2e-6 * (0.1 + std::fabs(wanted[i]))) << parameter->name;
-        ASSERT_NEAR(velocity[i], wanted_velocity[i], 2e-6 * (0.1 + std::fabs(wanted_velocity[i]))) << parameter->name;
+      if (!parameter->frozen) {
+        const double decay = no_bn_decay && is_of_norm(parameter->name) ? 0 : 0.01f;
+        reference_step(weights[parameter->name], velocities[parameter->name], parameter->gradient.to_vector(), rate, 0.9f,
+                       decay, scale);
       }
     }
+    training.step();
+    ASSERT_EQ(training.state().skipped_steps, 0);
+  }
+  for (const Parameter* parameter : training.store.parameters()) {
+    const std::vector<float> master = parameter->master.to_vector();
+    const std::vector<float> velocity = parameter->velocity.to_vector();
+    const std::vector<double>& wanted = weights[parameter->name];
+    const std::vector<double>& wanted_velocity = velocities[parameter->name];
+    for (size_t i = 0; i < master.size(); ++i) {
+      ASSERT_NEAR(master[i], wanted[i], 2e-6 * (0.1 + std::fabs(wanted[i]))) << parameter->name;
+      ASSERT_NEAR(velocity[i], wanted_velocity[i], 2e-6 * (0.1 + std::fabs(wanted_velocity[i]))) << parameter->name;
+    }
+  }
+}
+
+TEST_P(SgdRule, IsPytorchsOverSeveralSteps) {
+  for (const DType compute : {DType::f32, DType::bf16, DType::f16}) {
+    check(compute, false);
+  }
+}
+
+TEST_P(SgdRule, CanLeaveGammaAndBetaWithoutDecay) {
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    check(compute, true);
+    check(compute, true, "layer1.0.conv1");
   }
 }
 

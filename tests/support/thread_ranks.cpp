@@ -5,6 +5,9 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <type_traits>
+
+#include "core/device/device_api.h"
 
 namespace residua::test {
 namespace {
@@ -96,10 +99,24 @@ class ThreadRank final : public Communicator {
   };
 
   void finish(const Call& call) {
-    const std::vector<float> own = call.x.to_vector();
-    std::vector<float> result(own.size());
+    if (call.x.dtype() == DType::i64) {
+      finish_as(call, whole_numbers(call.x));
+    } else {
+      finish_as(call, call.x.to_vector());
+    }
+  }
+
+  static std::vector<int64_t> whole_numbers(const Tensor& x) {
+    std::vector<int64_t> values(static_cast<size_t>(x.size()));
+    device_api::copy(Device{}, values.data(), x.device(), x.data(), x.bytes());
+    return values;
+  }
+
+  template <class T>
+  void finish_as(const Call& call, const std::vector<T>& own) {
+    std::vector<T> result(own.size());
     const size_t row = own.size() / static_cast<size_t>(world());
-    const auto read = [&](int64_t from, const std::vector<float>& other) {
+    const auto read = [&](int64_t from, const std::vector<T>& other) {
       for (size_t i = 0; i < result.size(); ++i) {
         switch (call.kind) {
           case Kind::sum: result[i] = from == 0 ? other[i] : result[i] + other[i]; break;
@@ -111,7 +128,11 @@ class ThreadRank final : public Communicator {
     const char* names[] = {"sum", "broadcast", "gather_rows"};
     meeting_.exchange(turn_, rank(), fmt::format("{} of {}", names[static_cast<int>(call.kind)], call.x.shape().string()), own,
                       read);
-    call.x.copy_from(result);
+    if constexpr (std::is_same_v<T, float>) {
+      call.x.copy_from(result);
+    } else {
+      device_api::copy(call.x.device(), call.x.data(), Device{}, result.data(), call.x.bytes());
+    }
   }
 
   Meeting& meeting_;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains with several ranks under mpirun: the same result as one process, and an end with a name when a rank fails.
+"""Trains and verifies with several ranks under mpirun: the same result as one process, and an end with a name when a rank fails.
 
   tests/tools/mpirun_test.py --bin FOLDER
 """
@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import signal
@@ -50,6 +51,20 @@ def weights(path):
             begin, end = (8 + length + at for at in about["data_offsets"])
             arrays[name] = struct.unpack_from(f"<{(end - begin) // 4}f", data, begin)
     return arrays
+
+
+def mean_image(path):
+    """The bytes of the mean image in a safetensors file."""
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<Q", data)
+    begin, end = json.loads(data[8 : 8 + length])["input.mean"]["data_offsets"]
+    return data[8 + length + begin : 8 + length + end]
+
+
+def photo(path, seed, size=40):
+    """Writes an image like no other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"P6 %d %d 255\n" % (size, size) + random.Random(seed).randbytes(3 * size * size))
 
 
 def distance(a, b):
@@ -165,6 +180,74 @@ class Ranks(unittest.TestCase):
                         self.assertEqual(json.dumps(several[part]).count("index"), json.dumps(found[0][part]).count("index"), part)
                 self.assertEqual([found[0]["top1_error"], found[0]["top5_error"]], [several["top1_error"], several["top5_error"]])
 
+    def photos(self, images=30):
+        """A folder of photos, and the flags to measure them. No run finds what another one has measured."""
+        folder = self.folder / "photos"
+        for i in range(images):
+            for split in ("train", "val"):
+                photo(folder / split / "ab"[i % 2] / f"{i:02}.ppm", f"{split} {i}")
+        return folder, [folder, *DATA[2:], *"--batch-size 6 --crop-size 32 --mean pixel --iterations 1 --max-bad-images 3".split()]
+
+    def measured(self, ranks, words, code=0):
+        shutil.rmtree(self.folder / "cache", ignore_errors=True)
+        ENVIRONMENT["XDG_CACHE_HOME"] = str(self.folder / "cache")
+        return self.run_to_end(ranks, [*words, "--overwrite"], code=code)
+
+    # Sums are whole numbers, so that the mean image has the same bits.
+    def test_ranks_measure_the_mean_image_of_one_process(self):
+        folder, words = self.photos()
+        (folder / "train/a/04.ppm").write_bytes(b"no image")
+        for data in (words, [*RUN, "--iterations", "1", "--mean", "pixel"]):
+            means = []
+            for ranks in (0, 2, 3, 4):
+                self.measured(ranks, [*data, "--batch-size", "12"])
+                means.append(mean_image(self.folder / "run/last.safetensors"))
+            self.assertGreater(len(means[0]), 3000)
+            self.assertEqual(means, means[:1] * 4)
+
+    def test_ranks_count_and_name_images_that_they_cannot_measure(self):
+        folder, words = self.photos()
+        bad = [folder / "train" / name for name in ("a/04.ppm", "b/21.ppm")]  # each of another rank
+        for path in bad:
+            path.write_bytes(b"no image")
+        for ranks in (0, 2):
+            told = self.measured(ranks, words)
+            self.assertEqual(told.count("2 of the 30 images to measure could not be read and do not count"), 1, told)
+            refused = self.measured(ranks, [*words, "--max-bad-images", "1"], code=1)
+            self.assertIn("2 of 30 images cannot be read; wanted at most 1", refused)
+            for path in bad:
+                self.assertIn(f"{path}: not an image", told)
+                self.assertIn(f"{path}: not an image", refused)
+
+    def test_sigterm_to_one_rank_ends_the_measuring_of_all(self):
+        process = self.start(2, [*RUN, "--synthetic-images", "1000000", "--batch-size", "100", "--iterations", "4", "--mean", "pixel"])
+        end = time.monotonic() + 60
+        while not (self.folder / "run/run.lock").exists():
+            self.assertIsNone(process.poll(), self.told())
+            self.assertLess(time.monotonic(), end, self.told())
+            time.sleep(0.01)
+        os.kill(self.processes(process)[1], signal.SIGTERM)
+        self.assertEqual(process.wait(30), 128 + signal.SIGTERM, self.told())
+        self.assertIn("stopped before the first step", self.told())
+
+    def test_learning_rates_of_large_batches(self):
+        recipe = [*DATA, *"--synthetic-images 96 --batch-size 24 --log-every 1 --recipe goyal2017 --epochs 6".split()]
+        recipe += "--lr 0.01 --lr-batch-size 4 --warmup-epochs 2 --lr-steps 3,5".split()
+        # 24 images are 6 times 4, and an epoch has 4 steps.
+        wanted = [0.01 + 0.05 * step / 8 for step in range(8)] + [0.06] * 4 + [0.006] * 8 + [0.0006] * 4
+        for ranks, passes in ((0, 1), (0, 2), (2, 1), (2, 3)):
+            told = self.run_to_end(ranks, [*recipe, "--accumulate", str(passes), "--overwrite"])
+            self.assertEqual(told.count("learning rate 0.06 = 0.01 x 24 / 4\n"), 1, told)
+            rates = [record["lr"] for record in self.records()]
+            self.assertEqual(len(rates), len(wanted))
+            for step, (rate, expected) in enumerate(zip(rates, wanted)):
+                self.assertAlmostEqual(rate, expected, delta=1e-7, msg=f"step {step} of {ranks} ranks, {passes} passes")
+            run = json.loads((self.folder / "run/run.json").read_text())
+            self.assertAlmostEqual(run["peak_lr"], 0.06)
+            self.assertEqual(run["lr_scaling"], "learning rate 0.06 = 0.01 x 24 / 4")
+        self.assertNotIn("learning rate", self.run_to_end(0, [*RUN, "--iterations", "2", "--overwrite"]))
+        self.assertEqual([record["lr"] for record in self.records()], [0.01, 0.01])
+
     def test_sums_start_before_the_backward_pass_ends(self):
         trace = self.folder / "trace.json"
         self.run_to_end(2, [*RUN, "--iterations", "24", "--trace", trace])
@@ -262,6 +345,61 @@ class Ranks(unittest.TestCase):
         os.kill(self.processes(process)[1], signal.SIGTERM)
         self.assertEqual(process.wait(60), 128 + signal.SIGTERM, self.told())
         self.assertIn("stopped at iteration", self.told())
+
+
+class Verify(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="residua-ranks-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        for i in range(40):
+            photo(self.folder / "data" / ("val" if i % 4 == 3 else "train") / "ab"[i % 2] / f"{i:02}.ppm", i)
+
+    def verify(self, ranks, *words):
+        """The exit code, the standard output, and the report as JSON."""
+        report = self.folder / "report.json"
+        launcher = [*MPIRUN, "-n", str(ranks)] if ranks > 0 else []
+        command = [*launcher, BIN / "verify-imagenet", self.folder / "data", "--json", report, *words]
+        ended = subprocess.run(command, env=ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+        result = report.read_text() if report.exists() else ended.stderr
+        report.unlink(missing_ok=True)
+        return ended.returncode, ended.stdout, result
+
+    def expect_same(self, code, *named):
+        alone = self.verify(0)
+        self.assertEqual(alone[0], code, alone)
+        for name in named:
+            self.assertIn(name, alone[1])
+        for ranks in (2, 3, 5):
+            self.assertEqual(self.verify(ranks), alone, ranks)
+
+    def test_ranks_report_as_one_process(self):
+        self.expect_same(0, "good")
+        photo(self.folder / "data/train/a/tiny.ppm", "tiny", size=8)
+        shutil.copy(self.folder / "data/train/a/00.ppm", self.folder / "data/train/b/99.ppm")
+        for name in ("train/a/04.ppm", "train/b/25.ppm", "val/b/39.ppm"):
+            (self.folder / "data" / name).write_bytes(b"no image")
+        shutil.copy(self.folder / "data/train/a/06.ppm", self.folder / "data/val/a/98.ppm")
+        self.expect_same(1, "a/04.ppm", "b/25.ppm", "b/39.ppm", "b/99.ppm", "a/98.ppm", "tiny.ppm")
+
+    def test_a_split_that_cannot_be_opened(self):
+        shutil.rmtree(self.folder / "data/val")
+        self.expect_same(1, "val: ")
+
+    def test_a_rank_with_other_images(self):
+        other = self.folder / "other"
+        shutil.copytree(self.folder / "data", other)
+        (other / "train/a/00.ppm").unlink()
+        command = [*MPIRUN, "-n", "1", BIN / "verify-imagenet", self.folder / "data", ":", "-n", "1", BIN / "verify-imagenet", other]
+        ended = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+        self.assertEqual(ended.returncode, 2, ended)
+        self.assertEqual(ended.stderr.count("the ranks differ in the data set: training images: "), 1, ended)
+        self.assertEqual(ended.stdout.count("good"), 0)
+
+    def test_a_wrong_call_on_all_ranks(self):
+        ended = subprocess.run([*MPIRUN, "-n", "2", BIN / "verify-imagenet", self.folder / "nowhere"], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+        self.assertEqual(ended.returncode, 2, ended)
+        self.assertRegex(ended.stderr, r"rank \d of 2: .*nowhere")
 
 
 if __name__ == "__main__":

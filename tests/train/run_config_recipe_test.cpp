@@ -120,6 +120,60 @@ TEST(RunConfig, TheRecipeOfTorchvisionIsItsReference) {
   EXPECT_EQ(c.sgd.momentum, 0.9f);
 }
 
+TEST(RunConfig, TheRecipeOfLargeBatchesIsThePapers) {
+  LayeredRun run;
+  run.flag("recipe", {"goyal2017"}).finish(true);
+  const RunConfig& c = run.config;
+  EXPECT_EQ(c.model.name, "resnet50");
+  EXPECT_EQ(c.training.batch_size, 8192);
+  EXPECT_EQ(c.training.bn_group, 32);
+  EXPECT_THAT(c.training.epochs, Optional(90));
+  EXPECT_EQ(c.input.view, "random-resized-crop");
+  EXPECT_TRUE(c.weights.zero_gamma);
+  EXPECT_TRUE(c.sgd.no_bn_decay);
+  EXPECT_EQ(c.sgd.weight_decay, 1e-4f);
+  EXPECT_EQ(run.rate(), 3.2);
+  const auto schedule = make_schedule(c.schedule, run_length(c.training, 156), c.training.batch_size);
+  const auto rate_at = [&](double epoch) { return schedule->rate(static_cast<int64_t>(156 * epoch)); };
+  EXPECT_DOUBLE_EQ(rate_at(0), 0.1);
+  EXPECT_DOUBLE_EQ(rate_at(2.5), 1.65);
+  for (const auto& [epoch, rate] :
+       {std::pair(5, 3.2), std::pair(29, 3.2), std::pair(30, 0.32), std::pair(60, 0.032), std::pair(80, 0.0032)}) {
+    EXPECT_NEAR(rate_at(epoch), rate, 1e-12) << epoch;
+  }
+  LayeredRun small;
+  small.flag("recipe", {"goyal2017"}).flag("batch-size", {"4096"}).finish(true);
+  EXPECT_EQ(small.rate(), 1.6);
+  LayeredRun unset;
+  unset.finish(true);
+  EXPECT_FALSE(unset.config.weights.zero_gamma || unset.config.sgd.no_bn_decay || unset.config.schedule.warmup_epochs);
+  EXPECT_EQ(unset.config.schedule.rate_scaling, RateScaling::down);
+}
+
+TEST(RunConfig, AWarmupIsInTheUnitOfTheLaterLayer) {
+  LayeredRun iterations;
+  iterations.flag("recipe", {"goyal2017"}).flag("warmup-iterations", {"7"}).finish(true);
+  EXPECT_FALSE(iterations.config.schedule.warmup_epochs);
+  EXPECT_EQ(iterations.config.schedule.warmup_iterations, 7);
+  LayeredRun none;
+  none.flag("recipe", {"goyal2017"}).flag("warmup-iterations", {"0"}).finish(true);
+  EXPECT_FALSE(none.config.schedule.warmup_epochs);
+  LayeredRun epochs;
+  epochs.file("warmup-iterations = 7\n").flag("warmup-epochs", {"2"}).finish(true);
+  EXPECT_THAT(epochs.config.schedule.warmup_epochs, Optional(2));
+  EXPECT_EQ(epochs.config.schedule.warmup_iterations, 0);
+  LayeredRun both;
+  both.flag("warmup-iterations", {"7"}).flag("warmup-epochs", {"2"}).finish(true);
+  EXPECT_FALSE(both.config.schedule.warmup_epochs);
+  EXPECT_EQ(both.config.schedule.warmup_iterations, 7);
+  for (LayeredRun* run : {&iterations, &none, &epochs}) {
+    LayeredRun back;
+    back.file(run->settings.toml()).finish(false);
+    EXPECT_EQ(back.config.schedule.warmup_epochs, run->config.schedule.warmup_epochs);
+    EXPECT_EQ(back.config.schedule.warmup_iterations, run->config.schedule.warmup_iterations);
+  }
+}
+
 // Its folder has all settings; the recipe may have changed since.
 TEST(RunConfig, ARunThatGoesOnTakesARecipeOnlyFromTheCommandLine) {
   LayeredRun run;

@@ -140,6 +140,17 @@ std::vector<Row> rows() {
        [](const ShortRun& a, const ShortRun& b) {
          EXPECT_LT(norm(b.first, "conv1.weight"), 0.6 * norm(a.first, "conv1.weight"));
        }},
+      {"zero-gamma",
+       {},
+       {"false"},
+       {"true"},
+       [](const ShortRun& a, const ShortRun& b) {
+         other_weights(a, b);
+         EXPECT_EQ(norm(b.first, "layer1.0.bn2.weight"), 0);
+         EXPECT_GT(norm(b.last, "layer1.0.bn2.weight"), 0) << "it is trained";
+         EXPECT_EQ(norm(a.first, "layer1.0.bn2.weight"), 4) << "16 ones";
+         EXPECT_EQ(norm(b.first, "layer1.0.bn1.weight"), 4);
+       }},
       {"batch-size", {}, {"8"}, {"16"}, holds([](const ShortRun& r) { return r.epochs.back(); }, 0.5, 1.0)},
       {"accumulate", {}, {"1"}, {"2"}, other_weights},
       {"bn-group", {}, {"0"}, {"8"}, other_weights},
@@ -194,8 +205,21 @@ std::vector<Row> rows() {
       {"seed", {}, {"1"}, {"2"}, other_first_weights},
       {"momentum", {{"weight-decay", {"0"}}}, {"0"}, {"0.9"}, farther},
       {"weight-decay", {}, {"0"}, {"1"}, smaller_weights},
+      {"no-bn-decay",
+       {{"weight-decay", {"1"}}},
+       {"true"},
+       {"false"},
+       [](const ShortRun& a, const ShortRun& b) {
+         ASSERT_TRUE(a.ended_well() && b.ended_well());
+         EXPECT_LT(norm(b.last, "layer1.0.bn1.weight"), 0.95 * norm(a.last, "layer1.0.bn1.weight"));
+       }},
       {"lr", {}, {"0.01"}, {"0.02"}, farther},
       {"lr-batch-size", {{"lr", {"0.05"}}}, {"16"}, {"32"}, rates({0.05, 0.05, 0.05, 0.05}, {0.025, 0.025, 0.025, 0.025})},
+      {"lr-scaling",
+       {{"lr", {"0.05"}}, {"lr-batch-size", {"4"}}},
+       {"down"},
+       {"linear"},
+       rates({0.05, 0.05, 0.05, 0.05}, {0.2, 0.2, 0.2, 0.2})},
       {"lr-schedule", {}, {"constant"}, {"step"}, rates({0.05, 0.05, 0.05, 0.05}, {0.05, 0.05, 0.005, 0.0005})},
       {"lr-steps",
        {{"lr-schedule", {"step"}}},
@@ -222,6 +246,7 @@ std::vector<Row> rows() {
        }},
       {"lr-final", {{"lr-schedule", {"cosine"}}, {"iterations", {"2"}}}, {"0"}, {"0.01"}, rates({0.05, 0.025}, {0.05, 0.03})},
       {"warmup-iterations", {}, {"1"}, {"2"}, rates({0.005, 0.05, 0.05, 0.05}, {0.005, 0.0275, 0.05, 0.05})},
+      {"warmup-epochs", {}, {"0.25"}, {"0.5"}, rates({0.005, 0.05, 0.05, 0.05}, {0.005, 0.0275, 0.05, 0.05})},
       {"warmup",
        {{"warmup-iterations", {"2"}}},
        {"linear"},

@@ -24,7 +24,9 @@ std::vector<Split> splits_of(const DataCommandOptions& options) {
 const char* split_name(Split split) { return split == Split::train ? "train" : "val"; }
 
 int run_tool(Settings& settings, const std::string& program, const std::string& description, int argc, const char* const* argv,
-             const std::function<int()>& run) {
+             const std::function<int()>& run, Ranks* several) {
+  Ranks one;
+  Ranks& ranks = several != nullptr ? *several : one;
   const auto parse_and_run = [&] {
     const CommandLine line = read_command_line(settings, program, description, argc, argv);
     if (line.text) {
@@ -34,9 +36,12 @@ int run_tool(Settings& settings, const std::string& program, const std::string& 
     for (const Assignment& given : line.given) {
       settings.assign(given.key, given.words, Layer::command_line);
     }
-    return run();
+    return ranks.run(run);
   };
-  return run_program(program, parse_and_run, [&](const UsageError& error) { return worded(error, settings, program); });
+  const int code = run_program(
+      program, parse_and_run, [&](const UsageError& error) { return worded(error, settings, program); }, ranks.prefix());
+  ranks.end(code);
+  return code;
 }
 
 }  // namespace residua

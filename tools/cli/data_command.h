@@ -6,6 +6,7 @@
 
 #include "core/config/settings.h"
 #include "core/data/dataset_options.h"
+#include "tools/cli/ranks.h"
 
 namespace residua {
 
@@ -24,8 +25,8 @@ std::vector<Split> splits_of(const DataCommandOptions& options);
 const char* split_name(Split split);
 
 /// What main() of such a tool does: parses the command line into `settings`, and runs. Returns the exit code: that of `run`, 2
-/// for a wrong call, 1 for any other error.
+/// for a wrong call, 1 for any other error. `ranks`: those that the tool runs as, if it may be several.
 int run_tool(Settings& settings, const std::string& program, const std::string& description, int argc, const char* const* argv,
-             const std::function<int()>& run);
+             const std::function<int()>& run, Ranks* ranks = nullptr);
 
 }  // namespace residua

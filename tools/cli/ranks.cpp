@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "core/distributed/agreement.h"
 #include "core/distributed/connect.h"
 
 namespace residua {
@@ -29,6 +30,20 @@ const Launch& Ranks::launch() {
 Communicator& Ranks::connect(Device device, double limit) {
   all_ = residua::connect(launch_, device, limit);
   return *all_;
+}
+
+int Ranks::run(const std::function<int()>& work) {
+  try {
+    const int code = work();
+    finished_ = true;
+    return code;
+  } catch (const Disagreement&) {
+    finished_ = true;
+    if (!all_->leads()) {
+      return 2;
+    }
+    throw;
+  }
 }
 
 int threads_of_rank(Communicator& ranks) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -13,7 +14,7 @@ namespace residua {
 class Ranks {
  public:
   Ranks() = default;
-  /// Ends all ranks at once unless finished() was called: another rank may wait for this one.
+  /// Ends all ranks at once unless run() has ended in order: another rank may wait for this one.
   ~Ranks();
   Ranks(const Ranks&) = delete;
   Ranks& operator=(const Ranks&) = delete;
@@ -25,10 +26,11 @@ class Ranks {
   Communicator& connect(Device device, double limit);
 
   Communicator& all() { return *all_; }
+  /// Runs a program's work. If it ends, or the ranks disagree, all end in order; rank 0 alone throws Disagreement, another
+  /// returns its exit code. After any other error this rank ends all of them.
+  int run(const std::function<int()>& work);
   /// What error messages begin with: "rank 2 of 4: "; empty if there is one process.
   const std::string& prefix() const { return prefix_; }
-  /// The program ends in order, as it does on the other ranks.
-  void finished() { finished_ = true; }
   /// The program ends with this exit code.
   void end(int code) { code_ = code; }
 

@@ -59,8 +59,11 @@ void Schedule::set_numbers(std::span<const double> numbers) {
 void declare(Settings& s, ScheduleOptions& o) {
   s.number("lr", o.rate, above(0), "Peak learning rate.");
   s.number("lr-batch-size", o.rate_batch_size, between(1, 1 << 20),
-           "Batch size that lr is meant for: a smaller batch scales lr down in proportion, a larger one leaves it. Ignored if "
-           "you give lr without it.");
+           "Batch size that lr is meant for: a smaller batch scales lr down in proportion; for a larger one see lr-scaling. "
+           "Ignored if you give lr without it.");
+  s.choice("lr-scaling", o.rate_scaling,
+           "What a batch larger than lr-batch-size does. down: it leaves lr as it is. linear: it scales lr up in proportion, "
+           "which needs a warm-up (Goyal et al. 2017).");
   s.choice("lr-schedule", o.name, Registry<ScheduleKind>::names(), "Learning-rate schedule. " + help_of_kinds<ScheduleKind>());
   s.numbers("lr-steps", o.steps, above(0),
             "When the step schedule drops the rate: a list of iterations if the run's length is in iterations, else of epochs.")
@@ -70,13 +73,15 @@ void declare(Settings& s, ScheduleOptions& o) {
            "Factor that the step and plateau schedules multiply the rate by at each drop.");
   s.number("warmup-iterations", o.warmup_iterations, between(0, 1e12),
            "Length of the linear or constant warm-up in iterations; 0: no warm-up.");
+  s.number("warmup-epochs", o.warmup_epochs, above(0),
+           "The same in epochs; fractions are allowed. Overridden by warmup-iterations given in the same place.");
   s.choice("warmup", o.warmup,
            "Kind of warm-up. linear: from warmup-lr to the schedule's rate in a straight line. constant: warmup-lr throughout. "
            "until-error: warmup-lr until the training error falls below warmup-error, as in the paper for ResNet-110.");
   s.number("warmup-error", o.warmup_error, {.low = 0, .high = 100, .above_low = true},
            "Top-1 training error in percent that ends the until-error warm-up; checked every 100 iterations, over those 100.");
   s.number("warmup-lr", o.warmup_rate, above(0), "Learning rate at the start of a linear warm-up, or throughout another one.")
-      .default_is("a tenth of the learning rate");
+      .default_is("a tenth of the learning rate; if lr-scaling is linear, lr as it is before");
   o.kinds.declare(s);
 }
 
@@ -84,28 +89,59 @@ double rate_for_batch(const ScheduleOptions& o, int64_t batch_size) {
   if (!o.rate_batch_size) {
     return o.rate;
   }
-  return o.rate * std::min(1.0, static_cast<double>(batch_size) / static_cast<double>(*o.rate_batch_size));
+  const double scale = static_cast<double>(batch_size) / static_cast<double>(*o.rate_batch_size);
+  return o.rate * (o.rate_scaling == RateScaling::linear ? scale : std::min(1.0, scale));
 }
+
+std::string describe_scaling(const ScheduleOptions& o, int64_t batch_size) {
+  const double rate = rate_for_batch(o, batch_size);
+  return rate == o.rate ? ""
+                        : fmt::format("learning rate {:.6g} = {:.6g} x {} / {}", rate, o.rate, batch_size, *o.rate_batch_size);
+}
+
+double first_rate(const ScheduleOptions& o, int64_t batch_size) {
+  const double rate = rate_for_batch(o, batch_size);
+  return o.rate_scaling == RateScaling::linear && o.rate_batch_size ? std::min(o.rate, rate) : 0.1 * rate;
+}
+
+namespace {
+
+/// The length of a warm-up, and who set it.
+struct WarmupLength {
+  int64_t iterations;
+  const char* setting;
+  std::string words;
+};
+WarmupLength warmup_of(const ScheduleOptions& o, const RunLength& length) {
+  if (!o.warmup_epochs) {
+    return {o.warmup_iterations, "warmup-iterations", fmt::format("{}", o.warmup_iterations)};
+  }
+  check(rate_like(*o.warmup_epochs), "warmup-epochs", *o.warmup_epochs, "a finite number that is not negative");
+  return {std::llround(*o.warmup_epochs * static_cast<double>(length.iterations_per_epoch)), "warmup-epochs",
+          fmt::format("{}", *o.warmup_epochs)};
+}
+
+}  // namespace
 
 std::unique_ptr<Schedule> make_schedule(const ScheduleOptions& o, const RunLength& length, int64_t batch_size) {
   const double rate = rate_for_batch(o, batch_size);
-  const double warmup_rate = o.warmup_rate.value_or(0.1 * rate);  // the paper's 0.01 for its 0.1
+  const double warmup_rate = o.warmup_rate.value_or(first_rate(o, batch_size));
   check(rate_like(rate), "lr", o.rate, "a finite number that is not negative");
   check(rate_like(warmup_rate), "warmup-lr", warmup_rate, "a finite number that is not negative");
   check(o.factor > 0 && o.factor <= 1, "lr-factor", o.factor, "above 0, at most 1");
   check(o.warmup_iterations >= 0, "warmup-iterations", static_cast<double>(o.warmup_iterations), "0 or more");
+  const auto [warmup_iterations, warmup_setting, warmup_words] = warmup_of(o, length);
   check_increasing(o.steps);
   const bool until_error = o.warmup == WarmupKind::until_error;
-  if (until_error && o.warmup_iterations > 0) {
-    fail_setting("warmup-iterations", fmt::format("{}", o.warmup_iterations), "0: the until-error warm-up has no fixed length");
+  if (until_error && warmup_iterations > 0) {
+    fail_setting(warmup_setting, warmup_words, "none: the until-error warm-up has no fixed length");
   }
   check(o.warmup_error > 0 && o.warmup_error <= 100, "warmup-error", o.warmup_error, "above 0, at most 100");
-  if (o.warmup_iterations > 0 && o.warmup_iterations >= length.total_iterations) {
-    fail_setting("warmup-iterations", fmt::format("{}", o.warmup_iterations),
-                 fmt::format("fewer than the {} iterations of the run", length.total_iterations));
+  if (warmup_iterations > 0 && warmup_iterations >= length.total_iterations) {
+    fail_setting(warmup_setting, warmup_words, fmt::format("fewer than the {} iterations of the run", length.total_iterations));
   }
   ScheduleRun run{
-      .rate = rate, .factor = o.factor, .first_iteration = o.warmup_iterations, .total_iterations = length.total_iterations};
+      .rate = rate, .factor = o.factor, .first_iteration = warmup_iterations, .total_iterations = length.total_iterations};
   const double unit = length.step_unit == StepUnit::iterations ? 1.0 : static_cast<double>(length.iterations_per_epoch);
   for (const double step : o.steps) {
     check(step >= 0, "lr-steps", step, "0 or more");
@@ -119,8 +155,8 @@ std::unique_ptr<Schedule> make_schedule(const ScheduleOptions& o, const RunLengt
   if (until_error) {  // its state differs from the schedule's own
     schedule = with_warmup_until_error(std::move(schedule), o.warmup_error, warmup_rate);
     schedule->set_name("until-error, " + o.name);
-  } else if (o.warmup_iterations > 0) {
-    schedule = with_warmup(std::move(schedule), o.warmup, o.warmup_iterations, warmup_rate);
+  } else if (warmup_iterations > 0) {
+    schedule = with_warmup(std::move(schedule), o.warmup, warmup_iterations, warmup_rate);
     schedule->set_name(o.name);
   }
   return schedule;

@@ -85,18 +85,27 @@ inline constexpr auto kEnumText<WarmupKind> = enum_text<WarmupKind>({{WarmupKind
                                                                      {WarmupKind::constant, "constant"},
                                                                      {WarmupKind::until_error, "until-error"}});
 
+/// How the rate follows the batch size. down: a smaller batch scales it down in proportion, a larger one leaves it. linear:
+/// both scale it (Goyal et al. 2017, section 2.1).
+enum class RateScaling : uint8_t { down, linear };
+template <>
+inline constexpr auto kEnumText<RateScaling> = enum_text<RateScaling>({{RateScaling::down, "down"},
+                                                                       {RateScaling::linear, "linear"}});
+
 /// The learning rate of a run.
 struct ScheduleOptions {
   double rate = 0.1;                            // after the warm-up
-  std::optional<int64_t> rate_batch_size = {};  // a smaller batch scales the rate down in proportion
+  std::optional<int64_t> rate_batch_size = {};  // the batch that the rate is for
+  RateScaling rate_scaling = RateScaling::down;
   std::string name = "step";
   std::vector<double> steps = {};  // when `step` drops: epochs or iterations, as the run's length
   double factor = 0.1;             // of `step` and `plateau`
   WarmupKind warmup = WarmupKind::linear;
-  int64_t warmup_iterations = 0;           // of linear and constant; 0: none
-  double warmup_error = 80;                // %, of until_error
-  std::optional<double> warmup_rate = {};  // default: a tenth of the rate
-  Kinds<ScheduleKind> kinds = {};          // with their own options
+  int64_t warmup_iterations = 0;             // of linear and constant; 0: none
+  std::optional<double> warmup_epochs = {};  // the same in epochs; then warmup_iterations is 0
+  double warmup_error = 80;                  // %, of until_error
+  std::optional<double> warmup_rate = {};    // default: first_rate()
+  Kinds<ScheduleKind> kinds = {};            // with their own options
 };
 
 void declare(Settings& settings, ScheduleOptions& options);
@@ -110,9 +119,14 @@ struct RunLength {
   StepUnit step_unit = StepUnit::epochs;
 };
 
-/// The peak learning rate for a batch size: rate * min(1, batch_size / rate_batch_size). Larger batches do not scale it up:
-/// that needs a warm-up (Goyal et al. 2017).
+/// The peak learning rate for a batch size: rate * batch_size / rate_batch_size, but at most `rate` unless the scaling is
+/// linear. A larger rate needs a warm-up (Goyal et al. 2017, section 2.2).
 double rate_for_batch(const ScheduleOptions& options, int64_t batch_size);
+/// "learning rate 1.6 = 0.1 x 4096 / 256"; empty if the batch size does not scale the rate.
+std::string describe_scaling(const ScheduleOptions& options, int64_t batch_size);
+/// The learning rate at the start of a warm-up if none is given: a tenth of the peak, as in the paper. With linear scaling that
+/// of `rate_batch_size`, as in section 2.2 of Goyal et al. 2017.
+double first_rate(const ScheduleOptions& options, int64_t batch_size);
 
 /// The schedule of a run, with its warm-up. constant: the warm-up rate for `warmup_iterations`. linear: a straight line from
 /// the warm-up rate to the schedule's own over `warmup_iterations`. until_error: the warm-up rate until the training error is

@@ -45,9 +45,10 @@ struct Tiny {
     store = std::make_unique<ParameterStore>(*network.module);
     int64_t salt = 0;
     for (const Parameter* parameter : store->parameters()) {
+      const bool is_gamma = parameter->of_norm && parameter->name.ends_with(".weight");
       std::vector<float> values(static_cast<size_t>(parameter->logical.size()));
       for (size_t i = 0; i < values.size(); ++i) {
-        values[i] = number(static_cast<int64_t>(i), salt) + (parameter->initializer == Initializer::ones ? 1.0f : 0.0f);
+        values[i] = number(static_cast<int64_t>(i), salt) + (is_gamma ? 1.0f : 0.0f);
       }
       from_logical(*parameter, values, parameter->master);
       ++salt;

@@ -117,6 +117,38 @@ TEST(Schedules, TheRateIsInProportionForSmallerBatches) {
   EXPECT_EQ(schedule_of({{"lr", {"0.1"}}}, length, 32)->rate(0), 0.1) << "without a batch size it is as given";
 }
 
+// 0.1 for 256 images; the warm-up of Goyal et al. 2017, section 2.2, begins there.
+TEST(Schedules, LinearScalingFollowsTheBatchBothWays) {
+  const RunLength length{.total_iterations = 100, .iterations_per_epoch = 4};
+  const std::vector<Assignment> recipe = {
+      {"lr", {"0.1"}}, {"lr-batch-size", {"256"}}, {"lr-scaling", {"linear"}}, {"warmup-epochs", {"2.5"}}};
+  const auto large = schedule_of(recipe, length, 4096);
+  // 1.6 = 0.1 * 16, reached after 10 steps of 0.15.
+  EXPECT_THAT(rates(*large, {0, 1, 5, 9, 10, 49, 50, 75}),
+              ElementsAre(near(0.1), near(0.25), near(0.85), near(1.45), near(1.6), near(1.6), near(0.16), near(0.016)));
+  EXPECT_THAT(rates(*schedule_of(recipe, length, 256), {0, 5, 10}), ElementsAre(near(0.1), near(0.1), near(0.1)));
+  EXPECT_THAT(rates(*schedule_of(recipe, length, 32), {0, 5, 10}), ElementsAre(near(0.0125), near(0.0125), near(0.0125)))
+      << "a warm-up does not start above its end";
+  std::vector<Assignment> given = recipe;
+  given.push_back({"warmup-lr", {"0.4"}});
+  EXPECT_THAT(rates(*schedule_of(given, length, 4096), {0, 5, 10}), ElementsAre(near(0.4), near(1.0), near(1.6)));
+  EXPECT_THAT(error_of({{"warmup-epochs", {"25"}}}, length),
+              HasSubstr("warmup-epochs: got '25', wanted fewer than the 100 iterations"));
+  EXPECT_THAT(error_of({{"warmup-epochs", {"1"}}, {"warmup", {"until-error"}}}, length), HasSubstr("warmup-epochs: got '1'"));
+}
+
+TEST(Schedules, TheScalingIsTold) {
+  ScheduleOptions options{.rate = 0.1, .rate_batch_size = 256};
+  EXPECT_EQ(describe_scaling(options, 32), "learning rate 0.0125 = 0.1 x 32 / 256");
+  EXPECT_EQ(describe_scaling(options, 4096), "") << "it stays";
+  options.rate_scaling = RateScaling::linear;
+  EXPECT_EQ(describe_scaling(options, 4096), "learning rate 1.6 = 0.1 x 4096 / 256");
+  EXPECT_EQ(describe_scaling(options, 256), "");
+  options.rate_batch_size.reset();
+  EXPECT_EQ(describe_scaling(options, 4096), "");
+  EXPECT_EQ(rate_for_batch(options, 4096), 0.1);
+}
+
 std::unique_ptr<Schedule> plateau(const char* patience, const char* threshold = "0.0001") {
   return schedule_of({{"lr-schedule", {"plateau"}}, {"lr-patience", {patience}}, {"lr-threshold", {threshold}}},
                      {.total_iterations = 100});
@@ -240,6 +272,7 @@ TEST(Schedules, BadOptionsAreRefusedByName) {
   EXPECT_EQ(refused({.steps = {-1}}), "lr-steps");
   EXPECT_EQ(refused({.factor = 0.0}), "lr-factor");
   EXPECT_EQ(refused({.warmup_iterations = -1}), "warmup-iterations");
+  EXPECT_EQ(refused({.warmup_epochs = -1}), "warmup-epochs");
   EXPECT_EQ(refused({.warmup_rate = kInfinity}), "warmup-lr");
 }
 
