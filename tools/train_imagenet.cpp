@@ -214,9 +214,13 @@ int main(int argc, char** argv) {
       ranks.finished();
       return code;
     } catch (const residua::Disagreement&) {
-      ranks.finished();  // all ranks end with it, and rank 0 says so
-      if (!ranks.all().leads()) {
+      if (!ranks.end_together()) {
         return 2;
+      }
+      throw;
+    } catch (const residua::Diverged&) {
+      if (!ranks.end_together()) {
+        return 1;
       }
       throw;
     }

@@ -19,7 +19,7 @@ namespace residua {
 /// exact.
 inline constexpr const char* kExactStatisticsKey = "exact_bn";
 
-/// The run has diverged: a loss or a weight is not finite.
+/// The run has diverged: a loss or a weight is not finite. All ranks throw it together.
 class Diverged : public Error {
  public:
   using Error::Error;

@@ -216,6 +216,9 @@ class Ranks(unittest.TestCase):
         self.assertRegex(told, r"not finite at iteration \d+.*rank 0: .*rank 1: ")
         self.assertEqual(len(self.records(kind="rollback")), 1)
         self.assertEqual(len(self.records(kind="diverged")), 1)
+        self.assertEqual(re.findall(r"(rank \d) of 2: train-imagenet: ", told), ["rank 0"], told)
+        self.assertNotIn("MPI_ABORT", told, "a rank has ended the others")
+        self.assertIs(json.loads((self.folder / "run/result.json").read_text())["diverged"], True)
 
     def test_other_settings_on_a_rank(self):
         for flag, values in (("--lr", ("0.1", "0.2")), ("--synthetic-images", ("96", "120")), ("--model", ("resnet20", "resnet32"))):
