@@ -75,9 +75,14 @@ void set_time_limit(std::chrono::seconds limit) {
   }
 }
 
-/// What all ranks must have alike: the settings that a result depends on, the data and the first weights.
-Fields fields_of(const RunDescription& description, const std::string& checkpoint) {
+/// What all ranks must have alike: the settings that a result or their common calls depend on, the data and the first weights.
+Fields fields_of(const Settings& settings, const RunDescription& description, const std::string& checkpoint) {
   Fields fields;
+  for (const auto& setting : settings.all()) {
+    if (setting->same_on_ranks) {
+      fields.emplace_back(setting->name, join(setting->get(), ","));
+    }
+  }
   for (const auto& [name, value] : description.configuration.items()) {
     fields.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
   }
@@ -95,7 +100,7 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
   catch_signals();
   set_time_limit(command.actions.time_limit);
   const RunDescription description = describe_run(command.settings, run, data, network, device, precision);
-  check_agreement(ranks, "the settings", fields_of(description, command.checkpoint));
+  check_agreement(ranks, "the settings", fields_of(command.settings, description, command.checkpoint));
   const RunFolder folder = ranks.leads() ? RunFolder(run.output.folder, command.existing()) : RunFolder(run.output.folder);
   if (!folder.note().empty()) {
     progress.note(folder.note());

@@ -228,6 +228,15 @@ class Ranks(unittest.TestCase):
             self.assertRegex(told, rf"{name}: \S+ \(rank 0\), \S+ \(rank 1\)")
             self.assertFalse((self.folder / "run").exists(), "an output folder was made")
 
+    # They change no result, but which calls the ranks make together.
+    def test_settings_that_put_ranks_out_of_step(self):
+        trace = self.folder / "trace.json"
+        first = "--log-every 3 --max-skipped-steps 4 --on-divergence rollback --cuda-graph off --deterministic --trace".split()
+        told = self.run_to_end(2, [[*RUN, "--iterations", "4", *first, trace], [*RUN, "--iterations", "4"]], code=2)
+        for difference in ("log-every: 3 (rank 0), 1", "max-skipped-steps: 4 (rank 0), 10", "on-divergence: rollback (rank 0), stop",
+                           "cuda-graph: off (rank 0), on", "deterministic: true (rank 0), false", f"trace: {trace} (rank 0), unset"):
+            self.assertIn(f"{difference} (rank 1)", told)
+
     def test_a_rank_without_data(self):
         words = [[*RUN, "--iterations", "4"], [self.folder / "nowhere", *RUN[2:], "--iterations", "4"]]
         told = self.run_to_end(2, words, code=2)
