@@ -16,7 +16,7 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     } catch (const Diverged& diverged) {
       const RunState failed = failed_state();
       const std::string what = fmt::format("{}; {}", diverged.what(), where_it_began(failed));
-      const std::string checkpoint = of_rank_0(ranks_, saver_.newest_checkpoint());
+      const std::string checkpoint = saver_.newest_checkpoint();
       if (config_.divergence.on_divergence != OnDivergence::roll_back || state_.rollbacks > 0 || checkpoint.empty()) {
         report_->diverged(failed.iteration, what);
         throw Diverged(what);

@@ -61,5 +61,49 @@ TEST(DivergedRanks, EndTogetherIfOneCannotSayWhereItBegan) {
   EXPECT_EQ(log_of(folder.path(), "diverged").size(), 1U);
 }
 
+/// Makes a number of the saved state not finite that no loss depends on any more.
+void spoil_velocity(SmallRun& run) {
+  run.trainer().store().parameter("fc.bias").velocity.copy_from(std::vector<float>(4, std::numeric_limits<float>::infinity()));
+}
+
+/// A rank's run, which `spoils` what it saves during the last validation. The run has a checkpoint by then.
+std::string spoiled_at_the_end(Communicator& ranks, const std::string& folder, bool spoils) {
+  SmallRun run(folder);
+  run.ranks = &ranks;
+  run.set("iterations", {"4"}).set("evaluate-every", {"0.5"});
+  run.network();
+  constexpr int64_t kValidation = 64 / kRanks;
+  run.validation = std::make_shared<WatchedSource>(run.validation, [&, spoils](int64_t read, int64_t) {
+    if (spoils && read == kValidation) {
+      spoil_velocity(run);
+    }
+  });
+  try {
+    return run.train() == 0 ? "" : "stopped";
+  } catch (const Diverged& error) {
+    return error.what();
+  }
+}
+
+// Rank 0 has a checkpoint, and finds it only after all results have been exchanged.
+TEST(DivergedRanks, EndTogetherIfRank0CannotSave) {
+  const TemporaryFolder folder;
+  run_ranks(kRanks, [&](Communicator& ranks) {
+    EXPECT_THAT(spoiled_at_the_end(ranks, folder.path(), true), HasSubstr("velocity.fc.bias has values that are not finite"))
+        << ranks.rank();
+  });
+  EXPECT_EQ(log_of(folder.path(), "diverged").size(), 1U);
+  EXPECT_EQ(run_state(load_checkpoint(newest_checkpoint(folder.path()))).iteration, 2);
+}
+
+// It writes nothing, so it copies nothing either.
+TEST(DivergedRanks, ARankThatWritesNothingDoesNotLookAtWhatIsSaved) {
+  const TemporaryFolder folder;
+  run_ranks(kRanks, [&](Communicator& ranks) {
+    EXPECT_EQ(spoiled_at_the_end(ranks, folder.path(), !ranks.leads()), "") << ranks.rank();
+  });
+  EXPECT_EQ(run_state(load_checkpoint(newest_checkpoint(folder.path()))).iteration, 4);
+}
+
 }  // namespace
 }  // namespace residua::test
