@@ -155,6 +155,8 @@ void TrainStep::train(const Batch& batch) {
         throw;
       } catch (const OutOfMemory&) {
         throw;
+      } catch (const RankFailure&) {
+        throw;
       } catch (const Error& error) {
         fail("{}; this happened while capturing the step as a graph: --cuda-graph off avoids that", error.what());
       }
