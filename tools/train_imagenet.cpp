@@ -106,8 +106,18 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
     progress.note(folder.note());
   }
   progress.notes(command.notes);
-  settle_input(command.settings, run, command.checkpoint, data.train, network.input,
-               stoppable(progress.pass("measuring the training images")));
+  int signal = 0;
+  try {
+    settle_input(command.settings, run, command.checkpoint, data.train, network.input,
+                 stoppable(progress.pass("measuring the training images")));
+  } catch (const Stopped&) {
+    signal = stop_signal();
+  }
+  signal = static_cast<int>(largest(ranks, signal));  // of any rank: the others would wait for it
+  if (signal != 0) {
+    progress.note("stopped before the first step: there is nothing to save");
+    return exit_code(signal);
+  }
   Curves curves(folder.path());
   TrainingView view(progress, curves);
   RunObserver nobody;
@@ -195,12 +205,7 @@ int run(TrainCommand& command, Ranks& ranks) {
   if (act_on_data(command, data, network, device, precision, progress)) {
     return 0;
   }
-  try {
-    return train(command, data, network, device, precision, progress, all);
-  } catch (const Stopped&) {
-    progress.note("stopped before the first step: there is nothing to save");
-    return exit_code(stop_signal());
-  }
+  return train(command, data, network, device, precision, progress, all);
 }
 
 }  // namespace
