@@ -75,9 +75,14 @@ void set_time_limit(std::chrono::seconds limit) {
   }
 }
 
-/// What all ranks must have alike: the settings that a result depends on, the data and the first weights.
-Fields fields_of(const RunDescription& description, const std::string& checkpoint) {
+/// What all ranks must have alike: the settings that a result or their common calls depend on, the data and the first weights.
+Fields fields_of(const Settings& settings, const RunDescription& description, const std::string& checkpoint) {
   Fields fields;
+  for (const auto& setting : settings.all()) {
+    if (setting->same_on_ranks) {
+      fields.emplace_back(setting->name, join(setting->get(), ","));
+    }
+  }
   for (const auto& [name, value] : description.configuration.items()) {
     fields.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
   }
@@ -95,14 +100,24 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
   catch_signals();
   set_time_limit(command.actions.time_limit);
   const RunDescription description = describe_run(command.settings, run, data, network, device, precision);
-  check_agreement(ranks, "the settings", fields_of(description, command.checkpoint));
+  check_agreement(ranks, "the settings", fields_of(command.settings, description, command.checkpoint));
   const RunFolder folder = ranks.leads() ? RunFolder(run.output.folder, command.existing()) : RunFolder(run.output.folder);
   if (!folder.note().empty()) {
     progress.note(folder.note());
   }
   progress.notes(command.notes);
-  settle_input(command.settings, run, command.checkpoint, data.train, network.input,
-               stoppable(progress.pass("measuring the training images")));
+  int signal = 0;
+  try {
+    settle_input(command.settings, run, command.checkpoint, data.train, network.input,
+                 stoppable(progress.pass("measuring the training images")));
+  } catch (const Stopped&) {
+    signal = stop_signal();
+  }
+  signal = static_cast<int>(largest(ranks, signal));  // of any rank: the others would wait for it
+  if (signal != 0) {
+    progress.note("stopped before the first step: there is nothing to save");
+    return exit_code(signal);
+  }
   Curves curves(folder.path());
   TrainingView view(progress, curves);
   RunObserver nobody;
@@ -190,12 +205,7 @@ int run(TrainCommand& command, Ranks& ranks) {
   if (act_on_data(command, data, network, device, precision, progress)) {
     return 0;
   }
-  try {
-    return train(command, data, network, device, precision, progress, all);
-  } catch (const Stopped&) {
-    progress.note("stopped before the first step: there is nothing to save");
-    return exit_code(stop_signal());
-  }
+  return train(command, data, network, device, precision, progress, all);
 }
 
 }  // namespace
@@ -214,9 +224,13 @@ int main(int argc, char** argv) {
       ranks.finished();
       return code;
     } catch (const residua::Disagreement&) {
-      ranks.finished();  // all ranks end with it, and rank 0 says so
-      if (!ranks.all().leads()) {
+      if (!ranks.end_together()) {
         return 2;
+      }
+      throw;
+    } catch (const residua::Diverged&) {
+      if (!ranks.end_together()) {
+        return 1;
       }
       throw;
     }

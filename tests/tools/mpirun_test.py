@@ -216,6 +216,9 @@ class Ranks(unittest.TestCase):
         self.assertRegex(told, r"not finite at iteration \d+.*rank 0: .*rank 1: ")
         self.assertEqual(len(self.records(kind="rollback")), 1)
         self.assertEqual(len(self.records(kind="diverged")), 1)
+        self.assertEqual(re.findall(r"(rank \d) of 2: train-imagenet: ", told), ["rank 0"], told)
+        self.assertNotIn("MPI_ABORT", told, "a rank has ended the others")
+        self.assertIs(json.loads((self.folder / "run/result.json").read_text())["diverged"], True)
 
     def test_other_settings_on_a_rank(self):
         for flag, values in (("--lr", ("0.1", "0.2")), ("--synthetic-images", ("96", "120")), ("--model", ("resnet20", "resnet32"))):
@@ -224,6 +227,15 @@ class Ranks(unittest.TestCase):
             name = {"--synthetic-images": "training images"}.get(flag, flag[2:])
             self.assertRegex(told, rf"{name}: \S+ \(rank 0\), \S+ \(rank 1\)")
             self.assertFalse((self.folder / "run").exists(), "an output folder was made")
+
+    # They change no result, but which calls the ranks make together.
+    def test_settings_that_put_ranks_out_of_step(self):
+        trace = self.folder / "trace.json"
+        first = "--log-every 3 --max-skipped-steps 4 --on-divergence rollback --cuda-graph off --deterministic --trace".split()
+        told = self.run_to_end(2, [[*RUN, "--iterations", "4", *first, trace], [*RUN, "--iterations", "4"]], code=2)
+        for difference in ("log-every: 3 (rank 0), 1", "max-skipped-steps: 4 (rank 0), 10", "on-divergence: rollback (rank 0), stop",
+                           "cuda-graph: off (rank 0), on", "deterministic: true (rank 0), false", f"trace: {trace} (rank 0), unset"):
+            self.assertIn(f"{difference} (rank 1)", told)
 
     def test_a_rank_without_data(self):
         words = [[*RUN, "--iterations", "4"], [self.folder / "nowhere", *RUN[2:], "--iterations", "4"]]
@@ -262,6 +274,17 @@ class Ranks(unittest.TestCase):
         os.kill(self.processes(process)[1], signal.SIGTERM)
         self.assertEqual(process.wait(60), 128 + signal.SIGTERM, self.told())
         self.assertIn("stopped at iteration", self.told())
+
+    def test_sigterm_to_one_rank_while_images_are_measured(self):
+        process = self.start(2, [*RUN, "--synthetic-images", "100000", "--batch-size", "100", "--iterations", "4", "--mean", "pixel"])
+        end = time.monotonic() + 60
+        while not (self.folder / "run/run.lock").exists():  # made when all ranks catch signals
+            self.assertIsNone(process.poll(), self.told())
+            self.assertLess(time.monotonic(), end, self.told())
+            time.sleep(0.01)
+        os.kill(self.processes(process)[1], signal.SIGTERM)
+        self.assertEqual(process.wait(60), 128 + signal.SIGTERM, self.told())
+        self.assertIn("stopped before the first step", self.told())
 
 
 if __name__ == "__main__":

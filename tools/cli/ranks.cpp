@@ -31,6 +31,12 @@ Communicator& Ranks::connect(Device device, double limit) {
   return *all_;
 }
 
+bool Ranks::end_together() {
+  all_->gather("");
+  finished_ = true;
+  return all_->leads();
+}
+
 int threads_of_rank(Communicator& ranks) {
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);

@@ -29,6 +29,9 @@ class Ranks {
   const std::string& prefix() const { return prefix_; }
   /// The program ends in order, as it does on the other ranks.
   void finished() { finished_ = true; }
+  /// All ranks end with the same error. Waits for them, so that none ends before rank 0 has written what it records of it.
+  /// Returns whether this rank is to report the error.
+  bool end_together();
   /// The program ends with this exit code.
   void end(int code) { code_ = code; }
 
