@@ -12,6 +12,7 @@
 #include "core/base/join.h"
 #include "core/distributed/agreement.h"
 #include "core/distributed/connect.h"
+#include "core/distributed/processors.h"
 #include "core/io/atomic_file.h"
 #include "core/train/run_description.h"
 #include "core/train/run_result.h"
@@ -157,6 +158,17 @@ void check_actions_of_ranks(const TrainActions& a, const Launch& launch) {
   }
 }
 
+/// Gives a rank its processors: to its compute threads, unless `threads` is set, and as many to those that decode.
+void use_processors(RunConfig& run, const RankProcessors& processors, Progress& progress) {
+  if (run.training.threads == 0 && run.training.ranks > 1) {
+    omp_set_num_threads(static_cast<int>(processors.count));
+  }
+  run.loader.most_workers = std::min(processors.count, kMaxWorkers);
+  if (!processors.note.empty()) {
+    progress.note(processors.note);
+  }
+}
+
 int run(TrainCommand& command, Ranks& ranks) {
   RunConfig& run = command.run;
   const TrainActions& actions = command.actions;
@@ -174,12 +186,13 @@ int run(TrainCommand& command, Ranks& ranks) {
   check_actions_of_ranks(actions, launch);
   run.training.ranks = launch.world;
   Communicator& all = ranks.connect(device, run.training.rank_timeout);
+  Progress progress(all.leads() ? stdout : nullptr);
   if (run.training.threads > 0) {
     omp_set_num_threads(static_cast<int>(run.training.threads));
-  } else if (!all.alone()) {
-    omp_set_num_threads(threads_of_rank(all));
   }
-  Progress progress(all.leads() ? stdout : nullptr);
+  if (!launch.launcher.empty()) {
+    use_processors(run, processors_of_rank(all), progress);
+  }
   if (actions.evaluate) {
     evaluate(command, device, precision, progress, all);
     return 0;

@@ -82,8 +82,8 @@ class Ranks(unittest.TestCase):
     def told(self):
         return (self.folder / "console.txt").read_text(errors="replace")
 
-    def run_to_end(self, ranks, words, output="run", code=0, seconds=120):
-        self.assertEqual(self.start(ranks, words, output).wait(seconds), code, self.told())
+    def run_to_end(self, ranks, words, output="run", code=0, seconds=120, mpirun=()):
+        self.assertEqual(self.start(ranks, words, output, mpirun).wait(seconds), code, self.told())
         return self.told()
 
     def records(self, output="run", kind="train"):
@@ -209,6 +209,19 @@ class Ranks(unittest.TestCase):
         while pathlib.Path(f"/proc/{stopped}").exists():
             self.assertLess(time.monotonic(), begin + 60, "the stopped rank is left")
             time.sleep(0.05)
+
+    # --threads 0 is the default: one for each processor of the rank.
+    def test_ranks_divide_the_processors(self):
+        processors = len(os.sched_getaffinity(0))
+        words = [*RUN, "--iterations", "1", "--threads", "0"]
+        told = self.run_to_end(2, words, mpirun=["--bind-to", "none"])
+        self.assertIn(f"2 ranks of {max(1, processors // 2)} threads", told)
+        self.assertNotIn("is bound to", told)
+        if processors >= 2:
+            told = self.run_to_end(1, words, output="bound", mpirun=["--bind-to", "hwthread"])
+            self.assertRegex(told, rf"rank 0 of 1 is bound to 1 of the {processors} processors of .*--bind-to none")
+            loading = [*words, "--workers", "auto", "--data-only"]
+            self.assertIn("loader threads: 1\n", self.run_to_end(1, loading, output="", mpirun=["--bind-to", "hwthread"]))
 
     def test_ranks_diverge_and_go_back_together(self):
         words = [*RUN, "--model", "plain20", "--lr", "2e9", "--iterations", "60", "--checkpoint-every", "1", "--rank-timeout", "20"]

@@ -1,11 +1,7 @@
 #include "tools/cli/ranks.h"
 
 #include <fmt/format.h>
-#include <omp.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cstdlib>
 
 #include "core/distributed/connect.h"
@@ -36,15 +32,4 @@ bool Ranks::end_together() {
   finished_ = true;
   return all_->leads();
 }
-
-int threads_of_rank(Communicator& ranks) {
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
-  const std::vector<std::string> hosts = ranks.gather(host.data());
-  const auto here = std::count(hosts.begin(), hosts.end(), std::string(host.data()));
-  const int usable = omp_get_num_procs();  // of those that the launcher has bound this process to
-  const bool bound = usable < ::sysconf(_SC_NPROCESSORS_ONLN);
-  return bound ? usable : std::max(1, usable / static_cast<int>(here));
-}
-
 }  // namespace residua

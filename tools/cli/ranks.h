@@ -43,8 +43,4 @@ class Ranks {
   int code_ = 1;
 };
 
-/// Divides the processors of this machine among its ranks, unless the launcher has bound each rank to its own. Returns the
-/// compute threads of this rank.
-int threads_of_rank(Communicator& ranks);
-
 }  // namespace residua
