@@ -12,6 +12,7 @@
 #include "core/base/join.h"
 #include "core/distributed/agreement.h"
 #include "core/distributed/connect.h"
+#include "core/distributed/processors.h"
 #include "core/io/atomic_file.h"
 #include "core/train/run_description.h"
 #include "core/train/run_result.h"
@@ -77,9 +78,14 @@ void set_time_limit(std::chrono::seconds limit) {
   }
 }
 
-/// What all ranks must have alike: the settings that a result depends on, the data and the first weights.
-Fields fields_of(const RunDescription& description, const std::string& checkpoint) {
+/// What all ranks must have alike: the settings that a result or their common calls depend on, the data and the first weights.
+Fields fields_of(const Settings& settings, const RunDescription& description, const std::string& checkpoint) {
   Fields fields;
+  for (const auto& setting : settings.all()) {
+    if (setting->same_on_ranks) {
+      fields.emplace_back(setting->name, join(setting->get(), ","));
+    }
+  }
   for (const auto& [name, value] : description.configuration.items()) {
     fields.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
   }
@@ -97,7 +103,7 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
   catch_signals();
   set_time_limit(command.actions.time_limit);
   const RunDescription description = describe_run(command.settings, run, data, network, device, precision);
-  check_agreement(ranks, "the settings", fields_of(description, command.checkpoint));
+  check_agreement(ranks, "the settings", fields_of(command.settings, description, command.checkpoint));
   const RunFolder folder = ranks.leads() ? RunFolder(run.output.folder, command.existing()) : RunFolder(run.output.folder);
   if (!folder.note().empty()) {
     progress.note(folder.note());
@@ -144,6 +150,17 @@ void check_actions_of_ranks(const TrainActions& a, const Launch& launch) {
   }
 }
 
+/// Gives a rank its processors: to its compute threads, unless `threads` is set, and as many to those that decode.
+void use_processors(RunConfig& run, const RankProcessors& processors, Progress& progress) {
+  if (run.training.threads == 0 && run.training.ranks > 1) {
+    omp_set_num_threads(static_cast<int>(processors.count));
+  }
+  run.loader.most_workers = std::min(processors.count, kMaxWorkers);
+  if (!processors.note.empty()) {
+    progress.note(processors.note);
+  }
+}
+
 int run(TrainCommand& command, Ranks& ranks) {
   RunConfig& run = command.run;
   const TrainActions& actions = command.actions;
@@ -161,12 +178,13 @@ int run(TrainCommand& command, Ranks& ranks) {
   check_actions_of_ranks(actions, launch);
   run.training.ranks = launch.world;
   Communicator& all = ranks.connect(device, run.training.rank_timeout);
+  Progress progress(all.leads() ? stdout : nullptr);
   if (run.training.threads > 0) {
     omp_set_num_threads(static_cast<int>(run.training.threads));
-  } else if (!all.alone()) {
-    omp_set_num_threads(threads_of_rank(all));
   }
-  Progress progress(all.leads() ? stdout : nullptr);
+  if (!launch.launcher.empty()) {
+    use_processors(run, processors_of_rank(all), progress);
+  }
   if (actions.evaluate) {
     evaluate(command, device, precision, progress, all);
     return 0;

@@ -46,10 +46,11 @@ struct Setting {
   std::vector<std::string> choices = {};  // the accepted words, if there are few
   WordKind kind = WordKind::text;
   bool list = false;
-  bool positional = false;  // given on the command line without its name
-  bool saved = true;        // whether a file may set it; an action applies to one call only
-  bool result = true;       // whether it changes what a run computes; paths, threads and logs do not
-  bool own_choice = false;  // whether each run chooses it: another value than a recipe's is no deviation
+  bool positional = false;     // given on the command line without its name
+  bool saved = true;           // whether a file may set it; an action applies to one call only
+  bool result = true;          // whether it changes what a run computes; paths, threads and logs do not
+  bool same_on_ranks = false;  // whether several processes must have it alike although it changes no result
+  bool own_choice = false;     // whether each run chooses it: another value than a recipe's is no deviation
   /// Sets the value. No words mean unset, which only an optional or a list accepts. Throws UsageError.
   std::function<void(const Words&)> set = {};
   /// The current value; empty if unset.
@@ -75,6 +76,12 @@ struct Setting {
   /// Marks a setting that does not change what a run computes.
   Setting& without_result() {
     result = false;
+    return *this;
+  }
+  /// Marks a setting without_result() that the processes of a run must have alike: it decides which calls they make together,
+  /// or what they promise together.
+  Setting& same_on_all_ranks() {
+    same_on_ranks = true;
     return *this;
   }
   /// Marks a setting that each run chooses, whatever its recipe.

@@ -164,6 +164,7 @@ ImageStatistics measure_images(const std::shared_ptr<const ImageSource>& source,
                                       .max_pixels = options.max_pixels,
                                       .read_timeout = options.read_timeout,
                                       .workers = options.workers,
+                                      .most_workers = options.most_workers,
                                       .max_bad_images = options.max_bad_images,
                                       .max_bad_share = options.max_bad_share,
                                       .errors = errors});

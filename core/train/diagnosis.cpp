@@ -12,6 +12,7 @@
 #include "core/data/batch_upload.h"
 #include "core/kernels/check_finite.h"
 #include "core/kernels/run.h"
+#include "core/nn/norms_alone.h"
 #include "core/nn/state_dict.h"
 #include "core/ops/prepare_input.h"
 #include "core/ops/softmax_cross_entropy.h"
@@ -96,6 +97,7 @@ std::string where_not_finite(Training& training, const RunConfig& config, const 
   if (const std::optional<std::string> name = now.first_not_finite()) {
     return *name + " has values that are not finite";
   }
+  const NormsAlone alone(training.store());  // ranks may stop at different places
   std::vector<std::string> found;
   BatchUpload upload(training.device());
   const Batch& input = upload.upload(batch);

@@ -6,6 +6,7 @@
 #include "core/autograd/tape.h"
 #include "core/device/autotune.h"
 #include "core/device/device_api.h"
+#include "core/nn/norms_alone.h"
 #include "core/ops/prepare_input.h"
 #include "core/ops/softmax_cross_entropy.h"
 
@@ -33,6 +34,8 @@ int64_t passes_of(int64_t batch_size, int64_t images) {
   return passes;
 }
 
+const char* of_each_rank(const TrainingOptions& o) { return o.ranks > 1 ? " on each rank" : ""; }
+
 }  // namespace
 
 int64_t images_that_fit(int64_t images, const std::function<void(int64_t images)>& pass) {
@@ -51,22 +54,26 @@ int64_t images_that_fit(int64_t images, const std::function<void(int64_t images)
   return 0;
 }
 
+std::string batch_advice(const TrainingOptions& o, int64_t images) {
+  if (images == 0) {
+    return "; not even one image fits";
+  }
+  const int64_t passes = passes_of(o.batch_size / o.ranks, images);
+  return fmt::format(
+      ": a pass of about {0} images fits{3}; set batch-size to {1}, or accumulate to {2} for the same step in {2} passes",
+      images, images * o.accumulate * o.ranks, passes, of_each_rank(o));
+}
+
 std::string fitting_batch(Training& training, const RunConfig& config) {
-  const TrainingOptions& o = config.training;
-  const int64_t images = images_that_fit(o.pass_images(), [&](int64_t count) {
+  const NormsAlone alone(training.store());  // other ranks have memory enough
+  const int64_t images = images_that_fit(config.training.pass_images(), [&](int64_t count) {
     training.store().zero_grad();
     backward(try_forward(training.network(), config, training.device(), training.precision(), Mode::train, count),
              training.scaler().loss_scale());
     device_api::synchronize(training.device());
   });
   training.store().zero_grad();
-  if (images == 0) {
-    return "; not even one image fits";
-  }
-  const int64_t passes = passes_of(o.batch_size, images);
-  return fmt::format(
-      ": a pass of about {0} images fits; set batch-size to {1}, or accumulate to {2} for the same step in {2} passes", images,
-      images * o.accumulate, passes);
+  return batch_advice(config.training, images);
 }
 
 std::string fitting_batch(Network& network, const RunConfig& config, Device device, DType precision) {
@@ -75,9 +82,10 @@ std::string fitting_batch(Network& network, const RunConfig& config, Device devi
     try_forward(network, config, device, precision, Mode::evaluate, count);
     device_api::synchronize(device);
   });
+  const TrainingOptions& o = config.training;
   return images == 0 ? "; not even one image fits"
-                     : fmt::format(": a pass of about {} images fits; set batch-size to {}", images,
-                                   images * config.training.accumulate);
+                     : fmt::format(": a pass of about {} images fits{}; set batch-size to {}", images, of_each_rank(o),
+                                   images * o.accumulate * o.ranks);
 }
 
 }  // namespace residua

@@ -15,9 +15,12 @@ namespace residua {
 /// An estimate: a pass is tried with an eighth more images, because a run needs a little memory besides.
 int64_t images_that_fit(int64_t images, const std::function<void(int64_t images)>& pass);
 
-/// "; a pass of 64 images fits: set batch-size to 64, or accumulate to 4 for the same step in 4 passes". Tries forward and
-/// backward passes of a training, on meaningless images. Discards the gradients, and leaves parameters and running statistics
-/// as they are.
+/// ": a pass of about 64 images fits; set batch-size to 64, or accumulate to 4 for the same step in 4 passes", if passes of
+/// `images` images fit on each rank. The batch size is that of all ranks together.
+std::string batch_advice(const TrainingOptions& options, int64_t images);
+
+/// batch_advice() on what fits. Tries forward and backward passes of a training, on meaningless images. Discards the gradients,
+/// and leaves parameters and running statistics as they are. Asks no other rank.
 std::string fitting_batch(Training& training, const RunConfig& config);
 /// The same for an evaluation, which computes no gradients.
 std::string fitting_batch(Network& network, const RunConfig& config, Device device, DType precision);

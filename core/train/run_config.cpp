@@ -89,7 +89,9 @@ void declare(Settings& s, TrainingOptions& o) {
            "it, else fp32.")
       .chosen_by_run();
   s.text("device", o.device, "Device to run on: auto, cpu, cuda or cuda:N. auto uses a GPU if there is one.").without_result();
-  s.choice("cuda-graph", o.cuda_graph, "Whether to replay the training step as one CUDA graph.").without_result();
+  s.choice("cuda-graph", o.cuda_graph, "Whether to replay the training step as one CUDA graph.")
+      .without_result()
+      .same_on_all_ranks();
   s.flag("allow-nondeterministic", o.plans.nondeterministic,
          "Also use nondeterministic CUDA convolutions; results may differ in the last bits from run to run.")
       .without_result();
@@ -101,7 +103,8 @@ void declare(Settings& s, TrainingOptions& o) {
        "deterministic", o.deterministic,
        "Make runs give the same bits. CUDA plans are chosen by a fixed rule instead of by timing, which may cost speed. On the "
        "CPU results depend on the number of threads: a resumed run must have as many as before.")
-      .without_result();
+      .without_result()
+      .same_on_all_ranks();
   s.number("threads", o.threads, between(0, 1024), "Compute threads of the CPU device; 0: one per core.").without_result();
   declare_rank_timeout(s, o.rank_timeout);
   s.number("seed", o.seed, between(0, 1e15), "Random seed for initialization, shuffling and augmentation.").chosen_by_run();
@@ -154,7 +157,9 @@ void declare(Settings& s, OutputOptions& o) {
   s.number("keep-checkpoints", o.keep_checkpoints, between(1, kMost),
            "Number of checkpoints to keep. An older one is removed only once a newer one is safe on the disk.")
       .without_result();
-  s.number("log-every", o.log_every, between(1, kMost), "Iterations between progress lines.").without_result();
+  s.number("log-every", o.log_every, between(1, kMost), "Iterations between progress lines.")
+      .without_result()
+      .same_on_all_ranks();
   s.number("evaluate-every", o.evaluate_every, above(0), "Epochs between validations.");
   s.number("clean-train", o.clean_train, between(0, kMost),
            "Number of training images to evaluate at each validation, without augmentation and with the running batch-norm "
@@ -162,7 +167,8 @@ void declare(Settings& s, OutputOptions& o) {
       .chosen_by_run();
   s.text("trace", o.trace,
          "Write what ran when in ten steps, after the first ten, to this file, in Chrome's trace format. On the CPU device.")
-      .without_result();
+      .without_result()
+      .same_on_all_ranks();
 }
 
 void declare(Settings& s, RunConfig& c) {

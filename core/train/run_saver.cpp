@@ -36,11 +36,12 @@ struct RunSaver::Saved {
   void write_checkpoint(const std::string& path) const { save_run(path, state, now, metadata, input); }
 };
 
-RunSaver::RunSaver(const RunFolder& folder, Training& training, Schedule& schedule, int64_t keep)
+RunSaver::RunSaver(const RunFolder& folder, Training& training, Schedule& schedule, int64_t keep, Communicator* ranks)
     : folder_(folder),
       training_(training),
       schedule_(schedule),
       keep_(static_cast<size_t>(keep)),
+      ranks_(ranks != nullptr ? *ranks : alone_),
       has_best_(folder.writes() && fs::exists(best_path())) {}
 
 RunSaver::~RunSaver() = default;  // the future's destructor waits
@@ -82,6 +83,16 @@ void RunSaver::save(RunState& state, Save what) {
   state.skipped_in_a_row = step.skipped_in_a_row;
   check(step, state);
   state.schedule = schedule_.state();
+  const std::string bad = of_rank_0(ranks_, folder_.writes() ? copy(state) : std::string());
+  if (!bad.empty()) {
+    fail_diverged(fmt::format("{} has values that are not finite", bad), state);
+  }
+  if (folder_.writes()) {
+    start_writing(what);
+  }
+}
+
+std::string RunSaver::copy(const RunState& state) {
   StateSnapshot memory;
   if (newest_ != nullptr && newest_.use_count() == 1) {  // else its best weights are still to be written
     memory = std::move(newest_->now);
@@ -90,25 +101,23 @@ void RunSaver::save(RunState& state, Save what) {
                                           .now = snapshot(training_.store(), std::move(memory)),
                                           .metadata = network_metadata(training_.network()),
                                           .input = input_arrays(training_.network())});
+  return newest_->now.first_not_finite().value_or("");
+}
+
+void RunSaver::start_writing(Save what) {
   const std::shared_ptr<const Saved> saved = newest_;
-  if (const std::optional<std::string> name = saved->now.first_not_finite()) {
-    fail_diverged(fmt::format("{} has values that are not finite", *name), state);
-  }
-  if (!folder_.writes()) {
-    newest_.reset();
-    return;
-  }
+  const int64_t iteration = saved->state.iteration;
   if (what == Save::best) {
     best_unwritten_ = saved;
     has_best_ = true;
   }
   last_unwritten_ = last_unwritten_ || what != Save::checkpoint;
-  writing_kept_ = kept_with(state.iteration);
+  writing_kept_ = kept_with(iteration);
   // The checkpoint comes last: where it is, the weights that it speaks of are too.
   writing_ = std::async(
       std::launch::async,
       [saved, best = best_unwritten_, best_path = best_path(), last_path = last_unwritten_ ? folder_.file(kLastFile) : "",
-       checkpoint = folder_.file(checkpoint_name(state.iteration)), folder = folder_.path(), kept = writing_kept_] {
+       checkpoint = folder_.file(checkpoint_name(iteration)), folder = folder_.path(), kept = writing_kept_] {
         ::setpriority(PRIO_PROCESS, 0, kLowestPriority);  // of this thread: compute threads wait for the slowest of them
         if (!last_path.empty()) {
           saved->write_weights(last_path);
@@ -164,7 +173,7 @@ void RunSaver::note_failure(const std::string& reason) {
 
 std::string RunSaver::newest_checkpoint() {
   wait();
-  return generations_.empty() ? "" : folder_.file(generations_.back());
+  return of_rank_0(ranks_, generations_.empty() ? "" : folder_.file(generations_.back()));
 }
 
 std::optional<std::string> RunSaver::take_failure() {
@@ -176,7 +185,7 @@ std::optional<std::string> RunSaver::take_failure() {
 
 void RunSaver::finish(RunState& state) {
   wait();
-  if (failure_) {
+  if (!of_rank_0(ranks_, failure_.value_or("")).empty()) {
     save(state, Save::checkpoint);
     wait();
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/distributed/communicator.h"
 #include "core/optim/schedules/schedule.h"
 #include "core/run/run_folder.h"
 #include "core/train/run_state.h"
@@ -19,7 +20,7 @@ namespace residua {
 /// exact.
 inline constexpr const char* kExactStatisticsKey = "exact_bn";
 
-/// The run has diverged: a loss or a weight is not finite.
+/// The run has diverged: a loss or a weight is not finite. All ranks throw it together.
 class Diverged : public Error {
  public:
   using Error::Error;
@@ -31,14 +32,15 @@ enum class Save : uint8_t { checkpoint, last, best };
 /// Saves a run's state and weights in its folder, and resumes from them. A save copies the state to host memory; a thread
 /// writes it while the run goes on. At most one save is being written.
 ///
-/// Where another process writes the run's files, a save writes nothing.
+/// Of several ranks, rank 0 alone copies and writes. All call save(), finish() and newest_checkpoint() together, and what rank
+/// 0 finds holds for all.
 ///
 /// A save that fails costs nothing: the files of earlier saves stay, and the next save writes what is missing. The best weights
 /// are kept in memory until then.
 class RunSaver {
  public:
   /// The references must outlive this. The folder keeps the `keep` newest checkpoints.
-  RunSaver(const RunFolder& folder, Training& training, Schedule& schedule, int64_t keep);
+  RunSaver(const RunFolder& folder, Training& training, Schedule& schedule, int64_t keep, Communicator* ranks = nullptr);
   /// Waits for the save that is being written.
   ~RunSaver();
   RunSaver(const RunSaver&) = delete;
@@ -73,6 +75,10 @@ class RunSaver {
  private:
   /// A run's state in host memory.
   struct Saved;
+  /// Copies the state and the weights to newest_. Returns the name of an array that is not finite, or "".
+  std::string copy(const RunState& state);
+  /// Starts to write newest_.
+  void start_writing(Save what);
   /// The names of the checkpoints to keep once the one of `iteration` is written.
   std::vector<std::string> kept_with(int64_t iteration) const;
   void note_failure(const std::string& reason);
@@ -81,6 +87,8 @@ class RunSaver {
   Training& training_;
   Schedule& schedule_;
   const size_t keep_;
+  OneProcess alone_;
+  Communicator& ranks_;
   bool has_best_;
   std::vector<std::string> generations_;         // names of the sound checkpoints, the newest last
   std::shared_ptr<Saved> newest_;                // kept for its memory

@@ -128,9 +128,11 @@ void check_training(const RunConfig& c, int64_t images) {
   if (o.sync_bn && o.bn_group > 0) {
     fail_setting("sync-bn", "true", fmt::format("no bn-group beside it, which is {}", o.bn_group));
   }
-  if (o.sync_bn && o.accumulate > 1 && c.input.no_shuffle) {
+  if (o.sync_bn && o.accumulate > 1 && o.ranks > 1 && last_batch_incomplete(images, c)) {
     fail_setting("sync-bn", "true",
-                 "shuffled images with accumulate: the ranks' parts of a last batch may need other numbers of passes");
+                 fmt::format("no accumulate beside it, because the last batch has {} of {} images: the ranks' parts of it may "
+                             "need different numbers of passes",
+                             images % o.batch_size, o.batch_size));
   }
   if (o.deterministic && (o.plans.nondeterministic || o.plans.runtime_compilation)) {
     fail_setting("deterministic", "true", "neither allow-nondeterministic nor allow-runtime-compilation beside it");

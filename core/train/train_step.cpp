@@ -7,6 +7,7 @@
 #include "core/autograd/tape.h"
 #include "core/base/error.h"
 #include "core/device/profile.h"
+#include "core/distributed/share.h"
 #include "core/kernels/add.h"
 #include "core/kernels/run.h"
 #include "core/kernels/scale.h"
@@ -16,6 +17,17 @@ namespace {
 
 /// Steps of a shape to run before capture: the first chooses convolution plans, the second runs with a warm memory pool.
 constexpr int64_t kStepsBeforeCapture = 2;
+
+/// Whether the passes of a batch of `images` images are of one size on each rank.
+bool equal_passes(int64_t images, int64_t world, int64_t most) {
+  for (int64_t rank = 0; rank < world; ++rank) {
+    const int64_t part = share_of(images, rank, world).count;
+    if (part > 0 && part % pass_size(part, most) != 0) {
+      return false;
+    }
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -128,9 +140,10 @@ void TrainStep::train(const Batch& batch) {
   if (train_upload_.uploads() <= kStepsBeforeCapture) {
     graphs_ = {};
   }
-  // Passes of different sizes write their Bessel corrections from the host, which no graph can replay.
-  const int64_t images = input.labels.size();
-  const bool alike = images == 0 || images % pass_size(images, options_.most_images) == 0;
+  // Passes of different sizes write their Bessel corrections from the host, which no graph can replay. Of several ranks, all
+  // must replay a step or none.
+  const bool alike = buckets_ ? equal_passes(input.whole, options_.ranks->world(), options_.most_images)
+                              : equal_passes(input.labels.size(), 1, options_.most_images);
   const bool captured = options_.capture == Capture::on && device_api::can_capture(device_) && profile::active() == nullptr &&
                         train_upload_.uploads() > kStepsBeforeCapture && alike;
   if (captured) {
@@ -141,6 +154,8 @@ void TrainStep::train(const Batch& batch) {
       } catch (const DeviceFault&) {
         throw;
       } catch (const OutOfMemory&) {
+        throw;
+      } catch (const RankFailure&) {
         throw;
       } catch (const Error& error) {
         fail("{}; this happened while capturing the step as a graph: --cuda-graph off avoids that", error.what());

@@ -77,7 +77,7 @@ Trainer::Trainer(const TrainerSetup& s)
       length_(run_length(s.config.training, loader_->batches())),
       validations_(validation_times(s.config, length_)),
       schedule_(make_schedule(s.config.schedule, length_, s.config.training.batch_size)),
-      saver_(s.folder, training_, *schedule_, s.config.output.keep_checkpoints),
+      saver_(s.folder, training_, *schedule_, s.config.output.keep_checkpoints, &ranks_),
       trace_(s.config.output.trace, ranks_),
       checkpoints_(s.config.output.checkpoint_every),
       save_request_(s.save_request),

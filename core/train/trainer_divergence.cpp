@@ -16,7 +16,7 @@ int Trainer::train(const volatile std::sig_atomic_t& stop) {
     } catch (const Diverged& diverged) {
       const RunState failed = failed_state();
       const std::string what = fmt::format("{}; {}", diverged.what(), where_it_began(failed));
-      const std::string checkpoint = of_rank_0(ranks_, saver_.newest_checkpoint());
+      const std::string checkpoint = saver_.newest_checkpoint();
       if (config_.divergence.on_divergence != OnDivergence::roll_back || state_.rollbacks > 0 || checkpoint.empty()) {
         report_->diverged(failed.iteration, what);
         throw Diverged(what);
@@ -39,13 +39,15 @@ RunState Trainer::failed_state() {
 }
 
 std::string Trainer::where_it_began(const RunState& failed) {
+  std::string finding;
   try {
     const int64_t last = std::max<int64_t>(failed.epoch * loader_->batches() + failed.batch - 1, 0);
     loader_->start(last / loader_->batches(), last % loader_->batches());
-    return of_all_ranks(where_not_finite(training_, config_, *loader_->next()));
+    finding = where_not_finite(training_, config_, *loader_->next());
   } catch (const std::exception& error) {
-    return fmt::format("cannot say where it began: {}", error.what());
+    finding = fmt::format("cannot say where it began: {}", error.what());
   }
+  return of_all_ranks(finding);  // also of a rank that has failed: the others wait for it
 }
 
 void Trainer::roll_back(const std::string& checkpoint, const RunState& failed, const std::string& what) {

@@ -60,9 +60,11 @@ bool drops_last(int64_t images, const RunConfig& config) {
 }  // namespace
 
 int64_t batches_per_epoch(int64_t images, const RunConfig& config) {
-  const int64_t whole = images / config.training.batch_size;
-  const bool incomplete = images % config.training.batch_size != 0 && !drops_last(images, config);
-  return whole + (incomplete ? 1 : 0);
+  return images / config.training.batch_size + (last_batch_incomplete(images, config) ? 1 : 0);
+}
+
+bool last_batch_incomplete(int64_t images, const RunConfig& config) {
+  return images % config.training.batch_size != 0 && !drops_last(images, config);
 }
 
 std::unique_ptr<Loader> training_loader(std::shared_ptr<const ImageSource> source, const RunConfig& config,

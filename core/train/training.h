@@ -36,6 +36,8 @@ class Training {
 
 /// Batches per epoch over `images` training images. With shuffling, an incomplete last batch is dropped.
 int64_t batches_per_epoch(int64_t images, const RunConfig& config);
+/// Whether the last of them is incomplete.
+bool last_batch_incomplete(int64_t images, const RunConfig& config);
 
 /// Makes the training loader for a network's input: augmented, and shuffled unless the settings say otherwise. Unreadable
 /// images are replaced by others. Of several ranks, loads one's parts of the batches.

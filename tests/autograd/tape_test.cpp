@@ -136,6 +136,19 @@ TEST(Tape, RecordsNothingInsideNoGrad) {
   EXPECT_TRUE(relu(x).requires_grad());
 }
 
+TEST(Tape, RecordsNothingInARule) {
+  const Tensor x = leaf({1, 2});
+  std::vector<bool> recorded;
+  const Tensor y = record(empty({}, DType::f32), {x}, "rule", [&](const Tensor&, Gradients& gradients) {
+    recorded.push_back(relu(x).requires_grad());
+    gradients.output(0).copy_from(Floats{3, 4});
+  });
+  backward(y);
+  EXPECT_EQ(recorded, (std::vector<bool>{false}));
+  EXPECT_EQ(x.grad().to_vector(), (Floats{3, 4}));
+  EXPECT_TRUE(relu(x).requires_grad());
+}
+
 TEST(Tape, RefusesASecondBackward) {
   const Tensor x = leaf({1, 2});
   const Tensor hidden = relu(x);

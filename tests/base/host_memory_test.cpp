@@ -75,6 +75,19 @@ TEST(HostMemory, KnowsControlGroupsOfTheFirstVersion) {
   EXPECT_EQ(machine.memory().total_bytes, 200 * kMebibyte);
 }
 
+TEST(HostMemory, KnowsTheGroupsWithinThoseOfTheFirstVersion) {
+  const Machine machine;
+  machine.write("/proc/self/cgroup", "5:cpu:/other\n4:memory:/jobs/one\n");
+  const std::string jobs = "/sys/fs/cgroup/memory/jobs";
+  machine.write(jobs + "/one/memory.limit_in_bytes", std::to_string(100 * kMebibyte) + "\n");
+  machine.write(jobs + "/one/memory.usage_in_bytes", std::to_string(30 * kMebibyte) + "\n");
+  EXPECT_EQ(machine.memory().free_bytes, 70 * kMebibyte);
+  EXPECT_EQ(machine.memory().total_bytes, 100 * kMebibyte);
+  machine.write(jobs + "/memory.limit_in_bytes", std::to_string(90 * kMebibyte) + "\n");
+  machine.write(jobs + "/memory.usage_in_bytes", std::to_string(40 * kMebibyte) + "\n");
+  EXPECT_EQ(machine.memory().free_bytes, 50 * kMebibyte);
+}
+
 TEST(HostMemory, AGroupWithoutALimitIsNone) {
   const Machine machine;
   machine.write("/proc/meminfo", "MemTotal: 1024000 kB\nMemAvailable: 409600 kB\nSwapFree: 102400 kB\n");

@@ -10,6 +10,7 @@
 #include "core/nn/initialization.h"
 #include "core/nn/parameter_store.h"
 #include "tests/support/compare.h"
+#include "tests/support/no_calls.h"
 #include "tests/support/op_case.h"
 #include "tests/support/thread_ranks.h"
 
@@ -151,18 +152,6 @@ TEST(SynchronizedNorms, ASingleRowOfEachRankIsABatch) {
     EXPECT_FLOAT_EQ(layer.statistics.running_variance.to_vector().at(0), 0.5f + 0.5f * 8);  // 4 * 2 / (2 - 1)
   });
 }
-
-/// Fails in every call.
-class NoCalls final : public Communicator {
- public:
-  using Communicator::Communicator;
-  std::vector<std::string> gather(const std::string&) override { fail("gather was called"); }
-  void sum(const Tensor&) override { fail("sum was called"); }
-  void broadcast(const Tensor&) override { fail("broadcast was called"); }
-  void gather_rows(const Tensor&) override { fail("gather_rows was called"); }
-  void finish() override { fail("finish was called"); }
-  [[noreturn]] void abort(int) override { fail("abort was called"); }
-};
 
 TEST(SynchronizedNorms, OneRankRunsTheCodeOfNone) {
   Random random("one rank");

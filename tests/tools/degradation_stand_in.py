@@ -3,7 +3,7 @@
 It hashes a chain through all iterations, keeps its state in a checkpoint at each epoch, and takes its last errors from the end of the
 chain: a run that lost or repeated an iteration ends with other numbers. FAULT is "KIND WORDS": what goes wrong in calls that have these
 words; TRACE is a file that each training run writes a line into; WORK multiplies the time of an iteration; HOLD is a file that a run which
-is stopped waits for before it saves."""
+is stopped waits for before it saves. start.json in the folder of a run says how the run was started, and stopped.json what stopped it."""
 
 import hashlib
 import json
@@ -18,6 +18,8 @@ FLAGS = {"--dry-run"}
 NOT_RESULTS = {"output", "resume", "device", "threads", "workers", "log-every", "layer-statistics", "statistics-batches", "weights", "data", "dry-run"}
 
 words = sys.argv[1:]
+if words == ["--version"]:
+    sys.exit(print("train-imagenet 0.1 (stand-in)"))
 fault, _, where = os.environ.get("FAULT", "").partition(" ")
 fault = fault if where in " ".join(words) else ""
 
@@ -40,6 +42,7 @@ if "data" in options and not pathlib.Path(options["data"]).is_dir():
     sys.exit(f"train-imagenet: {options['data']} is not there")
 configuration = {name: value for name, value in options.items() if name not in NOT_RESULTS}
 configuration.setdefault("lr", "0.1")
+configuration.setdefault("bn-group", "0" if fault == "one-group" else "64")
 if fault == "lr":
     configuration["lr"] = "0.2"
 precision = configuration.get("precision", "auto")
@@ -110,9 +113,10 @@ if busy.exists() and lives(busy.read_text() or 0):
     sys.exit(1)
 busy.write_text(str(os.getpid()))
 stopping = []
-for number in (signal.SIGINT, signal.SIGTERM):
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
     signal.signal(number, lambda number, _: stopping.append(number))
 
+write(folder / "start.json", {"words": words, **{name: os.environ.get(name, "") for name in ("OMPI_COMM_WORLD_SIZE", "CUDA_VISIBLE_DEVICES")}})
 log = folder / "log.jsonl"
 checkpoint = folder / "checkpoint.safetensors"
 state, first, curves = hashlib.sha256(digest.encode()).hexdigest(), 0, {"running_train": [], "clean_train": [], "validation": []}
@@ -139,7 +143,7 @@ def finish(diverged):
 
     error = level(state)
     final = {"iteration": iterations, "running_train": metrics(error + 1), "clean_train": metrics(error), "validation": metrics(error + 3)}
-    content = {**facts, "diverged": diverged, "threads": 1, "seconds": float(os.getpid()), "images_per_second": 1000.0 + os.getpid(),
+    content = {**facts, "diverged": diverged, "threads": int(options["threads"]), "seconds": float(os.getpid()), "images_per_second": 1000.0 + os.getpid(),
                "final": final, "best": {"iteration": iterations, "top1_error": error}, "curves": curves}  # fmt: skip
     write(folder / "last.safetensors", {"state": state})
     write(folder / "result.json", content)
@@ -169,6 +173,7 @@ with open(log, "a", buffering=1) as output:
             while os.environ.get("HOLD") and not os.path.exists(os.environ["HOLD"]):
                 time.sleep(0.01)
             save(iteration)
+            write(folder / "stopped.json", stopping)
             busy.unlink()
             sys.exit(128 + stopping[0])
 finish(False)

@@ -254,7 +254,8 @@ class Experiment(unittest.TestCase):
         self.output = self.folder / "output"
         self.trace = self.folder / "trace"
         self.environment = {**os.environ, "TRACE": str(self.trace)}
-        for name in ("FAULT", "WORK", "RESIDUA_DATA"):
+        self.environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        for name in ("FAULT", "WORK", "RESIDUA_DATA", "CUDA_VISIBLE_DEVICES"):
             self.environment.pop(name, None)
 
     def words(self, *words, output=None, preset="smoke"):
@@ -575,7 +576,7 @@ class Calls(Experiment):
         self.assertIn("train-imagenet does not exist: build it", self.call()[1])
 
 
-class Kills(Experiment):
+class Processes(Experiment):
     """Whole processes, with figures."""
 
     def start(self, *words, output=None, fault="", preset="smoke"):
@@ -640,6 +641,8 @@ class Kills(Experiment):
         self.finish(self.start(*words, output=killed))
         self.assertEqual(self.product(killed), wanted)
 
+
+class Kills(Processes):
     def test_a_grid_that_is_killed_ends_with_the_same_bytes(self):
         seed = random.randrange(1 << 30)
         with self.subTest(random_seed=seed):
@@ -772,23 +775,20 @@ class ProgressLine(Experiment):
         self.assertEqual(text, f"0 of 4 arms, 15 %; 32 s left; plain32-seed0 10/20 error {error:.1f} %")
 
 
-class Smoke(Kills):
-    """The real program."""
-
+class RealProgram(Processes):
     def setUp(self):
         super().setUp()
         if OPTIONS.programs is None:
             self.skipTest("--programs was not given")
         self.programs = OPTIONS.programs
 
+
+class Smoke(RealProgram):
     def test_a_grid_that_is_killed_ends_with_the_same_bytes(self):
         seed = random.randrange(1 << 30)
         words = () if OPTIONS.full else ("--epochs", "2", "--depths", "20,32", "--no-shortcuts")
         with self.subTest(random_seed=seed):
             self.compare_with_killed(words, OPTIONS.kills or (10 if OPTIONS.full else 3), random.Random(seed))
-
-    test_a_second_call_is_refused_and_one_after_a_kill_waits_for_orphans = None
-    test_ctrl_c_saves_and_tells_how_to_go_on = None
 
 
 def main():

@@ -97,8 +97,8 @@ class Ranks(unittest.TestCase):
     def told(self):
         return (self.folder / "console.txt").read_text(errors="replace")
 
-    def run_to_end(self, ranks, words, output="run", code=0, seconds=120):
-        self.assertEqual(self.start(ranks, words, output).wait(seconds), code, self.told())
+    def run_to_end(self, ranks, words, output="run", code=0, seconds=120, mpirun=()):
+        self.assertEqual(self.start(ranks, words, output, mpirun).wait(seconds), code, self.told())
         return self.told()
 
     def records(self, output="run", kind="train"):
@@ -293,12 +293,28 @@ class Ranks(unittest.TestCase):
             self.assertLess(time.monotonic(), begin + 60, "the stopped rank is left")
             time.sleep(0.05)
 
+    # --threads 0 is the default: one for each processor of the rank.
+    def test_ranks_divide_the_processors(self):
+        processors = len(os.sched_getaffinity(0))
+        words = [*RUN, "--iterations", "1", "--threads", "0"]
+        told = self.run_to_end(2, words, mpirun=["--bind-to", "none"])
+        self.assertIn(f"2 ranks of {max(1, processors // 2)} threads", told)
+        self.assertNotIn("is bound to", told)
+        if processors >= 2:
+            told = self.run_to_end(1, words, output="bound", mpirun=["--bind-to", "hwthread"])
+            self.assertRegex(told, rf"rank 0 of 1 is bound to 1 of the {processors} processors of .*--bind-to none")
+            loading = [*words, "--workers", "auto", "--data-only"]
+            self.assertIn("loader threads: 1\n", self.run_to_end(1, loading, output="", mpirun=["--bind-to", "hwthread"]))
+
     def test_ranks_diverge_and_go_back_together(self):
         words = [*RUN, "--model", "plain20", "--lr", "2e9", "--iterations", "60", "--checkpoint-every", "1", "--rank-timeout", "20"]
         told = self.run_to_end(2, [*words, "--on-divergence", "rollback"], code=1)
         self.assertRegex(told, r"not finite at iteration \d+.*rank 0: .*rank 1: ")
         self.assertEqual(len(self.records(kind="rollback")), 1)
         self.assertEqual(len(self.records(kind="diverged")), 1)
+        self.assertEqual(re.findall(r"(rank \d) of 2: train-imagenet: ", told), ["rank 0"], told)
+        self.assertNotIn("MPI_ABORT", told, "a rank has ended the others")
+        self.assertIs(json.loads((self.folder / "run/result.json").read_text())["diverged"], True)
 
     def test_other_settings_on_a_rank(self):
         for flag, values in (("--lr", ("0.1", "0.2")), ("--synthetic-images", ("96", "120")), ("--model", ("resnet20", "resnet32"))):
@@ -307,6 +323,15 @@ class Ranks(unittest.TestCase):
             name = {"--synthetic-images": "training images"}.get(flag, flag[2:])
             self.assertRegex(told, rf"{name}: \S+ \(rank 0\), \S+ \(rank 1\)")
             self.assertFalse((self.folder / "run").exists(), "an output folder was made")
+
+    # They change no result, but which calls the ranks make together.
+    def test_settings_that_put_ranks_out_of_step(self):
+        trace = self.folder / "trace.json"
+        first = "--log-every 3 --max-skipped-steps 4 --on-divergence rollback --cuda-graph off --deterministic --trace".split()
+        told = self.run_to_end(2, [[*RUN, "--iterations", "4", *first, trace], [*RUN, "--iterations", "4"]], code=2)
+        for difference in ("log-every: 3 (rank 0), 1", "max-skipped-steps: 4 (rank 0), 10", "on-divergence: rollback (rank 0), stop",
+                           "cuda-graph: off (rank 0), on", "deterministic: true (rank 0), false", f"trace: {trace} (rank 0), unset"):
+            self.assertIn(f"{difference} (rank 1)", told)
 
     def test_a_rank_without_data(self):
         words = [[*RUN, "--iterations", "4"], [self.folder / "nowhere", *RUN[2:], "--iterations", "4"]]
@@ -346,6 +371,17 @@ class Ranks(unittest.TestCase):
         self.assertEqual(process.wait(60), 128 + signal.SIGTERM, self.told())
         self.assertIn("stopped at iteration", self.told())
 
+    def test_sigterm_to_one_rank_while_images_are_measured(self):
+        process = self.start(2, [*RUN, "--synthetic-images", "100000", "--batch-size", "100", "--iterations", "4", "--mean", "pixel"])
+        end = time.monotonic() + 60
+        while not (self.folder / "run/run.lock").exists():  # made when all ranks catch signals
+            self.assertIsNone(process.poll(), self.told())
+            self.assertLess(time.monotonic(), end, self.told())
+            time.sleep(0.01)
+        os.kill(self.processes(process)[1], signal.SIGTERM)
+        self.assertEqual(process.wait(60), 128 + signal.SIGTERM, self.told())
+        self.assertIn("stopped before the first step", self.told())
+
 
 class Verify(unittest.TestCase):
     def setUp(self):
@@ -353,7 +389,7 @@ class Verify(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
         for i in range(40):
-            photo(self.folder / "data" / ("val" if i % 4 == 3 else "train") / "ab"[i % 2] / f"{i:02}.ppm", i)
+            photo(self.folder / "data" / ("val" if i % 3 == 2 else "train") / "ab"[i % 2] / f"{i:02}.ppm", i)
 
     def verify(self, ranks, *words):
         """The exit code, the standard output, and the report as JSON."""
@@ -377,10 +413,10 @@ class Verify(unittest.TestCase):
         self.expect_same(0, "good")
         photo(self.folder / "data/train/a/tiny.ppm", "tiny", size=8)
         shutil.copy(self.folder / "data/train/a/00.ppm", self.folder / "data/train/b/99.ppm")
-        for name in ("train/a/04.ppm", "train/b/25.ppm", "val/b/39.ppm"):
+        for name in ("train/a/04.ppm", "train/b/25.ppm", "val/b/35.ppm"):
             (self.folder / "data" / name).write_bytes(b"no image")
         shutil.copy(self.folder / "data/train/a/06.ppm", self.folder / "data/val/a/98.ppm")
-        self.expect_same(1, "a/04.ppm", "b/25.ppm", "b/39.ppm", "b/99.ppm", "a/98.ppm", "tiny.ppm")
+        self.expect_same(1, "a/04.ppm", "b/25.ppm", "b/35.ppm", "b/99.ppm", "a/98.ppm", "tiny.ppm")
 
     def test_a_split_that_cannot_be_opened(self):
         shutil.rmtree(self.folder / "data/val")

@@ -40,6 +40,22 @@ TEST(Deterministic, AResumedRunNeedsAsManyThreads) {
   omp_set_num_threads(threads);
 }
 
+TEST(Deterministic, AResumedRunSavesWhatItsOwnResultsDependOn) {
+  const TemporaryFolder folder;
+  const auto train = [&](const char* deterministic, const char* iterations) {
+    SmallRun run(folder.path());
+    run.set("deterministic", {deterministic}).set("iterations", {iterations});
+    if (newest_checkpoint(folder.path()) != "") {
+      run.resume(newest_checkpoint(folder.path()));
+    }
+    EXPECT_EQ(run.train(), 0);
+    return run_state(load_checkpoint(newest_checkpoint(folder.path()))).fixed_threads;
+  };
+  EXPECT_EQ(train("false", "1"), 0);
+  EXPECT_EQ(train("true", "2"), omp_get_max_threads());
+  EXPECT_EQ(train("false", "3"), 0);
+}
+
 TEST(Deterministic, ExcludesPlansThatAreNot) {
   for (const char* other : {"allow-nondeterministic", "allow-runtime-compilation"}) {
     const TemporaryFolder folder;

@@ -202,6 +202,22 @@ TEST_P(SkippedSteps, ALossAloneOrAGradientAloneIsEnough) {
   }
 }
 
+// Nothing writes the gradients of what is frozen, so nobody knows what is in their memory.
+TEST_P(SkippedSteps, GradientsOfWhatIsFrozenDoNotCount) {
+  const auto [device, precision] = GetParam();
+  SmallTraining t(device, precision, Capture::off, scaling());
+  t.store.freeze_until("layer2");
+  ASSERT_GT(t.store.matrices().frozen, 0);
+  ASSERT_GT(t.store.vectors().frozen, 0);
+  for (const ParameterArena* arena : {&t.store.matrices(), &t.store.vectors()}) {
+    const Tensor frozen = arena->gradient.slice(0, {arena->frozen});
+    frozen.copy_from(std::vector<float>(static_cast<size_t>(frozen.size()), kNan));
+  }
+  good_step(t, 1);
+  EXPECT_EQ(t.step.state().accepted_steps, 1);
+  EXPECT_EQ(t.step.state().skipped_steps, 0);
+}
+
 // Its layer's output is then beta, whatever the image: the loss and the gradients are finite, the statistics are not.
 TEST_P(SkippedSteps, AVarianceThatOverflowsSpoilsItsStep) {
   const auto [device, precision] = GetParam();

@@ -1,15 +1,12 @@
 #include "tools/cli/ranks.h"
 
 #include <fmt/format.h>
-#include <omp.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cstdlib>
 
 #include "core/distributed/agreement.h"
 #include "core/distributed/connect.h"
+#include "core/train/trainer.h"
 
 namespace residua {
 
@@ -38,22 +35,22 @@ int Ranks::run(const std::function<int()>& work) {
     finished_ = true;
     return code;
   } catch (const Disagreement&) {
-    finished_ = true;
-    if (!all_->leads()) {
+    if (!end_together()) {
       return 2;
+    }
+    throw;
+  } catch (const Diverged&) {
+    if (!end_together()) {
+      return 1;
     }
     throw;
   }
 }
 
-int threads_of_rank(Communicator& ranks) {
-  std::array<char, 256> host{};
-  ::gethostname(host.data(), host.size() - 1);
-  const std::vector<std::string> hosts = ranks.gather(host.data());
-  const auto here = std::count(hosts.begin(), hosts.end(), std::string(host.data()));
-  const int usable = omp_get_num_procs();  // of those that the launcher has bound this process to
-  const bool bound = usable < ::sysconf(_SC_NPROCESSORS_ONLN);
-  return bound ? usable : std::max(1, usable / static_cast<int>(here));
+bool Ranks::end_together() {
+  all_->gather("");
+  finished_ = true;
+  return all_->leads();
 }
 
 }  // namespace residua

@@ -26,8 +26,8 @@ class Ranks {
   Communicator& connect(Device device, double limit);
 
   Communicator& all() { return *all_; }
-  /// Runs a program's work. If it ends, or the ranks disagree, all end in order; rank 0 alone throws Disagreement, another
-  /// returns its exit code. After any other error this rank ends all of them.
+  /// Runs a program's work. If it ends, or all ranks throw Disagreement or Diverged, they end in order: rank 0 alone throws
+  /// on, another returns the exit code. After any other error this rank ends all of them.
   int run(const std::function<int()>& work);
   /// What error messages begin with: "rank 2 of 4: "; empty if there is one process.
   const std::string& prefix() const { return prefix_; }
@@ -35,15 +35,14 @@ class Ranks {
   void end(int code) { code_ = code; }
 
  private:
+  /// Waits for all ranks, so that none ends before rank 0 has written what it records. Returns whether this is rank 0.
+  bool end_together();
+
   std::string prefix_;
   Launch launch_;
   std::unique_ptr<Communicator> all_ = std::make_unique<OneProcess>();
   bool finished_ = false;
   int code_ = 1;
 };
-
-/// Divides the processors of this machine among its ranks, unless the launcher has bound each rank to its own. Returns the
-/// compute threads of this rank.
-int threads_of_rank(Communicator& ranks);
 
 }  // namespace residua

@@ -2,6 +2,7 @@
 
   presets      the experiments
   arms         an arm (one training run) and the grid of arms
+  division     places for arms that run in parallel; the ranks and threads of an arm
   trainer      train-imagenet: its flags, its output, its processes
   twins        checks that arms differ only in the network
   planning     the grid of an output folder, resolved once: plan.json

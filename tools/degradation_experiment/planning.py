@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from . import budget, twins
 from .arms import Arm, grid_of, nets_of
+from .division import Division
 from .presets import PRESETS
 from .refusal import Refusal
 from .results import FORMAT, read_json, write_json
@@ -37,6 +38,8 @@ class Request:
     epochs: float | None = None
     iterations: int | None = None
     precision: str | None = None
+    ranks: int | None = None
+    threads: int | None = None
     budget: float | None = None
 
     def words(self):
@@ -52,6 +55,7 @@ class Plan:
     preset: object
     size: Size
     precision: str
+    division: Division
     facts: dict  # arm's name -> what it would train: digest, configuration, train_set, validation_set, parameters
     request: dict
     cut: list = dataclasses.field(default_factory=list)
@@ -93,40 +97,40 @@ def wanted_size(preset, request, iterations_per_epoch, validation_images):
     return Size(depths, shortcut_depth, request.seeds or preset.seeds, iterations, iterations_per_epoch, validation_images)
 
 
-def measure(trainer, size, precision, devices, seconds, say):
+def measure(trainer, size, precision, places, seconds, say):
     speeds = {}
     for net in nets_of(size.depths, size.shortcut_depth):
-        speeds[net.key] = trainer.measure(trainer.settings(Arm(net, 0), precision), devices, seconds)
-        say(f"{net.label}: {speeds[net.key]:.0f} img/s per arm, {len(devices)} in parallel")
+        speeds[net.key] = trainer.measure(trainer.settings(Arm(net, 0), precision), places, seconds)
+        say(f"{net.label}: {speeds[net.key]:.0f} img/s per arm, {len(places)} in parallel")
     return speeds
 
 
-def ask(trainer, words_of, arms, devices):
+def ask(trainer, words_of, arms, places):
     """What the program would train for each arm."""
-    with concurrent.futures.ThreadPoolExecutor(len(devices)) as pool:
-        found = pool.map(lambda arm: trainer.dry_run(words_of(arm), devices[0]), arms)
+    with concurrent.futures.ThreadPoolExecutor(len(places)) as pool:
+        found = pool.map(lambda arm: trainer.dry_run(words_of(arm), places[0]), arms)
         return {arm.name: facts for arm, facts in zip(arms, found)}
 
 
-def make(trainer, preset, request, devices, measured, measure_seconds, say):
+def make(trainer, preset, request, places, measured, measure_seconds, say):
     """Makes a new plan. `measured`: measure speeds even without a budget."""
     probe = Arm(nets_of(preset.depths, 0)[0], 0)
-    first = trainer.dry_run(trainer.settings(probe, request.precision or "auto"), devices[0])
+    first = trainer.dry_run(trainer.settings(probe, request.precision or "auto"), places[0])
     precision = first["precision"]
     size = wanted_size(preset, request, first["iterations_per_epoch"], first["validation_images"])
-    speeds = measure(trainer, size, precision, devices, measure_seconds, say) if measured or request.budget else {}
+    speeds = measure(trainer, size, precision, places, measure_seconds, say) if measured or request.budget else {}
     cut = []
     if request.budget:
-        size, cut = budget.fit(size, request.budget, speeds, preset, len(devices))
+        size, cut = budget.fit(size, request.budget, speeds, preset, len(places))
     arms = grid_of(nets_of(size.depths, size.shortcut_depth), size.seeds)
-    facts = ask(trainer, lambda arm: trainer.settings(arm, precision, size.iterations, size.iterations_per_epoch), arms, devices)
+    facts = ask(trainer, lambda arm: trainer.settings(arm, precision, size.iterations, size.iterations_per_epoch), arms, places)
     twins.check(arms, facts, preset.warmups)
-    return Plan(preset, size, precision, facts, request.words(), cut, speeds)
+    return Plan(preset, size, precision, trainer.division, facts, request.words(), cut, speeds)
 
 
-def measured(plan, trainer, devices, seconds, say):
+def measured(plan, trainer, places, seconds, say):
     """The plan with speeds measured now on this machine."""
-    return dataclasses.replace(plan, speeds=measure(trainer, plan.size, plan.precision, devices, seconds, say))
+    return dataclasses.replace(plan, speeds=measure(trainer, plan.size, plan.precision, places, seconds, say))
 
 
 KEPT_FACTS = ("digest", "configuration", "train_set", "validation_set", "parameters")
@@ -135,7 +139,7 @@ KEPT_FACTS = ("digest", "configuration", "train_set", "validation_set", "paramet
 def save(plan, path):
     shared = plan.shared_configuration()
     content = {"format": FORMAT, "preset": plan.preset.name, "request": plan.request, "size": dataclasses.asdict(plan.size), "precision": plan.precision,
-               "cut": plan.cut, "images_per_second": plan.speeds, "configuration": shared, "arms": []}  # fmt: skip
+               "division": dataclasses.asdict(plan.division), "cut": plan.cut, "images_per_second": plan.speeds, "configuration": shared, "arms": []}  # fmt: skip
     for arm in plan.arms:
         facts = {name: plan.facts[arm.name][name] for name in KEPT_FACTS}
         own = {name: value for name, value in facts["configuration"].items() if name not in shared}
@@ -153,7 +157,7 @@ def load(path):
         facts = {}
         for entry in content["arms"]:
             facts[entry["name"]] = {name: entry[name] for name in KEPT_FACTS} | {"configuration": content["configuration"] | entry["configuration"]}
-        plan = Plan(PRESETS[content["preset"]], Size(**sizes), content["precision"], facts, content["request"], content["cut"], content["images_per_second"])
+        plan = Plan(PRESETS[content["preset"]], Size(**sizes), content["precision"], Division(**content.get("division", {})), facts, content["request"], content["cut"], content["images_per_second"])
         if {arm.name for arm in plan.arms} != facts.keys():
             raise ValueError("its arms do not match its size")
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
@@ -171,9 +175,9 @@ def check_request(plan, request, path):
             raise Refusal(f"{path} was made with {had}, but this call has {wanted}: leave it out to resume, give --replan to make a new plan, or use another --output")
 
 
-def check_unchanged(plan, trainer, arms, devices):
+def check_unchanged(plan, trainer, arms, places):
     """Fails if the program or the data have changed since the plan was made."""
-    now = ask(trainer, lambda arm: plan.words(trainer, arm), arms, devices)
+    now = ask(trainer, lambda arm: plan.words(trainer, arm), arms, places)
     for arm in arms:
         planned = plan.facts[arm.name]
         if now[arm.name]["digest"] != planned["digest"]:
@@ -186,7 +190,9 @@ def check_unchanged(plan, trainer, arms, devices):
 def lines(plan, slots):
     """Lines that describe the grid and its hours."""
     size = plan.size
-    text = [f"{plan.preset.title}: {len(plan.arms)} arms of {size.iterations} iterations ({plan.epochs:.1f} epochs), {size.seeds} seed{'s'[: size.seeds - 1]}, {plan.precision}, {slots} in parallel"]
+    text = [f"{plan.preset.title}: {len(plan.arms)} arms of {size.iterations} iterations ({plan.epochs:.1f} epochs), {size.seeds} seed{'s'[: size.seeds - 1]}, {plan.precision}, {slots} in parallel {plan.division.text}"]
+    if plan.division.group:
+        text.append(f"  batch norm over groups of {plan.division.group} images: the part of a rank")
     if size.iterations < plan.full_iterations:
         text.append(f"  shorter than the preset's {plan.full_iterations} iterations")
     text += [f"  cut for the budget: {what}" for what in plan.cut]

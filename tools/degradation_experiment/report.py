@@ -11,9 +11,11 @@ def notes_of(plan, results):
     size, preset = plan.size, plan.preset
     notes = [
         f"{len(results)} of {len(plan.arms)} arms are finished: {size.seeds} seed{'s'[: size.seeds - 1]} of each network. Numbers are means over the finished seeds, ± their standard deviation.",
-        f"Every arm trains for {size.iterations} iterations of {preset.batch} images ({plan.epochs:.1f} epochs), in {plan.precision}, with one thread, "
+        f"Every arm trains for {size.iterations} iterations of {preset.batch} images ({plan.epochs:.1f} epochs), in {plan.precision}, {plan.division.text}, "
         "and its seed determines the order of the images. Errors are those of the last iteration; no iteration is selected by its error.",
     ]
+    if plan.division.group:
+        notes.append(f"Batch norm normalizes over groups of {plan.division.group} images, the part of a rank.")
     if size.iterations < plan.full_iterations:
         notes.append(f"The schedule is shorter than the full one of {plan.full_iterations} iterations; the learning rate drops at the same fractions of it.")
         if preset.paper:
@@ -37,6 +39,9 @@ def flags_of(plan, results, folders):
     versions = sorted({result.content["version"] for result in results.values()})
     if len(versions) > 1:
         flags.append(f"The arms were trained by different versions of the program: {', '.join(versions)}.")
+    threads = sorted({result.content["threads"] for result in results.values()})
+    if len(threads) > 1:
+        flags.append(f"The arms were trained with different numbers of threads, on which last bits depend: {', '.join(map(str, threads))}.")
     flags += [f"{arm.name} diverged: its loss became NaN or infinite." for arm in plan.arms if arm.name in results and results[arm.name].diverged]
     return flags
 

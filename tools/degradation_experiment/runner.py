@@ -43,8 +43,8 @@ class OutputLock:
 class Running:
     """The process of one arm."""
 
-    def __init__(self, arm, made, process, slot):
-        self.arm, self.made, self.process, self.slot = arm, made, process, slot
+    def __init__(self, arm, made, process, slot, save_signal):
+        self.arm, self.made, self.process, self.slot, self.save_signal = arm, made, process, slot, save_signal
         self.pidfd = os.pidfd_open(process.pid)
         self.signals_sent = 0
 
@@ -56,7 +56,7 @@ class Runner:
         self.results = {}
         self.failed = {}  # arm's name -> why
         self.running = []
-        self.processors = {}  # device -> its processor, from --dry-run
+        self.processors = {}  # place -> its processor, from --dry-run
         self.signal, self.signals = 0, 0
 
     def look(self):
@@ -82,27 +82,27 @@ class Runner:
         weights."""
         folder, result = self.folders[arm.name], self.results.get(arm.name)
         if result is None and not folder.layers_initial.exists():
-            return folder.layers_initial, lambda trainer, words, device: trainer.layer_statistics(words, device, new(folder.layers_initial))
+            return folder.layers_initial, lambda trainer, words, place: trainer.layer_statistics(words, place, new(folder.layers_initial))
         if result is None:
-            return folder.file("result.json"), lambda trainer, words, device: trainer.train(words, device, folder.path)
+            return folder.file("result.json"), lambda trainer, words, place: trainer.train(words, place, folder.path)
         weights = folder.file("last.safetensors")
         if not result.diverged and weights.exists() and not folder.layers_final.exists():
-            return folder.layers_final, lambda trainer, words, device: trainer.layer_statistics(words, device, new(folder.layers_final), weights)
+            return folder.layers_final, lambda trainer, words, place: trainer.layer_statistics(words, place, new(folder.layers_final), weights)
         return None
 
-    def run(self, trainer, devices, kept):
+    def run(self, trainer, places, kept):
         """Runs the remaining arms. Their processes keep the files `kept` open. Returns the signal that stopped it, or 0."""
         queue = self.to_run()
-        self.processors = self._processors(trainer, queue, devices)
-        progress = Progress(self.plan.arms, self.plan.size.iterations, len(devices), self.results.keys(), self.folders, sys.stderr.isatty())
-        say(f"{len(self.results)} of {len(self.plan.arms)} arms are done; {len(queue)} to run, {len(devices)} in parallel")
+        self.processors = self._processors(trainer, queue, places)
+        progress = Progress(self.plan.arms, self.plan.size.iterations, len(places), self.results.keys(), self.folders, sys.stderr.isatty())
+        say(f"{len(self.results)} of {len(self.plan.arms)} arms are done; {len(queue)} to run, {len(places)} in parallel")
         before = {number: signal.signal(number, self._stop) for number in STOPPING}
-        free = list(range(len(devices)))
+        free = list(range(len(places)))
         try:
             while self.running or (queue and not self.signal):
                 while queue and free and not self.signal:
                     slot = free.pop(0)
-                    self._start(queue.pop(0), slot, trainer, devices[slot], kept)
+                    self._start(queue.pop(0), slot, trainer, places[slot], kept)
                 # Wait even after a signal: trainers need time to save.
                 ended, _, _ = select.select([run.pidfd for run in self.running], [], [], progress.interval_s())
                 for run in [run for run in self.running if run.pidfd in ended]:
@@ -120,19 +120,19 @@ class Runner:
                 signal.signal(number, handler)
         return self.signal
 
-    def _processors(self, trainer, queue, devices):
-        """The processor of each device, if any arm is still to be trained."""
+    def _processors(self, trainer, queue, places):
+        """The processor of each place, if any arm is still to be trained."""
         arm = next((arm for arm in queue if arm.name not in self.results), None)
-        return {device: trainer.dry_run(self.plan.words(trainer, arm), device)["processor"] for device in set(devices)} if arm else {}
+        return {place: trainer.dry_run(self.plan.words(trainer, arm), place)["processor"] for place in set(places)} if arm else {}
 
-    def _start(self, arm, slot, trainer, device, kept):
+    def _start(self, arm, slot, trainer, place, kept):
         folder = self.folders[arm.name]
         made, command = self.stage(arm)
         if arm.name not in self.results:
-            folder.begin([] if made == folder.layers_initial else [self.processors[device]])
-        words = command(trainer, self.plan.words(trainer, arm), device)
-        process = trainer.start(words, folder.file("console.txt"), kept)
-        self.running.append(Running(arm, made, process, slot))
+            folder.begin([] if made == folder.layers_initial else [self.processors[place]])
+        words = command(trainer, self.plan.words(trainer, arm), place)
+        process = trainer.start(words, place, folder.file("console.txt"), kept)
+        self.running.append(Running(arm, made, process, slot, trainer.save_signal))
         self._forward()  # a signal may have come during the start
 
     def _ended(self, run):
@@ -163,12 +163,12 @@ class Runner:
         self._forward()
 
     def _forward(self):
-        """Sends each signal to each trainer once: the first makes it save, the second ends it at once."""
+        """Passes each signal to each trainer once: the first makes it save, the second ends it at once."""
         for run in list(self.running):
             while run.signals_sent < self.signals:
                 run.signals_sent += 1
                 try:
-                    run.process.send_signal(self.signal)
+                    run.process.send_signal(run.save_signal if run.signals_sent == 1 else signal.SIGTERM)
                 except ProcessLookupError:
                     break
 
