@@ -5,6 +5,7 @@
 
 #include "core/data/verify.h"
 #include "core/distributed/connect.h"
+#include "core/distributed/processors.h"
 #include "core/io/atomic_file.h"
 #include "tools/cli/data_command.h"
 #include "tools/cli/output_file.h"
@@ -71,7 +72,7 @@ Verification verify_with_progress(const Command& command, const std::shared_ptr<
   const int64_t images = (train ? train->size() : 0) + (val ? val->size() : 0);
   VerifyOptions options = command.verify;
   if (!ranks.alone() && options.workers == kAutoWorkers) {
-    options.workers = threads_of_rank(ranks);
+    options.workers = std::min(processors_of_rank(ranks).count, kMaxWorkers);
   }
   Progress progress(ranks.leads() ? stdout : nullptr);
   const auto show = progress.pass("verifying");

@@ -6,7 +6,7 @@
 
 #include "core/distributed/agreement.h"
 #include "core/distributed/connect.h"
-#include "core/train/trainer.h"
+#include "core/train/run_saver.h"
 
 namespace residua {
 
