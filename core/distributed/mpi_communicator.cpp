@@ -36,11 +36,12 @@ constexpr std::chrono::seconds kShort{5};
 
 class MpiCommunicator final : public HostCommunicator {
  public:
-  MpiCommunicator(const Launch& launch, double limit) : HostCommunicator(launch.rank, launch.world), mpi_(launch, limit) {
+  MpiCommunicator(const Launch& launch, double limit)
+      : HostCommunicator(launch.rank, launch.world), mpi_(MpiThread::start(launch, limit)) {
     std::array<char, 256> host{};
     ::gethostname(host.data(), host.size() - 1);
     names_ = gather(fmt::format("rank {} of {} on {}, process {},", launch.rank, launch.world, host.data(), ::getpid()));
-    mpi_.queue_alone([this](MpiThread& mpi) { mpi.set_names(names_); }).get();
+    mpi_->queue_alone([this](MpiThread& mpi) { mpi.set_names(names_); }).get();
   }
 
   std::string describe(int64_t rank) const override {
@@ -72,7 +73,7 @@ class MpiCommunicator final : public HostCommunicator {
                   MPI_COMM_WORLD, &request);
       mpi.finish(request);
     };
-    mpi_.queue("an exchange of values", exchange).get();
+    mpi_->queue("an exchange of values", exchange).get();
     std::vector<std::string> values;
     for (size_t rank = 0; rank < ranks; ++rank) {
       values.push_back(all.substr(static_cast<size_t>(starts[rank]), static_cast<size_t>(lengths[rank])));
@@ -98,7 +99,7 @@ class MpiCommunicator final : public HostCommunicator {
       fail("gather_rows: x is {}, wanted a row for each of {} ranks", x.shape().string(), world());
     }
     check_cpu(x);
-    pending_.push_back(mpi_.queue("an exchange of rows", [x, ranks = world()](MpiThread& mpi) {
+    pending_.push_back(mpi_->queue("an exchange of rows", [x, ranks = world()](MpiThread& mpi) {
       MPI_Request request;
       RESIDUA_MPI(MPI_Iallgather, MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, x.data(), static_cast<int>(x.size() / ranks),
                   mpi.sums().type(x.dtype()), MPI_COMM_WORLD, &request);
@@ -117,15 +118,15 @@ class MpiCommunicator final : public HostCommunicator {
     }
   }
 
-  void set_progress(int64_t calls) override { mpi_.progress = calls; }
+  void set_progress(int64_t calls) override { mpi_->progress = calls; }
 
   std::string who_is_behind() override {
-    if (mpi_.failed()) {
+    if (mpi_->failed()) {
       return "";
     }
     const auto answer = std::make_shared<std::promise<std::string> >();
     std::future<std::string> told = answer->get_future();
-    mpi_.queue_alone([answer](MpiThread& mpi) { answer->set_value(mpi.who_is_behind()); });
+    mpi_->queue_alone([answer](MpiThread& mpi) { answer->set_value(mpi.who_is_behind()); });
     return told.wait_for(kShort) == std::future_status::ready ? told.get() : "";
   }
 
@@ -133,7 +134,7 @@ class MpiCommunicator final : public HostCommunicator {
 
   void abort(int code) override {
     // If the thread does not come to it, the launcher still sees that this process ends without MPI_Finalize.
-    mpi_.queue_alone([code](MpiThread&) { MPI_Abort(MPI_COMM_WORLD, code); }).wait_for(kShort);
+    mpi_->queue_alone([code](MpiThread&) { MPI_Abort(MPI_COMM_WORLD, code); }).wait_for(kShort);
     std::_Exit(code);
   }
 
@@ -148,7 +149,7 @@ class MpiCommunicator final : public HostCommunicator {
   template <class Begin>
   void start(const char* what, const Tensor& x, const Begin& begin) {
     check_cpu(x);
-    pending_.push_back(mpi_.queue(
+    pending_.push_back(mpi_->queue(
         what,
         [x, begin](MpiThread& mpi) {
           auto* data = static_cast<std::byte*>(x.data());
@@ -162,7 +163,7 @@ class MpiCommunicator final : public HostCommunicator {
         fmt::format("{} bytes", x.bytes())));
   }
 
-  MpiThread mpi_;
+  std::unique_ptr<MpiThread> mpi_;
   std::vector<std::string> names_;  // with a comma at their end
   std::vector<std::future<void> > pending_;
 };

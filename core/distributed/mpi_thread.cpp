@@ -5,9 +5,12 @@
 #include <signal.h>
 
 #include <array>
+#include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #include "core/base/join.h"
+#include "core/base/warning.h"
 #include "core/device/timeline.h"
 #include "core/distributed/communicator.h"
 
@@ -32,6 +35,23 @@ void add_16_bit(void* a, void* b, int* count, MPI_Datatype*) {
   for (int i = 0; i < *count; ++i) {
     y[i] = from_float<T>(to_float(x[i]) + to_float(y[i]));
   }
+}
+
+/// Waits for the end of a call; 0: without a limit. Returns false if it does not come.
+bool ends_within(const std::future<void>& call, double limit) {
+  constexpr double kLongest = 1e9;  // more than a clock can add
+  if (limit <= 0 || limit > kLongest) {
+    call.wait();
+    return true;
+  }
+  return call.wait_for(std::chrono::duration<double>(limit)) == std::future_status::ready;
+}
+
+/// Ends this process while a thread of it waits inside MPI. The launcher then ends the other ranks.
+[[noreturn]] void exit_without_mpi(const std::string& why) {
+  warn("{}", why);
+  std::fflush(nullptr);
+  std::_Exit(1);
 }
 
 }  // namespace
@@ -64,25 +84,42 @@ MPI_Datatype MpiSums::type(DType dtype) const {
 
 MPI_Op MpiSums::add(DType dtype) const { return dtype == DType::bf16 ? add_bf16 : dtype == DType::f16 ? add_f16 : MPI_SUM; }
 
-MpiThread::MpiThread(const Launch& launch, double limit) : launch_(launch), limit_(limit), thread_([this] { work(); }) {
-  std::future<void> begun = queue("starting MPI", [](MpiThread& mpi) { mpi.begin(); });
-  begun.wait();
-  if (failed_) {
-    {
-      const std::lock_guard lock(mutex_);
-      ends_ = true;
-    }
-    thread_.join();
+MpiThread::MpiThread(const Launch& launch, double limit) : launch_(launch), limit_(limit), thread_([this] { work(); }) {}
+
+std::unique_ptr<MpiThread> MpiThread::start(const Launch& launch, double limit) {
+  std::unique_ptr<MpiThread> mpi(new MpiThread(launch, limit));
+  std::future<void> begun = mpi->queue("the start of MPI", [](MpiThread& self) { self.begin(); });
+  if (!ends_within(begun, limit)) {
+    const MpiThread* stuck = mpi.release();  // its thread is inside MPI and cannot be ended
+    throw RankFailure(fmt::format(
+        "{} has taken longer than {:g} s: not all of {} ranks have come to it; see whether each runs this program and can "
+        "reach the others",
+        stuck->starting_.load(), limit, launch.world));
   }
   begun.get();
+  return mpi;
 }
 
 MpiThread::~MpiThread() {
+  if (!failed_) {
+    try {
+      queue("the end of the run", [](MpiThread& self) {
+        MPI_Request request;
+        RESIDUA_MPI(MPI_Ibarrier, self.talk_, &request);  // others may still exchange values
+        self.finish(request);
+      }).get();
+    } catch (const Error& error) {
+      exit_without_mpi(error.what());
+    }
+  }
   {
     const std::lock_guard lock(mutex_);
     ends_ = true;
   }
   changed_.notify_one();
+  if (!ends_within(ended_.get_future(), limit_)) {
+    exit_without_mpi(fmt::format("MPI_Finalize has taken longer than {:g} s", limit_));
+  }
   thread_.join();
 }
 
@@ -134,6 +171,7 @@ void MpiThread::finish(MPI_Request request) {
 
 void MpiThread::begin() {
   int provided = 0;
+  starting_ = "MPI_Init_thread";
   RESIDUA_MPI(MPI_Init_thread, nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
   RESIDUA_MPI(MPI_Comm_set_errhandler, MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   int rank = 0, world = 0;
@@ -144,6 +182,7 @@ void MpiThread::begin() {
         fmt::format("MPI says rank {} of {}, {} says rank {} of {}: is the program started with the mpirun of another MPI?",
                     rank, world, launch_.launcher, launch_.rank, launch_.world));
   }
+  starting_ = "MPI_Comm_dup";
   RESIDUA_MPI(MPI_Comm_dup, MPI_COMM_WORLD, &talk_);
   sums_.define();
 }
@@ -177,10 +216,11 @@ void MpiThread::work() {
   }
   int begun = 0;
   MPI_Initialized(&begun);
-  // The last call waits for all ranks. Without it, the launcher ends them.
+  // Without this call, the launcher ends all ranks.
   if (begun != 0 && !failed_) {
     MPI_Finalize();
   }
+  ended_.set_value();
 }
 
 void MpiThread::run(Queued call) {

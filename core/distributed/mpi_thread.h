@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -38,8 +39,10 @@ struct MpiSums {
 class MpiThread {
  public:
   using Call = std::function<void(MpiThread&)>;
-  /// Starts MPI. The calls in queue() are for any thread, all others for the calls that it runs.
-  MpiThread(const Launch& launch, double limit);
+  /// Starts MPI. Throws RankFailure if that takes longer than the limit; a thread then waits on inside MPI, so the program
+  /// should exit soon, by std::_Exit. Calls of queue() are for any thread, all others for the calls that it runs.
+  static std::unique_ptr<MpiThread> start(const Launch& launch, double limit);
+  /// Ends MPI, which waits for all ranks. If that takes longer than the limit, it warns, naming them, and exits with code 1.
   ~MpiThread();
   MpiThread(const MpiThread&) = delete;
   MpiThread& operator=(const MpiThread&) = delete;
@@ -72,6 +75,7 @@ class MpiThread {
     int64_t number = -1, progress = 0;
   };
 
+  MpiThread(const Launch& launch, double limit);
   std::future<void> add(std::string what, std::string about, Call call);
   void begin();
   void work();
@@ -89,6 +93,8 @@ class MpiThread {
   std::deque<Answer> answers_;    // sent; their memory must stay
   std::vector<Queued> failures_;  // MPI may still use the memory of calls that failed
   std::atomic<bool> failed_ = false;
+  std::atomic<const char*> starting_ = "";  // the call of MPI that starts it
+  std::promise<void> ended_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Queued> calls_;

@@ -73,10 +73,13 @@ class Started:
 
 @unittest.skipUnless(shutil.which("mpirun"), "mpirun is not installed")
 class Mpi(unittest.TestCase):
-    def start(self, ranks, how, what, limit=LIMIT):
+    @staticmethod
+    def environment():
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMPI_", "PMIX_"))}
-        environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
-        return Started(["mpirun", "--oversubscribe", "-n", str(ranks), *program(how, limit, what)], environment)
+        return environment | {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1"}
+
+    def start(self, ranks, how, what, limit=LIMIT):
+        return Started(["mpirun", "--oversubscribe", "-n", str(ranks), *program(how, limit, what)], self.environment())
 
     def test_contract_holds(self):
         for ranks in (1, 2, 3):
@@ -84,6 +87,19 @@ class Mpi(unittest.TestCase):
                 with self.subTest(ranks=ranks, how=how):
                     code, text = self.start(ranks, how, "contract", limit=100).end(200)
                     self.assertEqual(code, 0, text)
+
+    def test_rank_that_never_starts_ends_all(self):
+        command = ["mpirun", "--oversubscribe", "-n", "1", "sleep", "1000", ":", "-n", "1", *program("connect", LIMIT, "loop")]
+        code, text = Started(command, self.environment()).end()
+        self.assertEqual(code, 2)
+        self.assertIn("MPI_Init_thread has taken longer than 3 s: not all of 2 ranks have come to it", text)
+
+    def test_rank_that_does_not_come_to_the_end_is_named(self):
+        job = self.start(2, "connect", "leave")
+        pid = job.pid_of_ranks(2)[1]
+        code, text = job.end()
+        self.assertEqual(code, 1)
+        self.assertRegex(text, rf"the end of the run has taken longer than 3 s: rank 1 of 2 on \S+, process {pid}, answers, but has not come so far")
 
     def test_killed_rank_ends_all(self):
         job = self.start(3, "connect", "loop")

@@ -293,6 +293,14 @@ class Ranks(unittest.TestCase):
             self.assertLess(time.monotonic(), begin + 60, "the stopped rank is left")
             time.sleep(0.05)
 
+    def test_rank_that_never_starts_ends_the_run(self):
+        command = self.command(2, [[*RUN, "--iterations", "4", "--rank-timeout", "3"]], "run", [])
+        begin = time.monotonic()
+        done = subprocess.run([*command, ":", "-n", "1", "sleep", "1000"], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertGreater(time.monotonic() - begin, 2.5)
+        self.assertIn("rank 0 of 2: train-imagenet: MPI_Init_thread has taken longer than 3 s", done.stderr)
+
     # --threads 0 is the default: one for each processor of the rank.
     def test_ranks_divide_the_processors(self):
         processors = len(os.sched_getaffinity(0))

@@ -11,7 +11,7 @@
 namespace residua {
 
 Ranks::~Ranks() {
-  if (!finished_ && !all_->alone()) {
+  if (!finished_ && launch_.world > 1) {
     all_->abort(code_);
   }
 }

@@ -1,6 +1,7 @@
 // One of several ranks, for tests/distributed/ranks_test.py, which starts, stops and kills them.
 //   communicator-ranks mpi|tcp|connect LIMIT contract    holds the communicator to its contract
 //   communicator-ranks mpi|tcp|connect LIMIT loop        exchanges values and sums until it is ended
+//   communicator-ranks mpi|tcp|connect LIMIT leave       rank 0 ends in order, the others stay until they are ended
 // A rank says "rank 1 is process 4711" when it is connected. Exit codes: 2 if it cannot be connected, 3 after the failure of
 // another.
 #include <fmt/core.h>
@@ -12,6 +13,7 @@
 #include <string>
 #include <thread>
 
+#include "core/base/warning.h"
 #include "core/distributed/connect.h"
 #include "core/distributed/mpi_communicator.h"
 #include "core/distributed/tcp_communicator.h"
@@ -37,6 +39,13 @@ void run(Communicator& communicator, bool tensors, const std::string& what) {
     }
     return;
   }
+  if (what == "leave") {
+    communicator.gather("");
+    while (!communicator.leads()) {
+      ::pause();
+    }
+    return;
+  }
   for (int64_t step = 0; true; ++step) {
     if (tensors) {
       const Tensor x = test::tensor_of(std::string(4096, '\0'), {1024}, DType::f32, Device{});
@@ -54,13 +63,14 @@ int main(int count, char** arguments) {
   if (count != 4) {
     return 64;
   }
+  set_warning_sink([](const std::string& text) { fmt::print(stderr, "{}\n", text); });
   const std::string how = arguments[1];
   std::unique_ptr<Communicator> communicator;
   try {
     communicator = connected(how, std::stod(arguments[2]));
   } catch (const Error& error) {
     fmt::print(stderr, "{}\n", error.what());
-    return 2;
+    std::_Exit(2);  // a thread may be inside MPI
   }
   try {
     fmt::print("rank {} is process {}\n", communicator->rank(), ::getpid());
