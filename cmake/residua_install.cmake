@@ -29,7 +29,7 @@ endif()
 
 set(programs train-imagenet classify export-onnx pack-imagenet verify-imagenet)
 if(RESIDUA_BENCH)
-  list(APPEND programs step-bench kernel-bench loader-bench)
+  list(APPEND programs step-bench allreduce-bench kernel-bench loader-bench)
 endif()
 install(TARGETS ${programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 set(scripts ${CMAKE_INSTALL_DATADIR}/residua/tools)

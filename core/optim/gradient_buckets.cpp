@@ -43,6 +43,10 @@ void cut(const ParameterStore& store, ParameterRole role, const ParameterArena& 
 
 }  // namespace
 
+int64_t bucket_bytes(const ParameterStore& store, int64_t most) {
+  return std::min(store.matrices().gradient.bytes() / 4, most);
+}
+
 GradientBuckets::GradientBuckets(ParameterStore& store, Communicator& communicator, int64_t bytes)
     : communicator_(communicator) {
   std::vector<Range> ranges;

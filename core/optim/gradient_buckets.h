@@ -9,6 +9,10 @@
 
 namespace residua {
 
+/// The size of the buckets of a store in bytes: `most`, but small networks too have several, so that sums start before the end
+/// of the backward pass.
+int64_t bucket_bytes(const ParameterStore& store, int64_t most);
+
 /// Sums the gradients of all ranks while backward() still computes. A bucket is a range of a gradient arena. Its sum starts as
 /// soon as its last gradient is there. Backward runs from the last layer to the first, and so do the buckets. Li et al. 2020,
 /// PyTorch Distributed, section 3.2.

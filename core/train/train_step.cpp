@@ -132,9 +132,7 @@ StepState TrainStep::state() {
 
 void TrainStep::train(const Batch& batch) {
   if (options_.ranks != nullptr && !options_.ranks->alone() && !buckets_) {
-    // Small networks too have several buckets, so that sums start before the end of the backward pass.
-    const int64_t quarter = store_.matrices().gradient.bytes() / 4;
-    buckets_.emplace(store_, *options_.ranks, std::min(quarter, options_.most_bucket_bytes));
+    buckets_.emplace(store_, *options_.ranks, bucket_bytes(store_, options_.most_bucket_bytes));
   }
   const Batch& input = train_upload_.upload(batch);
   if (train_upload_.uploads() <= kStepsBeforeCapture) {

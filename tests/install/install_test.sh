@@ -31,7 +31,7 @@ done
 # The loader finds CUDA's libraries where the build did.
 libraries=$(ldd "$build/bin/step-bench" | sed -nE 's,.* => (.*)/lib(cudnn|cublas|nccl)[^/]*$,\1,p' | sort -u | paste -sd:)
 [[ $libraries != *"$source_folder"* ]] || export LD_LIBRARY_PATH=$libraries
-for program in train-imagenet classify export-onnx pack-imagenet verify-imagenet step-bench kernel-bench loader-bench; do
+for program in train-imagenet classify export-onnx pack-imagenet verify-imagenet step-bench allreduce-bench kernel-bench loader-bench; do
   version=$(cd / && "$prefix/bin/$program" --version)
   [[ $version =~ ^$program\ [0-9]+\.[0-9]+\.[0-9]+ ]] || fail "$program --version printed: $version"
 done

@@ -7,8 +7,9 @@
 #include "tools/cli/version_flag.h"
 
 namespace residua {
+namespace {
 
-int run_app(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& action) {
+int run_app(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& action, const std::string& prefix) {
   add_version_flag(app);
   const auto parse_and_act = [&] {
     try {
@@ -20,9 +21,27 @@ int run_app(CLI::App& app, int argc, const char* const* argv, const std::functio
     }
     return action();
   };
-  return run_program(app.get_name(), parse_and_act, [&](const UsageError& error) {
+  const auto worded = [&](const UsageError& error) {
     return fmt::format("{}: {}{}", app.get_name(), error.setting().empty() ? "" : "--", error.what());
-  });
+  };
+  return run_program(app.get_name(), parse_and_act, worded, prefix);
+}
+
+}  // namespace
+
+int run_app(CLI::App& app, int argc, const char* const* argv, const std::function<int()>& action) {
+  return run_app(app, argc, argv, action, "");
+}
+
+int run_app(CLI::App& app, int argc, const char* const* argv, Ranks& ranks, const std::function<int()>& action) {
+  const auto act = [&] {
+    const int code = action();
+    ranks.finished();
+    return code;
+  };
+  const int code = run_app(app, argc, argv, act, ranks.prefix());
+  ranks.end(code);
+  return code;
 }
 
 }  // namespace residua

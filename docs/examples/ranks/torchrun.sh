@@ -1,0 +1,6 @@
+#!/bin/bash
+# Trains on the GPUs of one machine, without MPI: docs/examples/ranks/torchrun.sh PHOTOS
+# torchrun comes with PyTorch, which the ranks themselves do not use. Not run on a GPU.
+set -euo pipefail
+exec torchrun --no-python --nproc-per-node "${GPUS:-8}" \
+  train-imagenet "$1" --device cuda --output runs/ranks --resume auto
