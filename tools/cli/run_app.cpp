@@ -34,12 +34,8 @@ int run_app(CLI::App& app, int argc, const char* const* argv, const std::functio
 }
 
 int run_app(CLI::App& app, int argc, const char* const* argv, Ranks& ranks, const std::function<int()>& action) {
-  const auto act = [&] {
-    const int code = action();
-    ranks.finished();
-    return code;
-  };
-  const int code = run_app(app, argc, argv, act, ranks.prefix());
+  const int code = run_app(
+      app, argc, argv, [&] { return ranks.run(action); }, ranks.prefix());
   ranks.end(code);
   return code;
 }
