@@ -45,6 +45,7 @@ SmallRun& SmallRun::set(const std::string& name, const Words& words) {
 }
 
 void SmallRun::make_network() {
+  config.training.ranks = ranks != nullptr ? ranks->world() : 1;
   settle(settings, config);
   if (training == nullptr) {
     RunData data = open_data(config);
@@ -69,7 +70,10 @@ Trainer& SmallRun::trainer() {
   if (trainer_ == nullptr) {
     Network& made = network();
     const Device device = parse_device(config.training.device);
-    folder_ = std::make_unique<RunFolder>(config.output.folder, checkpoint.empty() ? Existing::start : Existing::resume);
+    const bool writes = ranks == nullptr || ranks->leads();
+    folder_ = writes
+                  ? std::make_unique<RunFolder>(config.output.folder, checkpoint.empty() ? Existing::start : Existing::resume)
+                  : std::make_unique<RunFolder>(config.output.folder);
     trainer_ = std::make_unique<Trainer>(
         TrainerSetup{.network = made,
                      .config = config,
@@ -78,6 +82,7 @@ Trainer& SmallRun::trainer() {
                      .data = {.train = training, .validation = validates ? validation : nullptr, .test = test},
                      .folder = *folder_,
                      .observer = observer,
+                     .ranks = ranks,
                      .checkpoint = checkpoint,
                      .changes = changes,
                      .save_request = save_request});

@@ -64,6 +64,7 @@ class SmallRun {
   std::string checkpoint;
   std::vector<ChangedSetting> changes;
   volatile std::sig_atomic_t* save_request = nullptr;
+  Communicator* ranks = nullptr;  // null: this run alone
   Recorder observer;
 
  private:
