@@ -9,6 +9,7 @@
 #include "core/nn/conv_bn.h"
 #include "tests/evaluate/trained.h"
 #include "tests/support/compare.h"
+#include "tests/support/thread_ranks.h"
 
 namespace residua::test {
 namespace {
@@ -76,18 +77,17 @@ struct Measured {
     store.set_group_images(kGroup);
   }
 
-  static LoaderOptions options() { return {.batch_size = kBatch, .crop_size = kSize, .shuffle = true, .seed = 3}; }
-  bool compute(const std::function<bool()>& stop) {
-    Loader images(random_images(), options());
-    return compute_exact_statistics(model, store, format, images, kCounted, stop);
+  bool compute(const std::function<bool()>& stop, Communicator* ranks = nullptr) {
+    Loader images(random_images(), options);
+    return compute_exact_statistics(model, store, format, images, counted, stop, ranks);
   }
 
   /// The inputs of both norms, computed by simple ops, in double sums.
   std::pair<Sums, Sums> wanted() {
     const NoGrad no_grad;
     std::pair<Sums, Sums> sums{Sums(5), Sums(7)};
-    Loader images(random_images(), options());
-    int64_t left = kCounted;
+    Loader images(random_images(), options);
+    int64_t left = counted;
     for (int64_t epoch = 0; left > 0; ++epoch) {
       images.start(epoch);
       for (const Batch* batch = images.next(); batch != nullptr && left > 0; batch = images.next()) {
@@ -103,7 +103,7 @@ struct Measured {
                            .running_var = {},
                            .batch_mean = {},
                            .batch_var = {}};
-        p.group_images = kGroup;
+        p.group_images = group;
         sums.first.add(x);
         sums.second.add(conv2d(batch_norm_relu(x, p, Mode::train), model.conv2.weight.value, model.conv2.options()));
       }
@@ -115,7 +115,16 @@ struct Measured {
   TwoNorms model;
   ParameterStore store;
   InputFormat format;
+  LoaderOptions options{.batch_size = kBatch, .crop_size = kSize, .shuffle = true, .seed = 3};
+  int64_t group = kGroup;  // of wanted()
+  int64_t counted = kCounted;
 };
+
+void expect_sums(const RunningStatistics& statistics, const Sums& sums) {
+  const auto [mean, variance] = sums.result();
+  EXPECT_TRUE(close(statistics.running_mean, mean, 1e-5)) << statistics.name;
+  EXPECT_TRUE(close(statistics.running_variance, variance, 1e-4)) << statistics.name;
+}
 
 TEST(ExactStatistics, AreThoseOfTheSameImagesInDoublePrecision) {
   for (const Device device : test_devices()) {
@@ -127,15 +136,34 @@ TEST(ExactStatistics, AreThoseOfTheSameImagesInDoublePrecision) {
         ASSERT_TRUE(m.compute([] { return false; }));
         const auto [first, second] = m.wanted();
         EXPECT_EQ(first.count, kCounted * 10.0 * 10.0);
-        const auto expect_sums = [](const RunningStatistics& statistics, const Sums& sums) {
-          const auto [want_mean, want_variance] = sums.result();
-          EXPECT_TRUE(close(statistics.running_mean, want_mean, 1e-5)) << statistics.name;
-          EXPECT_TRUE(close(statistics.running_variance, want_variance, 1e-4)) << statistics.name;
-        };
         expect_sums(m.model.bn1.statistics, first);
         expect_sums(m.model.bn2.statistics, second);
       }
     }
+  }
+}
+
+// Each rank normalizes its part of a batch, as a group. Of the last batch, one has fewer images to take, or none.
+TEST(ExactStatistics, OfRanksAreThoseOfTheSameImagesInGroups) {
+  constexpr int64_t kRanks = 2;
+  for (const int64_t counted : {19, 17}) {  // an epoch has three whole batches
+    Measured one({}, DType::f32, 120);
+    one.options.drop_last = true;
+    one.group = kBatch / kRanks;
+    one.counted = counted;
+    const auto [first, second] = one.wanted();
+    EXPECT_EQ(first.count, static_cast<double>(counted) * 10.0 * 10.0);
+    run_ranks(kRanks, [&, &of_first = first, &of_second = second](Communicator& ranks) {
+      SCOPED_TRACE(fmt::format("{} of {} images", ranks.describe(ranks.rank()), counted));
+      Measured m({}, DType::f32, 120);
+      m.options.drop_last = true;
+      m.options.rank = ranks.rank();
+      m.options.world = kRanks;
+      m.counted = counted;
+      ASSERT_TRUE(m.compute([] { return false; }, &ranks));
+      expect_sums(m.model.bn1.statistics, of_first);
+      expect_sums(m.model.bn2.statistics, of_second);
+    });
   }
 }
 

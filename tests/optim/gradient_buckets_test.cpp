@@ -10,6 +10,7 @@
 #include "core/nn/initialization.h"
 #include "core/ops/softmax_cross_entropy.h"
 #include "models/resnet.h"
+#include "tests/support/compare.h"
 #include "tests/support/op_case.h"
 
 namespace residua::test {
@@ -147,11 +148,23 @@ TEST(GradientBuckets, LeaveFrozenParametersOut) {
 }
 
 TEST(GradientBuckets, AMissingGradientIsAnError) {
-  Net net;
-  Doubling ranks;
-  GradientBuckets buckets(net.store, ranks, 2000);
-  buckets.complete(*net.store.parameters().back()->value.autograd());
-  EXPECT_THROW(buckets.finish(), Error);
+  for (const char* missing : {"conv1.weight", "layer2.0.conv1.weight", "fc.bias"}) {
+    Net net;
+    Doubling ranks;
+    GradientBuckets buckets(net.store, ranks, 2000);
+    const AutogradMeta* left_out = net.store.parameter(missing).value.autograd().get();
+    backward(net.loss(), full({}, 1.0f, DType::f32), [&](const AutogradMeta& leaf) {
+      if (&leaf != left_out) {
+        buckets.complete(leaf);
+      }
+    });
+    // Those behind it wait for it too.
+    const size_t incomplete = buckets.buckets().size() - ranks.started.size();
+    EXPECT_GT(incomplete, 0u) << missing;
+    EXPECT_TRUE(fails_with([&] { buckets.finish(); },
+                           {fmt::format("{} of {} gradient buckets are incomplete", incomplete, buckets.buckets().size())}))
+        << missing;
+  }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <thread>
 #include <type_traits>
+#include <utility>
 
 #include "core/device/device_api.h"
 
@@ -72,17 +73,17 @@ class Meeting {
 
 class ThreadRank final : public Communicator {
  public:
-  ThreadRank(int64_t rank, int64_t world, Meeting& meeting, std::unique_lock<std::mutex>& turn)
-      : Communicator(rank, world), meeting_(meeting), turn_(turn) {}
+  ThreadRank(int64_t rank, int64_t world, Timing timing, Meeting& meeting, std::unique_lock<std::mutex>& turn)
+      : Communicator(rank, world), timing_(timing), meeting_(meeting), turn_(turn) {}
 
   std::vector<std::string> gather(const std::string& value) override {
     std::vector<std::string> all;
     meeting_.exchange(turn_, rank(), "gather", value, [&](int64_t, const std::string& other) { all.push_back(other); });
     return all;
   }
-  void sum(const Tensor& x) override { pending_.push_back({Kind::sum, x}); }
-  void broadcast(const Tensor& x) override { pending_.push_back({Kind::broadcast, x}); }
-  void gather_rows(const Tensor& x) override { pending_.push_back({Kind::gather_rows, x}); }
+  void sum(const Tensor& x) override { start({Kind::sum, x}); }
+  void broadcast(const Tensor& x) override { start({Kind::broadcast, x}); }
+  void gather_rows(const Tensor& x) override { start({Kind::gather_rows, x}); }
   void finish() override {
     for (const Call& call : pending_) {
       finish(call);
@@ -98,6 +99,7 @@ class ThreadRank final : public Communicator {
     Tensor x;
   };
 
+  void start(Call call) { timing_ == Timing::early ? finish(call) : pending_.push_back(std::move(call)); }
   void finish(const Call& call) {
     if (call.x.dtype() == DType::i64) {
       finish_as(call, whole_numbers(call.x));
@@ -135,6 +137,7 @@ class ThreadRank final : public Communicator {
     }
   }
 
+  const Timing timing_;
   Meeting& meeting_;
   std::unique_lock<std::mutex>& turn_;
   std::vector<Call> pending_;
@@ -142,14 +145,14 @@ class ThreadRank final : public Communicator {
 
 }  // namespace
 
-void run_ranks(int64_t world, const std::function<void(Communicator& ranks)>& f) {
+void run_ranks(int64_t world, const std::function<void(Communicator& ranks)>& f, Timing timing) {
   Meeting meeting(world);
   std::vector<std::thread> threads;
   for (int64_t rank = 0; rank < world; ++rank) {
     threads.emplace_back([&, rank] {
       std::unique_lock turn(meeting.mutex());
       try {
-        ThreadRank ranks(rank, world, meeting, turn);
+        ThreadRank ranks(rank, world, timing, meeting, turn);
         f(ranks);
         meeting.rank_ended();
       } catch (...) {

@@ -28,6 +28,19 @@ TEST(ThreadRanks, ExchangeInTheOrderOfTheRanks) {
   });
 }
 
+TEST(ThreadRanks, ExchangeAtOnceIfTheyAreEarly) {
+  run_ranks(
+      2,
+      [](Communicator& ranks) {
+        const Tensor x = full({1}, static_cast<float>(ranks.rank() + 1), DType::f32);
+        ranks.sum(x);
+        EXPECT_THAT(x.to_vector(), ElementsAre(3)) << "before finish()";
+        ranks.finish();
+        EXPECT_THAT(x.to_vector(), ElementsAre(3));
+      },
+      Timing::early);
+}
+
 TEST(ThreadRanks, DifferentCallsFail) {
   const auto run = [] {
     run_ranks(2, [](Communicator& ranks) {
