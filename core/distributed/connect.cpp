@@ -38,7 +38,7 @@ std::unique_ptr<HostCommunicator> connect_hosts(const Launch& launch, double lim
 void declare_rank_timeout(Settings& settings, double& limit) {
   settings
       .number(
-          "rank-timeout", limit, at_least(0),
+          "rank-timeout", limit, between(0, 1e6),
           "Of several processes: if one keeps the others waiting for this many seconds, name it and end the run; 0: no limit.")
       .without_result();
 }
@@ -49,6 +49,9 @@ Device device_of_rank(std::string_view text, const Launch& launch) {
     return asked;
   }
   const int count = device_api::cuda_device_count();
+  if (count == 1 && launch.chooses_gpus) {  // each rank sees its own alone
+    return {Device::Type::cuda, 0};
+  }
   if (launch.local_rank >= count) {
     fail_usage(
         "rank {} is number {} on its machine, which has {} CUDA devices: start at most one rank for each device, or train on "

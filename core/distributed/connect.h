@@ -17,7 +17,8 @@ inline constexpr double kRankTimeout = 600;
 void declare_rank_timeout(Settings& settings, double& limit);
 
 /// The device that `text` means to a rank. "auto" and "cuda" give each rank on a machine a GPU of its own: cuda:0 to local rank
-/// 0, and so on. See parse_device(). Throws UsageError if there are fewer GPUs than ranks on this machine.
+/// 0, and so on; or the only one that CUDA_VISIBLE_DEVICES lets it see. See parse_device(). Throws UsageError if there are
+/// fewer GPUs than ranks on this machine.
 Device device_of_rank(std::string_view text, const Launch& launch);
 
 /// Connects the ranks for work on `device`, each rank's own: by MPI for the CPU device; by NCCL for GPUs, which find each other

@@ -24,6 +24,8 @@ int64_t number(Environment environment, const char* name, int64_t least, int64_t
   return value;
 }
 
+bool set(Environment environment, const char* name) { return environment(name) != nullptr; }
+
 constexpr int64_t kMostRanks = 1 << 20;
 
 /// Reads the three numbers from the variables with these names.
@@ -33,10 +35,9 @@ Launch launch_from(Environment environment, const char* launcher, const char* ra
   launch.world = number(environment, world, 1, kMostRanks);
   launch.rank = number(environment, rank, 0, launch.world - 1);
   launch.local_rank = number(environment, local_rank, 0, launch.world - 1);
+  launch.chooses_gpus = set(environment, "CUDA_VISIBLE_DEVICES");
   return launch;
 }
-
-bool set(Environment environment, const char* name) { return environment(name) != nullptr; }
 
 void read_address(Environment environment, Launch& launch) {
   if (const char* address = environment("MASTER_ADDR"); address != nullptr && *address != '\0') {

@@ -9,10 +9,11 @@ namespace residua {
 struct Launch {
   int64_t rank = 0;
   int64_t world = 1;
-  int64_t local_rank = 0;  // among the ranks on this machine
-  std::string launcher;    // "mpirun", "srun", "srun without PMIx", "torchrun"; empty: alone
-  bool has_mpi = false;    // whether the launcher connects MPI programs
-  std::string address;     // where rank 0 listens if there is no MPI; empty: not told
+  int64_t local_rank = 0;     // among the ranks on this machine
+  std::string launcher;       // "mpirun", "srun", "srun without PMIx", "torchrun"; empty: alone
+  bool has_mpi = false;       // whether the launcher connects MPI programs
+  bool chooses_gpus = false;  // whether CUDA_VISIBLE_DEVICES says which GPUs this process sees
+  std::string address;        // where rank 0 listens if there is no MPI; empty: not told
   int64_t port = 0;
 };
 

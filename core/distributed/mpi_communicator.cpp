@@ -34,6 +34,13 @@ constexpr int64_t kMostElements = int64_t{1} << 30;
 /// How long an end or a question may take.
 constexpr std::chrono::seconds kShort{5};
 
+/// What an exchange works on. MPI may use it after a failure, so its call owns it.
+struct Exchanged {
+  Exchanged(std::string value, size_t ranks) : own(std::move(value)), lengths(ranks), starts(ranks) {}
+  std::string own, all;
+  std::vector<int> lengths, starts;
+};
+
 class MpiCommunicator final : public HostCommunicator {
  public:
   MpiCommunicator(const Launch& launch, double limit)
@@ -55,28 +62,27 @@ class MpiCommunicator final : public HostCommunicator {
            INT_MAX / world());
     }
     const auto ranks = static_cast<size_t>(world());
-    std::vector<int> lengths(ranks);
-    std::string all;
-    std::vector<int> starts(ranks);
-    const auto exchange = [&](MpiThread& mpi) {
-      const auto own = static_cast<int>(value.size());
+    const auto exchanged = std::make_shared<Exchanged>(value, ranks);
+    const auto exchange = [x = exchanged, own = static_cast<int>(this->rank()), ranks](MpiThread& mpi) {
       MPI_Request request;
-      RESIDUA_MPI(MPI_Iallgather, &own, 1, MPI_INT, lengths.data(), 1, MPI_INT, MPI_COMM_WORLD, &request);
+      x->lengths[static_cast<size_t>(own)] = static_cast<int>(x->own.size());
+      RESIDUA_MPI(MPI_Iallgather, MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, x->lengths.data(), 1, MPI_INT, MPI_COMM_WORLD, &request);
       mpi.finish(request);
       size_t total = 0;
       for (size_t rank = 0; rank < ranks; ++rank) {
-        starts[rank] = static_cast<int>(total);
-        total += static_cast<size_t>(lengths[rank]);
+        x->starts[rank] = static_cast<int>(total);
+        total += static_cast<size_t>(x->lengths[rank]);
       }
-      all.resize(total);
-      RESIDUA_MPI(MPI_Iallgatherv, value.data(), own, MPI_CHAR, all.data(), lengths.data(), starts.data(), MPI_CHAR,
-                  MPI_COMM_WORLD, &request);
+      x->all.resize(total);
+      RESIDUA_MPI(MPI_Iallgatherv, x->own.data(), static_cast<int>(x->own.size()), MPI_CHAR, x->all.data(), x->lengths.data(),
+                  x->starts.data(), MPI_CHAR, MPI_COMM_WORLD, &request);
       mpi.finish(request);
     };
     mpi_->queue("an exchange of values", exchange).get();
     std::vector<std::string> values;
     for (size_t rank = 0; rank < ranks; ++rank) {
-      values.push_back(all.substr(static_cast<size_t>(starts[rank]), static_cast<size_t>(lengths[rank])));
+      values.push_back(
+          exchanged->all.substr(static_cast<size_t>(exchanged->starts[rank]), static_cast<size_t>(exchanged->lengths[rank])));
     }
     return values;
   }
@@ -121,13 +127,14 @@ class MpiCommunicator final : public HostCommunicator {
   void set_progress(int64_t calls) override { mpi_->progress = calls; }
 
   std::string who_is_behind() override {
+    const std::string unknown = "the other ranks could not be asked";
     if (mpi_->failed()) {
-      return "";
+      return unknown;
     }
     const auto answer = std::make_shared<std::promise<std::string> >();
     std::future<std::string> told = answer->get_future();
     mpi_->queue_alone([answer](MpiThread& mpi) { answer->set_value(mpi.who_is_behind()); });
-    return told.wait_for(kShort) == std::future_status::ready ? told.get() : "";
+    return told.wait_for(kShort) == std::future_status::ready ? told.get() : unknown;
   }
 
   std::string death() override { return ""; }

@@ -101,8 +101,10 @@ int try_to_listen(int fd, const sockaddr* address, socklen_t size) {
 }  // namespace
 
 Deadline deadline_in(double seconds) {
-  return seconds <= 0 ? Deadline::max()
-                      : Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  constexpr double kLongest = 1e9;  // a clock counts nanoseconds in 64 bits
+  return seconds <= 0 || seconds > kLongest
+             ? Deadline::max()
+             : Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
 }
 
 Socket::~Socket() { close(); }

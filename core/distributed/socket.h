@@ -16,7 +16,7 @@ class ConnectionLost : public Error {
 };
 
 using Deadline = std::chrono::steady_clock::time_point;
-/// The point in time that is so many seconds from now; far away if `seconds` is 0.
+/// The point in time that is so many seconds from now; far away if `seconds` is 0, or above 1e9.
 Deadline deadline_in(double seconds);
 
 /// A TCP connection, or a socket that waits for some. Never blocks longer than asked for. Every failed call throws Error, which

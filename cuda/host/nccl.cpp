@@ -2,6 +2,7 @@
 // of all ranks have come to it: the last one computes, the others wait for that.
 #include "cuda/host/nccl/nccl.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
@@ -134,7 +135,22 @@ struct Member {
   int rank = 0;
   size_t round = 0;  // of the next collective that runs
   bool aborted = false;
+  int64_t captured = 0;  // collectives that graphs have captured
 };
+
+/// How long an abort waits for graphs, so that a deadlock ends.
+constexpr std::chrono::seconds kLongestAbort{20};
+
+/// Counts as a captured collective while it exists.
+std::shared_ptr<void> captured_collective(const std::shared_ptr<Member>& member) {
+  const std::lock_guard lock(state().mutex);
+  ++member->captured;
+  return {nullptr, [member](void*) {
+            const std::lock_guard ends(state().mutex);
+            --member->captured;
+            state().changed.notify_all();
+          }};
+}
 
 /// Takes part in the next round of the group. Returns when it is done, or the connection is aborted.
 void run_part(Member& member, const Part& part) {
@@ -175,19 +191,22 @@ struct ncclComm {
 namespace {
 
 ncclResult_t queue(const Part& part, ncclComm_t comm, cudaStream_t stream) {
-  static_cast<Queue*>(stream)->enqueue([member = comm->member, part] { run_part(*member, part); });
+  auto& queue = *static_cast<Queue*>(stream);
+  const std::shared_ptr<void> captured = queue.capture() != nullptr ? captured_collective(comm->member) : nullptr;
+  queue.enqueue([member = comm->member, part, captured] { run_part(*member, part); });
   return ncclSuccess;
 }
 
+/// As NCCL does, an abort ends the work that runs, then waits until no graph has captured any.
 ncclResult_t drop(ncclComm_t comm, bool aborts) {
-  {
-    const std::lock_guard lock(state().mutex);
-    comm->member->aborted = aborts;
-    --state().connections;
-  }
+  std::unique_lock lock(state().mutex);
+  Member& member = *comm->member;
+  member.aborted = aborts;
   state().changed.notify_all();
+  const bool free = !aborts || state().changed.wait_for(lock, kLongestAbort, [&] { return member.captured == 0; });
+  --state().connections;
   delete comm;
-  return ncclSuccess;
+  return free ? ncclSuccess : ncclInternalError;
 }
 
 }  // namespace

@@ -84,7 +84,8 @@ class Nccl {
     try {
       settle(lock, begun, "ncclCommInitRankConfig", limit_);
     } catch (const Error&) {
-      end_at_once();
+      lock.unlock();
+      abort();
       throw;
     }
   }
@@ -99,7 +100,8 @@ class Nccl {
     } catch (const Error& error) {
       warn("the GPUs' connection did not end in order: {}", error.what());
     }
-    end_at_once();
+    lock.unlock();
+    abort();
   }
   Nccl(const Nccl&) = delete;
   Nccl& operator=(const Nccl&) = delete;
@@ -128,9 +130,16 @@ class Nccl {
     return comm_ == nullptr ? "the connection has been ended" : failure_of(comm_);
   }
 
+  /// NCCL's abort waits for the end of graphs that have captured its work. So nobody may have to wait for it who owns one.
   void abort() {
-    const std::lock_guard lock(mutex_);
-    end_at_once();
+    std::unique_lock lock(mutex_);
+    const ncclComm_t ended = std::exchange(comm_, nullptr);
+    lock.unlock();
+    if (ended != nullptr) {
+      if (const ncclResult_t result = ncclCommAbort(ended); result != ncclSuccess && result != ncclInProgress) {
+        warn("ncclCommAbort failed: {}", ncclGetErrorString(result));
+      }
+    }
   }
 
  private:
@@ -174,15 +183,6 @@ class Nccl {
       fail("{}: the connection has been ended", name);
     }
     settle(lock, call(comm_, on), name, limit_);
-  }
-
-  void end_at_once() {
-    if (comm_ != nullptr) {
-      if (const ncclResult_t result = ncclCommAbort(std::exchange(comm_, nullptr));
-          result != ncclSuccess && result != ncclInProgress) {
-        warn("ncclCommAbort failed: {}", ncclGetErrorString(result));
-      }
-    }
   }
 
   const Device device_;

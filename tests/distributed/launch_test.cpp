@@ -99,6 +99,13 @@ TEST(Launch, ReadsSrunWithoutPmix) {
   EXPECT_EQ(told.port, 4000);
 }
 
+TEST(Launch, SeesWhetherTheLauncherChoosesGpus) {
+  for (const auto& variables_of : {kMpirun, kTorchrun, kSrun}) {
+    EXPECT_FALSE(launch_with(variables_of).chooses_gpus);
+    EXPECT_TRUE(launch_with(with(variables_of, "CUDA_VISIBLE_DEVICES", "0")).chooses_gpus);
+  }
+}
+
 TEST(Launch, FindsTheFirstHostOfAList) {
   for (const auto& [list, first] : std::map<std::string, std::string>{{"node1", "node1"},
                                                                       {"node1,node2", "node1"},

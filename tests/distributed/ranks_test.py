@@ -101,6 +101,11 @@ class Mpi(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertRegex(text, rf"the end of the run has taken longer than 3 s: rank 1 of 2 on \S+, process {pid}, answers, but has not come so far")
 
+    def test_ranks_that_cannot_be_asked_are_not_said_to_answer(self):
+        code, text = self.start(2, "mpi", "ask").end()
+        self.assertNotEqual(code, 0)
+        self.assertIn("asked again: the other ranks could not be asked", text)
+
     def test_killed_rank_ends_all(self):
         job = self.start(3, "connect", "loop")
         os.kill(job.pid_of_ranks(3)[1], signal.SIGKILL)

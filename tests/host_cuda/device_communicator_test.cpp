@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <future>
 #include <string>
 #include <thread>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "cuda/host/collectives.h"
 #include "cuda/host/queue.h"
 #include "tests/distributed/communicator_contract.h"
+#include "tests/support/warning_log.h"
 
 namespace residua::test {
 namespace {
@@ -221,6 +223,38 @@ TEST_P(DeviceCommunicatorTest, AReplayThatGetsStuckIsNoticed) {
   }
 }
 
+// NCCL's abort waits for the end of graphs, and their owner must not wait for the abort.
+TEST_P(DeviceCommunicatorTest, TheOwnerOfAGraphDoesNotWaitForAnAbort) {
+  const WarningLog warnings;
+  const std::vector<std::string> errors = run_ranks(2, [](const Launch& launch, Device device) {
+    const auto host = tcp_communicator(launch, kLimit);
+    const std::string id = of_rank_0(*host, launch.rank == 0 ? device_api::collectives_id(device) : "");
+    device_api::Collectives collectives(device, id, launch.rank, 2, kLimit);
+    host->gather("");
+    if (launch.rank == 1) {
+      return;
+    }
+    const Tensor x = floats({1}, device);
+    const auto sum = [&] { collectives.sum(x.data(), x.dtype(), 1); };
+    std::future<void> aborted;
+    device_api::Event begun(device), ended(device);
+    const device_api::Graph step(device, [&] {
+      begun.record(device_api::StreamKind::compute);
+      begun.stream_wait(device_api::StreamKind::communication);
+      sum();
+      ended.record(device_api::StreamKind::communication);
+      ended.stream_wait(device_api::StreamKind::compute);
+    });
+    aborted = std::async(std::launch::async, [&] { collectives.abort(); });
+    step.launch();
+    x.to_vector();  // the sum ends when the abort has begun
+    EXPECT_EQ(collectives.failure(), "the connection has been ended");
+    sum();
+  });
+  EXPECT_THAT(errors, testing::ElementsAre("ncclAllReduce: the connection has been ended", ""));
+  EXPECT_EQ(warnings.text(), "") << "the abort has not ended";
+}
+
 TEST_P(DeviceCommunicatorTest, AnAsynchronousErrorEndsAllRanks) {
   const std::vector<std::string> errors = run_ranks(2, [](const Launch& launch, Device device) {
     const auto communicator = communicator_of(launch, device, kShortLimit);
@@ -300,6 +334,11 @@ TEST(DeviceOfRank, IsAGpuOfItsOwn) {
     EXPECT_THAT(error.what(), HasSubstr("rank 6 is number 2 on its machine, which has 2 CUDA devices"));
   }
   host_cuda::set_device_count(1);
+  EXPECT_THROW(device_of_rank("auto", launch(1)), UsageError) << "one GPU for all";
+  Launch sees_its_own = launch(1);
+  sees_its_own.chooses_gpus = true;
+  EXPECT_EQ(device_of_rank("auto", sees_its_own), (Device{Device::Type::cuda, 0}));
+  EXPECT_EQ(device_of_rank("cuda", sees_its_own), (Device{Device::Type::cuda, 0}));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // One of several ranks, for tests/distributed/ranks_test.py, which starts, stops and kills them.
 //   communicator-ranks mpi|tcp|connect LIMIT contract    holds the communicator to its contract
 //   communicator-ranks mpi|tcp|connect LIMIT loop        exchanges values and sums until it is ended
+//   communicator-ranks mpi LIMIT ask                     rank 0 asks who is behind after an exchange that the others skip
 //   communicator-ranks mpi|tcp|connect LIMIT leave       rank 0 ends in order, the others stay until they are ended
 // A rank says "rank 1 is process 4711" when it is connected. Exit codes: 2 if it cannot be connected, 3 after the failure of
 // another.
@@ -39,12 +40,19 @@ void run(Communicator& communicator, bool tensors, const std::string& what) {
     }
     return;
   }
-  if (what == "leave") {
+  if (what == "leave" || what == "ask") {
     communicator.gather("");
     while (!communicator.leads()) {
       ::pause();
     }
-    return;
+    if (what == "leave") {
+      return;
+    }
+    try {
+      communicator.gather("");
+    } catch (const RankFailure&) {
+      fail("asked again: {}", dynamic_cast<HostCommunicator&>(communicator).who_is_behind());
+    }
   }
   for (int64_t step = 0; true; ++step) {
     if (tensors) {
