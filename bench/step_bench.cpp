@@ -20,6 +20,7 @@
 #include "core/device/precision.h"
 #include "core/device/profile.h"
 #include "core/distributed/connect.h"
+#include "core/distributed/processors.h"
 #include "core/io/atomic_file.h"
 #include "core/nn/initialization.h"
 #include "core/nn/parameter_store.h"
@@ -154,7 +155,7 @@ int run_benchmark(const Options& o, Ranks& ranks) {
   if (o.threads > 0) {
     omp_set_num_threads(o.threads);
   } else if (!all.alone()) {
-    omp_set_num_threads(threads_of_rank(all));
+    omp_set_num_threads(static_cast<int>(processors_of_rank(all).count));
   }
   const Network network = network_of(o, precision);
   const int64_t size = network.input.size;
