@@ -18,8 +18,7 @@ void check_not_negative(const char* setting, float value) {
 
 void declare(Settings& s, SgdOptions& o) {
   s.number("momentum", o.momentum, between(0, 1), "Momentum of SGD.");
-  s.number("weight-decay", o.weight_decay, at_least(0),
-           "L2 weight decay, applied to all parameters as in the paper.")
+  s.number("weight-decay", o.weight_decay, at_least(0), "L2 weight decay, applied to all parameters as in the paper.")
       .alias("wd");
   s.flag("no-bn-decay", o.no_bn_decay, "Apply no weight decay to gamma and beta of batch norms (Goyal et al. 2017).");
 }
