@@ -105,7 +105,7 @@ def measure_sums(programs, model, ranks, rounds, words):
             if count > 1:
                 one = programs.allreduce(count, model, "fp32", words)
                 found.setdefault(str(count), []).append(one)
-                say(f"round {number + 1}, sums of {count} ranks: {one['fit']['latency_us']:.0f} us + b / {one['fit']['gigabytes_per_second']:.2f} GB/s")
+                say(f"round {number + 1}, sums of {count} ranks: {one['fit']}")
     return found
 
 

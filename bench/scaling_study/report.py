@@ -54,10 +54,10 @@ def measured(case, cores):
 
 
 def fit_of(rounds):
-    """The medians over the rounds: seconds of a sum of so many bytes."""
+    """The medians over the rounds: seconds of a sum, and of each byte of it. A speed of null is none that could be measured."""
     latency = statistics.median(one["fit"]["latency_us"] for one in rounds) / 1e6
-    slowness = statistics.median(1 / one["fit"]["gigabytes_per_second"] for one in rounds) / 1e9
-    return latency, slowness
+    speeds = [one["fit"]["gigabytes_per_second"] for one in rounds]
+    return latency, statistics.median(0 if speed is None else 1e-9 / speed for speed in speeds)
 
 
 def predictions(case, sums, cores):
@@ -113,7 +113,7 @@ def sums_table(sums):
         latency, slowness = fit_of(rounds)
         worst = statistics.median(one["fit"]["worst_error"] for one in rounds)
         exchange = statistics.median(one["exchange"]["median_us"] for one in rounds)
-        fit = f"Fit: {1e6 * latency:.0f} us + bytes / {1e-9 / slowness:.2f} GB/s; the worst size is off by {percent(worst)}. An exchange of small values takes {exchange:.0f} us."
+        fit = f"Fit: {1e6 * latency:.0f} us + {1e12 * slowness:.1f} us for each MB ({1e-9 / slowness if slowness else float('inf'):.2f} GB/s); the worst size is off by {percent(worst)}. An exchange of small values takes {exchange:.0f} us."
         parts.append(f"{ranks} ranks:\n\n{table(['bytes', 'us', 'algorithm GB/s', 'bus GB/s'], rows)}\n\n{fit}")
     return "\n\n".join(parts)
 

@@ -53,7 +53,8 @@ class Benches(unittest.TestCase):
                 self.check_row(row, ranks)
             fit = report["fit"]
             largest = report["rows"][-1]
-            fitted = fit["latency_us"] + largest["bytes"] / fit["gigabytes_per_second"] / 1e3
+            speed = fit["gigabytes_per_second"] or float("inf")  # on a busy machine, larger sizes may take no longer
+            fitted = fit["latency_us"] + largest["bytes"] / speed / 1e3
             self.assertLessEqual(abs(fitted / largest["median_us"] - 1), fit["worst_error"] + 1e-6)
             self.assertGreater(report["exchange"]["median_us"], 0)
             self.assertEqual(text.count("exchange of small values"), 1, "rank 0 alone prints")

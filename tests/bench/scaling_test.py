@@ -9,7 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 sys.dont_write_bytecode = True
 
 from scaling_study.clusters import Assumptions, hierarchical, interpolated, predict, ring, shape_of, tree  # noqa: E402
-from scaling_study.report import predictions  # noqa: E402
+from scaling_study.report import fit_of, predictions  # noqa: E402
 from scaling_study.simulation import Work, simulate, work_of  # noqa: E402
 
 # Forward and the last layer 4, two more layers of 2 and 3, nothing after the last sum; update 1.
@@ -75,6 +75,12 @@ class Report(unittest.TestCase):
             self.assertAlmostEqual(found[kind, 2]["alone"].seconds, 0.060)
             self.assertAlmostEqual(found[kind, 4]["alone"].seconds, 0.110, msg="four ranks on two cores")
             self.assertAlmostEqual(found[kind, 4]["together"].seconds, 0.060, msg="its processes have shared the cores")
+
+
+    def test_a_fit_is_the_median_of_the_rounds(self):
+        rounds = [{"fit": {"latency_us": us, "gigabytes_per_second": speed}} for us, speed in ((30, 2.0), (10, None), (20, 4.0))]
+        for got, wanted in zip(fit_of(rounds), (20e-6, 0.25e-9), strict=True):
+            self.assertAlmostEqual(got, wanted, delta=1e-15)
 
 
 class Clusters(unittest.TestCase):
