@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/kernels/contract_rows.h"
 #include "bench/kernels/cudnn.h"
 #include "bench/kernels/measure.h"
 #include "bench/kernels/regressions.h"
@@ -216,6 +217,9 @@ int run_benchmark(Options o) {
     for (const KernelCase& c : cases) {
       fmt::print("{}\n", c.name());
     }
+    if (!o.json.empty()) {
+      atomic_write(o.json, nlohmann::json{{"batch", o.batch}, {"rows", contract_rows(cases, types)}}.dump(1) + "\n");
+    }
     return 0;
   }
 
@@ -287,7 +291,7 @@ int main(int argc, char** argv) {
   app.add_option("--threshold", o.threshold, "slowdown that --compare reports, such as 5% or 0.05");
   app.add_flag("--ceilings", o.ceilings,
                "only measure the bandwidth of a copy and, on a CUDA device, the speed of 16-bit matrix products");
-  app.add_flag("--list", o.list, "list the kernels and shapes, and exit");
+  app.add_flag("--list", o.list, "list the kernels and shapes, with --json also the bytes that each moves, and exit");
   try {
     app.parse(argc, argv);
     return residua::bench::run_benchmark(std::move(o));

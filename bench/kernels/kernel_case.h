@@ -14,20 +14,26 @@ namespace residua::bench {
 
 using Work = std::function<void()>;
 
+/// Whether operands have memory, or are only counted: then the work must not run.
+enum class Allocation { real, none };
+
 /// Allocates the tensors that a piece of work reads and writes, fills them with random values, and counts the bytes that must
 /// cross memory: each tensor once, or twice if it is updated in place.
 class Operands {
  public:
-  Operands(Device device, DType dtype) : device_(device), dtype_(dtype) {}
+  Operands(Device device, DType dtype, Allocation allocation = Allocation::real)
+      : device_(device), dtype_(dtype), allocation_(allocation) {}
 
   Device device() const { return device_; }
   /// Element type of activations.
   DType dtype() const { return dtype_; }
   double bytes() const { return bytes_; }
+  /// Those of `bytes()` that are written.
+  double written_bytes() const { return written_bytes_; }
 
   /// Activations in [-1, 1].
   const void* read(int64_t size) { return fill(size, dtype_, -1, 1, 1); }
-  void* written(int64_t size) { return fill(size, dtype_, -1, 1, 1); }
+  void* written(int64_t size) { return write(size, dtype_, -1, 1, 1); }
   /// Values in [low, high]; integers if T is an integer type.
   template <class T>
   const T* read(int64_t size, double low, double high) {
@@ -35,11 +41,11 @@ class Operands {
   }
   template <class T>
   T* written(int64_t size) {
-    return static_cast<T*>(fill(size, dtype_of<T>, 0, 0, 1));
+    return static_cast<T*>(write(size, dtype_of<T>, 0, 0, 1));
   }
   template <class T>
   T* updated(int64_t size) {
-    return static_cast<T*>(fill(size, dtype_of<T>, -1, 1, 2));
+    return static_cast<T*>(write(size, dtype_of<T>, -1, 1, 2));
   }
   /// `bytes` zero bytes that are not counted, for counters.
   void* zeroed(int64_t bytes) { return fill(bytes, DType::u8, 0, 0, 0); }
@@ -48,10 +54,16 @@ class Operands {
 
  private:
   void* fill(int64_t size, DType dtype, double low, double high, int crossings);
+  void* write(int64_t size, DType dtype, double low, double high, int crossings) {
+    written_bytes_ += static_cast<double>(size * size_bytes(dtype));
+    return fill(size, dtype, low, high, crossings);
+  }
 
   Device device_;
   DType dtype_;
+  Allocation allocation_;
   double bytes_ = 0;
+  double written_bytes_ = 0;
   std::vector<Tensor> tensors_;
 };
 
