@@ -41,6 +41,19 @@ TEST(KernelCases, StayWithinTheirMemory) {
   }
 }
 
+TEST(KernelCases, CountTheSameBytesWithoutMemory) {
+  for (const KernelCase& c : kernel_cases(1)) {
+    SCOPED_TRACE(c.name());
+    Operands real(Device{}, c.dtypes.back());
+    Operands counted(Device{}, c.dtypes.back(), Allocation::none);
+    c.own(real);
+    c.own(counted);
+    EXPECT_EQ(counted.bytes(), real.bytes());
+    EXPECT_EQ(counted.written_bytes(), real.written_bytes());
+    EXPECT_LE(counted.written_bytes(), counted.bytes());
+  }
+}
+
 TEST(KernelCases, HaveNamesOfTheirOwn) {
   std::vector<std::string> names;
   for (const KernelCase& c : kernel_cases(256)) {

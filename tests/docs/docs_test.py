@@ -11,7 +11,7 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")])
-SCRIPTS = ["tools/setup", "tools/quickstart", "tools/check", "tools/bundle", "tools/gpu-check", "tools/degradation", "tools/plot-curves", "tools/plot-kernels", "tools/plot-layers", "tools/report", "tools/convert-weights", "bench/compare", "bench/scaling", "tools/lint"]
+SCRIPTS = ["tools/setup", "tools/quickstart", "tools/check", "tools/bundle", "tools/gpu-check", "tools/degradation", "tools/plot-curves", "tools/plot-kernels", "tools/plot-layers", "tools/report", "tools/convert-weights", "bench/compare", "bench/scaling", "bench/predict-kernels", "tools/lint"]
 PROGRAMS = ["train-imagenet", "classify", "export-onnx", "pack-imagenet", "verify-imagenet", "step-bench", "allreduce-bench", "kernel-bench", "loader-bench"]
 # Of cmake, ctest, git, GoogleTest and TensorBoard.
 FLAGS_OF_OTHERS = {"--preset", "--build", "--install", "--prefix", "--target", "--logdir", "--gtest_filter", "--recursive", "--output-on-failure", "--parallel", "--time", "--requeue", "--mpi", "--no-python", "--host", "--mca", "--oversubscribe", "--nproc-per-node"}
