@@ -4,6 +4,8 @@ Templates are written with {T}, the element type; {V}, the elements of 16 bytes;
 import dataclasses
 import math
 
+from .loops import nest_of
+
 SIZES = {"f16": 2, "bf16": 2, "f32": 4}
 _TYPES = {"f16": "f16", "bf16": "bf16", "f32": "float"}
 
@@ -22,7 +24,7 @@ class Launch:
     lane_sums: int = 0  # floats a thread in shared memory
     launches: int = 1
     trip_bytes: int = 0  # of a trip through the main loop, where another loop moves more
-    cached: int = 0  # waits of a trip for what the caches hold
+    cached: float = 0  # waits for what the caches hold, of a trip through the outermost loop
     # Or the trips for each 16 bytes written: through the outermost loop, through the next one, and so on to the main loop.
     nest: tuple = ()
 
@@ -74,9 +76,9 @@ CASES = {
     "MaxPoolForward": Launch("max_pool", "max_pool_forward_3<{T}, {V}>", trips="written"),
     "MaxPoolBackward": Launch("max_pool", "max_pool_backward_3_2<{T}, {V}>", trips="written"),
     # Loops over packs, lines and pairs of columns; the third column is in the trip of its line. In backward a pixel is in one or two
-    # windows of each dimension.
-    "AveragePoolForward": Launch("average_pool", "average_pool_forward<{T}, {V}>", nest=(1, 3, 3)),
-    "AveragePoolBackward": Launch("average_pool", "average_pool_backward<{T}, {V}>", nest=(1, 1.5, 0.75)),
+    # windows of each dimension. Neighbors wait for the same lines.
+    "AveragePoolForward": Launch("average_pool", "average_pool_forward<{T}, {V}>", nest=(1, 3, 3), cached=3),
+    "AveragePoolBackward": Launch("average_pool", "average_pool_backward<{T}, {V}>", nest=(1, 1.5, 0.75), cached=1.5),
     # Four lanes for each pack, which read 7 x 7 pixels together, four in a trip.
     "GlobalAveragePoolForward": Launch("global_average_pool", "global_average_pool_forward<{T}, {V}>", threads=128, nest=(4, 49 / 4)),
     "GlobalAveragePoolBackward": Launch("global_average_pool", "global_average_pool_backward<{T}, {V}>", trips="written"),
@@ -120,12 +122,7 @@ def trips_of(launch, row, kernel):
     written, read = row["written_bytes"], row["bytes"] - row["written_bytes"]
     main = kernel.main
     if launch.nest:
-        loops = [main]
-        while loops[0].parent:
-            loops.insert(0, loops[0].parent)
-        if len(loops) != len(launch.nest):
-            raise ValueError(f"{launch.source}.cu: got {len(loops)} loops in each other in {kernel.name}, wanted {len(launch.nest)}; correct bench/kernel_prediction/cases.py")
-        return [(loop, times * written / 16) for loop, times in zip(loops, launch.nest)]
+        return [(loop, times * written / 16) for loop, times in zip(nest_of(main), launch.nest, strict=True)]
     if launch.trips == "tile":
         return [(main, elements(row["shape"]) / (4 * 8 // SIZES[row["type"]]))]
     total, direction = {"all": (row["bytes"], None), "read": (read, "load"), "written": (written, "store")}[launch.trips]

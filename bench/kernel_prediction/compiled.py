@@ -29,6 +29,7 @@ class Kernel:
     spilled_bytes: int
     function: object
     trip_bytes: int = 0  # of the main loop, where another loop moves more
+    depth: int = 0  # of the main loop, if it is in others; 0: any
 
     @functools.cached_property
     def _analysis(self):
@@ -40,7 +41,7 @@ class Kernel:
 
     @functools.cached_property
     def main(self):
-        return main_loop(self.loops, self.trip_bytes)
+        return main_loop(self.loops, self.trip_bytes, self.depth)
 
     @functools.cached_property
     def prologue(self):

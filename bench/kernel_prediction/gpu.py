@@ -44,7 +44,7 @@ BOUNDS = {"memory": "memory", "latency": "latency", "issue": "issue", "fma": "FP
           "xu": "special unit", "fp64": "FP64 unit", "lsu": "accesses", "launch": "launch"}
 
 ASSUMPTIONS = [
-    "Each byte of the contract crosses memory once, at the speed of a copy. What the caches do not hold is not counted.",
+    "Each byte of the contract crosses memory once, at the speed of a copy. What is read again because a cache has lost it is not counted.",
     "A multiprocessor starts 4 warp instructions a clock, as many in the FP32 unit, 2 in the integer unit (which also compares, "
     "selects and rounds to 16 bits), 2 integer multiplications, 2 in FP64, 1/2 in the special unit, and moves 128 bytes to or from "
     "L1 or shared memory. The clock is the boost clock. Real kernels reach 80 to 90 % of such rates at best.",

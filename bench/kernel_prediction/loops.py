@@ -200,7 +200,14 @@ def loops_of(function):
     return loops, prologue
 
 
-def main_loop(loops, trip_bytes=0):
-    """The loop whose trip moves `trip_bytes`, or by default the most; of equal ones the outermost. None if there is no such loop."""
-    moving = [loop for loop in loops if (loop.trip.bytes() == trip_bytes if trip_bytes else loop.trip.bytes())]
-    return max(moving, key=lambda loop: loop.trip.bytes(), default=None)
+def nest_of(loop):
+    """The loops around `loop`, the outermost first, and itself."""
+    return [*(nest_of(loop.parent) if loop.parent else []), loop]
+
+
+def main_loop(loops, trip_bytes=0, depth=0):
+    """The loop whose trip moves the most bytes, of equal ones in the fewest accesses, then the outermost. None if there is no such loop.
+
+    If they are given, its trip moves `trip_bytes`, and it is the `depth`-th of loops in each other."""
+    moving = [loop for loop in loops if loop.trip.bytes() and trip_bytes in (0, loop.trip.bytes()) and depth in (0, len(nest_of(loop)))]
+    return max(moving, key=lambda loop: (loop.trip.bytes(), -loop.trip.accesses.total()), default=None)

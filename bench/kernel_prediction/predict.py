@@ -35,7 +35,7 @@ def bounds(launch, row, kernel, gpu):
     if kernel is None:
         return seconds, 0
     if kernel.main is None:
-        raise ValueError(f"{launch.source}.cu: {kernel.name} has no loop that accesses {launch.trip_bytes or 'any'} bytes of memory in a trip; correct bench/kernel_prediction/cases.py")
+        raise ValueError(f"{launch.source}.cu: {kernel.name} has no main loop as described (bytes of a trip: {launch.trip_bytes or 'any'}, loops in each other: {len(launch.nest) or 'any'}); correct bench/kernel_prediction/cases.py")
     threads = gpu.resident_threads(launch.threads, kernel.registers, kernel.shared_bytes + launch.lane_sums * 4 * launch.threads, launch.most_blocks)
     if threads == 0:
         raise ValueError(f"{launch.source}.cu: a block of {launch.threads} threads of {kernel.name} does not fit on a multiprocessor")

@@ -1,5 +1,6 @@
 """The Markdown section and the JSON of predictions."""
 import re
+import textwrap
 
 from .gpu import ASSUMPTIONS, BOUNDS
 
@@ -64,34 +65,38 @@ def limited(predictions):
     return sorted(found, key=lambda item: -item[2])
 
 
+def wrapped(text, begin=""):
+    return textwrap.fill(begin + text, 140, subsequent_indent=" " * len(begin), break_long_words=False, break_on_hyphens=False)
+
+
 def section(predictions, facts, gpu, measured=None, measured_on="", every_shape=False):
     """`facts` has date, nvcc and nvdisasm. `measured` is {(kernel, shape, type): microseconds}."""
     shown = predictions if every_shape else largest(predictions)
     tables = [p for p in shown if not is_small(p)]
     small = sorted({p.kernel for p in shown if is_small(p)} - {p.kernel for p in tables})
-    lines = [HEADING, "",
+    lines = [HEADING, "", wrapped(
              f"**No number here was measured on a GPU,** except the speed of a copy. `bench/predict-kernels` computes them from the code that nvcc {facts['nvcc']} "
              f"makes for sm_90 (disassembled by nvdisasm {facts['nvdisasm']}) and from the bytes of the contracts, on {facts['date']}, for "
              f"batch {facts['batch']} and an {gpu.title}: {gpu.multiprocessors} multiprocessors at {gpu.clock_hz / 1e9:.2f} GHz, a copy of "
-             f"{gpu.copy_bytes_per_second / 1e12:.1f} TB/s, {gpu.launch_us:g} us a launch, {gpu.latency_us:g} us for a load. It assumes:", "",
-             *(f"* {text}" for text in ASSUMPTIONS), "",
+             f"{gpu.copy_bytes_per_second / 1e12:.1f} TB/s, {gpu.launch_us:g} us a launch, {gpu.latency_us:g} us for a load. It assumes:"), "",
+             *(wrapped(text, "* ") for text in ASSUMPTIONS), "", wrapped(
              "So a prediction is the least time that this code can take, apart from the launch. Where a measured time is more than "
-             "10 % longer, look for what this leaves out.", ""]
+             "10 % longer, look for what this leaves out."), ""]
     found = limited(shown)
     lines += [f"Kernels whose code takes {100 * NEAR:.0f} % or more of the time of their memory accesses, the worst first:" if found
               else f"No kernel's code takes {100 * NEAR:.0f} % or more of the time of its memory accesses.", ""]
-    lines += [f"* {p.kernel} {p.shape}, {p.type}: {BOUNDS[bound]}, {ratio:.1f} times as long as memory" for p, bound, ratio in found]
+    lines += [f"* {p.kernel} {p.shape}, {p.type}: {BOUNDS[bound]}, {ratio:.2f} times as long as memory" for p, bound, ratio in found]
     lines += [""] if found else []
-    lines += [f"`instr`, `16 B` and `other` are the instructions and the accesses of a trip through the kernel's main loop; `regs` the registers of a "
+    lines += [wrapped(f"`instr`, `16 B` and `other` are the instructions and the accesses of a trip through the kernel's main loop; `regs` the registers of a "
               "thread; `occ` the threads on a multiprocessor at once, in % of 2048; `bound` what takes longest; `% copy` the speed that follows, "
               "as in [kernel-bench](../../docs/benchmarks.md#kernels); `code` the slowest limit besides memory and its time in % of memory's. "
-              + ("" if every_shape else "Each kernel has one row a type, for its largest shape."), ""]
+              + ("" if every_shape else "Each kernel has one row a type, for its largest shape.")), ""]
     if measured is not None:
         lines += [f"`measured` is the median on {measured_on}; `ratio` is predicted / measured.", ""]
     titles = ["kernel", "shape", "type", "instr", "16 B", "other", "regs", "occ", "us", "bound", "% copy", "code"] + (["measured", "ratio"] if measured is not None else [])
     lines += ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles), *(line_of(p, measured) for p in tables), ""]
     if small:
-        lines += [f"These take about as long as their launches at these shapes: {', '.join(small)}.", ""]
+        lines += [wrapped(f"These take about as long as their launches at these shapes: {', '.join(small)}."), ""]
     return "\n".join(lines)
 
 

@@ -83,6 +83,7 @@ class Code(unittest.TestCase):
     def test_the_main_loop_moves_the_most_bytes(self):
         self.assertEqual(main_loop(self.loops).trip.bytes(), 32)
         self.assertEqual(main_loop(self.loops, trip_bytes=4).trip.bytes("store"), 2)
+        self.assertIs(main_loop(self.loops, depth=2), main_loop(self.loops).children[0])
         self.assertIsNone(main_loop(self.loops, trip_bytes=5))
         self.assertIsNone(main_loop([]))
 
@@ -185,8 +186,11 @@ class Predictions(unittest.TestCase):
     def test_trips_by_what_is_written_and_by_nest(self):
         self.assertAlmostEqual(self.predict(trips="written").seconds["lsu"], self.predict(trips="all").seconds["lsu"])
         self.assertAlmostEqual(self.predict(nest=(2,)).seconds["lsu"], 2 * self.predict().seconds["lsu"])
-        with self.assertRaisesRegex(ValueError, "got 1 loops in each other in scale<f16, 8>, wanted 2"):
-            self.predict(nest=(1, 1))
+
+    def test_a_kernel_without_the_described_loop_is_named(self):
+        kernel = dataclasses.replace(scale_kernel(), trip_bytes=4, depth=2)
+        with self.assertRaisesRegex(ValueError, "scale<f16, 8> has no main loop as described .bytes of a trip: 4, loops in each other: 2"):
+            predict_case(Launch("scale", "scale", trip_bytes=4, nest=(1, 1)), self.ROW, lambda *_: kernel, self.GPU)
 
     def test_an_unknown_case_is_named_and_libraries_are_left_out(self):
         rows = [{**self.ROW, "kernel": kernel} for kernel in ("Novel", "Matmul dx")]
