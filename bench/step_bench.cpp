@@ -140,7 +140,7 @@ void report(const Options& o, const nlohmann::json& about, const std::vector<Ste
 int run_benchmark(const Options& o, Ranks& ranks) {
   const Launch& launch = ranks.launch();
   if (o.batch % launch.world != 0) {
-    fail_setting("batch-size", fmt::format("{}", o.batch), fmt::format("a multiple of the {} ranks", launch.world));
+    fail_setting("batch-size", fmt::format("{}", o.batch), fmt::format("a multiple of {}, the number of ranks", launch.world));
   }
   if (o.rehearse && launch.world > 1) {
     fail_setting("rehearse-ranks", fmt::format("{} ranks", launch.world), "one process");

@@ -21,7 +21,8 @@ std::vector<Json> gathered(Communicator& ranks, const Json& own) {
 
 double median(std::vector<double> values) {
   std::ranges::sort(values);
-  return values[values.size() / 2];
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
 std::vector<double> slowest_of_ranks(Communicator& ranks, const std::vector<double>& own) {

@@ -51,11 +51,6 @@ class Benches(unittest.TestCase):
             self.assertEqual([row["bytes"] for row in report["rows"]], [1024, 16384, 262144])
             for row in report["rows"]:
                 self.check_row(row, ranks)
-            fit = report["fit"]
-            largest = report["rows"][-1]
-            speed = fit["gigabytes_per_second"] or float("inf")  # on a busy machine, larger sizes may take no longer
-            fitted = fit["latency_us"] + largest["bytes"] / speed / 1e3
-            self.assertLessEqual(abs(fitted / largest["median_us"] - 1), fit["worst_error"] + 1e-6)
             self.assertGreater(report["exchange"]["median_us"], 0)
             self.assertEqual(text.count("exchange of small values"), 1, "rank 0 alone prints")
             self.assertEqual(len(re.findall(r"^ +262144 ", text, re.MULTILINE)), 1, text)
@@ -114,7 +109,7 @@ class Benches(unittest.TestCase):
 
     def test_wrong_calls(self):
         for ranks, program, words, wanted in (
-            (2, "step-bench", [*STEP, "-b", "9"], r"rank \d of 2: step-bench: --batch-size[^\n]*9[^\n]*a multiple of the 2 ranks"),
+            (2, "step-bench", [*STEP, "-b", "9"], r"rank \d of 2: step-bench: --batch-size[^\n]*9[^\n]*a multiple of 2, the number of ranks"),
             (2, "step-bench", [*STEP, "-b", "8", "--rehearse-ranks"], r"--rehearse-ranks[^\n]*2 ranks[^\n]*one process"),
             (0, "allreduce-bench", [*SUMS, "--model", "resnet19"], r"^allreduce-bench: [^\n]*resnet19"),
             (0, "allreduce-bench", ["--device", "cpu", "--largest", "1KB"], r"^allreduce-bench: --largest[^\n]*1024[^\n]*two sizes"),
