@@ -37,9 +37,10 @@ std::unique_ptr<HostCommunicator> connect_hosts(const Launch& launch, double lim
 
 void declare_rank_timeout(Settings& settings, double& limit) {
   settings
-      .number(
-          "rank-timeout", limit, between(0, 1e6),
-          "Of several processes: if one keeps the others waiting for this many seconds, name it and end the run; 0: no limit.")
+      .number("rank-timeout", limit, between(0, 1e6),
+              "With several ranks: how many seconds they wait for one that does not answer. Then they name it and end the run. "
+              "0: no "
+              "limit.")
       .without_result();
 }
 

@@ -105,7 +105,9 @@ void declare(Settings& s, TrainingOptions& o) {
        "CPU results depend on the number of threads: a resumed run must have as many as before.")
       .without_result()
       .same_on_all_ranks();
-  s.number("threads", o.threads, between(0, 1024), "Compute threads of the CPU device; 0: one per core.").without_result();
+  s.number("threads", o.threads, between(0, 1024),
+           "Compute threads of each process on the CPU. 0: one per core; ranks on the same machine divide the cores.")
+      .without_result();
   declare_rank_timeout(s, o.rank_timeout);
   s.number("seed", o.seed, between(0, 1e15), "Random seed for initialization, shuffling and augmentation.").chosen_by_run();
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <csignal>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -64,14 +65,14 @@ class Trainer {
     int stop = 0;       // the number of a signal, or 0
     bool save = false;  // whether somebody asked for it, or the time for it has come
   };
-  /// Sets wishes_. All ranks must call this together.
+  /// Sets wishes_, and reports what ranks could not read. All ranks must call this together.
   void agree(const volatile std::sig_atomic_t& stop);
   /// Checks that all ranks have the same network and data, and gives all the weights of rank 0.
   void share_first_state();
   /// Goes on from a checkpoint.
   void resume(const std::string& checkpoint);
-  /// The new messages of all ranks on images that could not be read.
-  std::vector<std::string> new_errors(DataErrors* own);
+  /// Reports the bad images that are new to all ranks, which must call this together. Fails on all of them above the limit.
+  void report_skipped_images(DataErrors& errors);
   /// Notes how many images of all ranks were replaced.
   void report_replaced_images();
   bool validation_due() const;
@@ -89,7 +90,7 @@ class Trainer {
     double seconds = 0;
   };
   /// Evaluates a set of images; returns nothing on `stop`.
-  std::optional<Evaluation> evaluate(EvaluationLoader* loader, const volatile std::sig_atomic_t& stop,
+  std::optional<Evaluation> evaluate(const EvaluationPart& part, const volatile std::sig_atomic_t& stop,
                                      Evaluator::Observers observers = {});
   /// The last weights on the validation set.
   Evaluated evaluated() const;
@@ -107,7 +108,16 @@ class Trainer {
   /// Returns what `read` returns. If it throws, saves the state first: between steps it is consistent, whatever the loader's
   /// error.
   template <class Read>
-  auto saved_if_it_fails(const Read& read);
+  auto saved_if_it_fails(const Read& read) {
+    try {
+      return read();
+    } catch (const std::exception&) {
+      save_after_error();
+      throw;
+    }
+  }
+  /// Reports it if that fails too.
+  void save_after_error();
   /// Metrics of the steps since the last report; also passes them to the schedule. Throws Diverged if too many steps in a row
   /// were skipped.
   Metrics unreported();
@@ -131,10 +141,9 @@ class Trainer {
   Training training_;
   Evaluator evaluator_;
   std::unique_ptr<Loader> loader_;
-  // Null if there are no such images, or none for this rank.
-  std::unique_ptr<EvaluationLoader> validation_loader_;
-  std::unique_ptr<EvaluationLoader> clean_loader_;
-  std::unique_ptr<EvaluationLoader> test_loader_;
+  EvaluationPart validation_part_;
+  EvaluationPart clean_part_;
+  EvaluationPart test_part_;
   RunLength length_;
   ValidationTimes validations_;
   std::unique_ptr<Schedule> schedule_;

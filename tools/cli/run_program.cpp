@@ -17,15 +17,15 @@ int run_program(const std::string& program, const std::function<int()>& action, 
   try {
     return action();
   } catch (const UsageError& error) {
-    std::cerr << prefix << worded(error) << "\n";
+    std::cerr << prefix + worded(error) + "\n";  // in one piece: ranks share the terminal
     return 2;
   } catch (const std::bad_alloc&) {
-    std::cerr << prefix << program
-              << ": out of memory on the host: " << describe_shortage(static_cast<int64_t>(failed_request()), host_memory())
-              << "; use a smaller batch-size or fewer workers\n";
+    std::cerr << prefix + program + ": out of memory on the host: " +
+                     describe_shortage(static_cast<int64_t>(failed_request()), host_memory()) +
+                     "; use a smaller batch-size or fewer workers\n";
     return 1;
   } catch (const std::exception& error) {
-    std::cerr << prefix << program << ": " << error.what() << "\n";
+    std::cerr << prefix + program + ": " + error.what() + "\n";
     return 1;
   }
 }
