@@ -76,7 +76,8 @@ Json sum_times(const std::vector<StepTimes>& steps) {
     sums.push_back({{"bytes", steps.front().sums[i].bytes}, {"start_ms", median_ms(start)}});
   }
   return {{"sums", std::move(sums)},
-          {"waits_at_ms", median_ms([](const StepTimes& step) { return step.waits_at.value_or(0); })}};
+          {"waits_at_ms", median_ms([](const StepTimes& step) { return step.waits_at.value_or(0); })},
+          {"waited_ms", median_ms([](const StepTimes& step) { return step.waited; })}};
 }
 
 }  // namespace residua::bench

@@ -59,7 +59,7 @@ def simulate(work, sums, beside=1.0):
 
 
 def work_of(exchange, seconds):
-    """The work in a step of `seconds` of which step-bench reports `exchange`."""
+    """The work in a step that computes for `seconds` and of which step-bench reports `exchange`."""
     starts = [one["start_ms"] / 1e3 for one in exchange["sums"]]
     waits_at = exchange["waits_at_ms"] / 1e3
     gaps = tuple(max(0.0, b - a) for a, b in zip([0.0, *starts], starts))
