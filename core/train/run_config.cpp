@@ -88,7 +88,9 @@ void declare(Settings& s, TrainingOptions& o) {
            "Data type of activations and their gradients; weights and sums are always fp32. auto: bf16 if the device supports "
            "it, else fp32.")
       .chosen_by_run();
-  s.text("device", o.device, "Device to run on: auto, cpu, cuda or cuda:N. auto uses a GPU if there is one.").without_result();
+  s.text("device", o.device,
+         "Device to run on: auto, cpu, cuda or cuda:N. auto uses a GPU if there is one; of several ranks, each uses its own.")
+      .without_result();
   s.choice("cuda-graph", o.cuda_graph, "Whether to replay the training step as one CUDA graph.")
       .without_result()
       .same_on_all_ranks();
