@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/base/join.h"
+#include "core/config/auto_or_number.h"
 #include "core/run/run_folder.h"
 #include "models/recipes.h"
 
@@ -107,8 +108,10 @@ void declare(Settings& s, TrainingOptions& o) {
        "CPU results depend on the number of threads: a resumed run must have as many as before.")
       .without_result()
       .same_on_all_ranks();
-  s.number("threads", o.threads, between(0, 1024),
-           "Compute threads of each process on the CPU. 0: one per core; ranks on the same machine divide the cores.")
+  s.add(auto_or_number(
+            "threads", o.threads, between(0, 1024),
+            "Compute threads of each process on the CPU. 0: one per core; ranks on the same machine divide the cores. "
+            "auto: one per core, and fewer while other programs make that faster; the last bits then depend on them."))
       .without_result();
   declare_rank_timeout(s, o.rank_timeout);
   s.number("seed", o.seed, between(0, 1e15), "Random seed for initialization, shuffling and augmentation.").chosen_by_run();

@@ -4,10 +4,12 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <utility>
 #include <vector>
 
+#include "core/config/auto_or_number.h"
 #include "core/data/digest.h"
 #include "core/evaluate/all_ranks.h"
 #include "core/train/fitting_batch.h"
@@ -74,6 +76,9 @@ Trainer::Trainer(const TrainerSetup& s)
       schedule_(make_schedule(s.config.schedule, length_, s.config.training.batch_size)),
       saver_(s.folder, training_, *schedule_, s.config.output.keep_checkpoints, &ranks_),
       trace_(s.config.output.trace, ranks_),
+      auto_threads_(s.config.training.threads == kAuto && s.device.type == Device::Type::cpu
+                        ? std::optional<AutoThreads>(omp_get_max_threads())
+                        : std::nullopt),
       checkpoints_(s.config.output.checkpoint_every),
       save_request_(s.save_request),
       state_(first_state(s, training_)) {
@@ -153,7 +158,9 @@ void Trainer::train_batch(const Batch& batch) {
   trace_.before_step();
   {
     const profile::Span span("step", fmt::format("{}", state_.iteration + 1));
+    const auto start = std::chrono::steady_clock::now();
     training_.step().train(batch);
+    adapt_threads(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   state_.exact_bn = 0;
   report_->count(batch.whole);
@@ -164,6 +171,17 @@ void Trainer::train_batch(const Batch& batch) {
   } else if (const int64_t window = schedule_->training_window(); window > 0 && state_.iteration % window == 0) {
     unreported();
   }
+}
+
+void Trainer::adapt_threads(double seconds) {
+  if (!auto_threads_) {
+    return;
+  }
+  if (const std::optional<AutoThreads::Change> change = auto_threads_->after_step(seconds)) {
+    report_->note(fmt::format("threads: {} from iteration {} on: a step takes {:.1f} ms, with {} it took {:.1f} ms", change->to,
+                              state_.iteration + 2, 1e3 * change->seconds, change->from, 1e3 * change->seconds_before));
+  }
+  omp_set_num_threads(static_cast<int>(auto_threads_->threads()));
 }
 
 void Trainer::report_steps(double rate) {

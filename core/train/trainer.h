@@ -10,6 +10,7 @@
 #include "core/distributed/communicator.h"
 #include "core/evaluate/evaluator.h"
 #include "core/evaluate/image_results.h"
+#include "core/train/auto_threads.h"
 #include "core/train/checkpoint_times.h"
 #include "core/train/evaluation_files.h"
 #include "core/train/run_observer.h"
@@ -79,6 +80,8 @@ class Trainer {
   /// Trains to the end of the current epoch; stops early at the end of the run or on `stop`.
   void train_epoch(const volatile std::sig_atomic_t& stop);
   void train_batch(const Batch& batch);
+  /// Changes the number of compute threads if that makes steps faster. `seconds` is the time of the last step.
+  void adapt_threads(double seconds);
   void report_steps(double rate);
   /// The last validation also writes evaluation.json and pictures of the worst images.
   void validate_and_save(const volatile std::sig_atomic_t& stop);
@@ -149,6 +152,7 @@ class Trainer {
   std::unique_ptr<Schedule> schedule_;
   RunSaver saver_;
   StepTrace trace_;
+  std::optional<AutoThreads> auto_threads_;
   CheckpointTimes checkpoints_;
   volatile std::sig_atomic_t* save_request_;
   RunState state_;

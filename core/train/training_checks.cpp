@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/config/auto_or_number.h"
 #include "core/distributed/share.h"
 #include "core/train/training.h"
 
@@ -60,6 +61,12 @@ void check_training(const RunConfig& c, int64_t images) {
                  fmt::format("no accumulate beside it, because the last batch has {} of {} images: the ranks' parts of it may "
                              "need different numbers of passes",
                              images % o.batch_size, o.batch_size));
+  }
+  if (o.threads == kAuto && o.deterministic) {
+    fail_usage("threads auto and deterministic exclude each other: results depend on the number of threads");
+  }
+  if (o.threads == kAuto && o.ranks > 1) {
+    fail_setting("threads", "auto", "a number with several ranks, or 0: they divide the cores");
   }
   if (o.deterministic && (o.plans.nondeterministic || o.plans.runtime_compilation)) {
     fail_setting("deterministic", "true", "neither allow-nondeterministic nor allow-runtime-compilation beside it");
