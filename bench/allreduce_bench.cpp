@@ -11,7 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "bench/ranks/line_fit.h"
 #include "bench/ranks/rank_times.h"
 #include "core/device/device_api.h"
 #include "core/device/precision.h"
@@ -209,23 +208,11 @@ Json time_gradients(const Gradients& gradients, const std::string& model, const 
   return rows;
 }
 
-Json fit_of(const Json& rows) {
-  std::vector<SizeTime> times;
-  for (const Json& row : rows) {
-    times.push_back({.bytes = row["bytes"].get<double>(), .seconds = row["median_us"].get<double>() * 1e-6});
-  }
-  const LineFit fit = fit_line(times);
-  return {{"latency_us", fit.latency_s * 1e6},
-          {"gigabytes_per_second", fit.bytes_per_second * 1e-9},
-          {"worst_error", fit.worst_error}};
-}
-
 int run_benchmark(const Options& o, Ranks& ranks) {
   const Device device = device_of_rank(o.device, ranks.launch());
   const DType type = compute_type(from_text<Precision>("precision", o.precision), device);
-  if (o.largest < o.smallest * static_cast<uint64_t>(o.factor)) {
-    fail_setting("largest", fmt::format("{}", o.largest),
-                 fmt::format("{} bytes or more: the fit needs two sizes", o.smallest * static_cast<uint64_t>(o.factor)));
+  if (o.largest < o.smallest) {
+    fail_setting("largest", fmt::format("{}", o.largest), fmt::format("{} bytes, the smallest, or more", o.smallest));
   }
   Communicator& all = ranks.connect(device, TrainingOptions{}.rank_timeout);
   Json report = {{"device", device.string()}, {"device_name", device_api::describe(device).name},
@@ -247,7 +234,6 @@ int run_benchmark(const Options& o, Ranks& ranks) {
                  "bus GB/s");
     }
     report["rows"] = time_sizes(o, watch, device, type, all);
-    const Json& fit = report["fit"] = fit_of(report["rows"]);
     if (gradients) {
       report["gradients"] = time_gradients(*gradients, o.model, watch, device, all);
     }
@@ -255,9 +241,6 @@ int run_benchmark(const Options& o, Ranks& ranks) {
     const auto [fastest, slowest] = std::ranges::minmax(exchange);
     report["exchange"] = {{"median_us", median(exchange) * 1e6}, {"fastest_us", fastest * 1e6}, {"slowest_us", slowest * 1e6}};
     if (all.leads()) {
-      fmt::print("sum of b bytes: {:.1f} us + b / {:.3f} GB/s, which is within {:.0f} % of each size\n",
-                 fit["latency_us"].get<double>(), fit["gigabytes_per_second"].get<double>(),
-                 100 * fit["worst_error"].get<double>());
       fmt::print("exchange of small values: {:.1f} us ({:.1f} to {:.1f})\n", median(exchange) * 1e6, fastest * 1e6,
                  slowest * 1e6);
     }
@@ -280,7 +263,7 @@ int main(int argc, char** argv) {
       "allreduce-bench");
   app.option_defaults()->always_capture_default();
   app.add_option("--device", o.device, "device whose memory is summed: auto, cpu or cuda, each rank its own");
-  app.add_option("--precision", o.precision, "type of the numbers: fp32, bf16 or fp16");
+  app.add_option("--precision", o.precision, "data type of the numbers: auto, fp32, bf16 or fp16");
   app.add_option("--smallest", o.smallest, "first size in bytes; 1KB is 1024")
       ->transform(CLI::AsSizeValue(false))
       ->check(CLI::Range(4, 1 << 30));

@@ -7,11 +7,9 @@
 #include <CLI/CLI.hpp>
 #include <ctime>
 #include <fstream>
-#include <functional>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <regex>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +17,7 @@
 #include "bench/kernels/cudnn.h"
 #include "bench/kernels/measure.h"
 #include "bench/kernels/regressions.h"
+#include "bench/kernels/rows.h"
 #include "core/device/device_api.h"
 #include "core/device/precision.h"
 #include "core/io/atomic_file.h"
@@ -89,59 +88,6 @@ double matmul_flops_per_second(const Stopwatch& stopwatch, DType dtype) {
   return 2.0 * kSide * kSide * kSide / timing->median_s;
 }
 
-/// The plan choices made after the first `before` ones.
-nlohmann::json plans_since(size_t before, Device device) {
-  nlohmann::json plans = nlohmann::json::array();
-  const std::vector<device_api::PlanChoice> choices = device_api::plan_choices(device);
-  for (const device_api::PlanChoice& choice : std::span(choices).subspan(before)) {
-    plans.push_back({{"work", choice.work}, {"chosen", choice.chosen}, {"milliseconds", choice.milliseconds}});
-    if (!choice.rejection_reason.empty()) {
-      plans.back()["refusal"] = choice.rejection_reason;
-    }
-  }
-  return plans;
-}
-
-/// Measures a case, prints its row of the table, and returns its row of the report.
-nlohmann::json measure(const KernelCase& c, DType dtype, const Stopwatch& stopwatch, double copy_bytes_per_second) {
-  const size_t choices_before = device_api::plan_choices(stopwatch.device()).size();
-  const Timing own = stopwatch.time(c.own, dtype).value();
-  const auto unfused = stopwatch.time(c.unfused, dtype);
-  const auto cudnn = stopwatch.time(c.cudnn, dtype);
-  const double bytes_per_second = own.bytes / own.median_s;
-  const double share = bytes_per_second / copy_bytes_per_second;
-  const auto times_as_long = [&](const std::optional<Timing>& other) {
-    return other ? fmt::format("{:.2f}", other->median_s / own.median_s) : "";
-  };
-  fmt::print("{:<34}{:<40}{:<5}{:>10.1f}{:>9.1f}{:>8.1f}{:>9}{:>9}{:>8}\n", c.kernel, c.shape, name(dtype), own.median_s * 1e6,
-             bytes_per_second * 1e-9, 100 * share, c.flops > 0 ? fmt::format("{:.2f}", c.flops / own.median_s * 1e-12) : "",
-             times_as_long(unfused), times_as_long(cudnn));
-  std::cout.flush();
-  nlohmann::json row = {{"kernel", c.kernel},
-                        {"shape", c.shape},
-                        {"type", name(dtype)},
-                        {"median_us", own.median_s * 1e6},
-                        {"fastest_us", own.fastest_s * 1e6},
-                        {"slowest_us", own.slowest_s * 1e6},
-                        {"bytes", own.bytes},
-                        {"launches", own.launches},
-                        {"gigabytes_per_second", bytes_per_second * 1e-9},
-                        {"share_of_copy", share}};
-  if (c.flops > 0) {
-    row["teraflops_per_second"] = c.flops / own.median_s * 1e-12;
-  }
-  if (nlohmann::json plans = plans_since(choices_before, stopwatch.device()); !plans.empty()) {
-    row["plans"] = std::move(plans);
-  }
-  if (unfused) {
-    row["unfused_median_us"] = unfused->median_s * 1e6;
-  }
-  if (cudnn) {
-    row["cudnn_median_us"] = cudnn->median_s * 1e6;
-  }
-  return row;
-}
-
 std::vector<DType> wanted_types(const Options& o, Device device) {
   if (o.precisions.empty() && device.type == Device::Type::cuda) {
     return {DType::f16, DType::bf16, DType::f32};
@@ -151,32 +97,6 @@ std::vector<DType> wanted_types(const Options& o, Device device) {
     types.push_back(compute_type(from_text<Precision>("precision", precision), device));
   }
   return types;
-}
-
-/// Measures all cases. Saves the report after each one, so that nothing is lost if a case fails or the program is killed.
-/// Returns the number of failures.
-int measure_all(const std::vector<KernelCase>& cases, const std::vector<DType>& types, const Stopwatch& stopwatch, double copy,
-                const std::function<void()>& save, nlohmann::json& report) {
-  int failed = 0;
-  for (const KernelCase& c : cases) {
-    for (const DType dtype : types) {
-      if (std::ranges::find(c.dtypes, dtype) == c.dtypes.end()) {
-        continue;
-      }
-      try {
-        report["rows"].push_back(measure(c, dtype, stopwatch, copy));
-      } catch (const DeviceFault&) {
-        throw;
-      } catch (const Error& error) {
-        ++failed;
-        fmt::print("{:<34}{:<40}{:<5} failed: {}\n", c.kernel, c.shape, name(dtype), error.what());
-        report["failures"].push_back(
-            {{"kernel", c.kernel}, {"shape", c.shape}, {"type", name(dtype)}, {"message", error.what()}});
-      }
-      save();
-    }
-  }
-  return failed;
 }
 
 /// Returns the exit code.
@@ -250,8 +170,6 @@ int run_benchmark(Options o) {
   save();
   int failed = 0;
   if (!o.ceilings) {
-    fmt::print("{:<34}{:<40}{:<5}{:>10}{:>9}{:>8}{:>9}{:>9}{:>8}\n", "kernel", "shape", "type", "us", "GB/s", "% copy",
-               "TFLOP/s", "unfused", "cuDNN");
     failed = measure_all(cases, types, stopwatch, copy, save, report);
   }
   if (failed > 0) {

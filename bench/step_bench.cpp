@@ -16,6 +16,7 @@
 #include "bench/ranks/step_clock.h"
 #include "bench/ranks/timed_ranks.h"
 #include "bench/step/tables.h"
+#include "bench/step/timed_steps.h"
 #include "core/device/device_api.h"
 #include "core/device/precision.h"
 #include "core/device/profile.h"
@@ -52,6 +53,7 @@ struct Options {
   bool profile = false;
   bool explain_plans = false;
   bool rehearse = false;
+  bool compare_overlap = false;
 };
 
 /// A rank's part of a batch.
@@ -93,9 +95,9 @@ Network network_of(const Options& o, DType precision) {
 }
 
 /// Prints the figures of all ranks, and writes them to the file.
-void report(const Options& o, const nlohmann::json& about, const std::vector<StepTimes>& steps, double flops,
-            Communicator& all) {
-  const RankTimes times = of_all_ranks(all, steps);
+void report(const Options& o, const nlohmann::json& about, const TimedSteps& timed, double flops, Communicator& all) {
+  const RankTimes times = of_all_ranks(all, timed.steps);
+  const nlohmann::json overlap = o.compare_overlap ? compare_overlap(times.seconds, timed.held, all) : nlohmann::json();
   const int64_t peak_bytes = largest(all, peak_resident_bytes());
   if (!all.leads()) {
     return;
@@ -125,7 +127,10 @@ void report(const Options& o, const nlohmann::json& about, const std::vector<Ste
     waiting = ", the time waiting for the ranks is unknown: --cuda-graph off shows it";
   }
   if (o.rehearse || !times.waiting_shares.empty()) {
-    result["exchange"] = sum_times(steps);
+    result["exchange"] = sum_times(timed.steps);
+  }
+  if (o.compare_overlap) {
+    result["overlap"] = overlap;
   }
   fmt::print(
       "{} {}x{} batch {} {} on {}{}: {:.1f} img/s, median {:.2f} ms ({:.2f} to {:.2f}){}, {:.0f} GFLOP/s, peak memory {} MiB\n",
@@ -140,14 +145,17 @@ void report(const Options& o, const nlohmann::json& about, const std::vector<Ste
 int run_benchmark(const Options& o, Ranks& ranks) {
   const Launch& launch = ranks.launch();
   if (o.batch % launch.world != 0) {
-    fail_setting("batch-size", fmt::format("{}", o.batch), fmt::format("a multiple of the {} ranks", launch.world));
+    fail_setting("batch-size", fmt::format("{}", o.batch), fmt::format("a multiple of {}, the number of ranks", launch.world));
   }
   if (o.rehearse && launch.world > 1) {
     fail_setting("rehearse-ranks", fmt::format("{} ranks", launch.world), "one process");
   }
+  if (o.compare_overlap && launch.world == 1) {
+    fail_setting("compare-overlap", "one process", "several ranks, for example mpirun -n 2");
+  }
   const Device device = device_of_rank(o.device, launch);
-  if (o.rehearse && o.cuda_graph == "on" && device_api::can_capture(device)) {
-    fail_setting("rehearse-ranks", "a step that is replayed as a graph", "--cuda-graph off");
+  if ((o.rehearse || o.compare_overlap) && o.cuda_graph == "on" && device_api::can_capture(device)) {
+    fail_setting(o.rehearse ? "rehearse-ranks" : "compare-overlap", "a step that is replayed as a graph", "--cuda-graph off");
   }
   const DType precision = compute_type(from_text<Precision>("precision", o.precision), device);
   device_api::set_plan_options(device, o.plans);
@@ -199,13 +207,7 @@ int run_benchmark(const Options& o, Ranks& ranks) {
     }
     return 0;
   }
-  // As in training, the device never waits between steps: the next batch is uploaded meanwhile.
-  clock.next_step();
-  for (int i = 0; i < o.steps; ++i) {
-    step.train(batch);
-    clock.next_step();
-  }
-  const std::vector<StepTimes> steps = clock.steps();
+  const TimedSteps found = time_steps(step, batch, o.steps, o.compare_overlap, clock, timed);
   all.check();
   const nlohmann::json about = {{"model", o.model},
                                 {"size", size},
@@ -219,7 +221,7 @@ int run_benchmark(const Options& o, Ranks& ranks) {
                                 {"allow_runtime_compilation", o.plans.runtime_compilation},
                                 {"steps", o.steps},
                                 {"pool_peak_bytes", device_api::memory_use(device).peak_bytes}};
-  report(o, about, steps, 6.0 * static_cast<double>(summarize(model, {o.batch, size, size, 3}).multiply_adds), all);
+  report(o, about, found, 6.0 * static_cast<double>(summarize(model, {o.batch, size, size, 3}).multiply_adds), all);
   return 0;
 }
 
@@ -253,6 +255,10 @@ int main(int argc, char** argv) {
   app.add_option("--json", o.json, "write the result to this JSON file");
   app.add_flag("--rehearse-ranks", o.rehearse,
                "one process does what a rank does, without the others: --json says when each sum over the ranks could start");
+  app.add_flag("--compare-overlap", o.compare_overlap,
+               "of several ranks: after each timed step time another one whose sums over the ranks start only after the "
+               "backward pass")
+      ->excludes("--rehearse-ranks");
   app.add_flag("--profile", o.profile, "print the time of each kernel and layer instead of the step's");
   app.add_flag("--explain-plans", o.explain_plans,
                "run only the warm-up steps, then print every plan of each convolution and matrix product with its time")

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "models/onnx/export.h"
+#include "tools/cli/ranks.h"
 #include "tools/cli/run_app.h"
 #include "tools/cli/weights_flags.h"
 
@@ -25,6 +26,7 @@ void add_options(CLI::App& app, Arguments& a) {
 }
 
 int write_model(const Arguments& a) {
+  check_one_process(this_launch(), "export-onnx");
   const OnnxExported done = export_onnx({.weights = a.weights, .overrides = a.overrides.overrides(), .path = a.output});
   fmt::print("{}: {}, {} nodes, {:.1f} MB\n", a.output, done.network, done.nodes, static_cast<double>(done.bytes) / 1e6);
   return 0;

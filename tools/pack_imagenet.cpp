@@ -4,6 +4,7 @@
 #include "core/data/shards/pack.h"
 #include "tools/cli/data_command.h"
 #include "tools/cli/progress.h"
+#include "tools/cli/ranks.h"
 #include "tools/cli/signals.h"
 
 namespace residua {
@@ -41,6 +42,7 @@ bool pack_split(const Command& command, Split split, const ImageSource& source) 
 }
 
 int run(const Command& command, const Settings& settings) {
+  check_one_process(this_launch(), "pack-imagenet");
   if (!command.data.dataset.named()) {
     fail_setting("DIR", "nothing", "the folder of a data set");
   }

@@ -144,9 +144,8 @@ int train(TrainCommand& command, const RunData& data, Network& network, Device d
 void check_actions_of_ranks(const TrainActions& a, const Launch& launch) {
   const bool other =
       a.summary || a.overfit_batch || a.data_only || a.dry_run || !a.layer_statistics.empty() || !a.exact_weights.empty();
-  if (launch.world > 1 && other) {
-    fail_usage("{} started {} ranks, but this action runs in one process: start it without {}", launch.launcher, launch.world,
-               launch.launcher);
+  if (other) {
+    check_one_process(launch, "this action");
   }
 }
 

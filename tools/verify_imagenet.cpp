@@ -18,8 +18,8 @@ namespace {
 
 constexpr const char* kDescription =
     "Reads and decodes every image of a data set once and reports what is wrong with it. Exit code 0: good; 1: something would "
-    "stop or harm a training run; 2: a wrong call. Under mpirun each process reads its share, and the first one reports on "
-    "all.";
+    "stop or harm a training run; 2: a wrong call. Under mpirun, each rank reads a part of the images, and rank 0 prints one "
+    "report.";
 
 struct Command {
   DataCommandOptions data;

@@ -21,7 +21,8 @@ std::vector<Json> gathered(Communicator& ranks, const Json& own) {
 
 double median(std::vector<double> values) {
   std::ranges::sort(values);
-  return values[values.size() / 2];
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
 std::vector<double> slowest_of_ranks(Communicator& ranks, const std::vector<double>& own) {
@@ -75,7 +76,8 @@ Json sum_times(const std::vector<StepTimes>& steps) {
     sums.push_back({{"bytes", steps.front().sums[i].bytes}, {"start_ms", median_ms(start)}});
   }
   return {{"sums", std::move(sums)},
-          {"waits_at_ms", median_ms([](const StepTimes& step) { return step.waits_at.value_or(0); })}};
+          {"waits_at_ms", median_ms([](const StepTimes& step) { return step.waits_at.value_or(0); })},
+          {"waited_ms", median_ms([](const StepTimes& step) { return step.waited; })}};
 }
 
 }  // namespace residua::bench

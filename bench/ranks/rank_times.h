@@ -8,7 +8,7 @@
 
 namespace residua::bench {
 
-/// The middle one, or the upper of the two middle ones. `values` is not empty.
+/// The middle one, or the mean of the two middle ones. `values` is not empty.
 double median(std::vector<double> values);
 
 /// The steps of all ranks.
@@ -21,7 +21,8 @@ RankTimes of_all_ranks(Communicator& ranks, const std::vector<StepTimes>& own);
 /// For each call, the time of the slowest rank. All ranks have made as many.
 std::vector<double> slowest_of_ranks(Communicator& ranks, const std::vector<double>& own);
 
-/// The medians over the steps: {"sums": [{"bytes", "start_ms"}], "waits_at_ms"}, in milliseconds since a step began.
+/// The medians over the steps: {"sums": [{"bytes", "start_ms"}], "waits_at_ms", "waited_ms"}, in milliseconds; starts since the
+/// step began.
 nlohmann::json sum_times(const std::vector<StepTimes>& steps);
 
 }  // namespace residua::bench

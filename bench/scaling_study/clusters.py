@@ -7,7 +7,7 @@ counts them (src/graph/tuning.cc)."""
 import dataclasses
 import math
 
-from .simulation import Work, simulate
+from .simulation import Work, interpolated, simulate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Assumptions:
 
 # What each stands on; the report prints it.
 SOURCES = {
-    "gpus": "DGX H100 and H200",
-    "nvlink_gbs": "line rate 450; NCCL's ring reaches 370 (NCCL's maintainer, github.com/NVIDIA/nccl-tests/issues/212)",
-    "network_gbs": "one 400 Gb/s InfiniBand adapter for each GPU is 50; 0.9 of it assumed",
-    "launch_us": "NCCL's cost model, ring, protocol Simple (src/graph/tuning.cc, baseLat)",
-    "nvlink_hop_us": "the same (hwLat)",
-    "network_hop_us": "the same (hwLat)",
-    "images_resnet18": "the target for an H200, 16 bits (bench/results/gpu.md); not measured",
-    "images_resnet34": "the target for an H200, 16 bits (bench/results/gpu.md); not measured",
-    "images_resnet50": "a round figure for an H200 in 16 bits; not measured",
+    "gpus": "GPUs of a node: DGX H100 and H200",
+    "nvlink_gbs": "NVLink of a GPU in GB/s: line rate 450; NCCL's ring reaches 370 (NCCL's maintainer, github.com/NVIDIA/nccl-tests/issues/212)",
+    "network_gbs": "network of a GPU in GB/s: one 400 Gb/s InfiniBand adapter for each GPU is 50; 0.9 of it assumed",
+    "launch_us": "fixed cost of a sum in us: NCCL's cost model, ring, protocol Simple (src/graph/tuning.cc, baseLat)",
+    "nvlink_hop_us": "latency of an NVLink hop in us: the same (hwLat)",
+    "network_hop_us": "latency of a network hop in us: the same (hwLat)",
+    "images_resnet18": "img/s of one GPU: the target for an H200, 16 bits (bench/results/gpu.md); not measured",
+    "images_resnet34": "img/s of one GPU: the target for an H200, 16 bits (bench/results/gpu.md); not measured",
+    "images_resnet50": "img/s of one GPU: a round figure for an H200 in 16 bits; not measured",
 }
 
 
@@ -82,14 +82,6 @@ class Prediction:
     sum_s: float  # all sums, one after the other
     efficiency: float  # speed / (GPUs x speed of one)
     without_overlap: float  # the same if no sum ran beside the backward pass
-
-
-def interpolated(x, known):
-    """The y of x on the line through known points, of rising x; that of the nearest point outside of them."""
-    for (x0, y0), (x1, y1) in zip(known, known[1:]):
-        if x0 <= x <= x1:
-            return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
-    return known[0][1] if x < known[0][0] else known[-1][1]
 
 
 def shape_of(exchange, seconds):

@@ -105,7 +105,7 @@ def measure_sums(programs, model, ranks, rounds, words):
             if count > 1:
                 one = programs.allreduce(count, model, "fp32", words)
                 found.setdefault(str(count), []).append(one)
-                say(f"round {number + 1}, sums of {count} ranks: {one['fit']}")
+                say(f"round {number + 1}, sums of {count} ranks: {one['rows'][-1]['bytes']} bytes in {one['rows'][-1]['median_us'] / 1e3:.2f} ms")
     return found
 
 

@@ -3,7 +3,7 @@
 import statistics
 
 from .clusters import SOURCES, predict, shape_of
-from .simulation import simulate, work_of
+from .simulation import interpolated, simulate, work_of
 
 KINDS = {"weak": "weak scaling: each rank has as many images, whatever the number of ranks", "strong": "strong scaling: all ranks together have as many images"}
 
@@ -53,11 +53,15 @@ def measured(case, cores):
     return "\n\n".join(parts)
 
 
-def fit_of(rounds):
-    """The medians over the rounds: seconds of a sum, and of each byte of it. A speed of null is none that could be measured."""
-    latency = statistics.median(one["fit"]["latency_us"] for one in rounds) / 1e6
-    speeds = [one["fit"]["gigabytes_per_second"] for one in rounds]
-    return latency, statistics.median(0 if speed is None else 1e-9 / speed for speed in speeds)
+def sum_seconds(size, rounds):
+    """The time of a sum of `size` bytes, between the medians that allreduce-bench found for smaller and larger ones. Above
+    the largest, time grows with the size."""
+    known = {}
+    for one in rounds:
+        for row in one["rows"]:
+            known.setdefault(row["bytes"], []).append(row["median_us"] / 1e6)
+    line = sorted((found, statistics.median(times)) for found, times in known.items())
+    return interpolated(size, line) * max(1.0, size / line[-1][0])
 
 
 def predictions(case, sums, cores):
@@ -68,12 +72,11 @@ def predictions(case, sums, cores):
                 continue
             found = case["rows"][f"{kind} {ranks}"]
             images = found[0]["batch"] // ranks
-            latency, slowness = fit_of(sums[str(ranks)])
             works = {}
             for name in ("alone", "together"):
                 row = middle(case["rows"][f"alone {images}" if name == "alone" else f"together {ranks} {images}"])
                 works[name] = work_of(row["exchange"], row["median_ms"] / 1e3)
-            costs = [latency + one["bytes"] * slowness for one in middle(case["rows"][f"alone {images}"])["exchange"]["sums"]]
+            costs = [sum_seconds(one["bytes"], sums[str(ranks)]) for one in middle(case["rows"][f"alone {images}"])["exchange"]["sums"]]
             steps = {
                 "alone": simulate(works["alone"].scaled(ranks / min(ranks, cores)), costs),
                 "together": simulate(works["together"], costs),
@@ -100,7 +103,7 @@ def compared(cases, sums, cores):
 
 
 def sums_table(sums):
-    """The sizes of allreduce-bench, and its fits."""
+    """The sizes of allreduce-bench."""
     parts = []
     for ranks, rounds in sums.items():
         rows = []
@@ -110,11 +113,8 @@ def sums_table(sums):
             rate_gbs = first["bytes"] / seconds / 1e9
             n = int(ranks)
             rows.append([f"{first['bytes']:,}", f"{statistics.median(us):.0f} ({min(us):.0f} to {max(us):.0f})", f"{rate_gbs:.2f}", f"{rate_gbs * 2 * (n - 1) / n:.2f}"])
-        latency, slowness = fit_of(rounds)
-        worst = statistics.median(one["fit"]["worst_error"] for one in rounds)
         exchange = statistics.median(one["exchange"]["median_us"] for one in rounds)
-        fit = f"Fit: {1e6 * latency:.0f} us + {1e12 * slowness:.1f} us for each MB ({1e-9 / slowness if slowness else float('inf'):.2f} GB/s); the worst size is off by {percent(worst)}. An exchange of small values takes {exchange:.0f} us."
-        parts.append(f"{ranks} ranks:\n\n{table(['bytes', 'us', 'algorithm GB/s', 'bus GB/s'], rows)}\n\n{fit}")
+        parts.append(f"{ranks} ranks:\n\n{table(['bytes', 'us', 'algorithm GB/s', 'bus GB/s'], rows)}\n\nAn exchange of small values takes {exchange:.0f} us.")
     return "\n\n".join(parts)
 
 
@@ -134,7 +134,7 @@ def clusters(shapes, assumptions, node_counts, images):
                     step = 1e3 * count / assumptions.images(model)
                     rows.append([model, {"bf16": "16 bits"}.get(precision, precision), str(count), f"{step:.2f}", *cells])
         ranks = nodes * assumptions.gpus
-        title = f"{nodes} node{'s' if nodes > 1 else ''}, {ranks} GPUs. Cells: ms of all sums, efficiency, and in brackets the efficiency if no sum ran beside the backward pass."
+        title = f"{nodes} node{'s' if nodes > 1 else ''}, {ranks} GPUs. Cells: ms of all sums, efficiency, and in parentheses the efficiency if no sum ran beside the backward pass."
         parts.append(f"{title}\n\n" + table(["network", "gradients", "images of a GPU", "step of one GPU, ms", "ring", "tree", "hierarchical"], rows))
     return "\n\n".join(parts)
 
@@ -144,7 +144,7 @@ def report(found, assumptions, node_counts, images):
     settings = found["settings"]
     about = (
         f"{found['date']}. {machine['name']}, {machine['cores']} cores, {machine['system']}; {found['version']}, {settings['precision']}, one thread a rank, "
-        f"ranks connected by {machine['mpi']}. Median of {settings['rounds']} round{'s' if settings['rounds'] > 1 else ''} in turn, each the median of {settings['steps']} steps; in brackets the "
+        f"ranks connected by {machine['mpi']}. Median of {settings['rounds']} round{'s' if settings['rounds'] > 1 else ''} in turn, each the median of {settings['steps']} steps; in parentheses the "
         f"slowest and the fastest round. The load before the first round was {machine['load']:.2f}."
     )
     cases = "\n\n".join(measured(case, machine["cores"]) for case in found["cases"])
@@ -171,7 +171,7 @@ the cores is the one to look at.
 
 A simulation (`bench/scaling_study/simulation.py`) lets the sums run beside the backward pass, one after the other. It gets only what was
 measured without the other ranks: the step of a process with one thread and the images of a rank, when each of its sums could start, and
-the fit above. Ranks that share cores compute as much slower.
+the times above, with straight lines between the sizes. Ranks that share cores compute as much slower.
 
 * **A** takes the step of a process that runs alone.
 * **B** takes the step of as many processes as there are ranks, not connected, that run at the same time: they share caches and memory.

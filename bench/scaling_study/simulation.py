@@ -59,8 +59,16 @@ def simulate(work, sums, beside=1.0):
 
 
 def work_of(exchange, seconds):
-    """The work in a step of `seconds` of which step-bench reports `exchange`."""
+    """The work in a step that computes for `seconds` and of which step-bench reports `exchange`."""
     starts = [one["start_ms"] / 1e3 for one in exchange["sums"]]
     waits_at = exchange["waits_at_ms"] / 1e3
     gaps = tuple(max(0.0, b - a) for a, b in zip([0.0, *starts], starts))
     return Work(gaps, max(0.0, waits_at - starts[-1]), max(0.0, seconds - waits_at))
+
+
+def interpolated(x, known):
+    """The y of x on the line through known points, of rising x; that of the nearest point outside of them."""
+    for (x0, y0), (x1, y1) in zip(known, known[1:]):
+        if x0 <= x <= x1:
+            return y0 + (y1 - y0) * (x - x0) / (x1 - x0)
+    return known[0][1] if x < known[0][0] else known[-1][1]

@@ -122,9 +122,11 @@ Plan make_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionShape& s)
 DType computed_in(DType dtype) { return dtype == DType::bf16 && !bf16_multiplies_faster() ? DType::f32 : dtype; }
 
 const Plan& find_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionShape& s) {
-  using Key = std::tuple<Pass, DType, DType, std::array<int64_t, 9>>;
+  // oneDNN divides the work among the threads that there are when the plan is made.
+  using Key = std::tuple<int, Pass, DType, DType, std::array<int64_t, 9>>;
   thread_local std::map<Key, Plan> plans;
   const Key key{
+      omp_get_max_threads(),
       pass,
       dtype,
       w_dtype,

@@ -21,10 +21,11 @@ memory::desc matrix(DType dtype, int64_t rows, int64_t columns, Transpose transp
 }
 
 const Plan& find_plan(const Matmul& args) {
-  using Key = std::tuple<DType, DType, int64_t, int64_t, int64_t, Transpose, Transpose, bool>;
+  using Key = std::tuple<int, DType, DType, int64_t, int64_t, int64_t, Transpose, Transpose, bool>;
   thread_local std::map<Key, Plan> plans;
   const bool biased = args.bias != nullptr;
-  const Key key{args.dtype, args.c_dtype, args.m, args.n, args.k, args.transpose_a, args.transpose_b, biased};
+  const Key key{omp_get_max_threads(), args.dtype,       args.c_dtype, args.m, args.n, args.k,
+                args.transpose_a,      args.transpose_b, biased};
   if (const auto found = plans.find(key); found != plans.end()) {
     return found->second;
   }

@@ -121,14 +121,12 @@ void Loader::start(int64_t epoch, int64_t first_batch) {
   }
   bad_.clear();
   auto_workers_.restart();
-  batch_lent_ = false;
   submitted_ = next_batch_ = first_batch;
   submit_batches();
 }
 
 void Loader::submit_batches() {
-  const int64_t oldest_in_use = next_batch_ - (batch_lent_ ? 1 : 0);
-  while (submitted_ < std::min(batches_, oldest_in_use + static_cast<int64_t>(slots_.size()))) {
+  while (submitted_ < std::min(batches_, next_batch_ + static_cast<int64_t>(slots_.size()))) {
     submit_batch();
   }
 }
@@ -259,7 +257,6 @@ const Batch* Loader::next() {
   if (epoch_ < 0) {
     fail("loader: next() before start()");
   }
-  batch_lent_ = false;
   if (next_batch_ == batches_) {
     return nullptr;
   }
@@ -276,7 +273,6 @@ const Batch* Loader::next() {
   if (options_.workers == kAutoWorkers) {
     pool_.set_workers(auto_workers_.after_batch(std::chrono::duration<double>(now.time_since_epoch()).count(), waited));
   }
-  batch_lent_ = true;
   return &slot.batch;
 }
 

@@ -125,7 +125,7 @@ class Loader {
   double limit() const { return options_.read_timeout > 0 ? options_.read_timeout : WorkerPool::kForever; }
   /// Samples of this rank in the largest batch.
   int64_t largest_part() const { return (options_.batch_size + options_.world - 1) / options_.world; }
-  /// Submits the jobs of all batches that have memory.
+  /// Submits the jobs of all batches that have memory. The caller must hold no batch: the memory of its last one is used again.
   void submit_batches();
   void submit_batch();
   void load_samples(Slot& slot, int64_t begin, int64_t end, Scratch& scratch);
@@ -164,7 +164,6 @@ class Loader {
   std::vector<Scratch> scratch_;  // of each worker
   int64_t next_batch_ = 0;        // of next()
   int64_t submitted_ = 0;         // batches with submitted jobs
-  bool batch_lent_ = false;       // the caller holds batch next_batch_ - 1
   bool stuck_ = false;            // a read has taken too long
   WorkerPool pool_;               // last, so that its threads end before the data they use
 };

@@ -37,4 +37,28 @@ Unreadable unreadable_of_all(Communicator& ranks, const DataErrors* own) {
   return all;
 }
 
+std::vector<std::string> merge_errors(Communicator& ranks, DataErrors& errors) {
+  using Json = nlohmann::json;
+  const std::vector<BadImage> own = errors.take_new();
+  if (ranks.alone()) {
+    std::vector<std::string> messages;
+    for (const BadImage& image : own) {
+      messages.push_back(image.message);
+    }
+    return messages;
+  }
+  Json part = Json::array();
+  for (const auto& [name, message] : own) {
+    part.push_back(Json::array({name, message}));
+  }
+  const std::vector<uint8_t> bytes = Json::to_cbor(part);  // unlike text, it keeps names that are not UTF-8
+  std::vector<BadImage> all;
+  for (const std::string& of_rank : ranks.gather({bytes.begin(), bytes.end()})) {
+    for (const Json& image : Json::from_cbor(of_rank)) {
+      all.push_back({.name = image[0].get<std::string>(), .message = image[1].get<std::string>()});
+    }
+  }
+  return errors.merge(all);
+}
+
 }  // namespace residua

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/data/data_errors.h"
 #include "core/data/source.h"
@@ -21,5 +22,10 @@ struct Unreadable {
 };
 /// Those of all ranks. `own` are this rank's; null for none.
 Unreadable unreadable_of_all(Communicator& ranks, const DataErrors* own);
+
+/// Merges what the ranks have found since the last call into the `errors` of each. Returns the messages of the images that no
+/// rank had found before. If all ranks together are above the limit, all throw TooManyBadImages. One rank on its own only
+/// returns what is new: the limit applies as it adds.
+std::vector<std::string> merge_errors(Communicator& ranks, DataErrors& errors);
 
 }  // namespace residua

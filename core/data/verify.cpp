@@ -252,7 +252,7 @@ class Verifier {
 void declare(Settings& s, VerifyOptions& o) {
   s.number("tiny", o.tiny, between(0, 4096), "Report images whose shorter side has fewer pixels.");
   declare_max_pixels(s, o.max_pixels);
-  s.add(workers_setting(o.workers, "Threads that read and decode images. auto: as many as the processor runs.")).alias("j");
+  s.add(workers_setting(o.workers, "Threads that read and decode images. auto: one per core.")).alias("j");
 }
 
 Verification verify(const std::shared_ptr<const ImageSource>& train, const std::shared_ptr<const ImageSource>& val,

@@ -8,10 +8,10 @@ namespace residua {
 struct Setting;
 
 /// A number of worker threads that is not given: at most one a core.
-inline constexpr int64_t kAutoWorkers = -1;
+inline constexpr int64_t kAutoWorkers = -1;  // kAuto
 inline constexpr int64_t kMaxWorkers = 1024;
 
-/// One worker for each thread that the processor runs, but at most kMaxWorkers.
+/// One worker for each processor of this program, but at most kMaxWorkers.
 int64_t one_worker_a_core();
 
 /// `workers`, or one a core for kAutoWorkers.

@@ -26,8 +26,7 @@ std::unique_ptr<HostCommunicator> connect_hosts(const Launch& launch, double lim
   if (launch.address.empty()) {
     fail_usage(
         "{} started {} ranks, but {}, and it does not say where rank 0 is: set MASTER_ADDR to the host of rank 0 and "
-        "MASTER_PORT to "
-        "a free port for all ranks, or use torchrun",
+        "MASTER_PORT to a free port for all ranks, or use torchrun",
         launch.launcher, launch.world, launch.has_mpi ? "this build has no MPI" : "it does not connect MPI programs");
   }
   return tcp_communicator(launch, limit);
@@ -37,9 +36,9 @@ std::unique_ptr<HostCommunicator> connect_hosts(const Launch& launch, double lim
 
 void declare_rank_timeout(Settings& settings, double& limit) {
   settings
-      .number(
-          "rank-timeout", limit, between(0, 1e6),
-          "Of several processes: if one keeps the others waiting for this many seconds, name it and end the run; 0: no limit.")
+      .number("rank-timeout", limit, between(0, 1e6),
+              "With several ranks: how many seconds they wait for one that does not answer. Then they name it and end the run. "
+              "0: no limit.")
       .without_result();
 }
 
@@ -55,8 +54,7 @@ Device device_of_rank(std::string_view text, const Launch& launch) {
   if (launch.local_rank >= count) {
     fail_usage(
         "rank {} is number {} on its machine, which has {} CUDA devices: start at most one rank for each device, or train on "
-        "the CPU "
-        "device",
+        "the CPU device",
         launch.rank, launch.local_rank, count);
   }
   return {Device::Type::cuda, static_cast<int>(launch.local_rank)};

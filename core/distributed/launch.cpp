@@ -13,7 +13,10 @@ namespace {
 int64_t number(Environment environment, const char* name, int64_t least, int64_t most) {
   const char* text = environment(name);
   if (text == nullptr) {
-    fail_usage("the launcher does not set {}; start all ranks with mpirun, srun or torchrun", name);
+    fail_usage(
+        "{} is not set, but other variables of a launcher are; start all ranks with mpirun, srun or torchrun, or unset "
+        "WORLD_SIZE for one process",
+        name);
   }
   int64_t value = 0;
   const char* end = text + std::strlen(text);

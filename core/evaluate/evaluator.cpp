@@ -6,6 +6,7 @@
 
 #include "core/autograd/no_grad.h"
 #include "core/base/error.h"
+#include "core/data/rank_images.h"
 #include "core/device/autotune.h"
 #include "core/evaluate/all_ranks.h"
 
@@ -46,9 +47,8 @@ std::optional<Metrics> Evaluator::evaluate(EvaluationLoader* loader, const std::
   }
   const Metrics metrics = means(totals_of_all(ranks, sum.totals()));
   if (metrics.images == 0) {
-    fail("none of the {}images to evaluate could be read{}",
-         loader == nullptr ? "" : fmt::format("{} ", loader->source().size()),
-         loader == nullptr ? "" : ":\n" + loader->errors().summary());
+    const Unreadable all = unreadable_of_all(ranks, loader != nullptr ? &loader->errors() : nullptr);
+    fail("none of the {} images to evaluate could be read:\n{}", all.count, all.summary);
   }
   return metrics;
 }

@@ -19,17 +19,16 @@ namespace residua {
 namespace {
 
 /// Notes images of a set that could not be read.
-void note_unreadable(const Unreadable& found, const ImageSource& images, const char* what, RunObserver& observer) {
-  if (found.count > 0) {
+void note_unreadable(const DataErrors& found, const ImageSource& images, const char* what, RunObserver& observer) {
+  if (found.count() > 0) {
     observer.note(
-        fmt::format("{} of the {} images could not be read and {}:\n{}", found.count, images.size(), what, found.summary));
+        fmt::format("{} of the {} images could not be read and {}:\n{}", found.count(), images.size(), what, found.summary()));
   }
 }
 
 /// Notes the training images that a loader had to replace.
 void note_replaced(const Loader& loader, RunObserver& observer) {
-  note_unreadable({.count = loader.errors().count(), .summary = loader.errors().summary()}, loader.source(),
-                  "were replaced by others", observer);
+  note_unreadable(loader.errors(), loader.source(), "were replaced by others", observer);
 }
 
 /// Loads until the loader has found the number of its threads.
@@ -81,14 +80,12 @@ Metrics evaluate_weights(const Safetensors& file, Network& network, const std::s
   ParameterStore store(*network.module, {.device = device, .compute = precision, .purpose = Purpose::inference});
   load_weights(file, store, network.family->classifier() + ".");
   const auto evaluate = [&] {
-    const std::shared_ptr<const ImageSource> part = images_of_rank(images, ranks);
-    const std::unique_ptr<EvaluationLoader> loader =
-        part != nullptr ? evaluation_loader(part, config, network.input.size, device) : nullptr;
+    const EvaluationPart part = evaluation_part(images, config, network.input.size, device, ranks);
     Evaluator evaluator(*network.module, input_format(network, precision, device), device, &ranks);
     const Metrics metrics = *evaluator.evaluate(
-        loader.get(), [] { return false; }, observers);
-    const DataErrors* errors = loader != nullptr ? &loader->errors() : nullptr;
-    note_unreadable(unreadable_of_all(ranks, errors), *images, "were ignored", observer);
+        part.loader.get(), [] { return false; }, observers);
+    merge_errors(ranks, *part.errors);
+    note_unreadable(*part.errors, *images, "were ignored", observer);
     return metrics;
   };
   return with_advice(evaluate, [&] { return fitting_batch(network, config, device, precision); });

@@ -127,8 +127,8 @@ NetworkStatistics measure_layers(Network& network, const std::shared_ptr<const I
       probe.add(scale);
     }
   }
-  for (const std::string& message : loader->errors().take_new()) {
-    observer.note("skipped " + message);
+  for (const BadImage& image : loader->errors().take_new()) {
+    observer.note("skipped " + image.message);
   }
   for (Probe& probe : probes) {
     probe.finish(static_cast<double>(batches));

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/base/join.h"
+#include "core/config/auto_or_number.h"
 #include "core/run/run_folder.h"
 #include "models/recipes.h"
 
@@ -88,7 +89,9 @@ void declare(Settings& s, TrainingOptions& o) {
            "Data type of activations and their gradients; weights and sums are always fp32. auto: bf16 if the device supports "
            "it, else fp32.")
       .chosen_by_run();
-  s.text("device", o.device, "Device to run on: auto, cpu, cuda or cuda:N. auto uses a GPU if there is one.").without_result();
+  s.text("device", o.device,
+         "Device to run on: auto, cpu, cuda or cuda:N. auto uses a GPU if there is one; of several ranks, each uses its own.")
+      .without_result();
   s.choice("cuda-graph", o.cuda_graph, "Whether to replay the training step as one CUDA graph.")
       .without_result()
       .same_on_all_ranks();
@@ -105,7 +108,11 @@ void declare(Settings& s, TrainingOptions& o) {
        "CPU results depend on the number of threads: a resumed run must have as many as before.")
       .without_result()
       .same_on_all_ranks();
-  s.number("threads", o.threads, between(0, 1024), "Compute threads of the CPU device; 0: one per core.").without_result();
+  s.add(auto_or_number(
+            "threads", o.threads, between(0, 1024),
+            "Compute threads of each process on the CPU. 0: one per core; ranks on the same machine divide the cores. "
+            "auto: one per core, and fewer while other programs make that faster; the last bits then depend on them."))
+      .without_result();
   declare_rank_timeout(s, o.rank_timeout);
   s.number("seed", o.seed, between(0, 1e15), "Random seed for initialization, shuffling and augmentation.").chosen_by_run();
 }

@@ -49,7 +49,7 @@ struct TrainingOptions {
   Capture cuda_graph = Capture::on;
   device_api::PlanOptions plans = {};
   bool deterministic = false;
-  int64_t threads = 0;
+  int64_t threads = 0;  // 0: one a core; kAuto: what AutoThreads finds
   int64_t seed = 0;
 
   /// Images that pass through the network of a rank at once.

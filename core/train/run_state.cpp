@@ -82,7 +82,7 @@ std::string different_machine(const Machine& before, const Machine& now) {
   compare("device", before.device, now.device);
   compare("precision", before.precision, now.precision);
   compare("threads", before.threads, now.threads);
-  compare("processes", before.processes, now.processes);
+  compare("ranks", before.processes, now.processes);
   return join(differences, "; ");
 }
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/base/warning.h"
 #include "core/io/atomic_file.h"
 
 namespace residua {
@@ -26,6 +27,9 @@ void StepTrace::finish() {
     return;
   }
   timeline_.stop();
+  if (steps_ <= kFirst && ranks_.leads()) {
+    warn("the run has ended after {} steps, so --trace has recorded none: it begins after {}", steps_, kFirst);
+  }
   const std::string path = std::exchange(path_, {});
   nlohmann::json all = nlohmann::json::array();
   for (const std::string& text : ranks_.gather(timeline_.events(ranks_.rank()).dump())) {

@@ -9,10 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "core/config/auto_or_number.h"
 #include "core/data/digest.h"
-#include "core/data/rank_images.h"
 #include "core/evaluate/all_ranks.h"
-#include "core/evaluate/exact_statistics.h"
 #include "core/train/fitting_batch.h"
 #include "core/train/run_setup.h"
 
@@ -51,12 +50,10 @@ std::string trained_part(const std::string& frozen_until, const ParameterStore& 
   return fmt::format("frozen until {}: {} of {} parameters are trained", frozen_until, trained, all);
 }
 
-std::unique_ptr<EvaluationLoader> loader_of(const std::shared_ptr<const ImageSource>& all, const TrainerSetup& s,
-                                            const Communicator& ranks, Training& training) {
-  const std::shared_ptr<const ImageSource> images = images_of_rank(all, ranks);
-  return with_advice(
-      [&] { return images != nullptr ? evaluation_loader(images, s.config, s.network.input.size, s.device) : nullptr; },
-      [&] { return fitting_batch(training, s.config); });
+EvaluationPart part_of(const std::shared_ptr<const ImageSource>& images, const TrainerSetup& s, const Communicator& ranks,
+                       Training& training) {
+  return with_advice([&] { return evaluation_part(images, s.config, s.network.input.size, s.device, ranks); },
+                     [&] { return fitting_batch(training, s.config); });
 }
 
 }  // namespace
@@ -71,14 +68,17 @@ Trainer::Trainer(const TrainerSetup& s)
       evaluator_(*s.network.module, input_format(s.network, s.precision, s.device), s.device, &ranks_),
       loader_(with_advice([&] { return training_loader(s.data.train, s.config, s.network.input, s.device, ranks_); },
                           [&] { return fitting_batch(training_, s.config); })),
-      validation_loader_(loader_of(s.data.validation, s, ranks_, training_)),
-      clean_loader_(loader_of(clean_images(s.data.train, s.config.output.clean_train), s, ranks_, training_)),
-      test_loader_(loader_of(s.data.test, s, ranks_, training_)),
+      validation_part_(part_of(s.data.validation, s, ranks_, training_)),
+      clean_part_(part_of(clean_images(s.data.train, s.config.output.clean_train), s, ranks_, training_)),
+      test_part_(part_of(s.data.test, s, ranks_, training_)),
       length_(run_length(s.config.training, loader_->batches())),
       validations_(validation_times(s.config, length_)),
       schedule_(make_schedule(s.config.schedule, length_, s.config.training.batch_size)),
       saver_(s.folder, training_, *schedule_, s.config.output.keep_checkpoints, &ranks_),
       trace_(s.config.output.trace, ranks_),
+      auto_threads_(s.config.training.threads == kAuto && s.device.type == Device::Type::cpu
+                        ? std::optional<AutoThreads>(omp_get_max_threads())
+                        : std::nullopt),
       checkpoints_(s.config.output.checkpoint_every),
       save_request_(s.save_request),
       state_(first_state(s, training_)) {
@@ -98,22 +98,6 @@ Trainer::Trainer(const TrainerSetup& s)
     report_->note(fmt::format("resumed at iteration {} of {}{}", state_.iteration, length_.total_iterations,
                               state_.iteration < length_.total_iterations ? "" : ": nothing left to do"));
     report_changes(machine, s.changes);
-  }
-}
-
-template <class Read>
-auto Trainer::saved_if_it_fails(const Read& read) {
-  try {
-    return read();
-  } catch (const std::exception&) {
-    try {
-      if (ranks_.alone()) {  // others do not know of the error, and wait for the next step
-        save_unfinished("saved");
-      }
-    } catch (const std::exception& another) {
-      report_->note(fmt::format("cannot save the state: {}", another.what()));
-    }
-    throw;
   }
 }
 
@@ -174,7 +158,9 @@ void Trainer::train_batch(const Batch& batch) {
   trace_.before_step();
   {
     const profile::Span span("step", fmt::format("{}", state_.iteration + 1));
+    const auto start = std::chrono::steady_clock::now();
     training_.step().train(batch);
+    adapt_threads(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   state_.exact_bn = 0;
   report_->count(batch.whole);
@@ -187,8 +173,19 @@ void Trainer::train_batch(const Batch& batch) {
   }
 }
 
+void Trainer::adapt_threads(double seconds) {
+  if (!auto_threads_) {
+    return;
+  }
+  if (const std::optional<AutoThreads::Change> change = auto_threads_->after_step(seconds)) {
+    report_->note(fmt::format("threads: {} from iteration {} on: a step takes {:.1f} ms, with {} it took {:.1f} ms", change->to,
+                              state_.iteration + 2, 1e3 * change->seconds, change->from, 1e3 * change->seconds_before));
+  }
+  omp_set_num_threads(static_cast<int>(auto_threads_->threads()));
+}
+
 void Trainer::report_steps(double rate) {
-  report_->skipped_images(state_, new_errors(&loader_->errors()));
+  report_skipped_images(loader_->errors());
   const Metrics metrics = unreported();
   training_.step().metrics().reset();
   told_ = {};
@@ -197,106 +194,6 @@ void Trainer::report_steps(double rate) {
   if (const StepState step = training_.step().state(); step.skipped_steps > state_.reported_skips) {
     report_->skipped_steps(state_, step, training_.scaler().scaling().has_value());
     state_.reported_skips = step.skipped_steps;
-  }
-}
-
-bool Trainer::validation_due() const {
-  return data_.validation != nullptr && state_.validated != state_.iteration && validations_.due(state_.iteration);
-}
-
-std::optional<Trainer::Evaluation> Trainer::evaluate(EvaluationLoader* loader, const volatile std::sig_atomic_t& stop,
-                                                     Evaluator::Observers observers) {
-  const auto start = std::chrono::steady_clock::now();
-  const std::optional<Metrics> metrics = saved_if_it_fails([&] {
-    return evaluator_.evaluate(
-        loader, [&stop] { return stop != 0; }, observers);
-  });
-  report_->skipped_images(state_, new_errors(loader != nullptr ? &loader->errors() : nullptr));
-  if (!metrics) {
-    return {};
-  }
-  return Evaluation{.metrics = *metrics,
-                    .seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
-}
-
-bool Trainer::make_statistics_exact(const volatile std::sig_atomic_t& stop) {
-  const int64_t images = config_.training.exact_bn;
-  if (images == 0 || state_.iteration < length_.total_iterations || state_.exact_bn == images) {
-    return true;
-  }
-  const Network& network = training_.network();
-  const bool done = saved_if_it_fails([&] {
-    const std::unique_ptr<Loader> loader =
-        exact_statistics_loader(data_.train, config_, network.input, training_.device(), ranks_);
-    return compute_exact_statistics(
-        *network.module, training_.store(), input_format(network, training_.precision(), training_.device()), *loader, images,
-        [&stop] { return stop != 0; }, &ranks_);
-  });
-  if (done) {
-    state_.exact_bn = images;
-    report_->note(fmt::format("batch-norm statistics computed over {} training images", images));
-  }
-  return done;
-}
-
-void Trainer::validate_and_save(const volatile std::sig_atomic_t& stop) {
-  if (!make_statistics_exact(stop)) {
-    return;
-  }
-  const bool last = state_.iteration == length_.total_iterations;
-  ImageResults results;
-  std::vector<EvaluationObserver*> observers;
-  if (last) {
-    observers.push_back(&results);
-  }
-  const bool has_clean = config_.output.clean_train > 0;
-  const std::optional<Evaluation> validation = evaluate(validation_loader_.get(), stop, observers);
-  const std::optional<Evaluation> clean = validation && has_clean ? evaluate(clean_loader_.get(), stop) : std::nullopt;
-  if (!validation || (has_clean && !clean)) {
-    return;
-  }
-  const Metrics& metrics = validation->metrics;
-  if (!std::isfinite(metrics.loss)) {
-    saver_.fail_diverged("the validation loss is not finite", state_);
-  }
-  save_first();
-  if (last) {
-    const std::vector<ImageResult> all = results_of_all(ranks_, data_.validation->size(), results.all());
-    if (folder_.writes()) {
-      saved_if_it_fails([&] { write_evaluation(folder_, evaluated(), all); });
-    }
-  }
-  if (clean) {
-    report_->evaluation(state_, "clean_train", clean->metrics, clean->seconds);
-  }
-  report_->evaluation(state_, "validation", metrics, validation->seconds);
-  schedule_->observe(metrics.top1_error);
-  const bool best = metrics.top1_error < state_.best_error || !saver_.has_best();
-  state_.best_error = best ? metrics.top1_error : state_.best_error;
-  state_.validated = state_.iteration;
-  save(best ? Save::best : Save::last);
-  report_->end_validation(state_, loader_->wait_seconds());
-}
-
-Evaluated Trainer::evaluated() const {
-  return {.network = training_.network(),
-          .config = config_,
-          .weights = kLastFile,
-          .iteration = state_.iteration,
-          .set = "validation",
-          .images = data_.validation,
-          .device = training_.device(),
-          .precision = training_.precision()};
-}
-
-void Trainer::test(const volatile std::sig_atomic_t& stop) {
-  if (data_.test == nullptr || state_.tested == state_.iteration) {
-    return;
-  }
-  if (const std::optional<Evaluation> found = evaluate(test_loader_.get(), stop)) {
-    report_->evaluation(state_, "test", found->metrics, found->seconds);
-    state_.tested = state_.iteration;
-    save(Save::last);
   }
 }
 

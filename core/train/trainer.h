@@ -1,6 +1,7 @@
 #pragma once
 
 #include <csignal>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include "core/distributed/communicator.h"
 #include "core/evaluate/evaluator.h"
 #include "core/evaluate/image_results.h"
+#include "core/train/auto_threads.h"
 #include "core/train/checkpoint_times.h"
 #include "core/train/evaluation_files.h"
 #include "core/train/run_observer.h"
@@ -64,20 +66,22 @@ class Trainer {
     int stop = 0;       // the number of a signal, or 0
     bool save = false;  // whether somebody asked for it, or the time for it has come
   };
-  /// Sets wishes_. All ranks must call this together.
+  /// Sets wishes_, and reports what ranks could not read. All ranks must call this together.
   void agree(const volatile std::sig_atomic_t& stop);
   /// Checks that all ranks have the same network and data, and gives all the weights of rank 0.
   void share_first_state();
   /// Goes on from a checkpoint.
   void resume(const std::string& checkpoint);
-  /// The new messages of all ranks on images that could not be read.
-  std::vector<std::string> new_errors(DataErrors* own);
+  /// Reports the bad images that are new to all ranks, which must call this together. Fails on all of them above the limit.
+  void report_skipped_images(DataErrors& errors);
   /// Notes how many images of all ranks were replaced.
   void report_replaced_images();
   bool validation_due() const;
   /// Trains to the end of the current epoch; stops early at the end of the run or on `stop`.
   void train_epoch(const volatile std::sig_atomic_t& stop);
   void train_batch(const Batch& batch);
+  /// Changes the number of compute threads if that makes steps faster. `seconds` is the time of the last step.
+  void adapt_threads(double seconds);
   void report_steps(double rate);
   /// The last validation also writes evaluation.json and pictures of the worst images.
   void validate_and_save(const volatile std::sig_atomic_t& stop);
@@ -89,7 +93,7 @@ class Trainer {
     double seconds = 0;
   };
   /// Evaluates a set of images; returns nothing on `stop`.
-  std::optional<Evaluation> evaluate(EvaluationLoader* loader, const volatile std::sig_atomic_t& stop,
+  std::optional<Evaluation> evaluate(const EvaluationPart& part, const volatile std::sig_atomic_t& stop,
                                      Evaluator::Observers observers = {});
   /// The last weights on the validation set.
   Evaluated evaluated() const;
@@ -107,7 +111,16 @@ class Trainer {
   /// Returns what `read` returns. If it throws, saves the state first: between steps it is consistent, whatever the loader's
   /// error.
   template <class Read>
-  auto saved_if_it_fails(const Read& read);
+  auto saved_if_it_fails(const Read& read) {
+    try {
+      return read();
+    } catch (const std::exception&) {
+      save_after_error();
+      throw;
+    }
+  }
+  /// Reports it if that fails too.
+  void save_after_error();
   /// Metrics of the steps since the last report; also passes them to the schedule. Throws Diverged if too many steps in a row
   /// were skipped.
   Metrics unreported();
@@ -131,15 +144,15 @@ class Trainer {
   Training training_;
   Evaluator evaluator_;
   std::unique_ptr<Loader> loader_;
-  // Null if there are no such images, or none for this rank.
-  std::unique_ptr<EvaluationLoader> validation_loader_;
-  std::unique_ptr<EvaluationLoader> clean_loader_;
-  std::unique_ptr<EvaluationLoader> test_loader_;
+  EvaluationPart validation_part_;
+  EvaluationPart clean_part_;
+  EvaluationPart test_part_;
   RunLength length_;
   ValidationTimes validations_;
   std::unique_ptr<Schedule> schedule_;
   RunSaver saver_;
   StepTrace trace_;
+  std::optional<AutoThreads> auto_threads_;
   CheckpointTimes checkpoints_;
   volatile std::sig_atomic_t* save_request_;
   RunState state_;

@@ -71,10 +71,15 @@ void Trainer::agree(const volatile std::sig_atomic_t& stop) {
   if (ranks_.alone()) {
     return;
   }
-  for (const std::string& text : ranks_.gather(text_of({wishes_.stop, wishes_.save}))) {
+  bool bad_images = false;
+  for (const std::string& text : ranks_.gather(text_of({wishes_.stop, wishes_.save, loader_->errors().has_new()}))) {
     const Json wishes = Json::parse(text);
     wishes_.stop = std::max(wishes_.stop, wishes[0].get<int>());
     wishes_.save = wishes_.save || wishes[1].get<bool>();
+    bad_images = bad_images || wishes[2].get<bool>();
+  }
+  if (bad_images) {
+    report_skipped_images(loader_->errors());
   }
 }
 
@@ -89,24 +94,13 @@ std::string Trainer::of_all_ranks(const std::string& finding) {
   return join(findings, "; ");
 }
 
-std::vector<std::string> Trainer::new_errors(DataErrors* own) {
-  std::vector<std::string> messages = own != nullptr ? own->take_new() : std::vector<std::string>();
-  if (ranks_.alone()) {
-    return messages;
-  }
-  std::vector<std::string> all;
-  for (const std::string& text : ranks_.gather(text_of(messages))) {
-    for (const Json& message : Json::parse(text)) {
-      all.push_back(message);
-    }
-  }
-  return all;
-}
+void Trainer::report_skipped_images(DataErrors& errors) { report_->skipped_images(state_, merge_errors(ranks_, errors)); }
 
 void Trainer::report_replaced_images() {
-  if (const Unreadable images = unreadable_of_all(ranks_, &loader_->errors()); images.count > 0) {
+  const DataErrors& errors = loader_->errors();  // those of all ranks are merged
+  if (errors.count() > 0) {
     report_->note(
-        fmt::format("{} training images could not be read and were replaced by others:\n{}", images.count, images.summary));
+        fmt::format("{} training images could not be read and were replaced by others:\n{}", errors.count(), errors.summary()));
   }
 }
 

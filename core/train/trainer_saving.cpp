@@ -15,7 +15,7 @@ std::unique_ptr<RunReporter> Trainer::make_reporter(bool resumed) const {
 
 void Trainer::report_changes(const Machine& now, const std::vector<ChangedSetting>& changes) {
   if (const std::string different = different_machine(state_.machine, now); !different.empty()) {
-    report_->note(fmt::format("the run goes on, but not bit for bit as it would have: {}", different));
+    report_->note(fmt::format("the last bits will differ from those of a run that was not stopped: {}", different));
   }
   state_.machine = now;
   for (const ChangedSetting& change : changes) {
@@ -62,6 +62,16 @@ void Trainer::save_unfinished(const char* what) {
     saver_.finish(state_);
     report_->note(
         fmt::format("{} at iteration {} of {}: resume the run to continue", what, state_.iteration, length_.total_iterations));
+  }
+}
+
+void Trainer::save_after_error() {
+  try {
+    if (ranks_.alone()) {  // others do not know of the error, and wait for the next step
+      save_unfinished("saved");
+    }
+  } catch (const std::exception& another) {
+    report_->note(fmt::format("cannot save the state: {}", another.what()));
   }
 }
 

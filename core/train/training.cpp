@@ -1,5 +1,8 @@
 #include "core/train/training.h"
 
+#include <utility>
+
+#include "core/data/rank_images.h"
 #include "core/nn/initialization.h"
 #include "core/nn/state_dict.h"
 
@@ -89,12 +92,24 @@ std::unique_ptr<Loader> exact_statistics_loader(std::shared_ptr<const ImageSourc
 }
 
 std::unique_ptr<EvaluationLoader> evaluation_loader(const std::shared_ptr<const ImageSource>& source, const RunConfig& config,
-                                                    int64_t input_size, Device device) {
+                                                    int64_t input_size, Device device, std::shared_ptr<DataErrors> errors) {
   LoaderOptions options = loader_options(config, input_size, device);
+  options.errors = std::move(errors);
   options.batch_size = config.training.pass_images();
   options.pad_last = device.type == Device::Type::cuda;  // so that no plan is tuned for a partial batch
   return std::make_unique<EvaluationLoader>(source, config.evaluation.chosen(), input_size, std::move(options),
                                             config.evaluation.average);
+}
+
+EvaluationPart evaluation_part(const std::shared_ptr<const ImageSource>& images, const RunConfig& config, int64_t input_size,
+                               Device device, const Communicator& ranks) {
+  if (images == nullptr) {
+    return {};
+  }
+  const LoaderOptions& limits = config.loader;
+  const auto errors = std::make_shared<DataErrors>(limits.max_bad_images, limits.max_bad_share, images->size());
+  const std::shared_ptr<const ImageSource> own = images_of_rank(images, ranks);
+  return {.loader = own != nullptr ? evaluation_loader(own, config, input_size, device, errors) : nullptr, .errors = errors};
 }
 
 }  // namespace residua

@@ -53,9 +53,18 @@ std::unique_ptr<Loader> exact_statistics_loader(std::shared_ptr<const ImageSourc
                                                 const InputDescription& input, Device device,
                                                 const Communicator& ranks = OneProcess());
 
-/// Makes the loader for an evaluation by the settings' protocol: each image once; unreadable images are ignored. `config` must
-/// outlive it.
+/// Makes the loader for an evaluation by the settings' protocol: each image once; unreadable images are ignored and recorded in
+/// `errors` (null: its own). `config` must outlive it.
 std::unique_ptr<EvaluationLoader> evaluation_loader(const std::shared_ptr<const ImageSource>& source, const RunConfig& config,
-                                                    int64_t input_size, Device device);
+                                                    int64_t input_size, Device device, std::shared_ptr<DataErrors> errors = {});
+
+/// A rank's part in the evaluation of a set of images.
+struct EvaluationPart {
+  std::unique_ptr<EvaluationLoader> loader;  // null if the rank has no images
+  std::shared_ptr<DataErrors> errors;        // with the limits of the whole set, for merge_errors(); null without a set
+};
+/// The part of a rank that evaluates `images` by evaluation_loader(). They may be null: no set.
+EvaluationPart evaluation_part(const std::shared_ptr<const ImageSource>& images, const RunConfig& config, int64_t input_size,
+                               Device device, const Communicator& ranks);
 
 }  // namespace residua

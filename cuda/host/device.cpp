@@ -1,7 +1,6 @@
 // A CUDA device without a GPU: implements core/device/device_backend.h with host memory and host queues.
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -31,7 +30,7 @@ constexpr int kMultiprocessors = 3;  // few, so that small cases need several it
 
 using device_api::StreamKind;
 
-std::atomic<Laziness> laziness = Laziness::eager;
+std::atomic<Laziness> chosen_laziness = Laziness::eager;
 std::atomic<int64_t> capacity = INT64_MAX;
 std::atomic<int64_t> used_bytes = 0;
 std::atomic<int64_t> host_reads = 0;
@@ -58,11 +57,10 @@ std::vector<std::unique_ptr<DeviceQueues>>& devices() {
 }
 
 DeviceQueues& at(int device) { return *devices().at(static_cast<size_t>(device)); }
-Queue& of(int device, StreamKind which) { return at(device).queues[static_cast<size_t>(which)]; }
 
 void drain(int device) {
   for (const StreamKind kind : {StreamKind::copy, StreamKind::communication, StreamKind::compute}) {
-    of(device, kind).drain();
+    queue_of(device, kind).drain();
   }
 }
 
@@ -83,28 +81,18 @@ bool is_pinned(const void* data) {
   return data < static_cast<const unsigned char*>(start) + bytes;
 }
 
-struct HostEvent {
-  Queue* queue = nullptr;
-  int64_t count = 0;
-  std::shared_ptr<Capture> capture;  // if it was recorded during one
-  Capture::Point point{};
-  std::chrono::steady_clock::time_point reading;
-};
-
-void check_not_captured(const HostEvent& event) {
-  if (event.capture != nullptr) {
-    fail("an event that was recorded during a graph capture has no meaning outside it");
-  }
-}
-
 }  // namespace
+
+Queue& queue_of(int device, StreamKind kind) { return at(device).queues[static_cast<size_t>(kind)]; }
 
 void set_laziness(Laziness wanted) {
   for (const auto& device : devices()) {
     drain(device->number);
   }
-  laziness = wanted;
+  chosen_laziness = wanted;
 }
+
+Laziness laziness() { return chosen_laziness; }
 
 void set_device_count(int count) {
   while (std::ssize(devices()) < count) {
@@ -128,7 +116,7 @@ void Queue::enqueue(Work work) {
   }
   pending_.push_back(std::move(work));
   ++queued_;
-  if (laziness == Laziness::eager && kind_ != StreamKind::communication) {
+  if (chosen_laziness == Laziness::eager && kind_ != StreamKind::communication) {
     drain();
   }
 }
@@ -152,7 +140,7 @@ void launch(cuda::Stream& stream, const Shape& shape, std::function<void()> body
 namespace cuda {
 
 using device_api::StreamKind;
-using host_cuda::of;
+using host_cuda::queue_of;
 
 Stream& stream(Device device, StreamKind kind) { return host_cuda::at(device.index).streams[static_cast<size_t>(kind)]; }
 Stream& current_stream(Device device) { return stream(device, StreamKind::compute); }
@@ -177,11 +165,11 @@ void deallocate(int device, void* data, int64_t bytes) noexcept {
 }
 
 void set_bytes(int device, void* data, unsigned char value, int64_t bytes) {
-  of(device, StreamKind::compute).enqueue([=] { std::memset(data, value, static_cast<size_t>(bytes)); });
+  queue_of(device, StreamKind::compute).enqueue([=] { std::memset(data, value, static_cast<size_t>(bytes)); });
 }
 
 void copy(Device to, void* destination, Device from, const void* source, int64_t bytes, StreamKind which) {
-  host_cuda::Queue& queue = of(to.type == Device::Type::cpu ? from.index : to.index, which);
+  host_cuda::Queue& queue = queue_of(to.type == Device::Type::cpu ? from.index : to.index, which);
   const auto size = static_cast<size_t>(bytes);
   if (from.type == Device::Type::cpu && !host_cuda::is_pinned(source)) {
     const std::shared_ptr<unsigned char[]> staged(new unsigned char[size]);
@@ -200,7 +188,7 @@ void copy(Device to, void* destination, Device from, const void* source, int64_t
 }
 
 void synchronize(int device) {
-  if (of(device, StreamKind::compute).capture() != nullptr) {
+  if (queue_of(device, StreamKind::compute).capture() != nullptr) {
     fail("cannot wait for the device during a graph capture");
   }
   host_cuda::drain(device);
@@ -227,100 +215,6 @@ void unpin(int, void* data) noexcept {
   const std::lock_guard lock(host_cuda::pinned_mutex);
   host_cuda::pinned().erase(data);
 }
-
-void* make_event(int) { return new host_cuda::HostEvent; }
-void drop_event(void* event) noexcept { delete static_cast<host_cuda::HostEvent*>(event); }
-
-void record_event(void* event, int device, StreamKind kind) {
-  const host_cuda::Queue& queue = of(device, kind);
-  auto& at = *static_cast<host_cuda::HostEvent*>(event);
-  at = {.queue = &of(device, kind), .count = queue.queued(), .capture = queue.capture(), .point = {}, .reading = {}};
-  if (at.capture != nullptr) {
-    at.point = at.capture->record(kind);
-  }
-}
-
-void stream_wait_event(void* event, int device, StreamKind kind) {
-  const host_cuda::HostEvent at = *static_cast<host_cuda::HostEvent*>(event);
-  host_cuda::Queue& queue = of(device, kind);
-  if (at.queue == nullptr) {
-    return;
-  }
-  if (at.capture == nullptr && queue.capture() == nullptr) {
-    queue.enqueue([from = at.queue, count = at.count] { from->run_until(count); });
-    return;
-  }
-  // The first wait for a captured event makes the stream part of the capture.
-  if (at.capture == nullptr || at.capture != of(device, StreamKind::compute).capture()) {
-    fail("during a graph capture, a stream can only wait for events of that capture");
-  }
-  queue.set_capture(at.capture);
-  at.capture->wait(kind, at.queue->kind(), at.point);
-}
-
-void* make_timestamp(int device) { return make_event(device); }
-
-void record_timestamp(void* timestamp, int device) {
-  auto* const event = static_cast<host_cuda::HostEvent*>(timestamp);
-  host_cuda::Queue& queue = of(device, StreamKind::compute);
-  queue.enqueue([event] { event->reading = std::chrono::steady_clock::now(); });
-  event->queue = &queue;
-  event->count = queue.queued();
-}
-
-double seconds_between(void* start, void* end) {
-  wait_for_event(end);
-  const auto reading = [](void* event) { return static_cast<host_cuda::HostEvent*>(event)->reading; };
-  return std::chrono::duration<double>(reading(end) - reading(start)).count();
-}
-
-void wait_for_event(void* event) {
-  const host_cuda::HostEvent at = *static_cast<host_cuda::HostEvent*>(event);
-  host_cuda::check_not_captured(at);
-  if (at.queue != nullptr) {
-    at.queue->run_until(at.count);
-  }
-}
-
-bool event_reached(void* event, int) {
-  const auto& at = *static_cast<host_cuda::HostEvent*>(event);
-  host_cuda::check_not_captured(at);
-  return at.queue == nullptr || at.queue->done() >= at.count;
-}
-
-namespace {
-
-using CapturedGraph = std::shared_ptr<host_cuda::Capture>;
-
-/// Ends the capture on all streams.
-CapturedGraph take_capture(int device) {
-  CapturedGraph capture = of(device, StreamKind::compute).capture();
-  for (host_cuda::Queue& queue : host_cuda::at(device).queues) {
-    queue.set_capture(nullptr);
-  }
-  return capture;
-}
-
-}  // namespace
-
-void begin_capture(int device) { of(device, StreamKind::compute).set_capture(std::make_shared<host_cuda::Capture>()); }
-
-void* end_capture(int device) {
-  CapturedGraph capture = take_capture(device);
-  capture->check_joined();
-  return new CapturedGraph(std::move(capture));
-}
-
-void abandon_capture(int device) noexcept { take_capture(device); }
-
-void launch_graph(void* graph, int device) {
-  // As with CUDA, the queue keeps what it needs: the graph may be dropped before its work has run.
-  of(device, StreamKind::compute).enqueue([work = *static_cast<CapturedGraph*>(graph)] {
-    host_cuda::laziness == host_cuda::Laziness::eager ? work->run_eagerly() : work->run_lazily();
-  });
-}
-
-void drop_graph(void* graph) noexcept { delete static_cast<CapturedGraph*>(graph); }
 
 }  // namespace cuda
 }  // namespace residua

@@ -19,6 +19,7 @@ enum class Laziness : uint8_t { eager, lazy };
 /// Sets the laziness of all queues. Runs pending work first. The communication streams are always lazy: what they do waits for
 /// other ranks, and must not keep the thread that queues it.
 void set_laziness(Laziness laziness);
+Laziness laziness();
 
 class Queue {
  public:
@@ -47,6 +48,7 @@ class Queue {
   std::shared_ptr<Capture> capture_;
 };
 
+Queue& queue_of(int device, device_api::StreamKind kind);
 inline Queue& queue(const cuda::Stream& stream) { return *static_cast<Queue*>(stream.native()); }
 
 }  // namespace residua::host_cuda

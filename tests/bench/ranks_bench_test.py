@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -51,11 +52,6 @@ class Benches(unittest.TestCase):
             self.assertEqual([row["bytes"] for row in report["rows"]], [1024, 16384, 262144])
             for row in report["rows"]:
                 self.check_row(row, ranks)
-            fit = report["fit"]
-            largest = report["rows"][-1]
-            speed = fit["gigabytes_per_second"] or float("inf")  # on a busy machine, larger sizes may take no longer
-            fitted = fit["latency_us"] + largest["bytes"] / speed / 1e3
-            self.assertLessEqual(abs(fitted / largest["median_us"] - 1), fit["worst_error"] + 1e-6)
             self.assertGreater(report["exchange"]["median_us"], 0)
             self.assertEqual(text.count("exchange of small values"), 1, "rank 0 alone prints")
             self.assertEqual(len(re.findall(r"^ +262144 ", text, re.MULTILINE)), 1, text)
@@ -112,12 +108,23 @@ class Benches(unittest.TestCase):
         self.assertGreater(starts[0], 0)
         self.assertLess(rehearsal["exchange"]["waits_at_ms"], rehearsal["slowest_ms"])
 
+    def test_steps_that_hold_their_sums_back(self):
+        text, report = self.run_program(2, "step-bench", [*STEP, "-b", "8", "--compare-overlap"])
+        overlap = report["overlap"]
+        self.assertEqual((len(overlap["after_ms"]), len(overlap["beside_ms"])), (report["steps"], report["steps"]))
+        self.assertAlmostEqual(statistics.median(overlap["beside_ms"]), report["median_ms"])
+        self.assertEqual([one["bytes"] for one in overlap["exchange"]["sums"]], [one["bytes"] for one in report["exchange"]["sums"]])
+        self.assertGreater(overlap["exchange"]["waited_ms"], 0)
+        self.assertLess(overlap["exchange"]["waits_at_ms"] + overlap["exchange"]["waited_ms"], max(overlap["after_ms"]))
+        self.assertIn(f"start after the backward pass takes {statistics.median(overlap['after_ms']):.2f} ms", text)
+
     def test_wrong_calls(self):
         for ranks, program, words, wanted in (
-            (2, "step-bench", [*STEP, "-b", "9"], r"rank \d of 2: step-bench: --batch-size[^\n]*9[^\n]*a multiple of the 2 ranks"),
+            (2, "step-bench", [*STEP, "-b", "9"], r"rank \d of 2: step-bench: --batch-size[^\n]*9[^\n]*a multiple of 2, the number of ranks"),
             (2, "step-bench", [*STEP, "-b", "8", "--rehearse-ranks"], r"--rehearse-ranks[^\n]*2 ranks[^\n]*one process"),
             (0, "allreduce-bench", [*SUMS, "--model", "resnet19"], r"^allreduce-bench: [^\n]*resnet19"),
-            (0, "allreduce-bench", ["--device", "cpu", "--largest", "1KB"], r"^allreduce-bench: --largest[^\n]*1024[^\n]*two sizes"),
+            (0, "allreduce-bench", ["--device", "cpu", "--smallest", "2MB", "--largest", "1MB"], r"^allreduce-bench: --largest[^\n]*2097152 bytes, the smallest, or more"),
+            (0, "step-bench", [*STEP, "-b", "8", "--compare-overlap"], r"^step-bench: --compare-overlap[^\n]*several ranks"),
         ):
             text, report = self.run_program(ranks, program, words, code=2)
             self.assertRegex(text, wanted)

@@ -8,9 +8,9 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 sys.dont_write_bytecode = True
 
-from scaling_study.clusters import Assumptions, hierarchical, interpolated, predict, ring, shape_of, tree  # noqa: E402
-from scaling_study.report import fit_of, predictions  # noqa: E402
-from scaling_study.simulation import Work, simulate, work_of  # noqa: E402
+from scaling_study.clusters import Assumptions, hierarchical, predict, ring, shape_of, tree  # noqa: E402
+from scaling_study.report import predictions, sum_seconds  # noqa: E402
+from scaling_study.simulation import Work, interpolated, simulate, work_of  # noqa: E402
 
 # Forward and the last layer 4, two more layers of 2 and 3, nothing after the last sum; update 1.
 WORK = Work(gaps=(4.0, 2.0, 3.0), tail=0.0, update=1.0)
@@ -69,18 +69,17 @@ class Report(unittest.TestCase):
         row = {"median_ms": 50.0, "batch": 8, "waiting_share": 0.1, "exchange": exchange}
         names = [f"{kind} {ranks}" for kind in ("weak", "strong") for ranks in (1, 2, 4)]
         rows = {name: [row] for name in [*names, "alone 2", "alone 4", "together 2 4", "together 4 2"]}
-        sums = {ranks: [{"fit": {"latency_us": 9000.0, "gigabytes_per_second": 1e-3}}] for ranks in ("2", "4")}  # 9 ms + 1 ms
+        sums = {ranks: [{"rows": [{"bytes": 500, "median_us": 9500.0}, {"bytes": 1500, "median_us": 10500.0}]}] for ranks in ("2", "4")}  # 10 ms
         found = {(kind, ranks): steps for kind, ranks, _, _, steps in predictions({"rows": rows, "ranks": [1, 2, 4]}, sums, 2)}
         for kind in ("weak", "strong"):
             self.assertAlmostEqual(found[kind, 2]["alone"].seconds, 0.060)
             self.assertAlmostEqual(found[kind, 4]["alone"].seconds, 0.110, msg="four ranks on two cores")
             self.assertAlmostEqual(found[kind, 4]["together"].seconds, 0.060, msg="its processes have shared the cores")
 
-
-    def test_a_fit_is_the_median_of_the_rounds(self):
-        rounds = [{"fit": {"latency_us": us, "gigabytes_per_second": speed}} for us, speed in ((30, 2.0), (10, None), (20, 4.0))]
-        for got, wanted in zip(fit_of(rounds), (20e-6, 0.25e-9), strict=True):
-            self.assertAlmostEqual(got, wanted, delta=1e-15)
+    def test_a_sum_takes_the_median_of_the_rounds(self):
+        rounds = [{"rows": [{"bytes": 1000, "median_us": small}, {"bytes": 2000, "median_us": large}]} for small, large in ((30, 50), (10, 90), (20, 60))]
+        for size, wanted in ((4, 20e-6), (1000, 20e-6), (1500, 40e-6), (2000, 60e-6), (4000, 120e-6)):
+            self.assertAlmostEqual(sum_seconds(size, rounds), wanted, delta=1e-12)
 
 
 class Clusters(unittest.TestCase):

@@ -109,6 +109,39 @@ TEST(TimedRanks, NoteEachSumOfAStep) {
   }
 }
 
+/// Ranks that only note what is called.
+class NotedRanks final : public Communicator {
+ public:
+  NotedRanks() : Communicator(0, 2) {}
+  std::vector<std::string> gather(const std::string&) override { fail("a call"); }
+  void sum(const Tensor& x) override { calls.push_back(fmt::format("sum of {}", x.size())); }
+  void broadcast(const Tensor&) override { fail("a call"); }
+  void gather_rows(const Tensor&) override { fail("a call"); }
+  void finish() override { calls.emplace_back("finish"); }
+  [[noreturn]] void abort(int code) override { std::_Exit(code); }
+
+  std::vector<std::string> calls;
+};
+
+TEST(TimedRanks, HoldSumsBackUntilTheWait) {
+  NotedRanks ranks;
+  StepClock clock({});
+  TimedRanks timed(ranks, clock, 2);
+  clock.next_step();
+  timed.hold(true);
+  timed.sum(empty({3}, DType::f32));
+  timed.sum(empty({5}, DType::f32));
+  EXPECT_THAT(ranks.calls, IsEmpty());
+  timed.finish();
+  EXPECT_THAT(ranks.calls, ElementsAre("sum of 3", "sum of 5", "finish"));
+  timed.hold(false);
+  timed.sum(empty({7}, DType::f32));
+  EXPECT_THAT(ranks.calls, ElementsAre("sum of 3", "sum of 5", "finish", "sum of 7"));
+  clock.next_step();
+  ASSERT_EQ(clock.steps().size(), 1);
+  EXPECT_EQ(clock.steps()[0].sums.size(), 3) << "their start is noted when they could have started";
+}
+
 TEST(TimedRanks, SeeNothingOfAStepThatAGraphReplays) {
   for (const Device device : test_devices()) {
     if (device_api::can_capture(device)) {

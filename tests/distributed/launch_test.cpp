@@ -133,7 +133,8 @@ TEST(Launch, NamesVariablesThatAreWrong) {
   EXPECT_THAT(error_with(with(kTorchrun, "MASTER_PORT", "70000")), HasSubstr("MASTER_PORT to '70000'"));
   EXPECT_THAT(error_with(with(kTorchrun, "MASTER_ADDR", "")), HasSubstr("MASTER_ADDR"));
   EXPECT_THAT(error_with(with(kSrun, "SLURM_JOB_ID", "job")), HasSubstr("SLURM_JOB_ID to 'job'"));
-  EXPECT_THAT(error_with({{"OMPI_COMM_WORLD_SIZE", "2"}}), HasSubstr("does not set OMPI_COMM_WORLD_RANK"));
+  EXPECT_THAT(error_with({{"OMPI_COMM_WORLD_SIZE", "2"}}),
+              HasSubstr("OMPI_COMM_WORLD_RANK is not set, but other variables of a launcher are"));
 }
 
 TEST(Connect, OneRankNeedsNothing) { EXPECT_TRUE(connect({}, Device{}, 1)->alone()); }

@@ -88,6 +88,15 @@ class Mpi(unittest.TestCase):
                     code, text = self.start(ranks, how, "contract", limit=100).end(200)
                     self.assertEqual(code, 0, text)
 
+    def test_open_mpi_sums_by_the_algorithm_that_sends_least(self):
+        shown = {"OMPI_MCA_mpi_show_mca_params": "all"}
+        for chosen, wanted in ((None, "rabenseifner"), ("ring", "ring")):
+            environment = self.environment() | shown | ({"OMPI_MCA_coll_libnbc_iallreduce_algorithm": chosen} if chosen else {})
+            code, text = Started(["mpirun", "--oversubscribe", "-n", "2", *program("mpi", LIMIT, "contract")], environment).end()
+            self.assertEqual(code, 0, text)
+            if "coll_libnbc_" in text:  # another MPI shows no such parameters
+                self.assertIn(f"coll_libnbc_iallreduce_algorithm={wanted}", text)
+
     def test_rank_that_never_starts_ends_all(self):
         command = ["mpirun", "--oversubscribe", "-n", "1", "sleep", "1000", ":", "-n", "1", *program("connect", LIMIT, "loop")]
         code, text = Started(command, self.environment()).end()

@@ -223,6 +223,33 @@ class Ranks(unittest.TestCase):
                 self.assertIn(f"{path}: not an image", told)
                 self.assertIn(f"{path}: not an image", refused)
 
+    # In four epochs, images fall to one rank and then to another. Each validation meets its own again.
+    def test_ranks_count_each_bad_image_once(self):
+        folder, words = self.photos()
+        bad = [folder / "train" / name for name in ("a/04.ppm", "a/20.ppm", "b/03.ppm", "b/21.ppm", "b/29.ppm")]
+        bad += [folder / "val" / name for name in ("a/08.ppm", "b/17.ppm")]  # each of another rank of two
+        broken = (b"no image", b"P6\n40 40\n255\nends early", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1")
+        for i, path in enumerate(bad):
+            path.write_bytes(broken[i % len(broken)])
+        words += "--mean 0.5,0.5,0.5 --lr 0.01 --lr-schedule constant --iterations 20 --overwrite".split()
+        for ranks in (0, 2, 3):
+            told = self.run_to_end(ranks, [*words, "--max-bad-images", "5"])
+            self.assertEqual(told.count("5 training images could not be read and were replaced by others"), 1, told)
+            messages = [record["message"] for record in self.records(kind="skipped_image")]
+            self.assertEqual([sum(str(path) in message for message in messages) for path in bad], [1] * len(bad), messages)
+            self.assertEqual(len(messages), len(bad), messages)
+        weights_file = self.folder / "run/last.safetensors"
+        evaluate = [folder, *DATA[2:], "--batch-size", "6", "--crop-size", "32", "--evaluate", "--weights", weights_file]
+        for ranks in (0, 2):
+            told = self.run_to_end(ranks, [*evaluate, "--max-bad-images", "2"], output="")
+            self.assertEqual(told.count("2 of the 30 images could not be read and were ignored"), 1, told)
+            refused = self.run_to_end(ranks, [*evaluate, "--max-bad-images", "1"], output="", code=1)
+            self.assertEqual(refused.count("2 of 30 images cannot be read; wanted at most 1"), 1, refused)
+            self.assertNotIn("MPI_ABORT", refused, "a rank has ended the other")
+        for ranks in (0, 2):
+            refused = self.run_to_end(ranks, [*words, "--max-bad-images", "4"], code=1)
+            self.assertIn("5 of 30 images cannot be read; wanted at most 4", refused)
+
     def test_sigterm_to_one_rank_ends_the_measuring_of_all(self):
         process = self.start(2, [*RUN, "--synthetic-images", "1000000", "--batch-size", "100", "--iterations", "4", "--mean", "pixel"])
         end = time.monotonic() + 60
@@ -278,7 +305,7 @@ class Ranks(unittest.TestCase):
         os.kill(killed, signal.SIGKILL)
         self.assertNotEqual(process.wait(30), 0)
         self.assertRegex(self.told(), rf"rank 1 with PID {killed}|process rank 1|rank 1 of 2")
-        for ranks, expected in ((2, None), (0, "processes: 2 before, 1 now")):
+        for ranks, expected in ((2, None), (0, "ranks: 2 before, 1 now")):
             told = self.run_to_end(ranks, [*RUN, "--iterations", "30" if ranks else "40", "--resume", "auto"])
             self.assertIn("resumed at iteration", told)
             if expected:
@@ -310,7 +337,8 @@ class Ranks(unittest.TestCase):
         processors = len(os.sched_getaffinity(0))
         words = [*RUN, "--iterations", "1", "--threads", "0"]
         told = self.run_to_end(2, words, mpirun=["--bind-to", "none"])
-        self.assertIn(f"2 ranks of {max(1, processors // 2)} threads", told)
+        each = max(1, processors // 2)
+        self.assertIn(f"2 ranks with {each} thread{'s' if each > 1 else ''},", told)
         self.assertNotIn("is bound to", told)
         if processors >= 2:
             told = self.run_to_end(1, words, output="bound", mpirun=["--bind-to", "hwthread"])
@@ -353,7 +381,7 @@ class Ranks(unittest.TestCase):
 
     def test_batch_that_ranks_cannot_share(self):
         told = self.run_to_end(2, [*RUN, "--batch-size", "25", "--iterations", "4"], code=2)
-        self.assertRegex(told, r"--batch-size[^\n]*25[^\n]*a multiple of the 2 ranks")
+        self.assertRegex(told, r"--batch-size[^\n]*25[^\n]*a multiple of 2, the number of ranks")
 
     def test_full_disk_of_the_rank_that_writes(self):
         if os.geteuid() != 0:

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "tests/data/image_fixtures.h"
+#include "tests/support/environment.h"
 #include "tests/support/temporary_folder.h"
 
 namespace residua::test {
@@ -145,6 +146,18 @@ TEST_F(DataTools, AWrongCallIsOneLineAndCode2) {
   EXPECT_FALSE(fs::exists(folder_ / "out/train-index.jsonl"));
   ASSERT_EQ(run("pack-imagenet --help"), 0);
   EXPECT_THAT(out(), AllOf(HasSubstr("--shorter-side"), HasSubstr("--shard-size")));
+}
+
+TEST_F(DataTools, ToolsOfOneProcessRefuseRanks) {
+  const Environment world("OMPI_COMM_WORLD_SIZE", "3");
+  const Environment rank("OMPI_COMM_WORLD_RANK", "1");
+  const Environment local_rank("OMPI_COMM_WORLD_LOCAL_RANK", "1");
+  for (const std::string tool : {"pack-imagenet photos", "export-onnx weights.safetensors -o"}) {
+    EXPECT_EQ(run(tool + " written"), 2);
+    const std::string program = tool.substr(0, tool.find(' '));
+    EXPECT_EQ(error(), program + ": mpirun started 3 ranks, but " + program + " runs in one process: start it once\n");
+    EXPECT_FALSE(fs::exists(folder_ / "written"));
+  }
 }
 
 // Killed at any moment, by any signal, and repeated: the same files.

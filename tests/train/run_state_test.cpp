@@ -229,7 +229,7 @@ TEST(RunState, AnotherMachineIsDescribed) {
   const Machine before{.device = "cpu, A", .precision = "fp32", .threads = 2, .processes = 1};
   EXPECT_EQ(different_machine(before, before), "");
   EXPECT_EQ(different_machine(before, {.device = "cuda:0, B", .precision = "bf16", .threads = 4, .processes = 3}),
-            "device: cpu, A before, cuda:0, B now; precision: fp32 before, bf16 now; threads: 2 before, 4 now; processes: 1 "
+            "device: cpu, A before, cuda:0, B now; precision: fp32 before, bf16 now; threads: 2 before, 4 now; ranks: 1 "
             "before, 3 now");
   EXPECT_EQ(different_machine({}, before), "") << "an older checkpoint does not say";
 }

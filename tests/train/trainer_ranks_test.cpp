@@ -2,7 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <csignal>
+#include <iterator>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "core/run/checkpoint.h"
 #include "tests/support/temporary_folder.h"
@@ -53,6 +59,86 @@ TEST(TrainerOfRanks, ASignalToAnyRankStopsAllAndTheRunGoesOn) {
       EXPECT_NEAR(got[0], want[0], 1e-4 * want[0]) << number;
     }
   }
+}
+
+/// Makes images of a run's sets unreadable, once its statistics are made. `met`: those that the run has come upon in training.
+void spoil(SmallRun& run, std::set<int64_t> train, std::set<int64_t> validation, std::set<int64_t>& met) {
+  run.network();  // whose mean image reads all
+  const auto without = [](std::shared_ptr<const ImageSource> images, std::set<int64_t> bad, auto on_bad) {
+    return std::make_shared<WatchedSource>(std::move(images), [bad = std::move(bad), on_bad](int64_t, int64_t image) {
+      if (bad.contains(image)) {
+        on_bad(image);
+        fail("image {} is bad", image);
+      }
+    });
+  };
+  run.training = without(run.training, std::move(train), [&met](int64_t image) { met.insert(image); });
+  run.validation = without(run.validation, std::move(validation), [](int64_t) {});
+}
+
+/// The messages of a run's log on images that could not be read, sorted.
+std::vector<std::string> skipped(const std::string& folder) {
+  std::vector<std::string> messages;
+  for (const nlohmann::json& record : log_of(folder, "skipped_image")) {
+    messages.push_back(record.at("message"));
+  }
+  std::ranges::sort(messages);
+  return messages;
+}
+
+// In three epochs, images fall to one rank and then to the other. The run validates twice.
+TEST(TrainerOfRanks, CountEachBadImageOnce) {
+  const std::set<int64_t> train = {3, 17, 18, 40, 55, 63};
+  const std::set<int64_t> validation = {1, 31, 50};
+  const TemporaryFolder folder;
+  const auto train_in = [&](const std::string& place, Communicator* ranks, std::set<int64_t>& met) {
+    SmallRun run(place);
+    run.ranks = ranks;
+    run.set("iterations", {"12"}).set("evaluate-every", {"1.5"}).set("lr", {"0.001"});
+    spoil(run, train, validation, met);
+    EXPECT_EQ(run.train(), 0);
+    if (ranks == nullptr || ranks->leads()) {
+      EXPECT_THAT(run.observer.notes, testing::Contains(testing::StartsWith("6 training images could not be read and were "
+                                                                            "replaced by others:\n")));
+    }
+  };
+  std::set<int64_t> alone;
+  train_in(folder / "one", nullptr, alone);
+  EXPECT_EQ(alone, train);
+  std::array<std::set<int64_t>, kRanks> met;
+  run_ranks(kRanks, [&](Communicator& ranks) { train_in(folder / "two", &ranks, met[static_cast<size_t>(ranks.rank())]); });
+  std::vector<int64_t> both;
+  std::ranges::set_intersection(met[0], met[1], std::back_inserter(both));
+  EXPECT_FALSE(both.empty()) << "images that both ranks would count";
+  EXPECT_EQ(skipped(folder / "two").size(), train.size() + validation.size());
+  EXPECT_EQ(skipped(folder / "two"), skipped(folder / "one"));
+}
+
+// Each finds one in the first batch, which is within the limit. They exchange them after that step, before the first report.
+TEST(TrainerOfRanks, EndTogetherIfTheyHaveTooManyBadImages) {
+  const TemporaryFolder folder;
+  std::vector<std::string> told;
+  run_ranks(kRanks, [&](Communicator& ranks) {
+    SmallRun run(folder.path());
+    run.ranks = &ranks;
+    run.set("max-bad-images", {"1"});
+    run.network();
+    run.training = std::make_shared<WatchedSource>(run.training, [&](int64_t read, int64_t image) {
+      if (read == 2) {
+        fail("image {} of rank {} is bad", image, ranks.rank());
+      }
+    });
+    try {
+      run.train();
+    } catch (const TooManyBadImages& error) {
+      told.emplace_back(error.what());
+    }
+  });
+  ASSERT_EQ(std::ssize(told), kRanks);
+  EXPECT_EQ(told[0], told[1]);
+  EXPECT_THAT(told[0], testing::AllOf(testing::HasSubstr("2 of 64 images cannot be read; wanted at most 1"),
+                                      testing::HasSubstr("of rank 0 is bad"), testing::HasSubstr("of rank 1 is bad")));
+  EXPECT_TRUE(log_of(folder.path(), "train").empty());
 }
 
 }  // namespace

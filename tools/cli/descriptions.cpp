@@ -68,8 +68,9 @@ std::string images_of(const RunData& data) {
 std::string headline(const RunConfig& run, Device device, DType precision) {
   const TrainingOptions& o = run.training;
   return fmt::format(
-      "{} on {}, {}{} threads, global batch size {}{}{}, loader threads {}", name(precision), device.string(),
-      o.ranks > 1 ? fmt::format("{} ranks of ", o.ranks) : "", omp_get_max_threads(), o.batch_size,
+      "{} on {}, {}{} {}, global batch size {}{}{}, loader threads {}", name(precision), device.string(),
+      o.ranks > 1 ? fmt::format("{} ranks with ", o.ranks) : "", omp_get_max_threads(),
+      omp_get_max_threads() == 1 ? "thread" : "threads", o.batch_size,
       o.accumulate > 1 ? fmt::format(" in {} passes", o.accumulate) : "",
       o.bn_group > 0 && o.bn_group < o.pass_images() ? fmt::format(", batch norm over groups of {}", o.bn_group) : "",
       run.loader.workers == kAutoWorkers ? "auto" : std::to_string(run.loader.workers));

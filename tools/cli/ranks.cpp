@@ -4,11 +4,22 @@
 
 #include <cstdlib>
 
+#include "core/data/data_errors.h"
 #include "core/distributed/agreement.h"
 #include "core/distributed/connect.h"
 #include "core/train/run_saver.h"
 
 namespace residua {
+
+Launch this_launch() {
+  return launch_of([](const char* name) -> const char* { return std::getenv(name); });
+}
+
+void check_one_process(const Launch& launch, const std::string& what) {
+  if (launch.world > 1) {
+    fail_usage("{} started {} ranks, but {} runs in one process: start it once", launch.launcher, launch.world, what);
+  }
+}
 
 Ranks::~Ranks() {
   if (!finished_ && launch_.world > 1) {
@@ -17,7 +28,7 @@ Ranks::~Ranks() {
 }
 
 const Launch& Ranks::launch() {
-  launch_ = launch_of([](const char* name) -> const char* { return std::getenv(name); });
+  launch_ = this_launch();
   if (launch_.world > 1) {
     prefix_ = fmt::format("rank {} of {}: ", launch_.rank, launch_.world);
   }
@@ -40,6 +51,11 @@ int Ranks::run(const std::function<int()>& work) {
     }
     throw;
   } catch (const Diverged&) {
+    if (!end_together()) {
+      return 1;
+    }
+    throw;
+  } catch (const TooManyBadImages&) {
     if (!end_together()) {
       return 1;
     }

@@ -10,6 +10,11 @@
 
 namespace residua {
 
+/// How this process was started, from its environment. Fails with UsageError.
+Launch this_launch();
+/// Fails with UsageError if a launcher has started several ranks: each would do the work of `what`, "pack-imagenet", once more.
+void check_one_process(const Launch& launch, const std::string& what);
+
 /// The ranks that a program runs as, and how it ends with them.
 class Ranks {
  public:
@@ -26,8 +31,8 @@ class Ranks {
   Communicator& connect(Device device, double limit);
 
   Communicator& all() { return *all_; }
-  /// Runs a program's work. If it ends, or all ranks throw Disagreement or Diverged, they end in order: rank 0 alone throws
-  /// on, another returns the exit code. After any other error this rank ends all of them.
+  /// Runs a program's work. If it ends, or all ranks throw Disagreement, Diverged or TooManyBadImages, they end in order: rank
+  /// 0 alone throws on, another returns the exit code. After any other error this rank ends all of them.
   int run(const std::function<int()>& work);
   /// What error messages begin with: "rank 2 of 4: "; empty if there is one process.
   const std::string& prefix() const { return prefix_; }

@@ -103,7 +103,7 @@ void evaluate(TrainCommand& command, Device device, DType precision, Progress& p
   check_folder_of("evaluation-json", actions.evaluation_json);
   check_folder_of("dump-views", actions.dump_views);
   if (run.weights.file.empty()) {
-    fail_setting("evaluate", "no weights", "a weights file too (weights)");
+    fail_usage("evaluate needs a weights file: set weights");
   }
   if (!actions.dump_views.empty() && !ranks.alone()) {
     fail_setting("dump-views", actions.dump_views, "one process: it writes what that process sees");

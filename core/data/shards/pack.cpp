@@ -239,7 +239,7 @@ void declare(Settings& s, PackOptions& o) {
   s.number("quality", o.quality, between(1, 100), "JPEG quality of the images that are scaled or turned.");
   declare_max_pixels(s, o.max_pixels);
   s.number("shard-size", o.shard_mib, between(1, 1 << 20), "Size of a shard in MiB.");
-  s.add(workers_setting(o.workers, "Threads that read and encode images. auto: as many as the processor runs.")).alias("j");
+  s.add(workers_setting(o.workers, "Threads that read and encode images. auto: one per core.")).alias("j");
 }
 
 PackResult pack(const ImageSource& source, Split split, const fs::path& folder, const PackOptions& options,

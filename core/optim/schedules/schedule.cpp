@@ -81,7 +81,7 @@ void declare(Settings& s, ScheduleOptions& o) {
   s.number("warmup-error", o.warmup_error, {.low = 0, .high = 100, .above_low = true},
            "Top-1 training error in percent that ends the until-error warm-up; checked every 100 iterations, over those 100.");
   s.number("warmup-lr", o.warmup_rate, above(0), "Learning rate at the start of a linear warm-up, or throughout another one.")
-      .default_is("a tenth of the learning rate; if lr-scaling is linear, lr as it is before");
+      .default_is("a tenth of the learning rate; with lr-scaling linear, the unscaled lr");
   o.kinds.declare(s);
 }
 

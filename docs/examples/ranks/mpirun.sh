@@ -1,8 +1,9 @@
 #!/bin/bash
 # Trains on the processors of one machine, or of several: docs/examples/ranks/mpirun.sh PHOTOS [node1:2,node2:2]
 # Each rank gets its part of the machine's processors. All machines need the same program, data and output folder.
+# PATH must lead to train-imagenet: export PATH=/path/to/residua/build/cpu/bin:$PATH
 set -euo pipefail
-photos=$1
+photos=${1:?usage: mpirun.sh PHOTOS [node1:2,node2:2]}
 where=(-n "${RANKS:-2}")
 [[ $# -lt 2 ]] || where=(--host "$2")
 
