@@ -206,6 +206,8 @@ TEST_F(HostileFiles, AListOfLabelsDoesNotLeadOutOfTheFolder) {
       EXPECT_THAT(error.what(), AllOf(HasSubstr("val.txt' lists '" + name + "'"), HasSubstr("inside the folder")));
     }
   }
+  write_bytes(folder_ / "val.txt", std::string("0.png\0x cat\n", 12));
+  EXPECT_THROW(open_source("imagefolder", folder_.path(), Split::val), UsageError);
   write_bytes(folder_ / "val.txt", "0.png cat\n");
   EXPECT_EQ(open_source("imagefolder", folder_.path(), Split::val)->size(), 1);
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/io/file_system.h"
 #include "tests/support/compare.h"
 #include "tests/support/temporary_folder.h"
 
@@ -22,6 +23,27 @@ TEST(ReadFile, ReplacesWhatTheMemoryHeld) {
   EXPECT_TRUE(bytes.empty());
   EXPECT_TRUE(fails_with([&] { read_file(folder / "missing", bytes); }, {folder / "missing", "cannot be opened"}));
   EXPECT_TRUE(fails_with([&] { read_file(folder.path(), bytes); }, {folder.path(), "is not a regular file"}));
+}
+
+/// A file system on which each file seems to have so many bytes.
+class LargeFiles final : public FileSystem {
+ public:
+  explicit LargeFiles(off_t bytes) : bytes_(bytes) {}
+  off_t size(int) override { return bytes_; }
+
+ private:
+  const off_t bytes_;
+};
+
+TEST(ReadFile, RefusesAFileOfMoreThanTwoGibibytesBeforeItTakesMemory) {
+  const TemporaryFolder folder;
+  write_bytes(folder / "large", "abc");
+  LargeFiles large((off_t{1} << 31) + 1);
+  const ScopedFileSystem in_force(large);
+  std::vector<uint8_t> bytes;
+  EXPECT_TRUE(fails_with([&] { read_file(folder / "large", bytes); },
+                         {folder / "large", "2147483649 bytes; wanted at most 2147483648"}));
+  EXPECT_TRUE(bytes.empty());
 }
 
 TEST(ReadLines, DropsLineEndsEmptyLinesAndAByteOrderMark) {

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import random
+import resource
 import shutil
 import signal
 import struct
@@ -138,13 +139,34 @@ class Kills(unittest.TestCase):
         return json.loads((self.folder / "run/log.jsonl").read_text().splitlines()[-1])["iteration"]
 
     def test_signals_save_and_give_their_exit_code(self):
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             with self.subTest(number):
                 shutil.rmtree(self.folder / "run", ignore_errors=True)
                 iteration = self.check_signal(number, 128 + number)
                 newest = max(int(path.stem.split("-")[1]) for path in (self.folder / "run").glob("checkpoint-*"))
                 self.assertGreaterEqual(newest, iteration)
                 self.assertIn(f"stopped at iteration {newest} of", self.told())
+
+    @staticmethod
+    def catches(process, number):
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+        (caught,) = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigCgt:")]
+        return bool(caught >> (number - 1) & 1)
+
+    # Each step takes a while, and the run would save its state after it.
+    def test_a_second_signal_ends_the_run_at_once(self):
+        for first, second in ((signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)):
+            process = self.start(*RUN, "--synthetic-images", "256", "--batch-size", "128", "--crop-size", "32", "--iterations", "1000", output=first.name)
+            self.wait_for(process, lambda: (self.folder / first.name / "config.toml").exists())
+            time.sleep(0.5)
+            process.send_signal(first)
+            self.wait_for(process, lambda: not self.catches(process, second))
+            process.send_signal(second)
+            try:
+                self.assertEqual(process.wait(60), -second, self.told())
+            finally:
+                process.kill()
+                process.wait()
 
     def test_a_signal_that_is_ignored_stays_ignored(self):
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
@@ -221,6 +243,30 @@ class Kills(unittest.TestCase):
         process.send_signal(signal.SIGALRM)  # as the clock will
         self.assertEqual(process.wait(60), 75, self.told())
         self.assertIn("stopped at iteration", self.told())
+
+    def test_time_limit_comes_by_itself(self):
+        if KILLS <= 20:
+            self.skipTest("the shortest limit is a minute: only in the long form")
+        begin = time.monotonic()
+        self.run_to_end(*RUN, "--iterations", "1000000", "--time-limit", "00:01", code=75)
+        self.assertGreater(time.monotonic() - begin, 55)
+
+    def test_a_reader_of_the_output_that_goes_away_costs_nothing(self):
+        words = merged([*RUN, "--iterations", "12", "--output", self.folder / "run"])
+        with subprocess.Popen([BIN / "train-imagenet", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            while b"iter 3/" not in process.stdout.readline():  # signals are caught by then
+                self.assertIsNone(process.poll())
+            process.stdout.close()
+            self.assertEqual(process.wait(), 0, process.stderr.read())
+        self.assertTrue((self.folder / "run/checkpoint-12.safetensors").exists())
+
+    # As "ulimit -f" does.
+    def test_a_file_size_that_is_not_allowed_is_a_failed_save(self):
+        words = merged([*RUN, "--iterations", "6", "--output", self.folder / "run"])
+        small = (1 << 19, 1 << 19)
+        ended = subprocess.run([BIN / "train-imagenet", *words], capture_output=True, text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, small))
+        self.assertEqual(ended.returncode, 1, ended)
+        self.assertRegex(ended.stderr, "last state could not be saved: .*File too large")
 
     def test_full_disk_keeps_the_run_and_its_folder(self):
         place = self.folder / "small"

@@ -47,6 +47,12 @@ TEST(RankAlone, FindsTheBatchThatFits) {
   EXPECT_TRUE(rank.synchronized());
 }
 
+TEST(RankAlone, FindsTheBatchThatFitsAnEvaluation) {
+  SynchronizedTraining rank;
+  EXPECT_EQ(fitting_batch(rank.run.network(), rank.run.config, Device{}, DType::f32),
+            ": a pass of about 4 images fits on each rank; set batch-size to 8");
+}
+
 // Each of four ranks has 64 images of a batch of 256.
 TEST(RankAlone, AdvisesTheBatchOfAllRanks) {
   EXPECT_THAT(batch_advice({.batch_size = 256, .ranks = 4}, 32), HasSubstr("batch-size to 128, or accumulate to 2 "));

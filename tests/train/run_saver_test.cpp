@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <array>
@@ -27,14 +28,15 @@ using Names = TestFileSystem::Names;
 /// A network in training and its saver, without a run around them.
 class SavedRun {
  public:
-  explicit SavedRun(const std::string& folder, int64_t keep = 2)
+  explicit SavedRun(const std::string& folder, int64_t keep = 2, Existing existing = Existing::start)
       : settings_(folder),
         training_(settings_.network(), settings_.config, Device{}, DType::f32),
         schedule_(make_schedule(settings_.config.schedule, run_length(settings_.config.training, 4), 16)),
-        folder_(folder, Existing::start),
+        folder_(folder, existing),
         saver_(folder_, training_, *schedule_, keep) {}
 
   RunSaver& saver() { return saver_; }
+  void resume(const std::string& checkpoint) { saver_.resume(checkpoint, state_); }
   /// Saves the state at an iteration, at which the first bias has the iteration's number.
   void save(int64_t iteration, Save what) {
     state_.iteration = iteration;
@@ -176,6 +178,25 @@ TEST(RunSaver, KeepsTheNewestGenerationsThatAreItsOwn) {
             (std::vector<std::string>{folder / checkpoint_name(1100), folder / checkpoint_name(1000)}));
 }
 
+// The newer ones are damaged, or the user goes back: they are no generations of this run.
+TEST(RunSaver, GoesOnFromAnOlderCheckpointWithoutTheNewerOnes) {
+  const TemporaryFolder folder;
+  {
+    SavedRun run(folder.path(), 3);
+    for (const int64_t iteration : {1, 2, 3}) {
+      run.save(iteration, Save::checkpoint);
+      EXPECT_EQ(run.outcome(), std::nullopt);
+    }
+  }
+  SavedRun run(folder.path(), 2, Existing::resume);
+  run.resume(folder / checkpoint_name(2));
+  EXPECT_EQ(run.saver().newest_checkpoint(), folder / checkpoint_name(2));
+  run.save(4, Save::checkpoint);
+  EXPECT_EQ(run.outcome(), std::nullopt);
+  EXPECT_EQ(checkpoints_in(folder.path()),
+            (std::vector<std::string>{folder / checkpoint_name(4), folder / checkpoint_name(2)}));
+}
+
 // With one to keep, the older one is all that the run has until then.
 TEST(RunSaver, AnOlderCheckpointIsRemovedOnceTheNewerIsSynced) {
   const TemporaryFolder folder;
@@ -194,6 +215,40 @@ TEST(RunSaver, AnOlderCheckpointIsRemovedOnceTheNewerIsSynced) {
   EXPECT_NE(std::find(synced, operations.end(), "remove " + checkpoint_name(1)), operations.end());
   EXPECT_EQ(std::find(operations.begin(), synced, "remove " + checkpoint_name(1)), synced);
   EXPECT_EQ(checkpoints_in(folder.path()), std::vector<std::string>{folder / checkpoint_name(2)});
+}
+
+/// Rank 1 of two. Rank 0 has nothing to say.
+class SecondRank final : public Communicator {
+ public:
+  SecondRank() : Communicator(1, 2) {}
+  std::vector<std::string> gather(const std::string&) override { return {"", ""}; }
+  void sum(const Tensor&) override {}
+  void broadcast(const Tensor&) override {}
+  void gather_rows(const Tensor&) override {}
+  void finish() override {}
+  [[noreturn]] void abort(int) override { fail("abort was called"); }
+};
+
+/// Bytes that this thread's allocations hold.
+size_t bytes_in_use() {
+  const struct mallinfo2 memory = ::mallinfo2();
+  return memory.uordblks + memory.hblkhd;
+}
+
+// A copy would take as much memory as the weights and their velocities, and would stay for the next save.
+TEST(RunSaver, ARankThatWritesNothingCopiesNothing) {
+  const TemporaryFolder folder;
+  SmallRun settings(folder.path());
+  Training training(settings.network(), settings.config, Device{}, DType::f32);
+  const auto schedule = make_schedule(settings.config.schedule, run_length(settings.config.training, 4), 16);
+  const RunFolder of_rank_0(folder.path());
+  SecondRank rank;
+  RunSaver saver(of_rank_0, training, *schedule, 2, &rank);
+  RunState state;
+  const size_t before = bytes_in_use();
+  saver.save(state, Save::last);
+  EXPECT_LT(bytes_in_use(), before + static_cast<size_t>(training.store().matrices().master.bytes()));
+  EXPECT_TRUE(checkpoints_in(folder.path()).empty());
 }
 
 }  // namespace

@@ -130,10 +130,12 @@ TEST_F(Tar, RefusesNamesThatLeadOutAndWhatIsNoFile) {
   };
   EXPECT_EQ(pax("10 mode=1\n"), "");
   EXPECT_THAT(pax("13 path=../x\n"), HasSubstr("'../x'"));
+  EXPECT_THAT(pax(std::string("12 path=a\0b\n", 12)), HasSubstr("has the name 'a"));
   for (const char* text :
        {"99 a=b\n", "0 a=b\n", "x", "6 a=bc\n", "4 a\n", "99999999999999999999 a=b\n", "16 size=12345x7\n"}) {
     EXPECT_THAT(pax(text), HasSubstr("damaged at byte 0")) << text;
   }
+  EXPECT_THAT(pax(std::string((1 << 20) + 1, '1')), HasSubstr("an extended header of 1048577 bytes"));
   EXPECT_THAT(pax("22 GNU.sparse.major=1\n"), HasSubstr("not supported"));
   EXPECT_THAT(pax("12 size=100\n", 'g'), HasSubstr("not supported"));
   EXPECT_THAT(failure(member({.name = "h", .type = 'x', .bytes = "10 path=a\n"}) + kEnd), HasSubstr("without its member"));
