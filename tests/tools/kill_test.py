@@ -156,9 +156,9 @@ class Kills(unittest.TestCase):
     # Each step takes a while, and the run would save its state after it.
     def test_a_second_signal_ends_the_run_at_once(self):
         for first, second in ((signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)):
-            process = self.start(*RUN, "--synthetic-images", "256", "--batch-size", "128", "--crop-size", "32", "--iterations", "1000", output=first.name)
-            self.wait_for(process, lambda: (self.folder / first.name / "config.toml").exists())
-            time.sleep(0.5)
+            process = self.start(*RUN, "--synthetic-images", "256", "--batch-size", "128", "--crop-size", "32", "--iterations", "1000", "--log-every", "1", output=first.name)
+            log = self.folder / first.name / "log.jsonl"
+            self.wait_for(process, lambda: log.exists() and '"train"' in log.read_text())
             process.send_signal(first)
             self.wait_for(process, lambda: not self.catches(process, second))
             process.send_signal(second)
