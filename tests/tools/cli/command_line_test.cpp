@@ -144,7 +144,7 @@ TEST(CommandLineTest, TheHelpHasEverySettingWithItsDefaultAndChoices) {
       AllOf(
           HasSubstr("Momentum of SGD. Default: 0.9."),
           HasSubstr("L2 weight decay, applied to all parameters as in the paper. Default: 0.0001."),
-          HasSubstr("Compute threads of the CPU device; 0: one per core. Default: 0."),
+          HasSubstr("Compute threads of each process on the CPU. 0: one per core;"),
           HasSubstr(
               "Global batch size: the images of one optimizer step. Default: 256 (recipe photos), 128 (recipe small-images)."),
           HasSubstr("--precision auto|fp32|bf16|fp16"), HasSubstr("-b,--batch-size NUMBER"),
