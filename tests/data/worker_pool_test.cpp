@@ -3,11 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <new>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 
 #include "core/base/error.h"
@@ -218,6 +224,36 @@ TEST(WorkerPool, ALimitCountsFromTheLastJobThatEnded) {
   EXPECT_FALSE(pool.cancel(0.05));
   gate->open();
   EXPECT_TRUE(pool.cancel(300));
+}
+
+/// Waits for work of 0.2 s for at most 1.6 s, while the whole process is stopped for 2 s. Exits with 0 if the work ends in
+/// time.
+void wait_while_stopped() {
+  constexpr timespec kBefore{.tv_sec = 0, .tv_nsec = 50'000'000}, kStopped{.tv_sec = 2, .tv_nsec = 0};
+  constexpr std::chrono::milliseconds kPart(10);
+  const pid_t own = ::getpid();
+  if (::fork() == 0) {
+    ::nanosleep(&kBefore, nullptr);
+    ::kill(own, SIGSTOP);
+    ::nanosleep(&kStopped, nullptr);
+    ::kill(own, SIGCONT);
+    ::_exit(0);
+  }
+  WorkerPool pool(1);
+  std::atomic<bool> done = false;
+  submit(pool, [&](int64_t) {
+    for (int i = 0; i < 20; ++i) {  // one of them alone passes while the process is stopped
+      std::this_thread::sleep_for(kPart);
+    }
+    done = true;
+  });
+  std::exit(pool.wait_until([&] { return done.load(); }, 1.6) ? 0 : 1);
+}
+
+// As batch systems do.
+TEST(WorkerPool, ALimitDoesNotCountWhileTheProcessIsStopped) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(wait_while_stopped(), ::testing::ExitedWithCode(0), "");
 }
 
 TEST(WorkerPool, ThreadsLeftBehindOutliveIt) {

@@ -248,7 +248,12 @@ class Kills(unittest.TestCase):
         if KILLS <= 20:
             self.skipTest("the shortest limit is a minute: only in the long form")
         begin = time.monotonic()
-        self.run_to_end(*RUN, "--iterations", "1000000", "--time-limit", "00:01", code=75)
+        process = self.start(*RUN, "--iterations", "1000000", "--time-limit", "00:01")
+        try:
+            self.assertEqual(process.wait(600), 75, self.told())
+        finally:
+            process.kill()
+            process.wait()
         self.assertGreater(time.monotonic() - begin, 55)
 
     def test_a_reader_of_the_output_that_goes_away_costs_nothing(self):

@@ -36,6 +36,7 @@ class SavedRun {
         saver_(folder_, training_, *schedule_, keep) {}
 
   RunSaver& saver() { return saver_; }
+  GradScaler& scaler() { return training_.scaler(); }
   void resume(const std::string& checkpoint) { saver_.resume(checkpoint, state_); }
   /// Saves the state at an iteration, at which the first bias has the iteration's number.
   void save(int64_t iteration, Save what) {
@@ -176,6 +177,21 @@ TEST(RunSaver, KeepsTheNewestGenerationsThatAreItsOwn) {
   }
   EXPECT_EQ(checkpoints_in(folder.path()),
             (std::vector<std::string>{folder / checkpoint_name(1100), folder / checkpoint_name(1000)}));
+}
+
+// A stop between two bad steps in a row does not make them two rows.
+TEST(RunSaver, AResumedRunKnowsHowManyStepsWereSkippedInARow) {
+  const TemporaryFolder folder;
+  {
+    SavedRun run(folder.path());
+    run.scaler().restart(/*skipped_steps=*/5, /*skipped_in_a_row=*/3);
+    run.save(1, Save::checkpoint);
+    EXPECT_EQ(run.outcome(), std::nullopt);
+  }
+  SavedRun run(folder.path(), 2, Existing::resume);
+  run.resume(folder / checkpoint_name(1));
+  EXPECT_EQ(run.scaler().read().skipped_steps, 5);
+  EXPECT_EQ(run.scaler().read().skipped_in_a_row, 3);
 }
 
 // The newer ones are damaged, or the user goes back: they are no generations of this run.
