@@ -82,6 +82,27 @@ TEST(Trainer, ASignalSavesTheStateAndIsReturned) {
   EXPECT_EQ(newest_checkpoint(folder / "never begun"), "");
 }
 
+// It does not wait for the images that are left. The run makes the validation when it goes on.
+TEST(Trainer, ASignalEndsAValidation) {
+  const TemporaryFolder folder;
+  volatile std::sig_atomic_t stop = 0;
+  int64_t read = 0;
+  {
+    SmallRun run(folder.path());
+    run.network();
+    run.validation = std::make_shared<WatchedSource>(run.validation, [&](int64_t reads, int64_t) {
+      read = reads + 1;
+      stop = SIGTERM;
+    });
+    ASSERT_EQ(run.train(stop), SIGTERM);
+    EXPECT_LT(read, run.validation->size());
+    EXPECT_TRUE(run.observer.validations.empty());
+  }
+  const RunState state = run_state(load_checkpoint(newest_checkpoint(folder.path())));
+  EXPECT_EQ(state.iteration, 3);
+  EXPECT_EQ(state.validated, 0);
+}
+
 TEST(Trainer, ResumeRefusesAnotherModelSeedOrBatchSize) {
   const TemporaryFolder folder;
   ASSERT_EQ(SmallRun(folder.path()).set("iterations", {"1"}).train(), 0);
