@@ -263,7 +263,8 @@ TEST(TrainerSaving, AnotherMachineAndOtherSettingsAreNoted) {
   rest.set("lr", {"0.01"}).set("iterations", {"3"}).resume(newest_checkpoint(folder.path()));
   EXPECT_EQ(rest.train(), 0);
   omp_set_num_threads(threads);
-  EXPECT_THAT(rest.observer.notes, Contains(AllOf(HasSubstr("the last bits will differ"), HasSubstr(fmt::format("{} before", threads)))));
+  EXPECT_THAT(rest.observer.notes,
+              Contains(AllOf(HasSubstr("the last bits will differ"), HasSubstr(fmt::format("{} before", threads)))));
   EXPECT_THAT(rest.observer.notes, Contains("lr is now 0.01; the run had 0.05"));
   const std::vector<nlohmann::json> logged = log_of(folder.path(), "setting");
   ASSERT_EQ(logged.size(), 1U);
