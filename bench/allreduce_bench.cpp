@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -41,22 +42,32 @@ struct Options {
   std::string json;
 };
 
+/// What calls took.
+struct CallTimes {
+  std::vector<double> seconds;  // of one call in each round: the mean over calls that follow each other, of the slowest rank
+  double processor_share = 0;   // this process's processor seconds / seconds, over all rounds
+};
+
 /// Times calls that all ranks make together.
 class Stopwatch {
  public:
   Stopwatch(Communicator& ranks, const Options& o) : ranks_(ranks), seconds_(o.seconds), rounds_(o.rounds) {}
 
-  /// Seconds of one call in each round: the mean over calls that follow each other, of the slowest rank.
-  std::vector<double> time(Device device, const std::function<void()>& call) const {
+  CallTimes time(Device device, const std::function<void()>& call) const {
     call();
     const double once = run(device, call, 1);
     const double wanted = std::clamp(std::ceil(seconds_ / once), 1.0, 10000.0);
     const int64_t calls = std::stoll(of_rank_0(ranks_, fmt::format("{:.0f}", wanted)));
     std::vector<double> rounds;
+    double seconds = 0;
+    const std::clock_t before = std::clock();
     for (int i = 0; i < rounds_; ++i) {
-      rounds.push_back(run(device, call, calls) / static_cast<double>(calls));
+      const double all = run(device, call, calls);
+      seconds += all;
+      rounds.push_back(all / static_cast<double>(calls));
     }
-    return slowest_of_ranks(ranks_, rounds);
+    const double processor_seconds = static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC;
+    return {.seconds = slowest_of_ranks(ranks_, rounds), .processor_share = processor_seconds / seconds};
   }
 
  private:
@@ -98,10 +109,10 @@ void check_sum(Communicator& ranks, const Tensor& x) {
   }
 }
 
-/// A row of the table: `seconds` has one value for each round.
-Json row_of(const std::string& name, int64_t bytes, const std::vector<double>& seconds, int64_t world) {
-  const double middle = median(seconds);
-  const auto [fastest, slowest] = std::ranges::minmax(seconds);
+/// A row of the table.
+Json row_of(const std::string& name, int64_t bytes, const CallTimes& times, int64_t world) {
+  const double middle = median(times.seconds);
+  const auto [fastest, slowest] = std::ranges::minmax(times.seconds);
   const double speed = static_cast<double>(bytes) / middle * 1e-9;
   const double n = static_cast<double>(world);
   return {{"name", name},
@@ -110,7 +121,8 @@ Json row_of(const std::string& name, int64_t bytes, const std::vector<double>& s
           {"fastest_us", fastest * 1e6},
           {"slowest_us", slowest * 1e6},
           {"algorithm_gigabytes_per_second", speed},
-          {"bus_gigabytes_per_second", speed * 2 * (n - 1) / n}};
+          {"bus_gigabytes_per_second", speed * 2 * (n - 1) / n},
+          {"processor_share", times.processor_share}};
 }
 
 void print_row(const Json& row) {
@@ -237,7 +249,7 @@ int run_benchmark(const Options& o, Ranks& ranks) {
     if (gradients) {
       report["gradients"] = time_gradients(*gradients, o.model, watch, device, all);
     }
-    const std::vector<double> exchange = watch.time(Device{}, [&] { all.gather("16 bytes of text"); });
+    const std::vector<double> exchange = watch.time(Device{}, [&] { all.gather("16 bytes of text"); }).seconds;
     const auto [fastest, slowest] = std::ranges::minmax(exchange);
     report["exchange"] = {{"median_us", median(exchange) * 1e6}, {"fastest_us", fastest * 1e6}, {"slowest_us", slowest * 1e6}};
     if (all.leads()) {

@@ -2,14 +2,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <cctype>
 #include <iostream>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/base/printable.h"
 #include "models/inference.h"
 #include "tools/cli/run_app.h"
 #include "tools/cli/weights_flags.h"
@@ -38,13 +37,6 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--device", a.device, "device to run on: auto, cpu, cuda or cuda:N")->capture_default_str();
 }
 
-/// Without control characters, which could move the terminal's cursor or start a new line.
-std::string printable(std::string text) {
-  std::ranges::replace_if(
-      text, [](unsigned char c) { return std::iscntrl(c) != 0; }, '?');
-  return text;
-}
-
 /// Returns the exit code: 2 if an image could not be read; the others are still classified.
 int run(const Arguments& a) {
   NetworkOverrides overrides = a.overrides.overrides();
@@ -56,10 +48,10 @@ int run(const Arguments& a) {
       const std::vector<Prediction> predictions = inference.classify(image, a.topk);
       fmt::print("{}\n", image);
       for (const Prediction& prediction : predictions) {
-        fmt::print("  {:6.2f} %  {}\n", 100 * prediction.probability, printable(prediction.class_name));
+        fmt::print("  {:6.2f} %  {}\n", 100 * prediction.probability, printable_line(prediction.class_name));
       }
     } catch (const Error& error) {
-      std::cerr << "classify: " << error.what() << "\n";
+      std::cerr << printable(std::string("classify: ") + error.what()) + "\n";
       exit_code = 2;
     }
   }

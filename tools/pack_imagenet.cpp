@@ -1,6 +1,8 @@
 // pack-imagenet: writes a data set as tar shards, which train-imagenet and the Python package webdataset read.
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "core/data/shards/pack.h"
 #include "tools/cli/data_command.h"
 #include "tools/cli/progress.h"
@@ -41,6 +43,13 @@ bool pack_split(const Command& command, Split split, const ImageSource& source) 
   return result.complete;
 }
 
+/// Data sets that need no folder leave one word, which is OUT.
+void take_single_word(Command& command) {
+  if (command.out.empty() && command.data.dataset.name != "auto") {
+    std::swap(command.out, command.data.dataset.folder);
+  }
+}
+
 int run(const Command& command, const Settings& settings) {
   check_one_process(this_launch(), "pack-imagenet");
   if (!command.data.dataset.named()) {
@@ -78,6 +87,8 @@ int main(int argc, char** argv) {
   settings.text("OUT", command.out, "Folder for the shards.").positional = true;
   settings.group("Shards");
   residua::declare(settings, command.pack);
-  return residua::run_tool(settings, "pack-imagenet", residua::kDescription, argc, argv,
-                           [&] { return residua::run(command, settings); });
+  return residua::run_tool(settings, "pack-imagenet", residua::kDescription, argc, argv, [&] {
+    residua::take_single_word(command);
+    return residua::run(command, settings);
+  });
 }

@@ -80,7 +80,7 @@ def predictions(case, sums, cores):
             steps = {
                 "alone": simulate(works["alone"].scaled(ranks / min(ranks, cores)), costs),
                 "together": simulate(works["together"], costs),
-                "shared": simulate(works["together"], costs, beside=0.5),
+                "shared": simulate(works["together"], costs, computing=0.5, summing=0.5),
             }
             yield kind, ranks, middle(found)["median_ms"] / 1e3, statistics.median(row["waiting_share"] for row in found), steps
 

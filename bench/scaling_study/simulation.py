@@ -34,9 +34,9 @@ class Step:
         return self.waiting / self.seconds
 
 
-def simulate(work, sums, beside=1.0):
-    """The step of a rank whose sums take `sums` seconds, one for each gap. While a sum and the computing run at the same time, each
-    has `beside` of its speed: 1 if they use different hardware, 0.5 if they share a core."""
+def simulate(work, sums, computing=1.0, summing=1.0):
+    """The step of a rank whose sums take `sums` seconds, one for each gap. While a sum and the computing run at the same time, they
+    have `computing` and `summing` of their speeds: both 1 if they use different hardware, both 0.5 if they share a core."""
     if len(sums) != len(work.gaps):
         raise ValueError(f"got {len(sums)} sums for {len(work.gaps)} gaps")
     now, queue = 0.0, []
@@ -46,11 +46,11 @@ def simulate(work, sums, beside=1.0):
             if not queue:
                 now += left
                 break
-            together = min(left, queue[0])
-            now += together / beside
-            left -= together
-            queue[0] -= together
-            if queue[0] <= 0:
+            together = min(left / computing, queue[0] / summing)
+            now += together
+            left -= together * computing
+            queue[0] -= together * summing
+            if queue[0] <= 1e-12:
                 queue.pop(0)
         if new > 0:
             queue.append(new)

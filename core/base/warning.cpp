@@ -3,6 +3,8 @@
 #include <mutex>
 #include <utility>
 
+#include "core/base/printable.h"
+
 namespace residua {
 namespace {
 
@@ -28,7 +30,7 @@ void warn_formatted(fmt::string_view format, fmt::format_args args) noexcept {
   try {
     const std::lock_guard lock(warnings().mutex);
     if (warnings().sink) {
-      warnings().sink(fmt::vformat(format, args));
+      warnings().sink(printable(fmt::vformat(format, args)));
     }
   } catch (...) {  // NOLINT(bugprone-empty-catch): nobody else can be told
   }

@@ -9,7 +9,13 @@ Setting auto_or_number(const std::string& name, int64_t& value, Range range, con
     value = word == "auto" ? kAuto : config_detail::parse_whole(name, word, range, wanted);
   };
   const auto get = [&value]() -> Words { return {value == kAuto ? "auto" : fmt::format("{}", value)}; };
-  return {.name = name, .help = help, .wanted = wanted, .kind = WordKind::number, .set = set, .get = get};
+  return {.name = name,
+          .help = help,
+          .wanted = wanted,
+          .placeholder = "auto|NUMBER",
+          .kind = WordKind::number,
+          .set = set,
+          .get = get};
 }
 
 }  // namespace residua

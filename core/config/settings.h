@@ -44,6 +44,7 @@ struct Setting {
   std::string wanted = {};                // "a number from 0 to 1", for messages
   std::string default_note = {};          // for --help, if the default is not a fixed value
   std::vector<std::string> choices = {};  // the accepted words, if there are few
+  std::string placeholder = {};  // what --help shows in place of a value, if it is not one of the kind's: "auto|NUMBER"
   WordKind kind = WordKind::text;
   bool list = false;
   bool positional = false;     // given on the command line without its name
@@ -61,6 +62,11 @@ struct Setting {
 
   Setting& alias(std::string other) {
     aliases.push_back(std::move(other));
+    return *this;
+  }
+  /// What --help shows in place of a value: "R,G,B".
+  Setting& shown_as(std::string text) {
+    placeholder = std::move(text);
     return *this;
   }
   /// A note for --help if the default depends on other settings: "as large as the images".

@@ -54,6 +54,7 @@ void declare_mean(Settings& s, InputOptions& o) {
          .wanted = wanted,
          .default_note = "pixel if all images have the size of the input; channel if they all have another size; ImageNet's "
                          "mean per channel if sizes vary",
+         .placeholder = "pixel|channel|R,G,B|FILE",
          .kind = WordKind::number,
          .list = true,
          .set = set,
@@ -68,7 +69,8 @@ void declare(Settings& s, InputOptions& o) {
   s.number("crop-size", o.crop_size, between(8, 4096), "Side of the network's input in pixels.")
       .default_is("the images' own size");
   declare_mean(s, o);
-  s.numbers("std", o.std, between(1e-4, 1), "Standard deviation to divide each channel by: R,G,B, each from 0.0001 to 1.")
+  s.numbers("std", o.std, between(1e-4, 1), "Standard deviation to divide each channel by, each from 0.0001 to 1.")
+      .shown_as("R,G,B")
       .checked_by([&o] {
         if (!o.std.empty() && o.std.size() != 3) {
           std::vector<std::string> words;

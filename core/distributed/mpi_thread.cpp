@@ -4,6 +4,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -20,12 +21,18 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 /// How often a waiting thread looks whether MPI has got on. MPI has no call that waits with a limit.
-constexpr std::chrono::microseconds kLook{50};
+constexpr std::chrono::microseconds kShortestLook{50}, kLongestLook{1000};
 /// How often an idle thread looks for the questions of others.
 constexpr std::chrono::milliseconds kIdleLook{100};
 /// How long a rank may take to say that it is there.
 constexpr std::chrono::seconds kAnswer{3};
 constexpr int kQuestion = 1, kAnswered = 2;  // message tags
+
+/// How long to sleep after having waited for `waited`. Each look takes time from a core that may be computing; a late look
+/// makes the wait longer, here by at most a sixteenth.
+Clock::duration until_next_look(Clock::duration waited) {
+  return std::clamp<Clock::duration>(waited / 16, kShortestLook, kLongestLook);
+}
 
 /// b = a + b for one of the 16-bit types, which MPI does not know.
 template <class T>
@@ -166,12 +173,13 @@ void MpiThread::finish(MPI_Request request) {
       return;
     }
     answer_questions();
-    if (limit_ > 0 && Clock::now() - start > std::chrono::duration<double>(limit_)) {
+    const Clock::duration waited = Clock::now() - start;
+    if (limit_ > 0 && waited > std::chrono::duration<double>(limit_)) {
       const std::string culprits = who_is_behind();
       throw RankFailure(fmt::format("{} has taken longer than {:g} s: {}", what_, limit_,
                                     culprits.empty() ? "all ranks have come to it, so the network may be down" : culprits));
     }
-    std::this_thread::sleep_for(kLook);
+    std::this_thread::sleep_for(until_next_look(waited));
   }
 }
 
@@ -275,7 +283,7 @@ std::vector<MpiThread::Answer> MpiThread::ask_all() {
                   talk_, MPI_STATUS_IGNORE);
       --missing;
     } else {
-      std::this_thread::sleep_for(kLook);
+      std::this_thread::sleep_for(kShortestLook);
     }
   }
   return answers;

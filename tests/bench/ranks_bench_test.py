@@ -42,6 +42,7 @@ class Benches(unittest.TestCase):
         self.assertLessEqual(row["fastest_us"], row["median_us"])
         self.assertLessEqual(row["median_us"], row["slowest_us"])
         self.assertGreater(row["fastest_us"], 0)
+        self.assertTrue(0 < row["processor_share"] < 2, row)
         self.assertAlmostEqual(row["algorithm_gigabytes_per_second"] * row["median_us"] * 1e3 / row["bytes"], 1)
         self.assertAlmostEqual(row["bus_gigabytes_per_second"] / row["algorithm_gigabytes_per_second"], 2 * (ranks - 1) / ranks)
 

@@ -23,7 +23,7 @@ class Simulation(unittest.TestCase):
 
     def test_without_communication_a_step_is_its_computing(self):
         self.check(simulate(WORK, [0, 0, 0]), 10, 0)
-        self.check(simulate(WORK, [0, 0, 0], beside=0.5), 10, 0)
+        self.check(simulate(WORK, [0, 0, 0], computing=0.5, summing=0.5), 10, 0)
 
     def test_with_an_endlessly_slow_network_a_step_is_the_sums(self):
         slow = simulate(WORK, [1e9, 2e9, 3e9])
@@ -45,9 +45,13 @@ class Simulation(unittest.TestCase):
 
     def test_a_shared_core_gains_nothing(self):
         # A core that always has work needs 10 + 3.5 for it, whatever the order. The third sum of 0.5 is what remains at the end.
-        self.check(simulate(WORK, [2, 1, 0.5], beside=0.5), 13.5, 0.5)
+        self.check(simulate(WORK, [2, 1, 0.5], computing=0.5, summing=0.5), 13.5, 0.5)
         # From 4 on, the layer of 2 and its sum of 2 each take 4; so do the next ones of 1, which leaves 2 of that layer alone.
-        self.check(simulate(Work((4.0, 2.0, 3.0), 0.0, 0.0), [2, 1, 0], beside=0.5), 4 + 4 + 2 + 2, 0)
+        self.check(simulate(Work((4.0, 2.0, 3.0), 0.0, 0.0), [2, 1, 0], computing=0.5, summing=0.5), 4 + 4 + 2 + 2, 0)
+
+    def test_sums_that_take_a_share_of_a_core(self):
+        # The sums take 2 and 3; beside the first, half of the layer of 2 is computed, which then takes 1 more, and the sums go on unslowed.
+        self.check(simulate(WORK, [2, 3, 0.5], computing=0.5), 4 + 2 + 1 + 3 + 1.5 + 0.5 + 1, 0.5)
 
     def test_slower_ranks_are_slower_in_all_parts(self):
         self.assertEqual(WORK.scaled(2), Work((8.0, 4.0, 6.0), 0.0, 2.0))

@@ -57,7 +57,7 @@ std::vector<float> definition(const Tensor& x, const Tensor& w) {
   }
 }
 
-TEST(CpuConvolution, WithoutWinogradSumsWholeNumbersExactly) {
+TEST(CpuConvolutionDeathTest, WithoutWinogradSumsWholeNumbersExactly) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(convolve_with("off"), ::testing::ExitedWithCode(0), "");
   EXPECT_EXIT(convolve_with("no"), ::testing::ExitedWithCode(2), "RESIDUA_WINOGRAD is 'no', wanted on or off");

@@ -573,7 +573,7 @@ TYPED_TEST(Levels, AgreeOnThePreparedInput) {
   std::_Exit(isa() == want ? 0 : 1);
 }
 
-TEST(Isa, IsLoweredByTheEnvironment) {
+TEST(IsaDeathTest, IsLoweredByTheEnvironment) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(choose("baseline", Isa::baseline), ::testing::ExitedWithCode(0), "");
 #ifdef RESIDUA_X86_64
@@ -582,7 +582,7 @@ TEST(Isa, IsLoweredByTheEnvironment) {
 #endif
 }
 
-TEST(Isa, ThatIsUnknownIsAnError) {
+TEST(IsaDeathTest, ThatIsUnknownIsAnError) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto ask = [] {
     setenv("RESIDUA_ISA", "avx1024", 1);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/base/error.h"
+#include "core/base/printable.h"
 #include "core/data/loader.h"
 #include "core/io/file_system.h"
 #include "tests/data/image_fixtures.h"
@@ -197,17 +198,16 @@ TEST_F(HostileFiles, AListOfLabelsDoesNotLeadOutOfTheFolder) {
   write_bytes(folder_ / "secret.png", image(1));
   write_bytes(folder_ / "val/0.png", image(2));
   for (const std::string& name :
-       std::vector<std::string>{"../secret.png", "a/../../secret.png", folder_ / "secret.png", ".."}) {
+       std::vector<std::string>{"../secret.png", "a/../../secret.png", folder_ / "secret.png", "..", {"0.png\0x", 7}}) {
     write_bytes(folder_ / "val.txt", "0.png cat\n" + name + " dog\n");
     try {
       open_source("imagefolder", folder_.path(), Split::val);
       ADD_FAILURE() << name;
     } catch (const UsageError& error) {
-      EXPECT_THAT(error.what(), AllOf(HasSubstr("val.txt' lists '" + name + "'"), HasSubstr("inside the folder")));
+      EXPECT_THAT(error.what(),
+                  AllOf(HasSubstr("val.txt' lists '" + printable_line(name) + "'"), HasSubstr("inside the folder")));
     }
   }
-  write_bytes(folder_ / "val.txt", std::string("0.png\0x cat\n", 12));
-  EXPECT_THROW(open_source("imagefolder", folder_.path(), Split::val), UsageError);
   write_bytes(folder_ / "val.txt", "0.png cat\n");
   EXPECT_EQ(open_source("imagefolder", folder_.path(), Split::val)->size(), 1);
 }

@@ -251,7 +251,7 @@ void wait_while_stopped() {
 }
 
 // As batch systems do.
-TEST(WorkerPool, ALimitDoesNotCountWhileTheProcessIsStopped) {
+TEST(WorkerPoolDeathTest, ALimitDoesNotCountWhileTheProcessIsStopped) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(wait_while_stopped(), ::testing::ExitedWithCode(0), "");
 }

@@ -111,9 +111,10 @@ for tool in sh readlink uname cat; do
   cp -L "$(command -v "$tool")" "$bare/bin/$tool"
   patchelf --set-interpreter /archive/lib/glibc/ld-linux-x86-64.so.2 --force-rpath --set-rpath /archive/lib/glibc "$bare/bin/$tool"
 done
-# Without the tests that take a GPU's libraries, the source or the build tree, a data set, /proc, /dev/full or a minute.
+# Without the tests that take a GPU's libraries, the source or the build tree, a data set, /proc, /dev/full or a minute, or that
+# start the program anew.
 not_there='CudnnPlans.*:Golden/*:TrainImagenet.*:TrainActionsTest.*:Classify.*:KernelBench.*:DeviceFlag.*:PlotCurves.*:RealData.*:FashionMnist.*'
-not_there+=':Trainer.*:CpuConvolution.WithoutWinograd*:Isa.IsLowered*:Isa.ThatIsUnknown*:*AFullDisk*'
+not_there+=':Trainer.*:*DeathTest.*:*AFullDisk*'
 not_there+=':OnnxGolden.*:Extension.*:FileSystem.NothingElse*:Recipes.AreTheFiles*:*OfTheFirstFormat*:SettingsAlone.ThreadsAre*:*FuzzCorpus.*'
 not_there+=':*SavedRuns.*:RunSaver.*:*SkippedSteps.*:TrainerSaving.*:Divergence.*:Deterministic.*:AllocationFaults.*:OperatorNew.*'
 change_root=(chroot)

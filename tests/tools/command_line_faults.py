@@ -529,6 +529,17 @@ class Faults(unittest.TestCase):
                 self.assert_done()
                 self.assertIn("cat00.ppm", self.text, self.told)
 
+    def test_names_of_files_cannot_change_the_terminal(self):
+        image_folder(self.folder / "photos", train=32, val=2)
+        (self.folder / "photos/train/cat/\x1b[2J.ppm").write_bytes(TRUNCATED)
+        self.train("photos", *SMALL, "--no-shuffle", "--iterations", "1")
+        self.assert_done()
+        self.assertIn("\\x1b[2J.ppm", self.text, self.told)
+        self.assertNotIn("\x1b", self.text, self.told)
+        self.train("\x1b[2J")
+        self.assert_refused("\\x1b[2J")
+        self.assertNotIn("\x1b", self.text, self.told)
+
     def test_a_disk_that_does_not_answer_ends_the_run(self):
         compiler = shutil.which("c++")
         if compiler is None:

@@ -562,6 +562,11 @@ class Calls(Experiment):
             self.assertIn(told, printed)
         self.assertIn("has no plan to resume: give --preset NAME", self.call(preset=None)[1])
         self.assertIn("plan.json does not exist: nothing was started", self.call("--report", preset=None)[1])
+        (self.output / "run.json").touch()
+        code, printed = self.call()
+        self.assertEqual(code, 2)
+        self.assertIn("is the folder of a run of train-imagenet: use another --output", printed)
+        (self.output / "run.json").unlink()
         for words, preset, told in ((("--replan",), None, "--replan needs --preset NAME (smoke, cifar10"), (("--replan", "--report"), "smoke", "leave out --replan"),
                                     (("--repl",), "smoke", "unrecognized arguments: --repl")):  # fmt: skip
             code, printed = self.call(*words, preset=preset)

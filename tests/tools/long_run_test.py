@@ -20,6 +20,7 @@ PAGE = os.sysconf("SC_PAGESIZE")
 MOST_GROWTH = 1 << 20  # bytes over the run
 WARM_UP = 0.25
 PARTS = 10
+PF_EXITING = 4  # of the flags in /proc/PID/stat; see proc(5)
 
 
 def fail(message):
@@ -57,9 +58,18 @@ def children_of(pid):
     return states
 
 
+def is_running(task):
+    """Whether a thread has not ended. The kernel may list it for a moment after it has been joined."""
+    try:
+        fields = (task / "stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return False
+    return not int(fields[6]) & PF_EXITING
+
+
 def sample(pid, epochs):
     return {"epoch": epochs.now(), "rss": int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE,
-            "handles": len(os.listdir(f"/proc/{pid}/fd")), "threads": len(os.listdir(f"/proc/{pid}/task")),
+            "handles": len(os.listdir(f"/proc/{pid}/fd")), "threads": sum(map(is_running, Path(f"/proc/{pid}/task").iterdir())),
             "children": len(children_of(pid))}
 
 

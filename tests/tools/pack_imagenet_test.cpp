@@ -82,6 +82,12 @@ TEST_F(DataTools, PackVerifyAndTrain) {
   EXPECT_TRUE(read_bytes(folder_ / "a/last.safetensors") == read_bytes(folder_ / "b/last.safetensors"));
 }
 
+TEST_F(DataTools, PackOfADataSetWithoutFolderTakesOneWord) {
+  ASSERT_EQ(run("pack-imagenet --dataset synthetic shards --synthetic-images 20 --splits train"), 0) << error();
+  EXPECT_THAT(out(), HasSubstr("train: 20 of 20 images"));
+  EXPECT_TRUE(fs::exists(folder_ / "shards/train-000000.tar"));
+}
+
 TEST_F(DataTools, VerifyExitsByWhatItFinds) {
   write_bytes(folder_ / "photos/train/cat/cut.jpg", encode_jpeg(photo_image(40, 40, 9)).substr(0, 700));
   write_bytes(folder_ / "photos/train/dog/odd.jpg", encode_png(photo_image(40, 40, 9)));
@@ -132,10 +138,10 @@ TEST_F(DataTools, EverythingIsCheckedBeforeTheWork) {
 }
 
 TEST_F(DataTools, AWrongCallIsOneLineAndCode2) {
-  for (const char* call :
-       {"pack-imagenet", "pack-imagenet photos", "pack-imagenet photos out --quality 80", "pack-imagenet photos out --foo",
-        "pack-imagenet photos out --shard-size 0", "pack-imagenet photos out --splits test", "verify-imagenet",
-        "verify-imagenet photos extra", "verify-imagenet photos --tiny -1"}) {
+  for (const char* call : {"pack-imagenet", "pack-imagenet photos", "pack-imagenet photos out --quality 80",
+                           "pack-imagenet photos out --foo", "pack-imagenet photos out --shard-size 0",
+                           "pack-imagenet --dataset imagefolder photos", "pack-imagenet photos out --splits test",
+                           "verify-imagenet", "verify-imagenet photos extra", "verify-imagenet photos --tiny -1"}) {
     EXPECT_EQ(run(call), 2) << call;
     EXPECT_THAT(error(), HasSubstr("-imagenet: ")) << call;
   }

@@ -60,6 +60,9 @@ std::string type_of(const Setting& setting) {
   if (!setting.choices.empty()) {
     return join(setting.choices, "|");
   }
+  if (!setting.placeholder.empty()) {
+    return setting.placeholder;
+  }
   const char* type = setting.kind == WordKind::number ? "NUMBER" : "TEXT";
   return setting.list ? fmt::format("{0},{0},...", type) : type;
 }

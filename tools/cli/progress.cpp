@@ -8,6 +8,8 @@
 #include <chrono>
 #include <cmath>
 
+#include "core/base/printable.h"
+
 namespace residua {
 namespace {
 
@@ -134,7 +136,7 @@ void Progress::note(const std::string& text) {
   if (stream_ == nullptr) {
     return;
   }
-  fmt::print(stream_, "{}{}\n{}", bar_.empty() ? "" : kEraseLine, text, bar_);
+  fmt::print(stream_, "{}{}\n{}", bar_.empty() ? "" : kEraseLine, printable(text), bar_);
   std::fflush(stream_);
 }
 

@@ -9,6 +9,7 @@
 
 #include "core/base/host_memory.h"
 #include "core/base/host_processors.h"
+#include "core/base/printable.h"
 #include "tools/cli/operator_new.h"
 #include "tools/cli/standard_streams.h"
 #include "tools/cli/warnings.h"
@@ -33,7 +34,7 @@ int run_program(const std::string& program, const std::function<int()>& action, 
   try {
     return action();
   } catch (const UsageError& error) {
-    std::cerr << prefix + worded(error) + "\n";  // in one piece: ranks share the terminal
+    std::cerr << printable(prefix + worded(error)) + "\n";  // in one piece: ranks share the terminal
     return 2;
   } catch (const std::bad_alloc&) {
     std::cerr << prefix + program + ": out of memory on the host: " +
@@ -41,7 +42,7 @@ int run_program(const std::string& program, const std::function<int()>& action, 
                      "; use a smaller batch-size or fewer workers\n";
     return 1;
   } catch (const std::exception& error) {
-    std::cerr << prefix + program + ": " + error.what() + "\n";
+    std::cerr << printable(prefix + program + ": " + error.what()) + "\n";
     return 1;
   }
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/base/error.h"
+#include "core/base/printable.h"
 #include "core/data/inside_folder.h"
 
 namespace residua {
@@ -98,7 +99,13 @@ class Lister {
  private:
   template <class... Args>
   [[noreturn]] void fail_at(uint64_t offset, fmt::format_string<Args...> format, Args&&... args) const {
-    fail("{}: damaged at byte {}: {}", file_.path(), offset, fmt::format(format, std::forward<Args>(args)...));
+    refuse("damaged at byte {}: {}", offset, fmt::format(format, std::forward<Args>(args)...));
+  }
+
+  /// Names may contain any byte.
+  template <class... Args>
+  [[noreturn]] void refuse(fmt::format_string<Args...> format, Args&&... args) const {
+    fail("{}: {}", file_.path(), printable_line(fmt::format(format, std::forward<Args>(args)...)));
   }
 
   /// Reads the next header and passes its data. Returns false at the end mark.
@@ -133,7 +140,7 @@ class Lister {
     if (type == '0' || type == '\0') {
       members_.push_back({.name = name, .offset = data, .size = bytes});
     } else if (type != '5') {
-      fail("{}: member '{}' is a link, a device or of another type ('{}'); wanted regular files", file_.path(), name, type);
+      refuse("member '{}' is a link, a device or of another type ('{}'); wanted regular files", name, type);
     } else if (bytes != 0) {
       fail_at(header, "the folder '{}' has {} bytes", name, bytes);
     }
@@ -193,7 +200,7 @@ class Lister {
       const std::string_view key = record.substr(0, record.find('='));
       const std::string_view value = record.substr(key.size() + 1);
       if (key.starts_with("GNU.sparse") || (type == 'g' && (key == "path" || key == "size"))) {
-        fail("{}: the extended header at byte {} has the key '{}', which is not supported", file_.path(), header, key);
+        refuse("the extended header at byte {} has the key '{}', which is not supported", header, key);
       }
       if (key == "path") {
         long_name_ = value;
@@ -211,8 +218,7 @@ class Lister {
 
   void check_name(uint64_t header, const std::string& name) const {
     if (!is_inside_folder(name)) {
-      fail("{}: the member at byte {} has the name '{}'; wanted a path inside the tar file, without '..'", file_.path(), header,
-           name);
+      refuse("the member at byte {} has the name '{}'; wanted a path inside the tar file, without '..'", header, name);
     }
   }
 

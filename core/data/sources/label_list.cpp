@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/error.h"
+#include "core/base/printable.h"
 #include "core/data/inside_folder.h"
 #include "core/io/read_file.h"
 
@@ -30,7 +31,7 @@ std::pair<std::string, std::string> split(const std::filesystem::path& list, con
   const size_t space = end == std::string::npos ? end : line.find_last_of(" \t", end);
   const size_t name_end = space == std::string::npos ? space : line.find_last_not_of(" \t", space);
   if (name_end == std::string::npos) {
-    fail_usage("'{}' has the line '{}', wanted 'name label'. {}", list.string(), line, kGroundTruth);
+    fail_usage("'{}' has the line '{}', wanted 'name label'. {}", list.string(), printable_line(line), kGroundTruth);
   }
   return {line.substr(0, name_end + 1), line.substr(space + 1, end - space)};
 }
@@ -52,10 +53,11 @@ LabelList read_label_list(const std::filesystem::path& list, std::vector<std::st
   for (const std::string& line : read_lines(list)) {
     auto [file, word] = split(list, line);
     if (!is_inside_folder(file)) {
-      fail_usage("'{}' lists '{}', wanted a path inside the folder of the images, without '..'", list.string(), file);
+      fail_usage("'{}' lists '{}', wanted a path inside the folder of the images, without '..'", list.string(),
+                 printable_line(file));
     }
     if (!seen.insert(file).second) {
-      fail_usage("'{}' lists '{}' twice", list.string(), file);
+      fail_usage("'{}' lists '{}' twice", list.string(), printable_line(file));
     }
     result.files.push_back(std::move(file));
     words.push_back(std::move(word));
@@ -78,7 +80,8 @@ LabelList read_label_list(const std::filesystem::path& list, std::vector<std::st
   const auto unknown = std::ranges::find_if(words, [&](const std::string& word) { return !by_name.contains(word); });
   const bool named = unknown == words.end();
   if (!named && !numbered) {
-    fail_usage("'{}' has the class '{}', which is not one of the {} classes", list.string(), *unknown, class_names.size());
+    fail_usage("'{}' has the class '{}', which is not one of the {} classes", list.string(), printable_line(*unknown),
+               class_names.size());
   }
   for (const std::string& word : words) {
     result.labels.push_back(named ? by_name.at(word) : position(list, *number_in(word), class_names.size()));

@@ -130,7 +130,7 @@ TEST_F(Tar, RefusesNamesThatLeadOutAndWhatIsNoFile) {
   };
   EXPECT_EQ(pax("10 mode=1\n"), "");
   EXPECT_THAT(pax("13 path=../x\n"), HasSubstr("'../x'"));
-  EXPECT_THAT(pax(std::string("12 path=a\0b\n", 12)), HasSubstr("has the name 'a"));
+  EXPECT_THAT(pax(std::string("12 path=a\0b\n", 12)), HasSubstr("has the name 'a\\x00b'; wanted a path"));
   for (const char* text :
        {"99 a=b\n", "0 a=b\n", "x", "6 a=bc\n", "4 a\n", "99999999999999999999 a=b\n", "16 size=12345x7\n"}) {
     EXPECT_THAT(pax(text), HasSubstr("damaged at byte 0")) << text;

@@ -147,7 +147,8 @@ TEST(CommandLineTest, TheHelpHasEverySettingWithItsDefaultAndChoices) {
           HasSubstr("Compute threads of each process on the CPU. 0: one per core;"),
           HasSubstr(
               "Global batch size: the images of one optimizer step. Default: 256 (recipe photos), 128 (recipe small-images)."),
-          HasSubstr("--precision auto|fp32|bf16|fp16"), HasSubstr("-b,--batch-size NUMBER"),
+          HasSubstr("--precision auto|fp32|bf16|fp16"), HasSubstr("-b,--batch-size NUMBER"), HasSubstr("--threads auto|NUMBER"),
+          HasSubstr("--mean pixel|channel|R,G,B|FILE"), HasSubstr("--std R,G,B "),
           HasSubstr("Peak learning rate. Default: 0.1."), HasSubstr("--weight-decay,--wd NUMBER"),
           HasSubstr("constant: the rate does not change; cosine:")));
   size_t defaults = 0;
