@@ -120,7 +120,7 @@ TEST(CudnnPlans, OfTwoNetworksBuildInLittleTime) {
   std::printf("%d of %d plans were built in %.1f s of CPU time\n", built, plans, seconds);
   RecordProperty("cpu_seconds", fmt::format("{:.1f}", seconds));
   EXPECT_GT(built, 500);
-  EXPECT_LT(seconds, 15);
+  EXPECT_LT(seconds, 60) << "a plan that is compiled at run time takes a second or more";
 }
 
 TEST(CudnnPlans, ThatAreCompiledAtRunTimeAreAnOption) {
