@@ -72,7 +72,7 @@ CASES = {
     "CheckFinite": Launch("check_finite", "check_finite_kernel<{T}, {V}>"),
     # In fp32 there is no copy of the weights to write, but the compiled trip has it.
     "SgdUpdate": Launch("sgd", "sgd_kernel<{T}, {C}, 4>", trips="read"),
-    "PrepareInput": Launch("prepare_input", "prepare_input_kernel<{T}, 4>", trips="written", cached=1),  # the view of its image
+    "PrepareInput": Launch("prepare_input", "usual_kernel<{T}, false>", trips="written", cached=1),  # the view of its image
     "MaxPoolForward": Launch("max_pool", "max_pool_forward_3<{T}, {V}>", trips="written"),
     "MaxPoolBackward": Launch("max_pool", "max_pool_backward_3_2<{T}, {V}>", trips="written"),
     # Loops over packs, lines and pairs of columns; the third column is in the trip of its line. In backward a pixel is in one or two

@@ -110,6 +110,11 @@ std::vector<OpCase> cases() {
              {2, 5, 6, 3, 9, 11, 8},
              {3, 37, 35, 3, 29, 31, 4},
              {2, 6, 5, 4, 5, 5, 4},
+             // Three channels in and four out: one to three rows more than whole fours, and fewer; one column.
+             {2, 9, 11, 3, 6, 9, 4},
+             {3, 6, 7, 3, 7, 1, 4},
+             {2, 1, 3, 3, 2, 3, 4},
+             {2, 10, 9, 3, 8, 11, 4},
          }) {
       all.push_back(make(z, kind, color));
     }
