@@ -22,7 +22,7 @@ install(FILES ${PROJECT_BINARY_DIR}/residuaConfig.cmake ${PROJECT_BINARY_DIR}/re
 
 # Code above the devices does not include the CPU device's headers, and only Residua itself is compiled with MPI's.
 set(headers ${CMAKE_INSTALL_INCLUDEDIR}/residua)
-install(DIRECTORY core models DESTINATION ${headers} FILES_MATCHING PATTERN "*.h" PATTERN core/cpu EXCLUDE PATTERN mpi_thread.h EXCLUDE PATTERN recipes EXCLUDE)
+install(DIRECTORY core models DESTINATION ${headers} FILES_MATCHING PATTERN "*.h" PATTERN core/cpu EXCLUDE PATTERN mpi_thread.h EXCLUDE PATTERN mpi_calls.h EXCLUDE PATTERN recipes EXCLUDE)
 if(RESIDUA_BUILD_CUDA)
   install(DIRECTORY cuda/runtime cuda/device DESTINATION ${headers}/cuda FILES_MATCHING PATTERN "*.h" PATTERN "*.cuh")
 endif()
