@@ -8,6 +8,7 @@ With --programs also arms of two ranks of the real train-imagenet, which mpirun 
 import itertools
 import json
 import os
+import pathlib
 import random
 import re
 import shutil
@@ -193,6 +194,26 @@ case "$*" in *--version) for rank in $(seq "${STARTS:-$OMPI_COMM_WORLD_SIZE}"); 
             stopped = [json.loads(path.read_text()) for path in output.glob("arms/*/stopped.json")]
             self.assertEqual(stopped[0], [wanted], "mpirun kills its ranks a second after SIGTERM")
             self.assertFalse([path for path in output.glob("arms/*/busy")], "a trainer was left")
+
+    def test_ranks_that_outlive_their_launcher_are_waited_for(self):
+        # Like Open MPI: a rank is a child that inherits no files, and a killed launcher leaves it behind.
+        self.mpirun.write_text(self.LAUNCHER.replace('exec "$@"', '"$@" 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-'))
+        words = (*self.ranks(2), "--jobs", "1", *self.SMALL)
+        self.environment |= {"WORK": "100", "HOLD": str(self.folder / "hold")}
+        first = self.start(*words)
+        self.assertTrue(self.wait_for_steps(first, self.output, 2))
+        (launcher,) = self.children(first)
+        (rank,) = map(int, pathlib.Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split())
+        os.kill(rank, signal.SIGTERM)  # it saves when `hold` exists
+        self.kill(first, trainers_too=True)
+        self.environment["WORK"] = "1"
+        second = self.start(*words)
+        self.assertIn("waiting for the trainers of an earlier call", second.stdout.readline())
+        (self.folder / "hold").touch()
+        self.finish(second)
+        ran = self.ran()
+        self.assertFalse([line for line in ran if "TWO TRAINERS" in line], ran)
+        self.assertEqual([line.endswith("from 0") for line in ran].count(False), 1, "it goes on after what the rank saved")
 
     def test_the_last_line_of_a_rank_is_its_reason(self):
         text = "rank 1 of 2: train-imagenet: the disk is full\n-----\nmpirun detected that one or more processes exited\n-----\n"

@@ -24,7 +24,7 @@ class OutputLock:
     def __init__(self, output):
         output.mkdir(parents=True, exist_ok=True)
         self.script = open(output / ".lock", "a+b")
-        # Each trainer also keeps this file open, so the lock lasts until the last trainer has ended.
+        # Each trainer shares the second lock. A launcher closes the files of its ranks, so each process locks it anew.
         self.trainers = open(output / ".trainers.lock", "a+b")
         try:
             fcntl.flock(self.script, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,9 +35,11 @@ class OutputLock:
         except BlockingIOError:
             say(f"waiting for the trainers of an earlier call in {output} to save and exit")
             fcntl.flock(self.trainers, fcntl.LOCK_EX)
+        fcntl.flock(self.trainers, fcntl.LOCK_SH)
 
-    def kept(self):
-        return (self.trainers.fileno(),)
+    def words(self):
+        """The command that keeps the lock while the program after these words runs."""
+        return ["flock", "--shared", "--no-fork", os.path.abspath(self.trainers.name)]
 
 
 class Running:
@@ -90,8 +92,8 @@ class Runner:
             return folder.layers_final, lambda trainer, words, place: trainer.layer_statistics(words, place, new(folder.layers_final), weights)
         return None
 
-    def run(self, trainer, places, kept):
-        """Runs the remaining arms. Their processes keep the files `kept` open. Returns the signal that stopped it, or 0."""
+    def run(self, trainer, places):
+        """Runs the remaining arms. Returns the signal that stopped it, or 0."""
         queue = self.to_run()
         self.processors = self._processors(trainer, queue, places)
         progress = Progress(self.plan.arms, self.plan.size.iterations, len(places), self.results.keys(), self.folders, sys.stderr.isatty())
@@ -102,7 +104,7 @@ class Runner:
             while self.running or (queue and not self.signal):
                 while queue and free and not self.signal:
                     slot = free.pop(0)
-                    self._start(queue.pop(0), slot, trainer, places[slot], kept)
+                    self._start(queue.pop(0), slot, trainer, places[slot])
                 # Wait even after a signal: trainers need time to save.
                 ended, _, _ = select.select([run.pidfd for run in self.running], [], [], progress.interval_s())
                 for run in [run for run in self.running if run.pidfd in ended]:
@@ -125,13 +127,13 @@ class Runner:
         arm = next((arm for arm in queue if arm.name not in self.results), None)
         return {place: trainer.dry_run(self.plan.words(trainer, arm), place)["processor"] for place in set(places)} if arm else {}
 
-    def _start(self, arm, slot, trainer, place, kept):
+    def _start(self, arm, slot, trainer, place):
         folder = self.folders[arm.name]
         made, command = self.stage(arm)
         if arm.name not in self.results:
             folder.begin([] if made == folder.layers_initial else [self.processors[place]])
         words = command(trainer, self.plan.words(trainer, arm), place)
-        process = trainer.start(words, place, folder.file("console.txt"), kept)
+        process = trainer.start(words, place, folder.file("console.txt"))
         self.running.append(Running(arm, made, process, slot, trainer.save_signal))
         self._forward()  # a signal may have come during the start
 

@@ -51,6 +51,7 @@ class Trainer:
         self.shared = ([str(data)] if data else []) + list(preset.words)
         self.division, self.launcher = Division(), []  # the launcher: command that starts the ranks
         self.workers = 1  # loader threads of a rank
+        self.lock = []  # command that runs each process under a lock (OutputLock.words)
         if not self.program.exists():
             raise Refusal(f"{self.program} does not exist: build it (cmake --preset cpu && cmake --build --preset cpu --target train-imagenet), or give its folder by --programs")
 
@@ -107,18 +108,18 @@ class Trainer:
         return signal.SIGALRM if {"mpirun", "mpiexec"} & {pathlib.Path(word).name for word in self.launcher} else signal.SIGTERM
 
     def train(self, words, place, folder):
-        return [*self.launcher, str(self.program), *words, *self.machine(place), "--output", str(folder), "--resume", "auto"]
+        return [*self.launcher, *self.lock, str(self.program), *words, *self.machine(place), "--output", str(folder), "--resume", "auto"]
 
     def layer_statistics(self, words, place, path, weights=None):
         chosen = ["--weights", str(weights)] if weights else []
         batches = ["--statistics-batches", str(self.preset.statistics_batches)]
-        return [str(self.program), *words, *self.machine(place), *chosen, "--layer-statistics", str(path), *batches]
+        return [*self.lock, str(self.program), *words, *self.machine(place), *chosen, "--layer-statistics", str(path), *batches]
 
-    def start(self, command, place, console, kept=()):
-        """Starts a program in its own process group, which Ctrl-C in the terminal does not reach. It keeps the files `kept` open."""
+    def start(self, command, place, console):
+        """Starts a program in its own process group, which Ctrl-C in the terminal does not reach."""
         with open(console, "ab") as output:
-            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, pass_fds=kept, process_group=0,
-                                    env=place.environment(), preexec_fn=end_with_parent(os.getpid(), self.save_signal))  # fmt: skip
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, process_group=0, env=place.environment(),
+                                    preexec_fn=end_with_parent(os.getpid(), self.save_signal))  # fmt: skip
 
     def measure(self, words, places, seconds):
         """Images per second of one arm while one arm runs in each of `places`."""
