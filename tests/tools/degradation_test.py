@@ -425,6 +425,12 @@ class Calls(Experiment):
             self.assertEqual(code, 2)
             self.assertIn("an error of the last iteration is not finite", printed)
 
+    def test_a_system_without_flock_is_told(self):
+        with mock.patch.object(shutil, "which", return_value=None):
+            code, printed = self.call(*self.SMALL)
+        self.assertEqual((code, self.ran()), (2, []))
+        self.assertIn("install util-linux", printed)
+
     def test_divergence_is_a_result(self):
         code, printed = self.call("--seeds", "3", *self.SMALL, fault="diverge --model plain32 --seed 1")
         self.assertEqual(code, 0, printed)

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import select
+import shutil
 import signal
 import sys
 
@@ -39,6 +40,8 @@ class OutputLock:
 
     def words(self):
         """The command that keeps the lock while the program after these words runs."""
+        if not shutil.which("flock"):
+            raise Refusal("cannot find the command flock: install util-linux")
         return ["flock", "--shared", "--no-fork", os.path.abspath(self.trainers.name)]
 
 
