@@ -30,7 +30,7 @@ void add_options(CLI::App& app, Arguments& a) {
   app.add_option("--weights", a.weights, "safetensors file with the weights; one from train-imagenet needs no other flag")
       ->required();
   a.overrides.add(app);
-  app.add_flag("--exif", a.exif, "turn each photo as its EXIF orientation says; the default is as in training");
+  app.add_flag("--exif", a.exif, "rotate each photo by its EXIF orientation; the default is as in training");
   app.add_option("-k,--topk", a.topk, "number of classes to print for each image")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();

@@ -46,19 +46,19 @@ void declare_mean(Settings& s, InputOptions& o) {
     }
     return words;
   };
-  s.add({.name = name,
-         .help =
-             "Mean to subtract from each image. pixel: the training set's mean image (section 3.4 of the paper). channel: "
-             "its mean per channel. R,G,B: these values, each from 0 to 1. FILE: the mean image in a safetensors file, such "
-             "as a run's weights.",
-         .wanted = wanted,
-         .default_note = "pixel if all images have the size of the input; channel if they all have another size; ImageNet's "
-                         "mean per channel if sizes vary",
-         .placeholder = "pixel|channel|R,G,B|FILE",
-         .kind = WordKind::number,
-         .list = true,
-         .set = set,
-         .get = get});
+  s.add(
+      {.name = name,
+       .help = "Mean to subtract from each image. pixel: the training set's mean image (section 3.4 of the paper). channel: "
+               "its mean per channel. R,G,B: these values, each from 0 to 1. FILE: the mean image in a safetensors file, such "
+               "as a run's weights.",
+       .wanted = wanted,
+       .default_note = "that of --weights, if given; else pixel if all images have the size of the input, channel if they all "
+                       "have another size, and ImageNet's mean per channel if sizes vary",
+       .placeholder = "pixel|channel|R,G,B|FILE",
+       .kind = WordKind::number,
+       .list = true,
+       .set = set,
+       .get = get});
 }
 
 }  // namespace
@@ -67,7 +67,7 @@ void declare(Settings& s, InputOptions& o) {
   s.choice("augment", o.view, Registry<ViewKind>::names(), "Augmentation of training images. " + help_of_kinds<ViewKind>());
   o.views.declare(s);
   s.number("crop-size", o.crop_size, between(8, 4096), "Side of the network's input in pixels.")
-      .default_is("the images' own size");
+      .default_is("the images' own size, with Fashion-MNIST padded to 32");
   declare_mean(s, o);
   s.numbers("std", o.std, between(1e-4, 1), "Standard deviation to divide each channel by, each from 0.0001 to 1.")
       .shown_as("R,G,B")

@@ -24,8 +24,8 @@ void declare(Settings& settings, LoaderOptions& options) {
       .alias("j")
       .without_result();
   settings.flag("exif", options.turns_by_exif,
-                "Turn each photo as its EXIF orientation says. By default, training uses photos as they are stored, as "
-                "torchvision does. Evaluation follows what the weights record.");
+                "Rotate each photo by its EXIF orientation. By default, training does not rotate photos; nor does "
+                "torchvision. Evaluation follows what the weights record.");
   settings
       .number("max-bad-images", options.max_bad_images, at_least(0),
               "Number of unreadable images to skip; the run fails at one more.")
@@ -37,8 +37,8 @@ void declare(Settings& settings, LoaderOptions& options) {
   declare_max_pixels(settings, options.max_pixels);
   settings
       .number("read-timeout", options.read_timeout, at_least(0),
-              "If no image has been read for this many seconds, name the files, save the state and end the run; 0: no "
-              "limit. Without effect if workers is 0.")
+              "If no image has been read for this many seconds, name the files, save the state (with one process) and end the "
+              "run; 0: no limit. Without effect if workers is 0.")
       .without_result();
 }
 

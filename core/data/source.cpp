@@ -79,6 +79,9 @@ Image ImageSource::load(int64_t i) const {
 }
 
 std::string describe_folder(const fs::path& folder) {
+  if (folder.empty()) {
+    return "was not given";
+  }
   std::error_code error;
   if (!fs::exists(folder, error)) {
     return "does not exist";

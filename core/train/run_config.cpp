@@ -56,8 +56,8 @@ void declare(Settings& s, FirstWeights& o) {
   s.choice("init", o.initialization, "Mode of He initialization: fan-in (the paper) or fan-out (torchvision).");
   s.flag(
       "zero-gamma", o.zero_gamma,
-      "Start gamma of the last batch norm of each residual block at 0, so that the block first is its shortcut alone (Goyal et "
-      "al. 2017). Plain networks have no such norms.");
+      "Start gamma of the last batch norm of each residual block at 0: each block starts as its shortcut (Goyal et al. 2017). "
+      "Plain networks have no such norms.");
   s.text("weights", o.file, "Safetensors file with the initial weights, or with the weights to evaluate.")
       .without_result();  // its contents count, not its path
   s.flag("reset-classifier", o.reset_classifier,
@@ -70,19 +70,21 @@ void declare(Settings& s, FirstWeights& o) {
 void declare(Settings& s, TrainingOptions& o) {
   s.number("batch-size", o.batch_size, between(1, 1 << 20), "Global batch size: the images of one optimizer step.").alias("b");
   s.number("accumulate", o.accumulate, between(1, 1 << 20),
-           "Passes of one step: the batch goes through the network in so many equal parts, whose gradients are summed. Takes "
+           "Passes of one step: the batch goes through the network in N equal parts, whose gradients are summed. Takes "
            "less memory; the step stays that of the mean loss over the batch. Batch norm sees each part alone.");
   s.number("bn-group", o.bn_group, between(0, 1 << 20),
-           "Ghost batch norm: training normalizes over groups of so many images instead of over the batch; the last group may "
+           "Ghost batch norm: training normalizes over groups of N images instead of over the batch; the last group may "
            "be smaller. The running statistics take in the mean over groups. 0: one group.");
-  s.flag("sync-bn", o.sync_bn,
-         "With several processes, training normalizes over the images of all of them together instead of each over its own.");
+  s.flag(
+      "sync-bn", o.sync_bn,
+      "With several processes, training normalizes over the images of all of them together instead of each over its own. Needs "
+      "bn-group 0.");
   s.number("exact-bn", o.exact_bn, between(0, kMost),
            "Training images over which the batch-norm statistics are computed anew after the last step, instead of running "
            "averages; the last validation and the test use them. 0: none.");
   s.number("epochs", o.epochs, above(0), "Length of the run in epochs; fractions are allowed.");
   s.number("iterations", o.iterations, between(1, 1e12),
-           "Length of the run in iterations; overrides epochs given in the same place.");
+           "Length of the run in iterations; overrides epochs of the same layer: flags, file or recipe.");
   s.number("label-smoothing", o.label_smoothing, between(0, 1),
            "Label smoothing: the share of the target spread evenly over all classes, from 0 to 1.");
   s.choice("precision", o.precision,
@@ -99,8 +101,8 @@ void declare(Settings& s, TrainingOptions& o) {
          "Also use nondeterministic CUDA convolutions; results may differ in the last bits from run to run.")
       .without_result();
   s.flag("allow-runtime-compilation", o.plans.runtime_compilation,
-         "Also use CUDA convolutions that cuDNN compiles at run time. Compiling takes a minute or more, and some of them are "
-         "nondeterministic.")
+         "Also use CUDA convolutions that cuDNN compiles at run time. Compiling takes about a minute for a network, and some "
+         "of them are nondeterministic.")
       .without_result();
   s.flag(
        "deterministic", o.deterministic,
@@ -111,7 +113,8 @@ void declare(Settings& s, TrainingOptions& o) {
   s.add(auto_or_number(
             "threads", o.threads, between(0, 1024),
             "Compute threads of each process on the CPU. 0: one per core; ranks on the same machine divide the cores. "
-            "auto: one per core, and fewer while other programs make that faster; the last bits then depend on them."))
+            "auto: one per core, and fewer while other programs make that faster; the last bits then depend on them. Not for "
+            "several ranks."))
       .without_result();
   declare_rank_timeout(s, o.rank_timeout);
   s.number("seed", o.seed, between(0, 1e15), "Random seed for initialization, shuffling and augmentation.").chosen_by_run();
@@ -172,8 +175,7 @@ void declare(Settings& s, OutputOptions& o) {
            "Number of training images to evaluate at each validation, without augmentation and with the running batch-norm "
            "statistics. The same images each time; 0: none.")
       .chosen_by_run();
-  s.text("trace", o.trace,
-         "Write what ran when in ten steps, after the first ten, to this file, in Chrome's trace format. On the CPU device.")
+  s.text("trace", o.trace, "Write a timeline of steps 11 to 20 to this file, in Chrome's trace format. On the CPU device.")
       .without_result()
       .same_on_all_ranks();
 }

@@ -54,7 +54,8 @@ void check_training(const RunConfig& c, int64_t images) {
                               : fmt::format("a number that divides the {} images of each rank", o.batch_size / o.ranks));
   }
   if (o.sync_bn && o.bn_group > 0) {
-    fail_usage("sync-bn and bn-group {} exclude each other: leave out one of them", o.bn_group);
+    fail_usage("sync-bn normalizes over all images of a step, but bn-group is {}: add bn-group 0, or leave out sync-bn",
+               o.bn_group);
   }
   if (o.sync_bn && o.accumulate > 1 && o.ranks > 1 && last_batch_incomplete(images, c)) {
     fail_setting("sync-bn", "true",

@@ -26,7 +26,7 @@ std::string list_of_models() {
 std::string list_of_recipes() {
   std::string text;
   for (const Recipe& recipe : recipes()) {
-    text += fmt::format("{:<14}{}\n", recipe.name, recipe.description());
+    text += fmt::format("{:<16}{}\n", recipe.name, recipe.description());
   }
   return text;
 }

@@ -187,7 +187,7 @@ void declare(Settings& s, TrainActions& a) {
   s.text(
        "evaluate-on", a.evaluate_on,
        "Images for --evaluate: val or train, or val:N or train:N for N images spread evenly over the set. With --holdout, val "
-       "is the held-out images and test is the validation split.")
+       "is the held-out images and test is the validation split. val if not given.")
       .action();
   s.text("predictions", a.predictions,
          "With --evaluate: write a line of JSON for each image to this file: its name, label and loss, and the five most "
@@ -210,7 +210,8 @@ void declare(Settings& s, TrainActions& a) {
          "Compute the batch-norm statistics of --weights anew over --exact-bn training images, write the weights to this file, "
          "and exit. Settings of the network that are not given come from the weights.")
       .action();
-  s.number("statistics-batches", a.statistics_batches, between(1, 1e6), "Number of training batches for --layer-statistics.")
+  s.number("statistics-batches", a.statistics_batches, between(1, 1e6),
+           "Number of training batches for --layer-statistics; 10 if not given.")
       .action();
   declare_time_limit(s, a.time_limit);
   s.flag("list-models", a.list_models, "List all networks and exit.").action();

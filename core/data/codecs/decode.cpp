@@ -59,7 +59,8 @@ void decode_turned_jpeg(std::span<const uint8_t> bytes, const std::string& name,
 void declare_max_pixels(Settings& settings, int64_t& max_pixels) {
   settings.number(
       "max-pixels", max_pixels, between(1, kMaxImagePixels),
-      "Refuse images with more pixels, as if they could not be read. The header tells, before memory is taken for pixels.");
+      "Refuse images with more pixels, as if they could not be read. The size is read from the header, before memory is "
+      "allocated.");
 }
 
 ImageFormat image_format(std::span<const uint8_t> bytes) {

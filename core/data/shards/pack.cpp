@@ -232,11 +232,10 @@ void declare(Settings& s, PackOptions& o) {
   s.number("shorter-side", o.shorter_side, between(1, 1 << 15),
            "Scale images whose shorter side has more pixels to this many, and store them as JPEG.")
       .default_is("every image is stored as it is");
-  s.flag(
-      "exif", o.turns_by_exif,
-      "Turn each photo as its EXIF orientation says, and store those photos as JPEG. By default, photos keep their orientation "
-      "data, and --exif of train-imagenet turns them.");
-  s.number("quality", o.quality, between(1, 100), "JPEG quality of the images that are scaled or turned.");
+  s.flag("exif", o.turns_by_exif,
+         "Rotate each photo by its EXIF orientation, and store those photos as JPEG. By default, photos keep their orientation "
+         "data, and --exif of train-imagenet rotates them.");
+  s.number("quality", o.quality, between(1, 100), "JPEG quality of the images that are scaled or rotated.");
   declare_max_pixels(s, o.max_pixels);
   s.number("shard-size", o.shard_mib, between(1, 1 << 20), "Size of a shard in MiB.");
   s.add(workers_setting(o.workers, "Threads that read and encode images. auto: one per core.")).alias("j");

@@ -60,10 +60,10 @@ void declare(Settings& s, ScheduleOptions& o) {
   s.number("lr", o.rate, above(0), "Peak learning rate.");
   s.number("lr-batch-size", o.rate_batch_size, between(1, 1 << 20),
            "Batch size that lr is meant for: a smaller batch scales lr down in proportion; for a larger one see lr-scaling. "
-           "Ignored if you give lr without it.");
+           "If you give lr but not this, lr is not scaled.");
   s.choice("lr-scaling", o.rate_scaling,
-           "What a batch larger than lr-batch-size does. down: it leaves lr as it is. linear: it scales lr up in proportion, "
-           "which needs a warm-up (Goyal et al. 2017).");
+           "How lr follows the batch size. down: a batch smaller than lr-batch-size scales lr down. linear: a larger one also "
+           "scales it up in proportion, which needs a warm-up (Goyal et al. 2017).");
   s.choice("lr-schedule", o.name, Registry<ScheduleKind>::names(), "Learning-rate schedule. " + help_of_kinds<ScheduleKind>());
   s.numbers("lr-steps", o.steps, above(0),
             "When the step schedule drops the rate: a list of iterations if the run's length is in iterations, else of epochs.")
@@ -74,7 +74,8 @@ void declare(Settings& s, ScheduleOptions& o) {
   s.number("warmup-iterations", o.warmup_iterations, between(0, 1e12),
            "Length of the linear or constant warm-up in iterations; 0: no warm-up.");
   s.number("warmup-epochs", o.warmup_epochs, above(0),
-           "The same in epochs; fractions are allowed. Overridden by warmup-iterations given in the same place.");
+           "The same in epochs; fractions are allowed. Overridden by warmup-iterations of the same layer: flags, file or "
+           "recipe.");
   s.choice("warmup", o.warmup,
            "Kind of warm-up. linear: from warmup-lr to the schedule's rate in a straight line. constant: warmup-lr throughout. "
            "until-error: warmup-lr until the training error falls below warmup-error, as in the paper for ResNet-110.");
