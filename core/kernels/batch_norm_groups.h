@@ -86,6 +86,7 @@ RESIDUA_ALWAYS_INLINE void advance(BatchNormReluMaxPoolForward& a) {
 }
 RESIDUA_ALWAYS_INLINE void advance(BatchNormReluMaxPoolBackwardReduce& a) {
   skip(a.x, elements_in(a.shape) * size_bytes(a.dtype));
+  skip(a.y, elements_out(a.shape) * size_bytes(a.dtype));
   skip(a.dy, elements_out(a.shape) * size_bytes(a.dtype));
   skip(a.index, elements_out(a.shape));
   skip_channels(a.shape.channels, a.mean, a.rstd, a.sum_g, a.sum_g_xhat);

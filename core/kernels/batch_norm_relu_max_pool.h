@@ -27,16 +27,26 @@ struct BatchNormReluMaxPoolForward {
   uint8_t* index;     // [N, P, Q, C], overwritten, or null: the winner's row * window + column in its window, or kNoWinner
 };
 
+/// Limits within which (y - beta) / gamma is xhat almost as exactly as x gives it: gamma at least the first, and beta at most
+/// so many times gamma. Rounding y to its type changes the quotient by up to that rounding times |xhat| + |beta / gamma|, and
+/// f16 has fewer digits below 6e-5.
+inline constexpr float kLeastGamma = 0x1p-8f;
+inline constexpr float kMostBetaPerGamma = 4;
+
 /// Let g [N, H, W, C] = the sum of dy over the windows where the pixel is the maximum, and xhat = (x - mean) * rstd. Computes
 /// sum_g = the sum of g over the pixels of a group, and sum_g_xhat = the sum of g * xhat. Added up over groups, they are the
-/// gradients of beta and gamma.
+/// gradients of beta and gamma. Both are sums over the positive y, whose winner has xhat = (y - beta) / gamma: x and the index
+/// are read only for channels whose gamma or beta is beyond these limits.
 struct BatchNormReluMaxPoolBackwardReduce {
   DType dtype;
   PoolShape shape;
   int64_t group_images;
   const void* x;
+  const void* y;   // [N, P, Q, C], of forward
   const void* dy;  // [N, P, Q, C]
   const uint8_t* index;
+  const float* gamma;
+  const float* beta;
   const float* mean;
   const float* rstd;
   float* sum_g;       // [groups, channels], overwritten

@@ -15,7 +15,7 @@ constexpr int64_t kLargestWindow = 15;  // the largest for which every position,
 /// Saved for backward.
 struct Saved {
   PoolShape shape;
-  Tensor x, index, gamma;
+  Tensor x, y, index, gamma, beta;
   NormStatistics statistics;
   int64_t group_images;
   Mode mode;
@@ -35,8 +35,11 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
                                                  .shape = saved.shape,
                                                  .group_images = saved.group_images,
                                                  .x = saved.x.data(),
+                                                 .y = saved.y.data(),
                                                  .dy = dy.data(),
                                                  .index = index,
+                                                 .gamma = saved.gamma.data<float>(),
+                                                 .beta = saved.beta.data<float>(),
                                                  .mean = s.mean.data<float>(),
                                                  .rstd = s.rstd.data<float>(),
                                                  .sum_g = sums.g(),
@@ -91,8 +94,10 @@ Tensor batch_norm_relu_max_pool(const Tensor& x, const BatchNormTensors& p, Pool
   return record(y, {x, p.gamma, p.beta}, check.op(),
                 [saved = Saved{.shape = shape,
                                .x = x.detached(),
+                               .y = y.detached(),
                                .index = index,
                                .gamma = p.gamma.detached(),
+                               .beta = p.beta.detached(),
                                .statistics = statistics,
                                .group_images = group_images,
                                .mode = mode}](const Tensor& dy, Gradients& gradients) { backward_rule(saved, dy, gradients); });

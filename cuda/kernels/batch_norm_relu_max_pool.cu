@@ -7,8 +7,9 @@
 //
 // Backward: one tile of stride x stride pixels at a time. Tiles are aligned to the padded image, so the pixels of every tile
 // have the same positions in the same windows. With window 3 and stride 2, these are nine positions of four pixels in four
-// windows. The windows are loaded once for the tile; up to three neighbors load them too, from the caches. Both kernels read x,
-// dy and the index once from memory, and the second writes dx once. Other window sizes are processed pixel by pixel.
+// windows. The windows are loaded once for the tile; up to three neighbors load them too, from the caches. x, dy and the index
+// are read once from memory, and dx is written once. Other window sizes are processed pixel by pixel. The sums need only y and
+// dy, unless a channel's gamma or beta is beyond the limits of core/kernels/batch_norm_relu_max_pool.h.
 //
 // Groups of images are processed one after the other, each by launches of its own.
 #include "core/kernels/batch_norm_groups.h"
@@ -291,22 +292,69 @@ __device__ void for_gradients(const Pooling& s, const Area& area, const ColumnPl
   }
 }
 
+/// Adds the sums of g and of g * (y - beta) over the pooled rows of a thread. Loads four rows before the first use.
+template <class T, int N>
+__device__ void add_pooled(const ColumnGrid& grid, const ColumnPlace& place, int64_t rows, int64_t channels, const T* y,
+                           const T* dy, const float (&beta)[N], float (&sum)[2][N]) {
+  constexpr int kRows = 4;
+  const int64_t step = grid.row_step();
+  for (int64_t row = place.row; row < rows; row += kRows * step) {
+    Pack<T, N> pooled[kRows], gradients[kRows];
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      const int64_t at = (row + k * step < rows ? row + k * step : row) * channels + int64_t{place.column} * N;
+      pooled[k] = pack_at<N>(y + at);
+      gradients[k] = pack_at<N>(dy + at);
+    }
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      if (row + k * step < rows) {
+        float value[N], g[N];
+        widen(pooled[k], value);
+        widen(gradients[k], g);
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          const float passed = value[j] > 0 ? g[j] : 0.0f;
+          sum[0][j] += passed;
+          sum[1][j] += value[j] > 0 ? passed * (value[j] - beta[j]) : 0.0f;
+        }
+      }
+    }
+  }
+}
+
 template <class T, int N, int Window, int Stride>
 __global__ void __launch_bounds__(kThreads, kBlocks)
     reduce_kernel(Pooling s, ColumnGrid grid, Area area, BatchNormReluMaxPoolBackwardReduce args, float* partials) {
+  const T* dy = static_cast<const T*>(args.dy);
   const ColumnPlace place(grid);
   float sum[2][N] = {};
   if (place.active) {
-    float mean[N];
-    load_channels(args.mean, s.channels, int64_t{place.column} * N, mean);
-    for_gradients<Window, Stride, T, N>(s, area, place, static_cast<const T*>(args.x), static_cast<const T*>(args.dy),
-                                        args.index, [&](int64_t, const Pack<T, N>& x, const float(&g)[N]) {
+    float of[4][N];
+    load_channels({args.gamma, args.beta, args.mean, args.rstd}, s.channels, int64_t{place.column} * N, of);
+    const auto& [gamma, beta, mean, rstd] = of;
+    bool pooled = true;
 #pragma unroll
-                                          for (int j = 0; j < N; ++j) {
-                                            sum[0][j] += g[j];
-                                            sum[1][j] += g[j] * (widen(x.v[j]) - mean[j]);
-                                          }
-                                        });
+    for (int j = 0; j < N; ++j) {
+      pooled = pooled && fabsf(gamma[j]) >= kLeastGamma && fabsf(beta[j]) <= kMostBetaPerGamma * fabsf(gamma[j]);
+    }
+    if (pooled) {
+      const int64_t rows = int64_t{area.images} * s.out_height * s.out_width;
+      add_pooled<T, N>(grid, place, rows, s.channels, static_cast<const T*>(args.y), dy, beta, sum);
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        sum[1][j] /= gamma[j] * rstd[j];  // g * (x - mean)
+      }
+    } else {
+      for_gradients<Window, Stride, T, N>(s, area, place, static_cast<const T*>(args.x), dy, args.index,
+                                          [&](int64_t, const Pack<T, N>& x, const float(&g)[N]) {
+#pragma unroll
+                                            for (int j = 0; j < N; ++j) {
+                                              sum[0][j] += g[j];
+                                              sum[1][j] += g[j] * (widen(x.v[j]) - mean[j]);
+                                            }
+                                          });
+    }
   }
   add_lanes(grid, place, sum);
   store_partials(grid, place, sum, partials);
@@ -389,7 +437,7 @@ void run_group(const BatchNormReluMaxPoolBackwardReduce& args, Stream& stream) {
           finish_sums<kElements>(stream, grid, args.shape.channels, partials,
                                  FinishBackward{args.rstd, args.sum_g, args.sum_g_xhat});
         },
-        args.x, args.dy);
+        args.x, args.y, args.dy);
   });
 }
 

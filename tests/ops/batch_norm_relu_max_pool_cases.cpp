@@ -19,6 +19,7 @@ struct Sizes {
   PoolOptions pool = kOfTheStem;
   double low = -1, high = 1;  // of x
   int64_t group = 0;
+  bool small_gamma = false;  // of which backward takes some channels' sums from x, the others' from y
 
   int64_t pooled(int64_t size) const { return (size + 2 * pool.padding - pool.window) / pool.stride + 1; }
   /// Elements of x in a group.
@@ -161,15 +162,25 @@ bool clear_cut(const Sizes& z, std::span<const HostArray> in, Mode mode) {
   });
 }
 
+/// Around the limits of BatchNormReluMaxPoolBackwardReduce, and 0.
+void small_gammas(Random& random, std::span<double> values) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = i % 5 == 2 ? 0.0 : (i % 2 == 0 ? 1.0 : -1.0) * random.uniform(0.02, 0.3);
+  }
+}
+
 OpCase make(const Sizes& z, Mode mode) {
   OpCase c{
       .op = "batch_norm_relu_max_pool",
       .name = fmt::format("{}_n{}_{}x{}x{}_window_{}_stride_{}_padding_{}{}", mode == Mode::train ? "train" : "evaluate", z.n,
                           z.h, z.w, z.c, z.pool.window, z.pool.stride, z.pool.padding, z.high > 2 ? "_far_from_zero" : "") +
-              (z.group > 0 ? fmt::format("_groups_of_{}", z.group) : ""),
+              (z.group > 0 ? fmt::format("_groups_of_{}", z.group) : "") + (z.small_gamma ? "_small_gamma" : ""),
       .inputs = {{.name = "x", .shape = z.in(), .values = uniform(z.low, z.high)},
                  // Of both signs: the largest x is not always the winner.
-                 {.name = "gamma", .shape = {z.c}, .values = away_from_zero(0.5, 1.5), .dtype = DType::f32},
+                 {.name = "gamma",
+                  .shape = {z.c},
+                  .values = z.small_gamma ? Values(small_gammas) : away_from_zero(0.5, 1.5),
+                  .dtype = DType::f32},
                  {.name = "beta", .shape = {z.c}, .values = uniform(-1.0, 0.5), .dtype = DType::f32}},
       .run =
           [=](std::span<const Tensor> in) {
@@ -216,7 +227,10 @@ std::vector<OpCase> cases() {
                                                      {2, 5, 5, 8, {.window = 3, .stride = 2, .padding = 1}, 98, 102},
                                                      {5, 5, 4, 7, kOfTheStem, -1, 1, 2},
                                                      {4, 6, 6, 16, kOfTheStem, -1, 1, 3},
-                                                     {3, 5, 6, 3, {.window = 2, .stride = 3, .padding = 1}, -1, 1, 1}}) {
+                                                     {3, 5, 6, 3, {.window = 2, .stride = 3, .padding = 1}, -1, 1, 1},
+                                                     {2, 6, 7, 64, kOfTheStem, -1, 1, 0, true},
+                                                     {2, 5, 6, 7, {.window = 2, .stride = 2}, -1, 1, 0, true},
+                                                     {3, 6, 6, 16, kOfTheStem, -1, 1, 2, true}}) {
     all.push_back(make(z, Mode::train));
   }
   for (const Sizes& z : std::initializer_list<Sizes>{{2, 5, 4, 7}, {1, 6, 9, 64}}) {

@@ -47,50 +47,110 @@ void forward(const BatchNormReluMaxPoolForward& args) {
       });
 }
 
-template <class T>
-void backward_reduce(const BatchNormReluMaxPoolBackwardReduce& args) {
-  const PoolShape s = args.shape;
-  const T* x = static_cast<const T*>(args.x);
-  const T* dy = static_cast<const T*>(args.dy);
-  const uint8_t* index = args.index;
-  const float* means = args.mean;
-  const int64_t width = 2 * s.channels;
-  // Sums in floats over a row of pixels, then in doubles over the rows.
+/// The sums of two quantities for each channel, in floats over a row of pixels, then in doubles over the rows. For a row and a
+/// block of channels, `add(row, channel, extent, sums)` adds the first to the first half of `sums`, and the second to the
+/// other. Then calls finish(channel, first, second).
+template <class Add, class Finish>
+void sum_rows(int64_t rows, int64_t channels, const Add& add, const Finish& finish) {
+  const int64_t width = 2 * channels;
   double* totals = static_cast<double*>(scratch(thread_count() * width * static_cast<int64_t>(sizeof(double))));
-  const int parts = parallel_ranges(s.batch * s.in_height, 1, [=](int thread, int64_t begin, int64_t end) {
+  const int parts = parallel_ranges(rows, 1, [=](int thread, int64_t begin, int64_t end) {
     double* total = totals + thread * width;
     std::memset(total, 0, static_cast<size_t>(width) * sizeof(double));
     for (int64_t row = begin; row < end; ++row) {
-      for_blocks<4>(s.channels, [=](int64_t c, auto extent) {
+      for_blocks<4>(channels, [=](int64_t c, auto extent) {
         constexpr int kVectors = decltype(extent)::kVectors;
-        Floats mean[kVectors];
-        for (int v = 0; v < kVectors; ++v) {
-          mean[v] = load(means + c + v * kLanes, extent);
-        }
         Floats sums[2 * kVectors] = {};
-        for_gradients(s, dy, index, row, c, extent, [&](int64_t i, Floats g, int v) {
-          sums[v] += g;
-          sums[kVectors + v] += g * (load(x + i, extent) - mean[v]);
-        });
+        add(row, c, extent, sums);
         for (int v = 0; v < kVectors; ++v) {
           const int64_t first = c + v * kLanes;
-          for (int64_t lane = 0; lane < kLanes && first + lane < s.channels; ++lane) {
+          for (int64_t lane = 0; lane < kLanes && first + lane < channels; ++lane) {
             total[first + lane] += static_cast<double>(sums[v][lane]);
-            total[s.channels + first + lane] += static_cast<double>(sums[kVectors + v][lane]);
+            total[channels + first + lane] += static_cast<double>(sums[kVectors + v][lane]);
           }
         }
       });
     }
   });
-  for (int64_t c = 0; c < s.channels; ++c) {
-    double sum_g = 0;
-    double sum_g_centered = 0;
+  for (int64_t c = 0; c < channels; ++c) {
+    double first = 0;
+    double second = 0;
     for (int part = 0; part < parts; ++part) {
-      sum_g += totals[part * width + c];
-      sum_g_centered += totals[part * width + s.channels + c];
+      first += totals[part * width + c];
+      second += totals[part * width + channels + c];
     }
-    args.sum_g[c] = static_cast<float>(sum_g);
-    args.sum_g_xhat[c] = static_cast<float>(sum_g_centered * static_cast<double>(args.rstd[c]));
+    finish(c, first, second);
+  }
+}
+
+/// From y alone.
+template <class T>
+void reduce_pooled(const BatchNormReluMaxPoolBackwardReduce& args) {
+  const PoolShape s = args.shape;
+  const T* y = static_cast<const T*>(args.y);
+  const T* dy = static_cast<const T*>(args.dy);
+  const float* betas = args.beta;
+  sum_rows(
+      s.batch * s.out_height(), s.channels,
+      [=](int64_t row, int64_t c, auto extent, Floats* sums) {
+        constexpr int kVectors = decltype(extent)::kVectors;
+        Floats beta[kVectors];
+        for (int v = 0; v < kVectors; ++v) {
+          beta[v] = load(betas + c + v * kLanes, extent);
+        }
+        const int64_t end = (row + 1) * s.out_width() * s.channels;
+        for (int64_t i = row * s.out_width() * s.channels + c; i < end; i += s.channels) {
+          for (int v = 0; v < kVectors; ++v) {
+            const Floats pooled = load(y + i + v * kLanes, extent);
+            const Floats g = select(pooled > 0, load(dy + i + v * kLanes, extent), Floats{});
+            sums[v] += g;
+            sums[kVectors + v] += select(pooled > 0, g * (pooled - beta[v]), Floats{});
+          }
+        }
+      },
+      [&](int64_t c, double sum_g, double sum_g_scaled) {
+        args.sum_g[c] = static_cast<float>(sum_g);
+        args.sum_g_xhat[c] = static_cast<float>(sum_g_scaled / static_cast<double>(args.gamma[c]));
+      });
+}
+
+template <class T>
+void reduce_pixels(const BatchNormReluMaxPoolBackwardReduce& args) {
+  const PoolShape s = args.shape;
+  const T* x = static_cast<const T*>(args.x);
+  const T* dy = static_cast<const T*>(args.dy);
+  const uint8_t* index = args.index;
+  const float* means = args.mean;
+  sum_rows(
+      s.batch * s.in_height, s.channels,
+      [=](int64_t row, int64_t c, auto extent, Floats* sums) {
+        constexpr int kVectors = decltype(extent)::kVectors;
+        Floats mean[kVectors];
+        for (int v = 0; v < kVectors; ++v) {
+          mean[v] = load(means + c + v * kLanes, extent);
+        }
+        for_gradients(s, dy, index, row, c, extent, [&](int64_t i, Floats g, int v) {
+          sums[v] += g;
+          sums[kVectors + v] += g * (load(x + i, extent) - mean[v]);
+        });
+      },
+      [&](int64_t c, double sum_g, double sum_g_centered) {
+        args.sum_g[c] = static_cast<float>(sum_g);
+        args.sum_g_xhat[c] = static_cast<float>(sum_g_centered * static_cast<double>(args.rstd[c]));
+      });
+}
+
+template <class T>
+void backward_reduce(const BatchNormReluMaxPoolBackwardReduce& args) {
+  bool pooled = true;
+  for (int64_t c = 0; c < args.shape.channels; ++c) {
+    const float gamma = __builtin_fabsf(args.gamma[c]);
+    pooled = pooled && gamma >= kLeastGamma && __builtin_fabsf(args.beta[c]) <= kMostBetaPerGamma * gamma;
+  }
+  if (pooled) {
+    reduce_pooled<T>(args);
+  } else {
+    reduce_pixels<T>(args);
   }
 }
 
