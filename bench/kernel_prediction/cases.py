@@ -86,9 +86,9 @@ CASES = {
     "ZeroPadShortcutForward average": Launch("zero_pad_shortcut", "halve_forward<{T}, {V}, (ShortcutPool)1>", trips="read"),
     "ZeroPadShortcutBackward stride": Launch("zero_pad_shortcut", "halve_backward<{T}, {V}, (ShortcutPool)0>", trips="written"),
     "ZeroPadShortcutBackward average": Launch("zero_pad_shortcut", "halve_backward<{T}, {V}, (ShortcutPool)1>", trips="written"),
-    "BatchNormReluMaxPoolForward": _columns("batch_norm_relu_max_pool", "forward_kernel<{T}, {V}, 3>", trips="written", most_blocks=3),
-    "BatchNormReluMaxPoolBackwardReduce": _sums("batch_norm_relu_max_pool", "reduce_kernel<{T}, {H}, 3, 2>", 256, trips="tile", most_blocks=3, lane_sums=4),
-    "BatchNormReluMaxPoolBackwardApply": _columns("batch_norm_relu_max_pool", "apply_kernel<{T}, {H}, 3, 2>", trips="tile", most_blocks=3),
+    "BatchNormReluMaxPoolForward": _columns("batch_norm_relu_max_pool", "forward_kernel<{T}>", trips="written", most_blocks=3),
+    "BatchNormReluMaxPoolBackwardReduce": _sums("batch_norm_relu_max_pool", "reduce_kernel<{T}>", 256, trips="read", trip_bytes=64, most_blocks=3, lane_sums=4),
+    "BatchNormReluMaxPoolBackwardApply": _columns("batch_norm_relu_max_pool", "apply_kernel<{T}>", trips="tile", most_blocks=3),
     **dict(_batch_norm()),
     **dict(_small()),
 }

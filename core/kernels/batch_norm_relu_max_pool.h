@@ -10,13 +10,21 @@
 // the activation, four times as large as y, nor its gradient is ever stored in memory.
 namespace residua {
 
+// What the kernels take: this window and stride, channels that are a multiple, tensors of fewer elements that begin at
+// multiples of so many bytes. core/ops composes others of two ops.
+inline constexpr int64_t kFusedPoolWindow = 3;
+inline constexpr int64_t kFusedPoolStride = 2;
+inline constexpr int64_t kFusedPoolChannels = 8;
+inline constexpr int64_t kFusedPoolElements = int64_t{1} << 30;
+inline constexpr uintptr_t kFusedPoolAlignment = 16;
+
 /// The index of an output that is not positive. No gradient flows through it.
 inline constexpr uint8_t kNoWinner = 255;
 
 /// Handles ties and NaN like MaxPoolForward.
 struct BatchNormReluMaxPoolForward {
   DType dtype;
-  PoolShape shape;       // window <= 15
+  PoolShape shape;
   int64_t group_images;  // images that share statistics; the last group may have fewer; one group: shape.batch
   const void* x;         // [N, H, W, C]
   const float* gamma;

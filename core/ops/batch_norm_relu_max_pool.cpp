@@ -10,8 +10,6 @@
 namespace residua {
 namespace {
 
-constexpr int64_t kLargestWindow = 15;  // the largest for which every position, and kNoWinner, fits into a byte
-
 /// Saved for backward.
 struct Saved {
   PoolShape shape;
@@ -21,10 +19,19 @@ struct Saved {
   Mode mode;
 };
 
+bool aligned(const Tensor& t) { return reinterpret_cast<uintptr_t>(t.data()) % kFusedPoolAlignment == 0; }
+
+/// Whether the fused kernels take it.
+bool fused(const Tensor& x, const PoolShape& s) {
+  return s.window == kFusedPoolWindow && s.stride == kFusedPoolStride && s.channels % kFusedPoolChannels == 0 &&
+         x.size() < kFusedPoolElements && aligned(x);
+}
+
 // The node's inputs, in order.
 constexpr int kX = 0, kGamma = 1, kBeta = 2;
 
-void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
+void backward_rule(const Saved& saved, const Tensor& given, Gradients& gradients) {
+  const Tensor dy = aligned(given) ? given : given.clone();
   const Device device = dy.device();
   const DType dtype = saved.x.dtype();
   const uint8_t* index = saved.index.data<uint8_t>();
@@ -70,7 +77,10 @@ void backward_rule(const Saved& saved, const Tensor& dy, Gradients& gradients) {
 
 Tensor batch_norm_relu_max_pool(const Tensor& x, const BatchNormTensors& p, PoolOptions options, Mode mode) {
   const ArgumentCheck check("batch_norm_relu_max_pool");
-  const PoolShape shape = pool_shape(check, x, options, kLargestWindow);
+  const PoolShape shape = pool_shape(check, x, options);
+  if (!fused(x, shape)) {
+    return max_pool(batch_norm_relu(x, p, mode), options);
+  }
   const NormStatistics statistics = norm_statistics(check, x, p, mode);
   const int64_t group_images = mode == Mode::train ? p.group_of(shape.batch) : shape.batch;
   const bool keep = grad_needed({x, p.gamma, p.beta});

@@ -388,6 +388,7 @@ TYPED_TEST(Levels, AgreeOnPooling) {
         mean[i] = 0.25f;
       }
       const float* beta = b.in<float>(c, 0.0, 1.0);
+      const float* zeros = b.in<float>(c, 0.0, 0.0);
       b.run(BatchNormReluMaxPoolForward{.dtype = kType,
                                         .shape = s,
                                         .group_images = s.batch,
@@ -414,6 +415,20 @@ TYPED_TEST(Levels, AgreeOnPooling) {
       const T* y = b.in<T>(out);
       float* sum_g = b.out<float>(c);
       float* sum_g_xhat = b.out<float>(c);
+      // The sums from x, then those from y.
+      b.run(BatchNormReluMaxPoolBackwardReduce{.dtype = kType,
+                                               .shape = s,
+                                               .group_images = s.batch,
+                                               .x = finite,
+                                               .y = y,
+                                               .dy = dy,
+                                               .index = index,
+                                               .gamma = zeros,
+                                               .beta = beta,
+                                               .mean = mean,
+                                               .rstd = rstd,
+                                               .sum_g = b.out<float>(c),
+                                               .sum_g_xhat = b.out<float>(c)});
       b.run(BatchNormReluMaxPoolBackwardReduce{.dtype = kType,
                                                .shape = s,
                                                .group_images = s.batch,

@@ -200,6 +200,9 @@ OpCase make(const Sizes& z, Mode mode) {
       .reference = [=](std::span<const HostArray> in) { return reference(z, in, mode); },
       .reference_gradients = [=](std::span<const HostArray> in, const HostArray& dy) { return gradients(z, in, dy, mode); },
       .usable = [=](std::span<const HostArray> in) { return clear_cut(z, in, mode); }};
+  if (z.c % 8 != 0 || z.pool.window != 3 || z.pool.stride != 2) {
+    c.dtypes = {DType::f32};  // others are rounded before the maximum, which makes ties
+  }
   if (mode == Mode::evaluate) {
     c.inputs.push_back({"running_mean", {z.c}, uniform(z.low, z.high), false, DType::f32});
     c.inputs.push_back({"running_var", {z.c}, uniform(0.5, 2.0), false, DType::f32});
@@ -213,27 +216,26 @@ OpCase make(const Sizes& z, Mode mode) {
 
 std::vector<OpCase> cases() {
   std::vector<OpCase> all;
-  for (const Sizes& z : std::initializer_list<Sizes>{{1, 2, 2, 3},
-                                                     {2, 5, 4, 7},
+  for (const Sizes& z : std::initializer_list<Sizes>{{1, 2, 2, 8},
+                                                     {2, 5, 4, 24},
                                                      {1, 9, 7, 16},
                                                      {2, 6, 6, 64},
-                                                     {2, 8, 7, 12},
-                                                     {2, 21, 19, 20},
-                                                     {1, 6, 7, 17, {.window = 2, .stride = 2, .padding = 0}},
-                                                     {2, 5, 6, 3, {.window = 3, .stride = 1, .padding = 1}},
-                                                     {1, 8, 9, 8, {.window = 2, .stride = 3, .padding = 1}},
-                                                     {2, 7, 8, 4, {.window = 3, .stride = 2, .padding = 0}},
-                                                     {1, 15, 16, 3, {.window = 15, .stride = 7, .padding = 7}},
-                                                     {2, 5, 5, 8, {.window = 3, .stride = 2, .padding = 1}, 98, 102},
-                                                     {5, 5, 4, 7, kOfTheStem, -1, 1, 2},
+                                                     {2, 8, 7, 16},
+                                                     {2, 21, 19, 24},
+                                                     {2, 7, 8, 8, {.window = 3, .stride = 2, .padding = 0}},
+                                                     {2, 5, 5, 8, kOfTheStem, 98, 102},
+                                                     {5, 5, 4, 8, kOfTheStem, -1, 1, 2},
                                                      {4, 6, 6, 16, kOfTheStem, -1, 1, 3},
-                                                     {3, 5, 6, 3, {.window = 2, .stride = 3, .padding = 1}, -1, 1, 1},
                                                      {2, 6, 7, 64, kOfTheStem, -1, 1, 0, true},
-                                                     {2, 5, 6, 7, {.window = 2, .stride = 2}, -1, 1, 0, true},
-                                                     {3, 6, 6, 16, kOfTheStem, -1, 1, 2, true}}) {
+                                                     {3, 6, 6, 16, kOfTheStem, -1, 1, 2, true},
+                                                     // Composed of two ops.
+                                                     {2, 5, 4, 7},
+                                                     {1, 6, 7, 17, {.window = 2, .stride = 2, .padding = 0}},
+                                                     {2, 5, 6, 8, {.window = 3, .stride = 1, .padding = 1}},
+                                                     {3, 5, 6, 3, {.window = 2, .stride = 3, .padding = 1}, -1, 1, 1}}) {
     all.push_back(make(z, Mode::train));
   }
-  for (const Sizes& z : std::initializer_list<Sizes>{{2, 5, 4, 7}, {1, 6, 9, 64}}) {
+  for (const Sizes& z : std::initializer_list<Sizes>{{2, 5, 4, 8}, {1, 6, 9, 64}}) {
     all.push_back(make(z, Mode::evaluate));
   }
   return all;

@@ -55,7 +55,7 @@ TEST(StoredZero, NothingGoesBackThroughAnOutputThatIsStoredAsZero) {
         EXPECT_EQ(gradient_of_beta([&](const auto& p) { return batch_norm_relu(x, p, mode); }), open_only(48));
         EXPECT_EQ(gradient_of_beta([&](const auto& p) { return batch_norm_add_relu(x, residual, p, mode); }), open_only(48));
         EXPECT_EQ(gradient_of_beta([&](const auto& p) {
-                    return batch_norm_relu_max_pool(x, p, {.window = 2, .stride = 2, .padding = 0}, mode);
+                    return batch_norm_relu_max_pool(x, p, {.window = 3, .stride = 2, .padding = 1}, mode);
                   }),
                   open_only(12));
         // The convolution that takes one channel each to an output of its own: its input's gradient is 1.
