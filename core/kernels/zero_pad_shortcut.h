@@ -16,7 +16,8 @@ enum class ShortcutPad : uint8_t { end, both };
 /// exist). The new channels are zero. With `end` all follow the C old channels; with `both`, floor((K - C) / 2) of them come
 /// first.
 struct ZeroPadShortcutShape {
-  int64_t batch, in_height, in_width, in_channels, out_channels, stride;
+  int64_t batch, in_height, in_width, in_channels, out_channels;
+  int64_t stride;  // 1 or 2
   ShortcutPool pool;
   ShortcutPad pad;
 
