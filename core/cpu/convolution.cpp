@@ -1,5 +1,5 @@
-// Convolution on the CPU with oneDNN. Activations are NHWC, except for Winograd's algorithm. Each call packs the weights into
-// the layout that the primitive wants: once per step and pass, which takes less than 1 % of the primitive's time. On a
+// Convolution on the CPU, with oneDNN or this folder's kernels. Activations are NHWC, except for oneDNN's own Winograd. Each
+// call packs the weights into the layout that the primitive wants: once per step and pass, less than 1 % of its time. On a
 // processor that multiplies f32 faster than bf16, bf16 is computed in f32, and the reorders of the tensors convert it. A type
 // that oneDNN has no instructions for is converted to f32 copies first.
 #include "core/kernels/convolution.h"
@@ -9,8 +9,12 @@
 #include <map>
 #include <string_view>
 #include <tuple>
+#include <utility>
 
+#include "core/base/isa.h"
+#include "core/cpu/direct_convolution.h"
 #include "core/cpu/onednn.h"
+#include "core/cpu/winograd.h"
 #include "core/kernels/cast.h"
 #include "core/kernels/composed_convolution.h"
 
@@ -94,18 +98,41 @@ bool winograd_allowed() {
   return allowed;
 }
 
-/// Winograd's algorithm computes a 3x3 convolution in fp32 with a quarter of the multiplications. oneDNN 2 has it only
-/// for blocked activations; from 32 channels on it is worth the reorders.
-bool winograd_pays(DType dtype, const ConvolutionShape& s) {
+/// oneDNN 2 has Winograd's algorithm only for blocked activations; from 32 channels on it is worth the reorders.
+bool onednn_winograd_pays(DType dtype, const ConvolutionShape& s) {
   return dtype == DType::f32 && s.kernel_height == 3 && s.kernel_width == 3 && s.stride == 1 && s.padding == 1 &&
          s.in_channels >= 32 && s.out_channels >= 32 && s.in_channels % 16 == 0 && s.out_channels % 16 == 0 &&
          winograd_allowed();
 }
 
+/// From about this many tiles on, Winograd's algorithm saves more time than transforming the weights takes.
+constexpr int64_t kFewestTiles = 32;
+
+/// Whose kernel computes a pass.
+enum class Kernel { onednn, winograd, direct };
+
+/// With AVX2, where oneDNN has plain sums alone, and slow ones if the stride is 2, this folder's kernels are faster from the
+/// sizes below on.
+Kernel choose_kernel(Pass pass, const ConvolutionShape& s) {
+  if (isa() != Isa::avx2) {
+    return Kernel::onednn;
+  }
+  const bool of_weights = pass == Pass::backward_weights;
+  const int64_t taps = s.kernel_height * s.kernel_width, pixels = s.batch * s.out_height() * s.out_width();
+  const bool fills_registers = s.out_channels % 16 == 0 && (of_weights || s.in_channels % 16 == 0);
+  if (s.kernel_height == 3 && s.kernel_width == 3 && s.stride == 1 && s.padding == 1 && s.in_channels % 16 == 0 &&
+      s.out_channels % 16 == 0) {
+    const int64_t tiles = s.batch * ((s.in_height + 3) / 4) * ((s.in_width + 3) / 4);
+    return tiles >= kFewestTiles && winograd_allowed() ? Kernel::winograd : Kernel::onednn;
+  }
+  const bool pays = s.stride > 1 && taps > 1 && taps * s.in_channels >= (of_weights ? 128 : 576) && pixels >= 64;
+  return fills_registers && pays ? Kernel::direct : Kernel::onednn;
+}
+
 Plan make_plan(Pass pass, DType dtype, DType w_dtype, const ConvolutionShape& s) {
   const memory::desc w = free_layout(w_dims(s), w_dtype);
   const memory::desc w_forward = free_layout(w_dims(s), dtype);
-  if (winograd_pays(dtype, s)) {
+  if (onednn_winograd_pays(dtype, s)) {
     try {
       return make_plan(pass, dnnl::algorithm::convolution_winograd,
                        {free_layout(x_dims(s), dtype), free_layout(y_dims(s), dtype), w, w_forward}, s);
@@ -187,6 +214,14 @@ void run(const ConvolutionForward& args, Stream& stream) {
   if (y_size(s) == 0) {
     return;
   }
+  switch (choose_kernel(Pass::forward, s)) {
+    case Kernel::winograd:
+      run(WinogradConvolution{.dtype = args.dtype, .shape = s, .flipped = false, .x = args.x, .w = args.w, .y = args.y},
+          stream);
+      return;
+    case Kernel::direct: run(DirectForward{.pass = args}, stream); return;
+    case Kernel::onednn: break;
+  }
   if (!onednn_native(args.dtype)) {
     ConvolutionForward f32 = args;
     f32.dtype = DType::f32;
@@ -219,6 +254,17 @@ void run(const ConvolutionBackwardData& args, Stream& stream) {
   if (x_size(s) == 0) {
     return;
   }
+  switch (choose_kernel(Pass::backward_data, s)) {
+    case Kernel::winograd: {
+      ConvolutionShape from_dy = s;
+      std::swap(from_dy.in_channels, from_dy.out_channels);
+      run(WinogradConvolution{.dtype = args.dtype, .shape = from_dy, .flipped = true, .x = args.dy, .w = args.w, .y = args.dx},
+          stream);
+      return;
+    }
+    case Kernel::direct: run(DirectBackwardData{.pass = args}, stream); return;
+    case Kernel::onednn: break;
+  }
   if (!onednn_native(args.dtype) || wrong_in_16_bits(args)) {
     ConvolutionBackwardData f32 = args;
     f32.dtype = DType::f32;
@@ -248,6 +294,16 @@ void run(const ConvolutionBackwardWeights& args, Stream& stream) {
     return;
   }
   const ConvolutionShape& s = args.shape;
+  switch (choose_kernel(Pass::backward_weights, s)) {
+    case Kernel::winograd:
+      run(
+          WinogradWeights{
+              .dtype = args.dtype, .dw_dtype = args.dw_dtype, .shape = s, .x = args.x, .dy = args.dy, .dw = args.dw},
+          stream);
+      return;
+    case Kernel::direct: run(DirectBackwardWeights{.pass = args}, stream); return;
+    case Kernel::onednn: break;
+  }
   if (!onednn_native(args.dtype) || !onednn_native(args.dw_dtype)) {
     ConvolutionBackwardWeights f32 = args;
     f32.dtype = f32.dw_dtype = DType::f32;

@@ -32,4 +32,6 @@ void* scratch(int64_t bytes) {
   return buffer.get();
 }
 
+float* scratch_floats(int64_t count) { return static_cast<float*>(scratch(count * static_cast<int64_t>(sizeof(float)))); }
+
 }  // namespace residua::cpu

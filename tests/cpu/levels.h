@@ -3,7 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "core/cpu/direct_convolution.h"
 #include "core/cpu/isa.h"
+#include "core/cpu/winograd.h"
 #include "core/kernels/add.h"
 #include "core/kernels/batch_norm.h"
 #include "core/kernels/batch_norm_group_statistics.h"
@@ -64,6 +66,11 @@
   void run(const SgdUpdate&, Stream&);                          \
   void run(const SoftmaxCrossEntropyForward&, Stream&);         \
   void run(const SoftmaxCrossEntropyBackward&, Stream&);        \
+  void run(const DirectForward&, Stream&);                      \
+  void run(const DirectBackwardData&, Stream&);                 \
+  void run(const DirectBackwardWeights&, Stream&);              \
+  void run(const WinogradConvolution&, Stream&);                \
+  void run(const WinogradWeights&, Stream&);                    \
   void run(const ZeroPadShortcutForward&, Stream&);             \
   void run(const ZeroPadShortcutBackward&, Stream&);            \
   }
