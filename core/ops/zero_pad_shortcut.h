@@ -13,8 +13,8 @@ struct ZeroPadShortcutOptions {
 };
 
 /// The parameter-free shortcut, option A of He et al. 2015, section 4.1: x [N, H, W, C] to [N, ceil(H/s), ceil(W/s),
-/// out_channels], for s = 1 or 2. Takes every s-th pixel, or the mean of each s x s window (at an odd edge, of the pixels that exist). The new
-/// channels are zero.
+/// out_channels], for s = 1 or 2. Takes every s-th pixel, or the mean of each s x s window (at an odd edge, of the pixels that
+/// exist). The new channels are zero.
 Tensor zero_pad_shortcut(const Tensor& x, ZeroPadShortcutOptions options);
 
 }  // namespace residua
