@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/cpu/levels.h"
+#include "tests/cpu/threads.h"
 #include "tests/support/convolution_reference.h"
 #include "tests/support/random.h"
 
@@ -35,18 +36,6 @@ class Guarded {
   static constexpr size_t kGuard = 16;
   static constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   std::vector<T> values_;
-};
-
-/// Sets the number of threads while it exists.
-class Threads {
- public:
-  explicit Threads(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
-  ~Threads() { omp_set_num_threads(before_); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-
- private:
-  int before_;
 };
 
 /// Holds `got` to `want` with an error below `roundings` of a sum of `terms` random terms in fp32, and one of the stored type.

@@ -8,22 +8,11 @@
 
 #include "core/cpu/scratch.h"
 #include "tests/cpu/levels.h"
+#include "tests/cpu/threads.h"
 #include "tests/support/random.h"
 
 namespace residua::test {
 namespace {
-
-/// Sets the number of threads for as long as it lives.
-class Threads {
- public:
-  explicit Threads(int count) : before_(omp_get_max_threads()) { omp_set_num_threads(count); }
-  ~Threads() { omp_set_num_threads(before_); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-
- private:
-  int before_;
-};
 
 TEST(Parallel, CoversEachIndexOnceInPartsOfTheGrain) {
   for (const int threads : {1, 2, 3, 7}) {
