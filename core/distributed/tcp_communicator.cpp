@@ -62,6 +62,7 @@ class TcpCommunicator final : public HostCommunicator {
     fail("ranks that are connected by TCP exchange no tensors: use NCCL on GPUs, or MPI (mpirun) on the CPU device");
   }
 
+  /// Tells the ranks that this one is connected to first, so that they do not report that this one has ended.
   [[noreturn]] void fail_for_all(const std::string& what) {
     links_.send_to_all(FrameKind::failure, what);
     throw RankFailure(what);
@@ -104,10 +105,10 @@ class TcpCommunicator final : public HostCommunicator {
     } catch (const ConnectionLost&) {
       // The thread learns why.
     } catch (const Error&) {
-      throw RankFailure(why_none_came(deadline));
+      fail_for_all(why_none_came(deadline));
     }
     if (!links_.take(0, all, deadline)) {
-      throw RankFailure(why_none_came(deadline));
+      fail_for_all(why_none_came(deadline));
     }
     std::vector<std::string> values = unpacked(all);
     if (static_cast<int64_t>(values.size()) != world()) {

@@ -1,9 +1,9 @@
 #include "core/distributed/tcp_links.h"
 
 #include <poll.h>
-#include <signal.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -16,6 +16,8 @@ namespace {
 /// How often the thread looks for what it has to send, and how often it tells its peers how far this rank is.
 constexpr int kLookMilliseconds = 50;
 constexpr std::chrono::milliseconds kTell{500};
+/// A look that takes longer was not one look: the process was stopped, or had no processor.
+constexpr std::chrono::milliseconds kLongestLook{2 * kLookMilliseconds};
 /// Longer than some statuses of a rank are apart; and how long small frames may take.
 constexpr double kSilentSeconds = 2, kShortSeconds = 1;
 
@@ -116,20 +118,15 @@ std::vector<RankStatus> TcpLinks::table() {
   const Clock::time_point asked = Clock::now();
   ask_all();
   if (leads_) {
-    for (const Link& link : links_) {
-      while (!known_since(link, asked)) {
-        changed_.wait_until(lock, link.heard + silence_);
-      }
-    }
+    changed_.wait(lock, [&] { return all_known_since(asked); });
     return own_table();
   }
   Link& leader = links_[0];
   const int64_t before = tables_;
-  // It says nothing before all ranks have come.
-  leader.heard = leader.answered == Clock::time_point() ? asked : leader.heard;
-  while (tables_ == before && !ended(leader) && !silent(leader)) {
-    changed_.wait_until(lock, leader.heard + silence_);
+  if (leader.answered == Clock::time_point()) {
+    leader.quiet = {};  // it says nothing before all ranks have come
   }
+  changed_.wait(lock, [&] { return tables_ > before || ended(leader) || silent(leader); });
   if (ended(leader)) {
     return {leader.status};
   }
@@ -166,12 +163,20 @@ void TcpLinks::work() {
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  for (;;) {
+  for (Clock::duration telling{};;) {
     std::vector<pollfd> watched;
     for (const Link& link : links_) {
       watched.push_back({.fd = link.lost ? -1 : link.socket.fd(), .events = POLLIN, .revents = 0});  // poll() skips -1
     }
+    const Clock::time_point start = Clock::now();
     static_cast<void>(::poll(watched.data(), watched.size(), kLookMilliseconds));  // an interrupted one is repeated
+    const Clock::duration passed = std::min<Clock::duration>(Clock::now() - start, kLongestLook) + telling;
+    {
+      const std::lock_guard lock(mutex_);
+      for (size_t i = 0; i < links_.size(); ++i) {
+        links_[i].quiet = watched[i].revents != 0 ? Clock::duration() : links_[i].quiet + passed;
+      }
+    }
     for (size_t i = 0; i < links_.size(); ++i) {
       if (watched[i].revents != 0) {
         read(links_[i]);
@@ -183,7 +188,10 @@ void TcpLinks::work() {
         return;
       }
     }
+    changed_.notify_all();
+    const Clock::time_point tells = Clock::now();
     tell();
+    telling = Clock::now() - tells;
   }
 }
 
@@ -226,10 +234,6 @@ void TcpLinks::tell() {
 }
 
 void TcpLinks::read(Link& link) {
-  {
-    const std::lock_guard lock(mutex_);
-    link.heard = Clock::now();
-  }
   try {
     while (std::optional<Frame> frame = link.reader.next(link.socket)) {
       handle(link, std::move(*frame));

@@ -53,7 +53,7 @@ class TcpLinks {
     std::atomic<bool> lost = false;
     std::deque<std::string> received;  // values, not taken yet
     RankStatus status;
-    Clock::time_point heard = Clock::now();
+    Clock::duration quiet = {};                         // for how long nothing has come from it, see work()
     Clock::time_point answered = {};                    // when its last status came
     Clock::time_point told = {};                        // when this rank's last status went to it
     bool asks = false;                                  // it wants this rank's status
@@ -63,6 +63,8 @@ class TcpLinks {
 
   Link& link(int64_t rank) { return links_[leads_ ? static_cast<size_t>(rank) : 0]; }
   int64_t rank_of(const Link& link) const { return leads_ ? &link - links_.data() : 0; }
+  /// Reads and sends what is due until this object ends. It counts how long each rank is quiet, but not the time in which this
+  /// process is stopped: after such a pause no rank counts as silent.
   void work();
   void read(Link& link);
   void handle(Link& link, Frame frame);
@@ -75,7 +77,7 @@ class TcpLinks {
   // With mutex_ locked:
   void ask_all();
   bool ended(const Link& link) const { return !link.socket.open() || link.status.end != RankEnd::none; }
-  bool silent(const Link& link) const { return Clock::now() >= link.heard + silence_; }
+  bool silent(const Link& link) const { return link.quiet >= silence_; }
   bool known_since(const Link& link, Clock::time_point asked) const {
     return ended(link) || link.answered >= asked || silent(link);
   }
