@@ -2,35 +2,75 @@
 
 #include <omp.h>
 
+#include <atomic>
 #include <cstdint>
+#include <vector>
 
 namespace residua::cpu {
 
 /// Number of threads in a parallel region.
 inline int thread_count() { return omp_get_max_threads(); }
 
-/// Splits [0, count) into contiguous parts of nearly equal size and calls body(part, begin, end) for each in parallel. Every
-/// part but the last is a multiple of `grain`. Returns the number of parts. Part 0 is called even if count is 0. The parts
-/// depend only on count, grain and the number of threads, so results repeat from run to run. The body must not throw.
+/// Cuts [0, count) into at most `most` contiguous pieces of nearly equal size and calls body(thread, piece, begin, end) for
+/// each. A thread first takes the pieces of its own share, the same in every call, which its caches may hold; then those that
+/// others have left. So one whose processor is slow or shared does less. Every piece but the last is a multiple of `grain`.
+/// Returns the number of pieces. Piece 0 is called even if count is 0. One thread alone gets one piece. The body must not
+/// throw.
 template <class Body>
-int parallel_ranges(int64_t count, int64_t grain, const Body& body) {
+int hand_out(int64_t count, int64_t grain, int64_t most, const Body& body) {
   const int64_t units = (count + grain - 1) / grain;
+  const int64_t pieces = units < most ? units : most;
   const int64_t available = thread_count();
-  const int threads = static_cast<int>(units < available ? units : available);
+  const int64_t threads = pieces < available ? pieces : available;
   if (threads <= 1) {
-    body(0, int64_t{0}, count);
+    body(0, 0, int64_t{0}, count);
     return 1;
   }
-#pragma omp parallel num_threads(threads)
+  struct alignas(64) Next {
+    std::atomic<int64_t> piece;
+  };
+  std::vector<Next> next(static_cast<size_t>(threads));
+  for (int64_t share = 0; share < threads; ++share) {
+    next[static_cast<size_t>(share)].piece = pieces * share / threads;
+  }
+#pragma omp parallel num_threads(static_cast <int>(threads))
   {
-    // The team may be smaller than requested; then its members take several parts each.
-    for (int64_t part = omp_get_thread_num(); part < threads; part += omp_get_num_threads()) {
-      const int64_t begin = units * part / threads * grain;
-      const int64_t end = units * (part + 1) / threads * grain;
-      body(static_cast<int>(part), begin, end < count ? end : count);
+    const int thread = omp_get_thread_num();
+    for (int64_t i = 0; i < threads; ++i) {
+      const int64_t share = (thread + i) % threads;
+      std::atomic<int64_t>& left = next[static_cast<size_t>(share)].piece;
+      for (int64_t piece; (piece = left.fetch_add(1, std::memory_order_relaxed)) < pieces * (share + 1) / threads;) {
+        const int64_t begin = units * piece / pieces * grain;
+        const int64_t end = units * (piece + 1) / pieces * grain;
+        body(thread, static_cast<int>(piece), begin, end < count ? end : count);
+      }
     }
   }
-  return threads;
+  return static_cast<int>(pieces);
+}
+
+/// Calls body(thread, begin, end) for pieces of [0, count). `thread` is for scratch memory. Which thread takes which piece
+/// changes from run to run, so the result must not depend on it.
+template <class Body>
+void parallel_ranges(int64_t count, int64_t grain, const Body& body) {
+  constexpr int64_t kPiecesPerThread = 8;
+  hand_out(count, grain, kPiecesPerThread * thread_count(),
+           [&body](int thread, int, int64_t begin, int64_t end) { body(thread, begin, end); });
+}
+
+/// The number of parts for parallel_sums() if each part has `floats` sums: several for each thread, if it costs little to add
+/// them up.
+inline int64_t parts_of_sums(int64_t floats) {
+  constexpr int64_t kMostFloats = int64_t{1} << 18;
+  return thread_count() * (floats * thread_count() <= kMostFloats ? 4 : 1);
+}
+
+/// Calls body(thread, part, begin, end) for parts_of_sums(floats) parts of [0, count) or fewer, and returns their number. The
+/// parts depend only on the arguments and the number of threads. So sums over each part, added up in order, repeat from run to
+/// run.
+template <class Body>
+int parallel_sums(int64_t count, int64_t grain, int64_t floats, const Body& body) {
+  return hand_out(count, grain, parts_of_sums(floats), body);
 }
 
 }  // namespace residua::cpu

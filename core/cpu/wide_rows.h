@@ -45,13 +45,14 @@ struct WideRows {
     }
   }
 
-  /// Calls body(thread, begin, end, tail) with each thread's wide rows. `tail` is the number of further elements after `end`
-  /// that belong to the thread.
+  int64_t grain() const { return (8192 + width - 1) / width; }
+  /// The elements after wide row `end` that belong to a piece that ends there.
+  int64_t tail_at(int64_t end) const { return end == count ? tail : 0; }
+  /// Calls body(begin, end, tail) for pieces of the wide rows. `tail` is the number of further elements after `end` that belong
+  /// to the piece.
   template <class Body>
-  int parallel(const Body& body) const {
-    const int64_t grain = (8192 + width - 1) / width;
-    return parallel_ranges(count, grain,
-                           [&](int thread, int64_t begin, int64_t end) { body(thread, begin, end, end == count ? tail : 0); });
+  void parallel(const Body& body) const {
+    parallel_ranges(count, grain(), [&](int, int64_t begin, int64_t end) { body(begin, end, tail_at(end)); });
   }
 };
 
@@ -75,7 +76,7 @@ template <int Sums>
 class ColumnSums {
  public:
   /// Also allocates `tables` tables with one float per column, as scratch memory for the caller.
-  ColumnSums(const WideRows& wide, int64_t tables) : wide_(wide), parts_(thread_count()) {
+  ColumnSums(const WideRows& wide, int64_t tables) : wide_(wide), parts_(parts_of_sums(Sums * wide.width)) {
     const int64_t size = parts_ * Sums * wide.width;
     const int64_t bytes =
         size * static_cast<int64_t>(sizeof(double) + sizeof(float)) + tables * wide.width * int64_t{sizeof(float)};
@@ -89,11 +90,12 @@ class ColumnSums {
   /// Calls tile(first, column, rows, extent, sums), which adds to the registers sums[s * extent.kVectors + v].
   template <class Tile>
   void run(const Tile& tile) {
-    parts_ = wide_.parallel([=, this](int thread, int64_t begin, int64_t end, int64_t tail) {
+    const int64_t size = Sums * wide_.width;
+    parts_ = parallel_sums(wide_.count, wide_.grain(), size, [=, this](int, int part, int64_t begin, int64_t end) {
       const WideRows wide = wide_;
-      const int64_t size = Sums * wide.width;
-      double* totals = totals_ + thread * size;
-      float* block = blocks_ + thread * size;
+      const int64_t tail = wide.tail_at(end);
+      double* totals = totals_ + part * size;
+      float* block = blocks_ + part * size;
       std::memset(totals, 0, static_cast<size_t>(size) * sizeof(double));
       for (bool more = true; more;) {
         const int64_t block_end = begin + kBlockRows < end ? begin + kBlockRows : end;

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
-#include <numeric>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/cpu/scratch.h"
@@ -14,27 +17,74 @@
 namespace residua::test {
 namespace {
 
-TEST(Parallel, CoversEachIndexOnceInPartsOfTheGrain) {
+TEST(Parallel, CoversEachIndexOnceInPiecesOfTheGrain) {
   for (const int threads : {1, 2, 3, 7}) {
     const Threads scope(threads);
     for (const int64_t count : {0, 1, 5, 16, 17, 100, 1000}) {
       for (const int64_t grain : {1, 4, 16, 33, 2000}) {
-        std::vector<int> visits(static_cast<size_t>(count), 0);
-        std::vector<int64_t> calls(8, 0);
-        const int parts = cpu::parallel_ranges(count, grain, [&](int part, int64_t begin, int64_t end) {
-          ++calls[static_cast<size_t>(part)];
-          EXPECT_EQ(begin % grain, 0);
-          EXPECT_TRUE(end % grain == 0 || end == count);
-          for (int64_t i = begin; i < end; ++i) {
-            ++visits[static_cast<size_t>(i)];
+        for (const int64_t most : {1, 5, 8, 40}) {
+          std::vector<int> visits(static_cast<size_t>(count), 0);
+          std::vector<int64_t> calls(41, 0), sizes(41, 0);
+          const int pieces = cpu::hand_out(count, grain, most, [&](int thread, int piece, int64_t begin, int64_t end) {
+            ++calls[static_cast<size_t>(piece)];
+            sizes[static_cast<size_t>(piece)] = end - begin;
+            EXPECT_GE(thread, 0);
+            EXPECT_LT(thread, threads);
+            EXPECT_EQ(begin % grain, 0);
+            EXPECT_TRUE(end % grain == 0 || end == count);
+            for (int64_t i = begin; i < end; ++i) {
+              ++visits[static_cast<size_t>(i)];
+            }
+          });
+          EXPECT_EQ(visits, std::vector<int>(visits.size(), 1)) << threads << " " << count << " " << grain << " " << most;
+          EXPECT_GE(pieces, 1);
+          EXPECT_LE(pieces, most);
+          for (size_t piece = 0; piece < calls.size(); ++piece) {
+            EXPECT_EQ(calls[piece], static_cast<int>(piece) < pieces ? 1 : 0);
+            EXPECT_LE(sizes[piece], (count / grain / pieces + 1) * grain + grain - 1) << "nearly equal sizes";
           }
-        });
-        EXPECT_EQ(visits, std::vector<int>(visits.size(), 1)) << threads << " " << count << " " << grain;
-        EXPECT_GE(parts, 1);
-        EXPECT_LE(parts, threads);
-        for (size_t part = 0; part < calls.size(); ++part) {
-          EXPECT_EQ(calls[part], static_cast<int>(part) < parts ? 1 : 0);
         }
+      }
+    }
+  }
+}
+
+// The thread that takes piece 0 is held up until all others are done. Of these, half are of its own share.
+TEST(Parallel, OthersTakeThePiecesOfAThreadThatIsHeldUp) {
+  constexpr int kPieces = 16;
+  const Threads scope(2);
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  std::atomic<int> done = 0;
+  bool held_up_to_the_end = false;
+  const int pieces = cpu::hand_out(kPieces, 1, kPieces, [&](int, int piece, int64_t, int64_t) {
+    if (piece == 0) {
+      while (done < kPieces - 1 && std::chrono::steady_clock::now() < limit) {
+        std::this_thread::yield();
+      }
+      held_up_to_the_end = done == kPieces - 1;
+    }
+    ++done;
+  });
+  EXPECT_EQ(pieces, kPieces);
+  EXPECT_TRUE(held_up_to_the_end);
+}
+
+TEST(Parallel, PartsOfSumsAreTheSameInEachCall) {
+  for (const int threads : {1, 2, 5}) {
+    const Threads scope(threads);
+    for (const int64_t floats : {16, 1 << 22}) {
+      const auto parts = [&] {
+        std::vector<std::pair<int64_t, int64_t>> ranges(static_cast<size_t>(cpu::parts_of_sums(floats)));
+        const int used = cpu::parallel_sums(1000, 3, floats, [&](int, int part, int64_t begin, int64_t end) {
+          ranges.at(static_cast<size_t>(part)) = {begin, end};
+        });
+        EXPECT_EQ(used, threads == 1 ? 1 : static_cast<int>(ranges.size()));
+        return ranges;
+      };
+      const auto first = parts();
+      EXPECT_EQ(first.size(), static_cast<size_t>(threads * (floats == 16 ? 4 : 1)));
+      for (int i = 0; i < 10; ++i) {
+        EXPECT_EQ(parts(), first);
       }
     }
   }

@@ -71,7 +71,7 @@ void apply(const BatchNormApply& args) {
   wide.fill(means, [&](int64_t c) { return args.mean[c]; });
   wide.fill(scales, [&](int64_t c) { return args.gamma[c] * args.rstd[c]; });
   wide.fill(betas, [&](int64_t c) { return args.beta[c]; });
-  wide.parallel([=](int, int64_t begin, int64_t end, int64_t tail) {
+  wide.parallel([=](int64_t begin, int64_t end, int64_t tail) {
     for_tiles(wide, begin, end, tail, [=](int64_t first, int64_t column, int64_t rows, auto extent) {
       constexpr int kVectors = decltype(extent)::kVectors;
       Floats mean[kVectors], scale[kVectors], beta[kVectors];
@@ -168,7 +168,7 @@ void backward_apply(const BatchNormBackwardApply& args) {
   wide.fill(as, [&](int64_t c) { return args.gamma[c] * args.rstd[c]; });
   wide.fill(bs, [&](int64_t c) { return -as[c] * args.rstd[c] * (args.sum_g_xhat[c] * per_row); });
   wide.fill(cs, [&](int64_t c) { return -as[c] * (args.sum_g[c] * per_row); });
-  wide.parallel([=](int, int64_t begin, int64_t end, int64_t tail) {
+  wide.parallel([=](int64_t begin, int64_t end, int64_t tail) {
     for_tiles(wide, begin, end, tail, [=](int64_t first, int64_t column, int64_t rows, auto extent) {
       constexpr int kVectors = decltype(extent)::kVectors;
       Floats mean[kVectors], a[kVectors], b[kVectors], c[kVectors];

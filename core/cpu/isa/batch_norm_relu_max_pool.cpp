@@ -53,9 +53,9 @@ void forward(const BatchNormReluMaxPoolForward& args) {
 template <class Add, class Finish>
 void sum_rows(int64_t rows, int64_t channels, const Add& add, const Finish& finish) {
   const int64_t width = 2 * channels;
-  double* totals = static_cast<double*>(scratch(thread_count() * width * static_cast<int64_t>(sizeof(double))));
-  const int parts = parallel_ranges(rows, 1, [=](int thread, int64_t begin, int64_t end) {
-    double* total = totals + thread * width;
+  double* totals = static_cast<double*>(scratch(parts_of_sums(width) * width * static_cast<int64_t>(sizeof(double))));
+  const int parts = parallel_sums(rows, 1, width, [=](int, int part, int64_t begin, int64_t end) {
+    double* total = totals + part * width;
     std::memset(total, 0, static_cast<size_t>(width) * sizeof(double));
     for (int64_t row = begin; row < end; ++row) {
       for_blocks<4>(channels, [=](int64_t c, auto extent) {

@@ -115,8 +115,8 @@ void forward(const ConvolutionForward& args) {
       }
     }
   });
-  parallel_ranges(s.batch * windows.of_image(), kRows, [=](int part, int64_t begin, int64_t end) {
-    multiply_windows(x, windows, begin, end, packed, out, packed + out * depth + part * block,
+  parallel_ranges(s.batch * windows.of_image(), kRows, [=](int thread, int64_t begin, int64_t end) {
+    multiply_windows(x, windows, begin, end, packed, out, packed + out * depth + thread * block,
                      [=](int64_t pixel, const float* row) { copy(row, out, y + pixel * out); });
   });
 }
@@ -181,8 +181,8 @@ void backward_data(const ConvolutionBackwardData& args) {
                           .stride = 1,
                           .height = row.taps,
                           .width = column.taps};
-    parallel_ranges(s.batch * windows.of_image(), kRows, [=](int part, int64_t begin, int64_t end) {
-      multiply_windows(dy, windows, begin, end, weights, in, packed + size + part * block,
+    parallel_ranges(s.batch * windows.of_image(), kRows, [=](int thread, int64_t begin, int64_t end) {
+      multiply_windows(dy, windows, begin, end, weights, in, packed + size + thread * block,
                        [=](int64_t pixel, const float* products) {
                          const int64_t i = row.first + pixel / column.count % row.count * stride;
                          const int64_t j = column.first + pixel % column.count * stride;
@@ -202,32 +202,34 @@ void backward_weights(const ConvolutionBackwardWeights& args) {
   const int64_t columns = (depth + kPanel - 1) / kPanel * kPanel;
   const int64_t x_stride = spread(columns), dy_stride = spread(out);
   const int64_t size = out * columns;
-  const int64_t block = size + kMostRows * (x_stride + dy_stride);
-  float* all = scratch_floats(thread_count() * block);
-  const int parts = parallel_ranges(s.batch * windows.of_image(), 1, [=](int part, int64_t begin, int64_t end) {
-    float* sums = all + part * block;  // [K, R * S * C]
-    float* rows = sums + size;
-    float* gradients = rows + kMostRows * x_stride;
-    std::fill(rows, rows + kMostRows * x_stride, 0.0f);  // for the columns behind R * S * C
-    for (int64_t first = begin; first < end; first += kMostRows) {
-      const int64_t count = std::min(kMostRows, end - first);
-      for (int64_t i = 0; i < count; ++i) {
-        gather(x, windows, first + i, rows + i * x_stride);
-        copy(dy + (first + i) * out, out, gradients + i * dy_stride);
-      }
-      for (int64_t k = 0; k < out; k += kChunk) {
-        add_transposed(std::min(kChunk, out - k), columns, count, gradients + k, dy_stride, rows, x_stride, sums + k * columns,
-                       columns, first == begin);
-      }
-    }
-  });
+  const int64_t block = kMostRows * (x_stride + dy_stride);
+  float* blocks = scratch_floats(thread_count() * block + parts_of_sums(size) * size);
+  float* all = blocks + thread_count() * block;  // [parts, K, R * S * C]
+  const int parts =
+      parallel_sums(s.batch * windows.of_image(), kMostRows, size, [=](int thread, int part, int64_t begin, int64_t end) {
+        float* sums = all + part * size;
+        float* rows = blocks + thread * block;
+        float* gradients = rows + kMostRows * x_stride;
+        std::fill(rows, rows + kMostRows * x_stride, 0.0f);  // for the columns behind R * S * C
+        for (int64_t first = begin; first < end; first += kMostRows) {
+          const int64_t count = std::min(kMostRows, end - first);
+          for (int64_t i = 0; i < count; ++i) {
+            gather(x, windows, first + i, rows + i * x_stride);
+            copy(dy + (first + i) * out, out, gradients + i * dy_stride);
+          }
+          for (int64_t k = 0; k < out; k += kChunk) {
+            add_transposed(std::min(kChunk, out - k), columns, count, gradients + k, dy_stride, rows, x_stride,
+                           sums + k * columns, columns, first == begin);
+          }
+        }
+      });
   W* dw = static_cast<W*>(args.dw);
   parallel_ranges(out, 1, [=](int, int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
       for_blocks<1>(depth, [=](int64_t j, auto extent) {
         Floats total{};
         for (int part = 0; part < parts; ++part) {
-          total += load(all + part * block + k * columns + j, extent);
+          total += load(all + part * size + k * columns + j, extent);
         }
         store(dw + k * depth + j, total, extent);
       });

@@ -262,8 +262,8 @@ void convolve(const WinogradConvolution& args) {
   const T* x = static_cast<const T*>(args.x);
   T* y = static_cast<T*>(args.y);
   transform_weights<T>(args, u);
-  parallel_ranges(tiles.count, kRows, [=](int part, int64_t begin, int64_t end) {
-    float* v = u + size + part * block.size;
+  parallel_ranges(tiles.count, kRows, [=](int thread, int64_t begin, int64_t end) {
+    float* v = u + size + thread * block.size;
     float* m = v + kElements * block.x_element;
     for (int64_t first = begin; first < end; first += block.tiles) {
       const int64_t count = std::min(block.tiles, end - first);
@@ -284,11 +284,12 @@ void convolve(const WinogradConvolution& args) {
   });
 }
 
-/// dw = G^T sums G, where sums [parts, 36, K, C], one part every `stride` floats.
+/// dw = G^T sums G, where sums [parts, 36, K, C].
 template <class W>
-void write_weights(const WinogradWeights& args, const float* sums, int parts, int64_t stride) {
+void write_weights(const WinogradWeights& args, const float* sums, int parts) {
   W* dw = static_cast<W*>(args.dw);
   const int64_t in = args.shape.in_channels, out = args.shape.out_channels;
+  const int64_t size = kElements * in * out;
   parallel_ranges(out, 1, [=](int, int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) {
       for (int64_t c = 0; c < in; c += kLanes) {
@@ -299,7 +300,7 @@ void write_weights(const WinogradWeights& args, const float* sums, int parts, in
             const float* element = sums + ((i * kIn + j) * out + k) * in + c;
             row[j] = load(element);
             for (int part = 1; part < parts; ++part) {
-              row[j] += load(element + part * stride);
+              row[j] += load(element + part * size);
             }
           }
           transform_sums(row, rows[i]);
@@ -325,7 +326,8 @@ void weights(const WinogradWeights& args) {
   // The sums are read and written once a block. If no cache holds them, all threads work on the same.
   const bool shared = in * out >= 128 * 128;
   const Block block(args.shape, shared ? 5 * kMostRows : in * out < 64 * 64 ? 2 * kFewestRows : kMostRows);
-  float* sums = scratch_floats((shared ? 1 : thread_count()) * (size + block.size));
+  float* blocks = scratch_floats(shared ? block.size + size : thread_count() * block.size + parts_of_sums(size) * size);
+  float* sums = blocks + (shared ? 1 : thread_count()) * block.size;
   const T* x = static_cast<const T*>(args.x);
   const T* dy = static_cast<const T*>(args.dy);
   // Tiles [begin, end) of the block that starts at tile `first`.
@@ -350,21 +352,21 @@ void weights(const WinogradWeights& args) {
   if (shared) {
     for (int64_t first = 0; first < tiles.count; first += block.tiles) {
       const int64_t count = std::min(block.tiles, tiles.count - first);
-      parallel_ranges(count, 1, [=](int, int64_t begin, int64_t end) { transform(first, begin, end, sums + size); });
+      parallel_ranges(count, 1, [=](int, int64_t begin, int64_t end) { transform(first, begin, end, blocks); });
       parallel_ranges(kElements * chunks, 1,
-                      [=](int, int64_t begin, int64_t end) { add(count, begin, end, sums + size, sums, first == 0); });
+                      [=](int, int64_t begin, int64_t end) { add(count, begin, end, blocks, sums, first == 0); });
     }
   } else {
-    parts = parallel_ranges(tiles.count, 1, [=](int part, int64_t begin, int64_t end) {
-      float* own = sums + part * (size + block.size);
+    parts = parallel_sums(tiles.count, kFewestRows, size, [=](int thread, int part, int64_t begin, int64_t end) {
+      float* own = blocks + thread * block.size;
       for (int64_t first = begin; first < end; first += block.tiles) {
         const int64_t count = std::min(block.tiles, end - first);
-        transform(first, 0, count, own + size);
-        add(count, 0, kElements * chunks, own + size, own, first == begin);
+        transform(first, 0, count, own);
+        add(count, 0, kElements * chunks, own, sums + part * size, first == begin);
       }
     });
   }
-  write_weights<W>(args, sums, parts, size + block.size);
+  write_weights<W>(args, sums, parts);
 }
 
 }  // namespace

@@ -51,9 +51,9 @@ fs::path locate(const Layout& layout, const fs::path& folder) {
   return {};
 }
 
-void append_records(const fs::path& path, const Layout& layout, MemorySource::Contents& contents) {
+/// `bytes` is memory for the file.
+void append_records(const fs::path& path, const Layout& layout, std::vector<uint8_t>& bytes, MemorySource::Contents& contents) {
   const size_t record = layout.label_bytes + 3 * kPlane;
-  std::vector<uint8_t> bytes;
   read_file(path, bytes);
   if (bytes.empty() || bytes.size() % record != 0) {
     fail("{}: {} bytes; wanted a whole number of records of {} bytes (the official files have 10,000 or 50,000)", path.string(),
@@ -95,8 +95,12 @@ std::shared_ptr<const ImageSource> open_layout(const Layout& layout, const fs::p
   if (files.size() > 1) {
     contents.origin = (root / "data_batch").string();
   }
+  std::vector<uint8_t> bytes;
   for (const std::string& file : files) {
-    append_records(root / file, layout, contents);
+    append_records(root / file, layout, bytes, contents);
+    if (file == files.front()) {
+      contents.pixels.reserve(files.size() * contents.pixels.size());  // the official files have the same size
+    }
   }
   return std::make_shared<const MemorySource>(std::move(contents));
 }
