@@ -82,6 +82,7 @@ CASES = {
     # Four lanes for each pack, which read 7 x 7 pixels together, four in a trip.
     "GlobalAveragePoolForward": Launch("global_average_pool", "global_average_pool_forward<{T}, {V}>", threads=128, nest=(4, 49 / 4)),
     "GlobalAveragePoolBackward": Launch("global_average_pool", "global_average_pool_backward<{T}, {V}>", trips="written"),
+    "SpaceToDepth": Launch("space_to_depth", "space_to_depth_kernel<{V}>", trips="written"),
     "ZeroPadShortcutForward stride": Launch("zero_pad_shortcut", "forward_kernel<{T}, {V}, 2, (ShortcutPool)0>", trips="read"),
     "ZeroPadShortcutForward average": Launch("zero_pad_shortcut", "forward_kernel<{T}, {V}, 2, (ShortcutPool)1>", trips="read"),
     "ZeroPadShortcutBackward stride": Launch("zero_pad_shortcut", "backward_kernel<{T}, {V}, 2, (ShortcutPool)0>", trips="written"),
@@ -102,6 +103,14 @@ for _name, _form in (("batch_norm", ""), ("batch_norm_relu", " relu"), ("batch_n
 # Here the gradient has one term, and is stored masked.
 OPERATIONS["batch_norm_add_relu backward"] = (
     _sums("batch_norm_backward", "reduce_kernel<{T}, true, true, 1, true>", 384), "BatchNormBackwardApply")
+
+
+def cuda_rows(batch):
+    """The rows of contracts that the CUDA device alone has, which kernel-bench therefore lacks. Here: the blocks of the first convolution's input."""
+    x, blocks = batch * 224 * 224 * 4, batch * 115 * 115 * 16
+    return [{"kernel": "SpaceToDepth", "shape": f"{batch}x224x224x4", "type": dtype, "bytes": SIZES[dtype] * (x + blocks),
+             "written_bytes": SIZES[dtype] * blocks} for dtype in ("f16", "bf16")]
+
 
 # Kernels of cuDNN and cuBLASLt, which have no code here.
 LIBRARY = ("Convolution", "Matmul")

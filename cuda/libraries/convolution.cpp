@@ -2,11 +2,14 @@
 // used.
 #include "cuda/libraries/convolution.h"
 
+#include <type_traits>
+
 #include "core/kernels/cast.h"
 #include "core/kernels/composed_convolution.h"
 #include "cuda/kernels/batch_norm_from_sums.h"
 #include "cuda/kernels/batch_norm_scale_bias.h"
 #include "cuda/libraries/library_device.h"
+#include "cuda/libraries/space_to_depth.h"
 
 namespace residua::cuda {
 namespace {
@@ -95,23 +98,50 @@ void run_plan(const ConvolutionGraph& graph, size_t plan, const ConvolutionBackw
   execute(graph, plan, tensors, stream);
 }
 
+/// Adds cuDNN's plans for a convolution. Returns its reason if there are none.
 template <class Args>
-std::vector<Candidate<Args>> candidates_of(const Args& args, const CudnnDevice& device,
-                                           const device_api::PlanOptions& options) {
-  std::vector<Candidate<Args>> all;
-  const auto graph = std::make_shared<ConvolutionGraph>(key_of(args), device, options);
+std::string add_plans(std::vector<Candidate<Args>>& all, const ConvolutionKey& key, const CudnnDevice& device,
+                      const device_api::PlanOptions& options) {
+  const auto graph = std::make_shared<ConvolutionGraph>(key, device, options);
   for (size_t i = 0; i < graph->plans().size(); ++i) {
     all.push_back({graph->plans()[i], [graph, i]() -> Plan<Args> {
                      graph->build(i);
                      return [graph, i](const Args& call, Stream& stream) { run_plan(*graph, i, call, stream); };
                    }});
   }
+  return graph->rejection_reason();
+}
+
+template <class Args>
+void add_space_to_depth(std::vector<Candidate<Args>>& all, const Args& args, const CudnnDevice& device,
+                        const device_api::PlanOptions& options) {
+  Args blocks = args;
+  blocks.shape = space_to_depth(args.shape);
+  std::vector<Candidate<Args>> plans;
+  add_plans(plans, key_of(blocks), device, options);
+  for (const Candidate<Args>& candidate : plans) {
+    all.push_back({"space-to-depth, " + candidate.name, [build = candidate.build]() -> Plan<Args> {
+                     return [plan = build()](const Args& call, Stream& stream) { run_space_to_depth(call, plan, stream); };
+                   }});
+  }
+}
+
+template <class Args>
+std::vector<Candidate<Args>> candidates_of(const Args& args, const CudnnDevice& device,
+                                           const device_api::PlanOptions& options) {
+  std::vector<Candidate<Args>> all;
+  const std::string reason = add_plans(all, key_of(args), device, options);
   if (all.empty()) {
-    all.push_back({"cuDNN", [graph]() -> Plan<Args> { fail("{}", graph->rejection_reason()); }});
+    all.push_back({"cuDNN", [reason]() -> Plan<Args> { fail("{}", reason); }});
   }
   if (args.fused()) {
     all.push_back(
         {"composed", []() -> Plan<Args> { return [](const Args& call, Stream& stream) { run_composed(call, stream); }; }});
+  }
+  if constexpr (!std::is_same_v<Args, ConvolutionBackwardData>) {  // the network's input needs no gradient
+    if (has_space_to_depth(args)) {
+      add_space_to_depth(all, args, device, options);
+    }
   }
   return all;
 }

@@ -9,7 +9,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 sys.dont_write_bytecode = True
 
-from kernel_prediction.cases import Launch, instance  # noqa: E402
+from kernel_prediction.cases import CASES, Launch, cuda_rows, instance  # noqa: E402
 from kernel_prediction.compiled import Kernel, resources, short  # noqa: E402
 from kernel_prediction.gpu import GPUS, Gpu  # noqa: E402
 from kernel_prediction.loops import loops_of, main_loop  # noqa: E402
@@ -195,6 +195,11 @@ class Predictions(unittest.TestCase):
     def test_an_unknown_case_is_named_and_libraries_are_left_out(self):
         rows = [{**self.ROW, "kernel": kernel} for kernel in ("Novel", "Matmul dx")]
         self.assertEqual(predict_all(rows, None, self.GPU), ([], ["Novel"]))
+
+    def test_kernels_of_the_cuda_device_alone_have_an_entry(self):
+        for row in cuda_rows(2):
+            self.assertIn(row["kernel"], CASES)
+            self.assertEqual((row["bytes"], row["written_bytes"]), (2 * 2 * (224 * 224 * 4 + 115 * 115 * 16), 2 * 2 * 115 * 115 * 16))
 
     def test_an_operation_is_the_sum_of_its_kernels(self):
         def row(kernel, size):

@@ -3,9 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "cuda/libraries/convolution.h"
+#include "cuda/libraries/space_to_depth.h"
 #include "tests/cuda/h100.h"
 
 namespace residua::test {
@@ -45,9 +51,25 @@ ConvolutionBackwardWeights backward_weights(const ConvolutionKey& key) {
                                                         : InputActivation{f32_vector, f32_vector, f32_vector, f32_vector}};
 }
 
-/// The names that the engine would choose when cuDNN's plans take `plan_ms` and the composition takes 1 ms.
+const std::string kSpaceToDepth = "space-to-depth, ";
+
+/// Calls f with a call of the key's form.
+template <class F>
+auto visit_call(const ConvolutionKey& key, const F& f) {
+  switch (key.form) {
+    case ConvolutionForm::forward:
+    case ConvolutionForm::forward_statistics:
+    case ConvolutionForm::activated_forward_statistics: return f(forward(key));
+    case ConvolutionForm::backward_data:
+    case ConvolutionForm::backward_data_sums: return f(backward_data(key));
+    default: return f(backward_weights(key));
+  }
+}
+
+/// The name that the engine would choose if cuDNN's plans took `plan_ms`, those by space-to-depth `space_to_depth_ms` and the
+/// composition 1 ms.
 template <class Args>
-std::string chosen(const Args& args, double plan_ms) {
+std::string chosen(const Args& args, double plan_ms, double space_to_depth_ms) {
   std::string running;
   std::vector<Candidate<Args>> candidates = convolution_candidates(args, h100(), kDefaultPlans);
   for (Candidate<Args>& candidate : candidates) {
@@ -61,20 +83,23 @@ std::string chosen(const Args& args, double plan_ms) {
   Stream stream(0, 132, nullptr);
   const Clock clock = [&](const std::function<void()>& work) {
     work();
-    return running == "composed" ? 1.0 : plan_ms;
+    return running == "composed" ? 1.0 : running.starts_with(kSpaceToDepth) ? space_to_depth_ms : plan_ms;
   };
   return autotune<Args>(key_of(args).string(), candidates, args, stream, cache, clock).choice.name;
 }
 
-std::string chosen(const ConvolutionKey& key, double plan_ms) {
-  switch (key.form) {
-    case ConvolutionForm::forward:
-    case ConvolutionForm::forward_statistics:
-    case ConvolutionForm::activated_forward_statistics: return chosen(forward(key), plan_ms);
-    case ConvolutionForm::backward_data:
-    case ConvolutionForm::backward_data_sums: return chosen(backward_data(key), plan_ms);
-    default: return chosen(backward_weights(key), plan_ms);
-  }
+std::string chosen(const ConvolutionKey& key, double plan_ms, double space_to_depth_ms = 3.0) {
+  return visit_call(key, [&](const auto& args) { return chosen(args, plan_ms, space_to_depth_ms); });
+}
+
+std::vector<std::string> candidates(const ConvolutionKey& key) {
+  return visit_call(key, [](const auto& args) {
+    std::vector<std::string> names;
+    for (const auto& candidate : convolution_candidates(args, h100(), kDefaultPlans)) {
+      names.push_back(candidate.name);
+    }
+    return names;
+  });
 }
 
 TEST(CudnnPlans, AreChosenByTimeAndFallBackToTheComposition) {
@@ -98,6 +123,40 @@ TEST(CudnnPlans, AreChosenByTimeAndFallBackToTheComposition) {
     }
   }
   EXPECT_GT(fused["f16"], 50) << "both outcomes must come up";
+}
+
+TEST(CudnnPlans, OfTheBlocksAreCandidatesForTheFirstConvolution) {
+  std::set<std::string> with_blocks;
+  for (const DType dtype : kTypes) {
+    for (const ConvolutionKey& convolution : convolutions(dtype)) {
+      if (convolution.shape.stride == 1 && convolution.shape.in_channels > 16) {
+        continue;  // to save time: they differ in everything that counts
+      }
+      for (int i = 0; i < kConvolutionForms; ++i) {
+        const ConvolutionKey key = with_form(convolution, static_cast<ConvolutionForm>(i));
+        SCOPED_TRACE(key.string());
+        const std::vector<std::string> all = candidates(key);
+        std::vector<std::string> got = all, want;
+        std::erase_if(got, [](const std::string& name) { return !name.starts_with(kSpaceToDepth); });
+        if (got.empty()) {
+          continue;
+        }
+        with_blocks.insert(key.string());
+        ConvolutionKey blocks = key;
+        blocks.shape = space_to_depth(key.shape);
+        const ConvolutionGraph graph(blocks, h100(), kDefaultPlans);
+        for (const std::string& plan : graph.plans()) {
+          want.push_back(kSpaceToDepth + plan);
+        }
+        EXPECT_EQ(got, want);
+        EXPECT_TRUE(std::ranges::equal(got, std::span(all).last(got.size()))) << "a choice by rule comes to them last";
+        EXPECT_THAT(got, Contains(chosen(key, 0.5, 0.25)));
+      }
+    }
+  }
+  const std::string stem = " 256x224x224x4 to 64, 7x7, stride 2, padding 3";
+  EXPECT_EQ(with_blocks, (std::set{"forward f16" + stem, "forward+statistics f16" + stem, "backward-weights f16" + stem,
+                                   "forward bf16" + stem, "backward-weights bf16" + stem}));
 }
 
 TEST(CudnnPlans, AreKeptByWhatTheCallAsksFor) {

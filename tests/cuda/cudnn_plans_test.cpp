@@ -14,6 +14,7 @@
 
 #include "core/base/error.h"
 #include "cuda/libraries/cudnn_graph.h"
+#include "cuda/libraries/space_to_depth.h"
 #include "models/resnet.h"
 #include "tests/cuda/h100.h"
 #include "tests/support/op_case.h"
@@ -58,7 +59,13 @@ std::vector<std::string> forms_of(const ConvolutionKey& key) {
 std::string table() {
   std::string text = fmt::format("cuDNN {} on an H100 has plans for these forms:\n", cudnnGetVersion());
   for (const DType dtype : kTypes) {
-    for (const ConvolutionKey& key : convolutions(dtype)) {
+    std::vector<ConvolutionKey> keys = convolutions(dtype);
+    for (size_t i = 0; i < keys.size(); ++i) {
+      if (has_space_to_depth(dtype, keys[i].shape)) {
+        keys.push_back({ConvolutionForm::forward, dtype, space_to_depth(keys[i].shape)});
+      }
+    }
+    for (const ConvolutionKey& key : keys) {
       const std::string description = key.string();
       text += fmt::format("{}: {}\n", description.substr(description.find(' ') + 1), fmt::join(forms_of(key), ", "));
     }
