@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <vector>
@@ -49,12 +50,22 @@ int hand_out(int64_t count, int64_t grain, int64_t most, const Body& body) {
   return static_cast<int>(pieces);
 }
 
+inline constexpr int64_t kPiecesPerThread = 8;
+
 /// Calls body(thread, begin, end) for pieces of [0, count). `thread` is for scratch memory. Which thread takes which piece
 /// changes from run to run, so the result must not depend on it.
 template <class Body>
 void parallel_ranges(int64_t count, int64_t grain, const Body& body) {
-  constexpr int64_t kPiecesPerThread = 8;
   hand_out(count, grain, kPiecesPerThread * thread_count(),
+           [&body](int thread, int, int64_t begin, int64_t end) { body(thread, begin, end); });
+}
+
+/// The same for a body that works in blocks of `block`, for each of which it reads other data again: makes fewer pieces if they
+/// would have less than eight blocks.
+template <class Body>
+void parallel_blocks(int64_t count, int64_t grain, int64_t block, const Body& body) {
+  const int64_t pieces = std::clamp<int64_t>(count / (thread_count() * 8 * block), 1, kPiecesPerThread);
+  hand_out(count, grain, pieces * thread_count(),
            [&body](int thread, int, int64_t begin, int64_t end) { body(thread, begin, end); });
 }
 

@@ -69,6 +69,24 @@ TEST(Parallel, OthersTakeThePiecesOfAThreadThatIsHeldUp) {
   EXPECT_TRUE(held_up_to_the_end);
 }
 
+TEST(Parallel, PiecesHaveEightBlocksOrMoreUnlessThreadsWouldHaveNone) {
+  const Threads scope(2);
+  const auto smallest_piece = [](int64_t count, int64_t block) {
+    std::atomic<int64_t> smallest = count, covered = 0;
+    cpu::parallel_blocks(count, 1, block, [&](int, int64_t begin, int64_t end) {
+      covered += end - begin;
+      for (int64_t seen = smallest; end - begin < seen && !smallest.compare_exchange_weak(seen, end - begin);) {
+      }
+    });
+    EXPECT_EQ(covered, count);
+    return smallest.load();
+  };
+  EXPECT_EQ(smallest_piece(1600, 1), 100);
+  EXPECT_EQ(smallest_piece(1600, 50), 400);
+  EXPECT_EQ(smallest_piece(1600, 60), 800);
+  EXPECT_EQ(smallest_piece(1600, 1000), 800);
+}
+
 TEST(Parallel, PartsOfSumsAreTheSameInEachCall) {
   for (const int threads : {1, 2, 5}) {
     const Threads scope(threads);

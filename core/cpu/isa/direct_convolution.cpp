@@ -115,7 +115,7 @@ void forward(const ConvolutionForward& args) {
       }
     }
   });
-  parallel_ranges(s.batch * windows.of_image(), kRows, [=](int thread, int64_t begin, int64_t end) {
+  parallel_blocks(s.batch * windows.of_image(), kRows, rows_at_once(depth), [=](int thread, int64_t begin, int64_t end) {
     multiply_windows(x, windows, begin, end, packed, out, packed + out * depth + thread * block,
                      [=](int64_t pixel, const float* row) { copy(row, out, y + pixel * out); });
   });
@@ -181,7 +181,8 @@ void backward_data(const ConvolutionBackwardData& args) {
                           .stride = 1,
                           .height = row.taps,
                           .width = column.taps};
-    parallel_ranges(s.batch * windows.of_image(), kRows, [=](int thread, int64_t begin, int64_t end) {
+    const int64_t depth = row.taps * column.taps * out;
+    parallel_blocks(s.batch * windows.of_image(), kRows, rows_at_once(depth), [=](int thread, int64_t begin, int64_t end) {
       multiply_windows(dy, windows, begin, end, weights, in, packed + size + thread * block,
                        [=](int64_t pixel, const float* products) {
                          const int64_t i = row.first + pixel / column.count % row.count * stride;

@@ -262,7 +262,7 @@ void convolve(const WinogradConvolution& args) {
   const T* x = static_cast<const T*>(args.x);
   T* y = static_cast<T*>(args.y);
   transform_weights<T>(args, u);
-  parallel_ranges(tiles.count, kRows, [=](int thread, int64_t begin, int64_t end) {
+  parallel_blocks(tiles.count, kRows, block.tiles, [=](int thread, int64_t begin, int64_t end) {
     float* v = u + size + thread * block.size;
     float* m = v + kElements * block.x_element;
     for (int64_t first = begin; first < end; first += block.tiles) {
