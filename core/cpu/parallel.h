@@ -21,8 +21,8 @@ template <class Body>
 int hand_out(int64_t count, int64_t grain, int64_t most, const Body& body) {
   const int64_t units = (count + grain - 1) / grain;
   const int64_t pieces = units < most ? units : most;
-  const int64_t available = thread_count();
-  const int64_t threads = pieces < available ? pieces : available;
+  const int available = thread_count();
+  const int threads = pieces < available ? static_cast<int>(pieces) : available;
   if (threads <= 1) {
     body(0, 0, int64_t{0}, count);
     return 1;
@@ -31,14 +31,14 @@ int hand_out(int64_t count, int64_t grain, int64_t most, const Body& body) {
     std::atomic<int64_t> piece;
   };
   std::vector<Next> next(static_cast<size_t>(threads));
-  for (int64_t share = 0; share < threads; ++share) {
+  for (int share = 0; share < threads; ++share) {
     next[static_cast<size_t>(share)].piece = pieces * share / threads;
   }
-#pragma omp parallel num_threads(static_cast <int>(threads))
+#pragma omp parallel num_threads(threads)
   {
     const int thread = omp_get_thread_num();
-    for (int64_t i = 0; i < threads; ++i) {
-      const int64_t share = (thread + i) % threads;
+    for (int i = 0; i < threads; ++i) {
+      const int share = (thread + i) % threads;
       std::atomic<int64_t>& left = next[static_cast<size_t>(share)].piece;
       for (int64_t piece; (piece = left.fetch_add(1, std::memory_order_relaxed)) < pieces * (share + 1) / threads;) {
         const int64_t begin = units * piece / pieces * grain;
@@ -61,7 +61,7 @@ void parallel_ranges(int64_t count, int64_t grain, const Body& body) {
 }
 
 /// The same for a body that works in blocks of `block`, for each of which it reads other data again: makes fewer pieces if they
-/// would have less than eight blocks.
+/// would have fewer than eight blocks.
 template <class Body>
 void parallel_blocks(int64_t count, int64_t grain, int64_t block, const Body& body) {
   const int64_t pieces = std::clamp<int64_t>(count / (thread_count() * 8 * block), 1, kPiecesPerThread);
