@@ -14,7 +14,7 @@ inline int thread_count() { return omp_get_max_threads(); }
 
 /// Cuts [0, count) into at most `most` contiguous pieces of nearly equal size and calls body(thread, piece, begin, end) for
 /// each. A thread first takes the pieces of its own share, the same in every call, which its caches may hold; then those that
-/// others have left. So one whose processor is slow or shared does less. Every piece but the last is a multiple of `grain`.
+/// others have left. So a thread on a slow or busy processor gets fewer. Every piece but the last is a multiple of `grain`.
 /// Returns the number of pieces. Piece 0 is called even if count is 0. One thread alone gets one piece. The body must not
 /// throw.
 template <class Body>
@@ -60,8 +60,8 @@ void parallel_ranges(int64_t count, int64_t grain, const Body& body) {
            [&body](int thread, int, int64_t begin, int64_t end) { body(thread, begin, end); });
 }
 
-/// The same for a body that works in blocks of `block`, for each of which it reads other data again: makes fewer pieces if they
-/// would have fewer than eight blocks.
+/// The same for a body that works in blocks of `block` and reads the weights again for each block. Makes fewer pieces, so that
+/// each has at least eight blocks where possible.
 template <class Body>
 void parallel_blocks(int64_t count, int64_t grain, int64_t block, const Body& body) {
   const int64_t pieces = std::clamp<int64_t>(count / (thread_count() * 8 * block), 1, kPiecesPerThread);

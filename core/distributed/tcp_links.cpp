@@ -16,7 +16,7 @@ namespace {
 /// How often the thread looks for what it has to send, and how often it tells its peers how far this rank is.
 constexpr int kLookMilliseconds = 50;
 constexpr std::chrono::milliseconds kTell{500};
-/// A look that takes longer was not one look: the process was stopped, or had no processor.
+/// A longer wait means that the process was stopped or had no processor. Only this much of it counts.
 constexpr std::chrono::milliseconds kLongestLook{2 * kLookMilliseconds};
 /// Longer than some statuses of a rank are apart; and how long small frames may take.
 constexpr double kSilentSeconds = 2, kShortSeconds = 1;

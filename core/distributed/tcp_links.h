@@ -63,8 +63,8 @@ class TcpLinks {
 
   Link& link(int64_t rank) { return links_[leads_ ? static_cast<size_t>(rank) : 0]; }
   int64_t rank_of(const Link& link) const { return leads_ ? &link - links_.data() : 0; }
-  /// Reads and sends what is due until this object ends. It counts how long each rank is quiet, but not the time in which this
-  /// process is stopped: after such a pause no rank counts as silent.
+  /// Reads and sends what is due until this object ends. It counts how long each rank is quiet, without the time in which this
+  /// process is stopped while it waits: after such a pause no rank counts as silent.
   void work();
   void read(Link& link);
   void handle(Link& link, Frame frame);

@@ -11,7 +11,7 @@ namespace residua::cuda {
 
 /// The candidates for a convolution: cuDNN's plans for the form. For a fused form also "composed", its composition of plain
 /// kernels, which always exists. For a convolution with a space-to-depth form also "space-to-depth, PLAN", with cuDNN's plans
-/// for the blocks; they come last, so that a choice by rule does not depend on them.
+/// for the blocks; they come last, so that without timing the first candidate is still a direct plan.
 std::vector<Candidate<ConvolutionForward>> convolution_candidates(const ConvolutionForward& args, const CudnnDevice& device,
                                                                   const device_api::PlanOptions& options);
 std::vector<Candidate<ConvolutionBackwardData>> convolution_candidates(const ConvolutionBackwardData& args,

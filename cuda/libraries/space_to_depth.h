@@ -10,8 +10,8 @@ namespace residua::cuda {
 /// They hold the padding as zeros. The kernel gets the same zero row and column before it. For the networks' first
 /// convolution, 7x7 on 4 channels becomes 4x4 on 16, for which cuDNN has more engines.
 ///
-/// The zeros of the kernel meet one row and column of pixels more. So a value of x that is not finite also spoils the outputs
-/// whose windows end just before it or begin just after it.
+/// The zeros of the kernel are multiplied by one more row and column of pixels, and 0 * infinity is NaN. So a value of x that
+/// is not finite also spoils the outputs whose windows end just before it or begin just after it.
 ///
 /// There is a form for 16-bit types, stride 2, 2 or 4 channels and kernels larger than 2 x 2; any size and padding.
 bool has_space_to_depth(DType dtype, const ConvolutionShape& shape);

@@ -49,7 +49,8 @@ TEST(Parallel, CoversEachIndexOnceInPiecesOfTheGrain) {
   }
 }
 
-// The thread that takes piece 0 is held up until all others are done. Of these, half are of its own share.
+// The thread that takes piece 0 is held up until all others are done. Seven of the other 15 pieces are of its own share, so
+// the other thread must take them.
 TEST(Parallel, OthersTakeThePiecesOfAThreadThatIsHeldUp) {
   constexpr int kPieces = 16;
   const Threads scope(2);

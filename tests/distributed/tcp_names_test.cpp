@@ -97,7 +97,7 @@ void expect_only_the_late_rank(std::chrono::milliseconds pause) {
 
 TEST(TcpCommunicator, NamesOnlyTheRankThatDoesNotCome) { expect_only_the_late_rank(std::chrono::milliseconds(0)); }
 
-// All limits have passed at its end, and nobody has heard of anybody.
+// When the pause ends, every limit has passed and no rank has heard from another.
 TEST(TcpCommunicator, BlamesNobodyForAPauseOfTheMachine) { expect_only_the_late_rank(std::chrono::milliseconds(2500)); }
 
 }  // namespace
